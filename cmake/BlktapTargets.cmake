@@ -1,0 +1,55 @@
+# How this project's targets are made: the same language level, warnings and sanitizers everywhere, so that a folder's
+# CMakeLists.txt only says what the folder holds and which folders below it it uses.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+set(BLKTAP_SANITIZE "" CACHE STRING "Comma-separated sanitizers to build with, as for -fsanitize=")
+option(BLKTAP_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(Boost 1.74 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+pkg_check_modules(XENGNTTAB REQUIRED IMPORTED_TARGET xengnttab)
+pkg_check_modules(XENEVTCHN REQUIRED IMPORTED_TARGET xenevtchn)
+
+add_library(blktap_options INTERFACE)
+target_compile_options(blktap_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion)
+target_include_directories(blktap_options INTERFACE ${PROJECT_SOURCE_DIR})
+if(BLKTAP_SANITIZE)
+    target_compile_options(blktap_options INTERFACE -fsanitize=${BLKTAP_SANITIZE}
+                           -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(blktap_options INTERFACE -fsanitize=${BLKTAP_SANITIZE})
+    if(BLKTAP_SANITIZE MATCHES "address" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        # A runtime inside the program lets the fake Xen libraries be preloaded: ASan insists on being loaded first.
+        target_link_options(blktap_options INTERFACE -static-libasan -static-libubsan)
+    endif()
+endif()
+if(BLKTAP_FUZZ)
+    target_compile_options(blktap_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# blktap_library(NAME SOURCES file... [USES target...])
+#   A folder's library. A folder of headers alone becomes an interface target.
+function(blktap_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;USES" ${ARGN})
+    if(ARG_SOURCES)
+        add_library(${name} STATIC ${ARG_SOURCES})
+        target_link_libraries(${name} PUBLIC blktap_options ${ARG_USES})
+    else()
+        add_library(${name} INTERFACE)
+        target_link_libraries(${name} INTERFACE blktap_options ${ARG_USES})
+    endif()
+endfunction()
+
+# blktap_program(NAME SOURCES file... [USES target...])
+function(blktap_program name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;USES" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE blktap_options ${ARG_USES})
+endfunction()
