@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// IoQueue: disk I/O through Linux AIO in batches. Operations are staged, submitted with one io_submit() a turn and
+// reaped from the completion ring that the kernel maps into user space, without a system call. There is one completion
+// path: a failed submission arrives as a completion too.
+//
+// The kernel's context is small, because fs.aio-max-nr (65,536 by default) is shared by the whole host: 1,024 disks
+// with 48 slots each fit. What does not fit waits here.
+//
+// Ring layout and its guards (magic, incompatible features): Linux fs/aio.c, struct aio_ring. Errors of io_submit():
+// io_submit(2); only the first operation of a refused batch is to blame.
+//
+// Tested by tests/unit/aio/io_queue_test.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+
+#include "libblktap/aio/aio_kernel.hpp"
+#include "libblktap/aio/io_op.hpp"
+#include "libblktap/base/unique_fd.hpp"
+
+namespace blktap {
+
+class IoQueue {
+  public:
+    /// aio-max-nr / 48 is 1,365 disks on a default host.
+    static constexpr unsigned default_slots = 48;
+
+    struct Stats {
+        std::uint64_t submits = 0;          ///< io_submit() calls
+        std::uint64_t submitted = 0;        ///< operations that the kernel took
+        std::uint64_t resubmitted = 0;      ///< tails of short results, and completions with EAGAIN
+        std::uint64_t refused_submits = 0;  ///< io_submit() calls that took nothing
+        std::uint64_t reaped = 0;           ///< `completed` calls
+        std::uint64_t waiting_max = 0;      ///< most operations that waited for a kernel slot at once
+    };
+
+    /// `slots` operations at most are in the kernel at once. When io_setup() refuses for lack of aio-max-nr, half as
+    /// many are asked for, down to 1, with one warning in the log. Lifetime: `kernel` must outlive the queue. Errors:
+    /// throws std::system_error, naming aio-max-nr for EAGAIN.
+    explicit IoQueue(AioKernel& kernel, unsigned slots = default_slots);
+    IoQueue(const IoQueue&) = delete;
+    IoQueue& operator=(const IoQueue&) = delete;
+    /// Nothing may be staged or in the kernel: drain first.
+    ~IoQueue();
+
+    /// Queues an idle operation for the next submit_staged(). Context: loop thread. Allocates nothing.
+    void stage(IoOp& op) noexcept;
+    /// Hands what is staged to the kernel, as far as slots allow, with at most one io_submit(). What the kernel did not
+    /// take stays staged; an operation that it refused is finished and its completion comes from reap(). EAGAIN stops
+    /// submitting until a completion frees what was short.
+    void submit_staged() noexcept;
+    /// Calls `completed` of everything that has finished and returns how many those were. Short results go back to the
+    /// staged operations until their tail is done. A `completed` may stage, submit, reap and destroy its operation;
+    /// what it makes fail is completed by the next reap().
+    std::size_t reap() noexcept;
+
+    /// reap() would find something: a completion in the ring, or an operation that was refused. For polling, and for
+    /// the last look before sleeping. No system call where the ring is mapped.
+    bool completion_pending() const noexcept;
+    /// submit_staged() would do something now.
+    bool can_submit() const noexcept { return !staged_.empty() && in_kernel_ < slots_ && !blocked_; }
+    /// Refused with EAGAIN while the kernel holds nothing of ours, so no completion will wake us: the owner calls
+    /// retry() from a timer.
+    bool needs_retry_timer() const noexcept { return blocked_ && in_kernel_ == 0 && !staged_.empty(); }
+    void retry() noexcept { blocked_ = false; }
+    /// Nothing is staged, in the kernel, or finished and not reaped.
+    bool idle() const noexcept { return staged_.empty() && in_kernel_ == 0 && finished_.empty(); }
+
+    /// Becomes readable when the kernel completes an operation (an eventfd, non-blocking). Watch it edge-triggered:
+    /// then it needs no read().
+    int completion_fd() const noexcept { return completion_event_.get(); }
+    unsigned slots() const noexcept { return slots_; }
+    unsigned in_kernel() const noexcept { return in_kernel_; }
+    const Stats& stats() const noexcept { return stats_; }
+
+  private:
+    using OpList = boost::intrusive::list<IoOp>;
+    struct KernelRing;
+
+    void submit_batch() noexcept;
+    void fail_first_staged(int error) noexcept;
+    void take_from_mapped_ring() noexcept;
+    void take_by_call() noexcept;
+    void take(const io_event& event) noexcept;
+    void restage(IoOp& op) noexcept;
+    void finish(IoOp& op, std::error_code error) noexcept;
+    std::size_t complete_finished() noexcept;
+
+    AioKernel& kernel_;
+    unsigned slots_ = 0;
+    UniqueFd completion_event_;
+    std::vector<iocb*> batch_;
+    OpList staged_;
+    OpList finished_;  ///< done without or after the kernel; completed by reap()
+    unsigned in_kernel_ = 0;
+    bool blocked_ = false;
+    Stats stats_;
+    KernelRing* ring_ = nullptr;      ///< null where the kernel's ring is not of the layout we know
+    io_context_t context_ = nullptr;  // last: destroyed before what its operations use
+};
+
+}  // namespace blktap
