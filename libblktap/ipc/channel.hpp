@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Channel: the control protocol over a MessageSocket: requests in both directions, each answered by one reply with the
+// same id, all in JSON, all with the protocol's version. docs/control-protocol.md is the protocol's page.
+//
+//   {"version": 1, "id": 7, "request": "connect", "arguments": {...}}
+//   {"version": 1, "id": 7, "result": {...}}
+//   {"version": 1, "id": 7, "error": {"code": "wrong-state", "message": "no image is open"}}
+//
+// Tested by tests/unit/ipc/channel_test.cpp, tests/fuzz/fuzz_control.cpp.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "libblktap/base/error.hpp"
+#include "libblktap/ipc/error_names.hpp"
+#include "libblktap/ipc/message_socket.hpp"
+
+namespace blktap::ipc {
+
+using Json = nlohmann::json;
+
+inline constexpr unsigned protocol_version = 1;
+/// Nesting of a message's JSON; "connect" has 5. Copying and writing JSON recurse, so that depth is stack.
+inline constexpr int json_depth_max = 16;
+
+struct Request {
+    std::uint64_t id = 0;
+    std::string name;
+    Json arguments = Json::object();
+    std::vector<UniqueFd> descriptors;
+};
+
+struct Reply {
+    std::uint64_t id = 0;          ///< 0: null, the answer to a message that could not be parsed
+    Json result = Json::object();  ///< meaningless when `error_code` is set
+    std::string error_code;        ///< empty: success
+    std::string error_message;
+    std::vector<UniqueFd> descriptors;
+};
+
+/// Throws what an error reply says as std::system_error, as the other side caught it; does nothing for a result.
+void throw_if_error(const Reply& reply);
+
+/// What a message is: exactly one of the two.
+struct Parsed {
+    std::optional<Request> request;
+    std::optional<Reply> reply;
+};
+/// An error reply is read whatever its version: a peer that does not speak ours says so in its own.
+/// Errors: throws std::system_error (Errc::bad_message, Errc::bad_version) saying what is wrong; descriptors are
+/// closed.
+Parsed parse_message(Message message);
+
+class Channel {
+  public:
+    explicit Channel(MessageSocket socket) noexcept : socket_(std::move(socket)) {}
+
+    /// Sends a request and waits for its reply; requests of the other side that arrive meanwhile are kept for
+    /// next_request(): ask it after each call, because what was kept no longer makes fd() readable. A null or empty
+    /// `arguments` is sent as {}. Blocks: for clients, and for a tapdisk that opens a file through its controller.
+    /// Errors: throws std::system_error: Errc::peer_closed, ETIMEDOUT, EILSEQ (a string is not UTF-8),
+    /// parse_message()'s, or the socket's. An error reply is a value, that of a peer that could not parse our request
+    /// included.
+    Reply call(const std::string& name, const Json& arguments, const std::vector<int>& descriptors = {},
+               std::chrono::milliseconds timeout = std::chrono::seconds(30));
+
+    /// The next request of the other side without waiting; a reply that no call() waits for any more is dropped.
+    /// Errors: as MessageSocket::receive() and parse_message(). After bad_message or bad_version the connection is
+    /// usable: answer with reply_bad_message().
+    std::optional<Request> next_request();
+
+    /// Answers a request; a null `result` is sent as {}. Errors, like all replies: MessageSocket::send()'s.
+    void reply(std::uint64_t id, const Json& result, const std::vector<int>& descriptors = {});
+    /// `message` is cut at 4 KiB, and what is not UTF-8 in it replaced: it may quote what the peer sent.
+    void reply_error(std::uint64_t id, std::error_code code, const std::string& message);
+    /// Answers a message that could not be parsed: its id is unknown, so null.
+    void reply_bad_message(const std::system_error& error);
+
+    int fd() const noexcept { return socket_.fd(); }
+    pid_t peer_pid() const { return socket_.peer_pid(); }
+
+  private:
+    void keep(Request request);
+
+    MessageSocket socket_;
+    std::deque<Request> requests_;
+    std::uint64_t last_id_ = 0;
+};
+
+}  // namespace blktap::ipc

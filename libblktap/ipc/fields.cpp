@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "libblktap/ipc/fields.hpp"
+
+#include <algorithm>
+
+#include "libblktap/base/error.hpp"
+
+namespace blktap::ipc {
+namespace {
+
+/// What the peer wrote, short enough for a log line.
+std::string shortened(std::string_view text) {
+    constexpr std::size_t length_max = 64;
+    if (text.size() <= length_max) return '"' + std::string(text) + '"';
+    return '"' + std::string(text.substr(0, length_max)) + "...\"";
+}
+
+std::string entries(std::size_t count) {
+    return std::to_string(count) + (count == 1 ? " entry" : " entries");
+}
+
+}  // namespace
+
+Fields::Fields(const Json& json, std::string request, std::string path)
+    : json_(json), request_(std::move(request)), path_(std::move(path)) {
+    if (!json_.is_object()) fail("", "not an object");
+}
+
+void Fields::fail(std::string_view key, const std::string& reason) const {
+    const std::string path = path_of(key);
+    throw_error(Errc::bad_message, request_ + ": " + (path.empty() ? "" : path + ": ") + reason);
+}
+
+std::string Fields::path_of(std::string_view key) const {
+    if (path_.empty()) return std::string(key);
+    return key.empty() ? path_ : path_ + "." + std::string(key);
+}
+
+const Fields::Json* Fields::find(const char* key) {
+    asked_.emplace_back(key);
+    const auto field = json_.find(key);
+    return field == json_.end() ? nullptr : &*field;
+}
+
+const Fields::Json& Fields::require(const char* key) {
+    const Json* field = find(key);
+    if (field == nullptr) fail(key, "missing");
+    return *field;
+}
+
+const Fields::Json& Fields::require_array(const char* key, std::size_t count_max) {
+    const Json& field = require(key);
+    if (!field.is_array()) fail(key, "not an array");
+    if (field.empty()) fail(key, entries(0) + ", at least 1");
+    if (field.size() > count_max) fail(key, entries(field.size()) + ", at most " + std::to_string(count_max));
+    return field;
+}
+
+std::string Fields::read_choice(const char* key, std::initializer_list<const char*> names, const char* fallback) {
+    const Json* field = find(key);
+    if (field == nullptr && fallback != nullptr) return fallback;
+    if (field == nullptr) fail(key, "missing");
+    std::string value;
+    convert(key, *field, value);
+    if (std::find(names.begin(), names.end(), value) != names.end()) return value;
+
+    std::string list;
+    for (const char* name : names)
+        list += (list.empty() ? "" : ", ") + shortened(name);
+    fail(key, "not one of " + list);
+}
+
+void Fields::convert(std::string_view key, const Json& json, bool& value) const {
+    if (!json.is_boolean()) fail(key, "not true or false");
+    value = json.get<bool>();
+}
+
+void Fields::convert(std::string_view key, const Json& json, std::string& value) const {
+    if (!json.is_string()) fail(key, "not a string");
+    value = json.get<std::string>();
+    // open(2) would take the part before it for the whole name.
+    if (value.find('\0') != std::string::npos) fail(key, "contains a NUL");
+}
+
+std::uint64_t Fields::to_number(std::string_view key, const Json& json, std::uint64_t max) const {
+    // Text parses to an unsigned number, but a C++ literal in Json made by hand is a signed one.
+    const bool counts = json.is_number_unsigned() || (json.is_number_integer() && json.get<std::int64_t>() >= 0);
+    if (!counts || json.get<std::uint64_t>() > max) fail(key, "not a whole number from 0 to " + std::to_string(max));
+    return json.get<std::uint64_t>();
+}
+
+void Fields::expect_not_empty(std::string_view key, const std::string& value) const {
+    if (value.empty()) fail(key, "empty");
+}
+
+void Fields::expect_no_others() const {
+    for (const auto& [key, value] : json_.items()) {
+        if (std::find(asked_.begin(), asked_.end(), key) == asked_.end()) fail("", "unknown field " + shortened(key));
+    }
+}
+
+}  // namespace blktap::ipc

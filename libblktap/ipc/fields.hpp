@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Fields: reads one JSON object strictly. Each field is asked for by name and type; what does not fit, and what nobody
+// asked for, is an error whose text says where: "connect: queues[1].ring-refs: 17 entries, at most 16". It exists so
+// that the strictness is written once, and messages.cpp reads like the protocol's tables.
+//
+// Tested by tests/unit/ipc/messages_test.cpp.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace blktap::ipc {
+
+class Fields {
+  public:
+    using Json = nlohmann::json;
+
+    /// `request` ("connect") and `path` ("queues[1]", empty at the top) say in errors which object this is.
+    /// Errors, like all functions here: throws std::system_error (Errc::bad_message). Lifetime: `json` outlives this.
+    Fields(const Json& json, std::string request, std::string path = {});
+
+    /// The field, or null when it is absent.
+    const Json* find(const char* key);
+    /// The field; its absence is an error.
+    const Json& require(const char* key);
+    /// An array of 1 to `count_max` entries.
+    const Json& require_array(const char* key, std::size_t count_max);
+    /// The object in this one at `key`, absent or not an object being errors.
+    Fields require_object(const char* key) { return {require(key), request_, path_of(key)}; }
+
+    template <class T>
+    void read(const char* key, T& value) {
+        convert(key, require(key), value);
+    }
+    /// Leaves `value` as it is when the field is absent.
+    template <class T>
+    void read_optional(const char* key, T& value) {
+        if (const Json* field = find(key)) convert(key, *field, value);
+    }
+    /// A string that is one of `names`. An absent field is `fallback`, or an error when that is null.
+    std::string read_choice(const char* key, std::initializer_list<const char*> names, const char* fallback = nullptr);
+
+    // How one value is judged; `key` is what an error calls it.
+    void convert(std::string_view key, const Json& json, bool& value) const;
+    void convert(std::string_view key, const Json& json, std::string& value) const;
+    template <std::unsigned_integral T>
+    void convert(std::string_view key, const Json& json, T& value) const {
+        value = static_cast<T>(to_number(key, json, std::numeric_limits<T>::max()));
+    }
+
+    /// For a name or path: not empty.
+    void expect_not_empty(std::string_view key, const std::string& value) const;
+    /// After the last field was asked for: there is no other.
+    void expect_no_others() const;
+
+    [[noreturn]] void fail(std::string_view key, const std::string& reason) const;
+    /// "queues[1]" in this object, as a path from the request's arguments.
+    std::string path_of(std::string_view key) const;
+    const std::string& request() const noexcept { return request_; }
+
+  private:
+    std::uint64_t to_number(std::string_view key, const Json& json, std::uint64_t max) const;
+
+    const Json& json_;
+    std::string request_;
+    std::string path_;
+    std::vector<std::string_view> asked_;  ///< string literals
+};
+
+}  // namespace blktap::ipc
