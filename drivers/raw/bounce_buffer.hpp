@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// BounceBuffer: I/O that direct I/O would refuse, through an aligned buffer: sectors of 512 bytes on a disk with blocks
+// of 4096, or memory that the device cannot address. A write that does not cover whole blocks reads their rest first.
+//
+// One buffer a disk, allocated when the disk is opened and used by one request at a time: guests are told the block
+// size, so this is the rare case, and it must not need memory when memory is short.
+//
+// Tested by tests/unit/drivers/bounce_buffer_test.cpp and raw_driver_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <sys/uio.h>
+#include <system_error>
+
+#include "libblktap/base/mapping.hpp"
+#include "libblktap/base/units.hpp"
+
+namespace blktap {
+
+class BounceBuffer {
+  public:
+    /// Longer requests are done in pieces. At least 4 of the largest blocks that Linux knows.
+    static constexpr std::uint32_t size_bytes = 256 * 1024;
+    static constexpr std::uint32_t block_size_max_bytes = 64 * 1024;
+
+    /// Every access to the file is a multiple of `block_size_bytes`: a power of two, at most block_size_max_bytes.
+    /// Errors: throws std::system_error (ENOMEM).
+    explicit BounceBuffer(std::uint32_t block_size_bytes);
+
+    /// Reads `range` of `fd` into `data`, which is as long.
+    /// Errors: Errc::unexpected_end_of_file, and those of pread(2). Context: a worker's thread; blocks.
+    std::error_code read(int fd, SectorRange range, std::span<const iovec> data) noexcept;
+    /// Writes `data` to `range` of `fd`. Blocks that `range` covers in part are read, changed and written: nothing else
+    /// may write to them meanwhile. Errors: as read(), and those of pwrite(2). Context: as read().
+    std::error_code write(int fd, SectorRange range, std::span<const iovec> data) noexcept;
+
+  private:
+    struct Piece;
+    template <class Transfer>
+    std::error_code for_each_piece(SectorRange range, Transfer transfer) noexcept;
+    std::error_code load_uncovered_blocks(int fd, const Piece& piece) noexcept;
+    std::error_code load_block(int fd, const Piece& piece, std::uint64_t offset_bytes) noexcept;
+
+    const std::uint32_t block_size_bytes_;
+    std::mutex mutex_;
+    Mapping memory_;  ///< guarded by mutex_
+};
+
+}  // namespace blktap

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Discard on files and block devices: whether it works, in which units, and doing it.
+//
+// On a file a discard punches a hole, which reads as zeros. On a block device it is BLKDISCARD, after which the
+// contents are undefined, as the guest's protocol allows; punching a hole there would mean "write zeros", which many
+// devices that can discard cannot do without writing.
+//
+// Tested by tests/unit/drivers/discard_test.cpp and raw_driver_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <sys/stat.h>
+#include <system_error>
+
+#include "libblktap/base/units.hpp"
+#include "libblktap/driver_api/image_opener.hpp"
+
+namespace blktap {
+
+struct DiscardLimits {
+    bool supported = false;
+    std::uint32_t granularity_bytes = 0;  ///< a multiple of 512
+    std::uint32_t alignment_bytes = 0;    ///< where the first granule begins; a multiple of 512
+};
+
+/// What the storage of `fd`, a regular file or block device, can do. Asks without harming a byte: a file open for
+/// writing is punched past its end; for one open for reading the file system's name decides. A block device's limits
+/// are in sysfs; where that is out of sight, support is asked with a misaligned BLKDISCARD.
+DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access);
+
+/// The whole granules inside `range`; count is 0 when there is none.
+SectorRange whole_granules(SectorRange range, std::uint32_t granularity_bytes, std::uint32_t alignment_bytes) noexcept;
+
+/// Errors: EOPNOTSUPP, EIO and others of fallocate(2). Context: a worker's thread; blocks.
+std::error_code discard_sectors(int fd, bool block_device, SectorRange range) noexcept;
+
+}  // namespace blktap

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// RawDriver: a disk whose sectors are the bytes of a regular file or a block device. A request that direct I/O takes as
+// it is becomes one operation on the queue, however many segments it has; everything else (misaligned I/O, discard) is
+// a job of the workers.
+//
+// User's view: docs/man/tapdisk-raw.7.scd. Tested by tests/unit/drivers/raw_driver_test.cpp and
+// tests/property/driver_property_test.cpp.
+#pragma once
+
+#include "drivers/raw/bounce_buffer.hpp"
+#include "drivers/raw/raw_image.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap {
+
+class RawDriver final : public ImageDriver {
+  public:
+    /// Lifetime: what `context` refers to must outlive the driver. Errors: throws std::system_error (ENOMEM).
+    RawDriver(RawImage image, const DriverContext& context);
+
+    const ImageInfo& info() const noexcept override { return image_.info; }
+    void start(ImageRequest& request) noexcept override;
+
+  private:
+    using Work = std::error_code (RawDriver::*)(ImageRequest&) noexcept;
+
+    bool reaches_device(const ImageRequest& request) const noexcept;
+    SectorRange granules_of(const ImageRequest& request) const noexcept;
+    void stage(ImageRequest& request, IoOp::Kind kind, void (*completed)(IoOp&) noexcept) noexcept;
+    template <Work work>
+    void start_job(ImageRequest& request) noexcept;
+
+    void start_transfer(ImageRequest& request) noexcept;
+    void start_flush(ImageRequest& request) noexcept;
+    void start_discard(ImageRequest& request) noexcept;
+    static void transfer_completed(IoOp& io) noexcept;
+    static void flush_completed(IoOp& io) noexcept;
+
+    // Jobs.
+    std::error_code read_misaligned(ImageRequest& request) noexcept;
+    std::error_code write_misaligned(ImageRequest& request) noexcept;
+    std::error_code flush_blocking(ImageRequest& request) noexcept;
+    std::error_code discard(ImageRequest& request) noexcept;
+
+    const RawImage image_;
+    IoQueue& io_;
+    WorkerPool& workers_;
+    BounceBuffer bounce_;
+    /// Kernels before 4.18 and some file systems have no flush through AIO, which the first one tells.
+    enum class FlushBy : std::uint8_t { untried_queue, queue, workers };
+    FlushBy flush_by_ = FlushBy::untried_queue;
+};
+
+/// Opens "raw:PATH"; option buffered=yes|no. An OpenImage.
+std::unique_ptr<ImageDriver> open_raw_image(const ImageSpec& spec, const DriverContext& context);
+
+}  // namespace blktap

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// RawImage: an open file or block device whose bytes are the disk's, and what the kernel says of it.
+//
+// Tested by tests/unit/drivers/raw_image_test.cpp.
+#pragma once
+
+#include <string>
+
+#include "libblktap/base/unique_fd.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap {
+
+struct RawImage {
+    UniqueFd fd;
+    ImageInfo info;
+    bool block_device = false;
+};
+
+/// Asks the kernel for size, alignments and discard limits of `fd`; `name` is for errors.
+///
+/// Alignment comes from statx(STATX_DIOALIGN). Where the file system does not say (before Linux 6.1; NFS, btrfs, tmpfs)
+/// a block device's logical block size is taken, and a file is tried with a read of 512 bytes, then of 4096. Errors:
+/// throws std::system_error: Errc::image_invalid (size 0, or not a multiple of 512; for writing, not a multiple of the
+/// smallest direct write), Errc::direct_io_unsupported. Context: blocks.
+RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, Caching caching);
+
+}  // namespace blktap

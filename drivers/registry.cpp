@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/registry.hpp"
+
+#include "drivers/null/null_driver.hpp"
+#include "drivers/raw/raw_driver.hpp"
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap {
+
+void Registry::add(const std::string& format, OpenImage open) {
+    const bool added = drivers_.emplace(format, open).second;
+    BLKTAP_ASSERT(added);
+}
+
+std::unique_ptr<ImageDriver> Registry::open(const ImageSpec& spec, const DriverContext& context) const {
+    if (const auto found = drivers_.find(spec.format); found != drivers_.end()) return found->second(spec, context);
+    std::string known;
+    for (const auto& [format, open] : drivers_)
+        known += (known.empty() ? "" : ", ") + format;
+    throw_error(std::make_error_code(std::errc::invalid_argument),
+                image_name(spec) + ": unknown format '" + spec.format + "' (known: " + known + ")");
+}
+
+Registry all_drivers() {
+    Registry registry;
+    registry.add("null", &open_null_image);
+    registry.add("raw", &open_raw_image);
+    return registry;
+}
+
+}  // namespace blktap

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/shared/blocking_io.hpp"
+
+#include <cerrno>
+#include <unistd.h>
+
+#include "libblktap/base/units.hpp"
+
+namespace blktap {
+
+Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t offset_bytes) noexcept {
+    std::size_t done = 0;
+    while (done < data.size()) {
+        const ssize_t count =
+            ::pread(fd, data.data() + done, data.size() - done, static_cast<off_t>(offset_bytes + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return last_system_error();
+        done += static_cast<std::size_t>(count);
+        // A count that is not whole sectors has met the end of the file, and direct I/O could not go on from there.
+        if (count == 0 || !is_aligned(static_cast<std::uint64_t>(count), sector_size_bytes)) break;
+    }
+    return done;
+}
+
+std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t offset_bytes) noexcept {
+    while (!data.empty()) {
+        const ssize_t count = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset_bytes));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return last_system_error();
+        if (count == 0) return std::make_error_code(std::errc::io_error);
+        data = data.subspan(static_cast<std::size_t>(count));
+        offset_bytes += static_cast<std::uint64_t>(count);
+    }
+    return {};
+}
+
+}  // namespace blktap

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Blocking reads and writes that finish what they began, for a driver's jobs on the workers.
+//
+// Tested by tests/unit/drivers/blocking_io_test.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <system_error>
+
+#include "libblktap/base/error.hpp"
+
+namespace blktap {
+
+/// Reads from `offset_bytes` on until `data` is full or the file ends; returns how many bytes.
+/// Errors: those of pread(2). Context: a worker's thread; blocks.
+Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t offset_bytes) noexcept;
+
+/// Writes all of `data` at `offset_bytes`. Errors: those of pwrite(2); a part may have been written.
+/// Context: a worker's thread; blocks.
+std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t offset_bytes) noexcept;
+
+}  // namespace blktap

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// LocalImageOpener: opens images with this process's own rights, for a tapdisk that runs alone, and for tests.
+//
+// A block device that is opened for writing is claimed (O_EXCL): the kernel then refuses one that is mounted, part of a
+// volume group or RAID, or claimed by another writer. For a regular file there is no such claim.
+//
+// Tested by tests/unit/drivers/local_image_opener_test.cpp.
+#pragma once
+
+#include "libblktap/driver_api/image_opener.hpp"
+
+namespace blktap {
+
+class LocalImageOpener final : public ImageOpener {
+  public:
+    /// As ImageOpener::open(), and EBUSY for a block device in use. Does not wait for a writer of a FIFO.
+    UniqueFd open(const std::string& path, Access access, Caching caching) override;
+};
+
+}  // namespace blktap

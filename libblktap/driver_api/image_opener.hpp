@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// ImageOpener: the only way by which an image driver gets a file. A tapdisk that runs alone opens locally; under
+// tapback the open is a request to tapback, which checks, locks and passes a descriptor, so that a tapdisk can do
+// without any right to the file system.
+#pragma once
+
+#include <string>
+
+#include "libblktap/base/unique_fd.hpp"
+
+namespace blktap {
+
+enum class Access { read_only, read_write };
+/// Direct is the rule: nothing of a guest's data stays in the host's page cache. Buffered exists for tests.
+enum class Caching { direct, buffered };
+
+class ImageOpener {
+  public:
+    virtual ~ImageOpener() = default;
+    /// Opens the regular file or block device at `path`.
+    /// Errors: throws std::system_error whose text names the path and the reason: ENOENT, EACCES, EROFS, EISDIR, EINVAL
+    /// (neither a file nor a block device), Errc::direct_io_unsupported. Context: may block.
+    virtual UniqueFd open(const std::string& path, Access access, Caching caching) = 0;
+};
+
+}  // namespace blktap
