@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// ConnectionQueue: one ring of a connected frontend with all that belongs to it: its mapped pages, its event channel,
+// its request slots and its part of the recovery log.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "libblktap/ring/back_ring.hpp"
+#include "libblktap/xen/event_channel.hpp"
+#include "libblktap/xen/grant_table.hpp"
+#include "tapdisk/recovery_log.hpp"
+#include "tapdisk/request_slot.hpp"
+
+namespace blktap {
+
+class ConnectionQueue {
+  public:
+    /// `pages` are the ring's, already mapped; the ring reads them as `protocol` says.
+    ConnectionQueue(xen::GuestPages pages, xen::EventChannel channel, ring::Protocol protocol);
+    ConnectionQueue(ConnectionQueue&&) noexcept = default;
+
+    /// Makes the slots, each with its place in `engine` and the tables. Once, before the first request.
+    void make_slots(RequestEngine& engine, std::uint16_t queue_index, RecoveryLog::Queue& log);
+
+    /// A free slot; there is one for each request that the ring can hold.
+    RequestSlot& take_slot() noexcept;
+    void free_slot(RequestSlot& slot) noexcept;
+
+    /// Room for the descriptors of an indirect request in `slot`; makes its larger tables the slot's.
+    std::span<ring::Segment> use_large_tables(RequestSlot& slot, std::size_t segment_count) noexcept;
+    void trim() noexcept;
+
+    ring::BackRing& ring() noexcept { return ring_; }
+    const ring::BackRing& ring() const noexcept { return ring_; }
+    xen::EventChannel& channel() noexcept { return channel_; }
+    RecoveryLog::Queue& log() noexcept { return *log_; }
+
+    StageList answers;                      ///< finished requests whose response is still to be written
+    std::vector<std::uint16_t> publishing;  ///< log slots of the publication under way
+
+  private:
+    xen::GuestPages pages_;
+    xen::EventChannel channel_;
+    ring::BackRing ring_;
+    RecoveryLog::Queue* log_ = nullptr;
+    std::unique_ptr<RequestSlot[]> slots_;
+    std::vector<std::uint16_t> free_slots_;
+    LazyArray<ring::Segment> large_segments_;
+    LazyArray<iovec> large_iovecs_;
+    LazyArray<PageRun> large_runs_;
+};
+
+}  // namespace blktap

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tapdisk/control_server.hpp"
+
+#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/base/log.hpp"
+#include "tapdisk/controller_image_opener.hpp"
+
+namespace blktap {
+namespace {
+
+using ipc::Json;
+
+ImageSpec to_spec(const ipc::OpenArguments& arguments) {
+    return {arguments.format, arguments.path, arguments.read_only ? Access::read_only : Access::read_write,
+            arguments.options};
+}
+
+UniqueFd take_descriptor(ipc::Request& request) {
+    if (request.descriptors.size() != 1) {
+        throw_error(Errc::bad_message, request.name + ": " + std::to_string(request.descriptors.size()) +
+                                           " descriptors in the message instead of 1");
+    }
+    return std::move(request.descriptors.front());
+}
+
+}  // namespace
+
+ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, std::string path)
+    : loop_(loop),
+      vbd_(vbd),
+      listener_(std::move(path)),
+      watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) { accept_clients(); }) {}
+
+void ControlServer::accept_clients() {
+    while (auto socket = listener_.accept()) {
+        const ClientId id = ++last_client_;
+        clients_.emplace(id,
+                         std::make_unique<Client>(loop_, std::move(*socket), [this, id](std::uint32_t) { serve(id); }));
+    }
+}
+
+ControlServer::Client* ControlServer::find(ClientId id) {
+    const auto found = clients_.find(id);
+    return found == clients_.end() ? nullptr : found->second.get();
+}
+
+void ControlServer::serve(ClientId id) {
+    try {
+        while (serve_next(id)) {
+        }
+    } catch (const std::system_error& error) {
+        if (error.code() != Errc::peer_closed) log::warning("control.client", {{"reason", error.what()}});
+        drop(id);
+    }
+    // A client that was asked for a file may have sent requests before its reply; its socket will not tell again.
+    if (const auto asked = std::exchange(asked_client_, std::nullopt); asked && *asked != id) serve(*asked);
+}
+
+/// One message. False: none is there, or the client is gone.
+bool ControlServer::serve_next(ClientId id) {
+    Client* client = find(id);
+    if (client == nullptr) return false;
+    try {
+        auto request = client->channel.next_request();
+        if (!request) return false;
+        handle(id, std::move(*request));
+    } catch (const std::system_error& error) {
+        if (error.code() != Errc::bad_message && error.code() != Errc::bad_version) throw;
+        client->channel.reply_bad_message(error);
+    }
+    return true;
+}
+
+void ControlServer::handle(ClientId id, ipc::Request request) {
+    bool answered_later = false;
+    Json result;
+    try {
+        result = run(id, request, answered_later);
+    } catch (const std::system_error& error) {
+        return reply_error(id, request.id, error.code(), error.what());
+    } catch (const std::exception& error) {
+        return reply_error(id, request.id, std::make_error_code(std::errc::not_enough_memory), error.what());
+    }
+    if (Client* client = answered_later ? nullptr : find(id)) client->channel.reply(request.id, result);
+}
+
+void ControlServer::drop(ClientId id) {
+    clients_.erase(id);
+    if (frontend_owner_ != id) return;
+    frontend_owner_.reset();
+    vbd_.hang_up();
+}
+
+void ControlServer::reply_error(ClientId id, std::uint64_t request, std::error_code code, const std::string& message) {
+    log::warning("control.error", {{"reason", message}});
+    if (Client* client = find(id)) client->channel.reply_error(request, code, message);
+}
+
+Vbd::Done ControlServer::reply_later(const Pending& pending) {
+    return [this, pending](std::error_code error) {
+        try {
+            Client* client = find(pending.client);
+            if (client == nullptr) return;
+            if (error) {
+                reply_error(pending.client, pending.request, error, error.message());
+            } else {
+                client->channel.reply(pending.request, Json::object());
+            }
+        } catch (const std::system_error& failure) {
+            // Its own watch will find the connection closed.
+            log::warning("control.client", {{"reason", failure.what()}});
+        }
+    };
+}
+
+Json ControlServer::run(ClientId id, ipc::Request& request, bool& answered_later) {
+    const Pending pending{id, request.id};
+    const std::string& name = request.name;
+    if (name == "open") return open(id, request);
+    if (name == "connect") return connect(id, request);
+    if (name == "resume") return resume(id, request);
+    if (name == "record") return record(pending, request, answered_later);
+
+    const bool known = name == "disconnect" || name == "pause" || name == "close" || name == "stats";
+    if (!known) throw_error(Errc::unknown_request, "\"" + name + "\"");
+    ipc::expect_no_arguments(request.arguments);
+    if (name == "stats") return vbd_.stats();
+    if (name == "disconnect") vbd_.disconnect(reply_later(pending));
+    if (name == "pause") vbd_.pause(reply_later(pending));
+    if (name == "close") vbd_.close(reply_later(pending));
+    answered_later = true;
+    return {};
+}
+
+Json ControlServer::open(ClientId id, const ipc::Request& request) {
+    const auto arguments = request.arguments.get<ipc::OpenArguments>();
+    vbd_.open(to_spec(arguments), opener_for(id, arguments));
+    return vbd_.describe();
+}
+
+Json ControlServer::connect(ClientId id, ipc::Request& request) {
+    const auto arguments = request.arguments.get<ipc::ConnectArguments>();
+    UniqueFd log_file = request.descriptors.empty() ? UniqueFd{} : take_descriptor(request);
+    vbd_.connect(arguments, std::move(log_file));
+    frontend_owner_.reset();
+    if (arguments.until_hangup) frontend_owner_ = id;
+    return vbd_.describe();
+}
+
+Json ControlServer::resume(ClientId id, const ipc::Request& request) {
+    const auto arguments = request.arguments.get<ipc::ResumeArguments>();
+    if (arguments.accept_loss) vbd_.accept_loss();
+    if (vbd_.state() == Vbd::State::paused) {
+        const auto image = arguments.image ? std::optional(to_spec(*arguments.image)) : std::nullopt;
+        vbd_.resume(image, arguments.image ? opener_for(id, *arguments.image) : nullptr);
+    } else if (arguments.image) {
+        throw_error(Errc::wrong_state, "another image can only be opened while paused");
+    } else {
+        vbd_.retry();
+    }
+    return vbd_.describe();
+}
+
+Json ControlServer::record(const Pending& pending, ipc::Request& request, bool& answered_later) {
+    const auto arguments = request.arguments.get<ipc::RecordArguments>();
+    if (arguments.start) {
+        vbd_.start_recording(take_descriptor(request));
+        return Json::object();
+    }
+    answered_later = true;
+    vbd_.stop_recording(reply_later(pending));
+    return {};
+}
+
+std::unique_ptr<ImageOpener> ControlServer::opener_for(ClientId id, const ipc::OpenArguments& arguments) {
+    if (arguments.files_from_controller) return std::make_unique<ControllerImageOpener>(*this, id);
+    return std::make_unique<LocalImageOpener>();
+}
+
+UniqueFd ControlServer::open_through_client(std::uint64_t id, const ipc::OpenFileArguments& file) {
+    Client* client = find(id);
+    asked_client_ = id;
+    if (client == nullptr) throw_error(Errc::peer_closed, file.path + ": the controller that opens files is gone");
+    ipc::Reply reply = client->channel.call("open-file", file);
+    if (!reply.error_code.empty()) {
+        throw_error(std::make_error_code(std::errc::permission_denied), file.path + ": " + reply.error_message);
+    }
+    if (reply.descriptors.size() != 1) throw_error(Errc::bad_message, file.path + ": no descriptor in the reply");
+    return std::move(reply.descriptors.front());
+}
+
+}  // namespace blktap

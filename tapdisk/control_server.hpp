@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// ControlServer: the control socket of a tapdisk. Any number of clients; each request goes to the Vbd and is answered
+// when it is done, which for pause, disconnect and close is later. A client that goes away takes nothing with it,
+// except the connection of a frontend that asked for that.
+//
+// Control clients are trusted (the socket has mode 0600); what they send is still parsed strictly, so that a mistake is
+// an error reply and never a crash.
+//
+// Tested by tests/unit/tapdisk/control_server_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "libblktap/ipc/channel.hpp"
+#include "libblktap/ipc/messages.hpp"
+#include "tapdisk/vbd.hpp"
+
+namespace blktap {
+
+class ControlServer {
+  public:
+    /// `loop` and `vbd` outlive the server. Errors: throws std::system_error naming the path.
+    ControlServer(EventLoop& loop, Vbd& vbd, std::string path);
+    ControlServer(const ControlServer&) = delete;
+    ControlServer& operator=(const ControlServer&) = delete;
+
+    /// Asks the client `client` to open a file: what ControllerImageOpener uses.
+    /// Errors: throws std::system_error; Errc::peer_closed when that client is gone.
+    UniqueFd open_through_client(std::uint64_t client, const ipc::OpenFileArguments& file);
+
+  private:
+    struct Client {
+        Client(EventLoop& loop, ipc::MessageSocket socket, EventLoop::Watch::Handler handler)
+            : channel(std::move(socket)), watch(loop, channel.fd(), EPOLLIN, std::move(handler)) {}
+        ipc::Channel channel;
+        EventLoop::Watch watch;
+    };
+    using ClientId = std::uint64_t;
+    /// Who waits for the answer to which request.
+    struct Pending {
+        ClientId client;
+        std::uint64_t request;
+    };
+
+    void accept_clients();
+    void serve(ClientId id);
+    bool serve_next(ClientId id);
+    void handle(ClientId id, ipc::Request request);
+    void drop(ClientId id);
+    Client* find(ClientId id);
+
+    ipc::Json run(ClientId id, ipc::Request& request, bool& answered_later);
+    ipc::Json open(ClientId id, const ipc::Request& request);
+    ipc::Json connect(ClientId id, ipc::Request& request);
+    ipc::Json resume(ClientId id, const ipc::Request& request);
+    ipc::Json record(const Pending& pending, ipc::Request& request, bool& answered_later);
+    std::unique_ptr<ImageOpener> opener_for(ClientId id, const ipc::OpenArguments& arguments);
+    Vbd::Done reply_later(const Pending& pending);
+    void reply_error(ClientId id, std::uint64_t request, std::error_code code, const std::string& message);
+
+    EventLoop& loop_;
+    Vbd& vbd_;
+    ipc::MessageListener listener_;
+    std::map<ClientId, std::unique_ptr<Client>> clients_;
+    ClientId last_client_ = 0;
+    std::optional<ClientId> frontend_owner_;  ///< its hang-up disconnects the frontend
+    std::optional<ClientId> asked_client_;    ///< open_through_client() read its socket
+    EventLoop::Watch watch_;
+};
+
+}  // namespace blktap

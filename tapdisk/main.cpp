@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// tapdisk: serves one Xen virtual block device. This file wires the parts together and waits for the end.
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include "drivers/registry.hpp"
+#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/base/log.hpp"
+#include "tapdisk/control_server.hpp"
+#include "tapdisk/options.hpp"
+
+namespace blktap {
+namespace {
+
+/// SIGTERM and SIGINT as a descriptor, blocked for every thread.
+UniqueFd open_signals() {
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, SIGTERM);
+    ::sigaddset(&signals, SIGINT);
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+    UniqueFd fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
+    if (!fd) throw_system_error("signalfd");
+    return fd;
+}
+
+void make_parent_directory(const std::string& path) {
+    const auto parent = std::filesystem::path(path).parent_path();
+    if (parent.empty() || std::filesystem::exists(parent)) return;
+    if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error("directory " + parent.string());
+}
+
+/// Returns the exit status: 0, or 1 when the last flush failed.
+int serve(const Options& options) {
+    const UniqueFd signals = open_signals();
+    const MonotonicClock clock;
+    EventLoop loop(clock);
+    LinuxAioKernel kernel;
+    const Registry drivers = all_drivers();
+
+    Vbd::Options vbd_options;
+    vbd_options.aio_slots = options.aio_slots;
+    vbd_options.poll_max = std::chrono::microseconds(options.poll_us);
+    if (options.recovery_log_path) {
+        vbd_options.make_log_file = [path = *options.recovery_log_path] { return open_log_file(path); };
+    }
+    Vbd vbd(loop, kernel, drivers, vbd_options);
+    if (options.image) vbd.open(*options.image, std::make_unique<LocalImageOpener>());
+    make_parent_directory(options.control_path);
+    const ControlServer server(loop, vbd, options.control_path);
+    loop.set_turn([&vbd] { return vbd.turn(); });
+
+    int exit_status = 0;
+    const EventLoop::Watch end(loop, signals.get(), EPOLLIN, [&](std::uint32_t) {
+        signalfd_siginfo signal{};
+        if (::read(signals.get(), &signal, sizeof signal) != sizeof signal) return;
+        log::info("stop", {{"signal", std::to_string(signal.ssi_signo)}});
+        vbd.shut_down([&](std::error_code error) {
+            if (error) exit_status = 1;
+            loop.stop();
+        });
+    });
+    log::info("ready", {{"control", options.control_path}, {"pid", std::to_string(::getpid())}});
+    loop.run();
+    return exit_status;
+}
+
+}  // namespace
+}  // namespace blktap
+
+int main(int argument_count, char** arguments) {
+    int exit_status = 0;
+    const auto options = blktap::parse_options(argument_count, arguments, exit_status);
+    if (!options) return exit_status;
+    try {
+        blktap::log::configure("tapdisk", options->level, options->sink);
+        return blktap::serve(*options);
+    } catch (const std::exception& error) {
+        std::cerr << "tapdisk: " << error.what() << '\n';
+        return 1;
+    }
+}

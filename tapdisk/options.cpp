@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tapdisk/options.hpp"
+
+#include <iostream>
+#include <map>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "tapdisk/version.hpp"
+
+namespace blktap {
+
+std::optional<Options> parse_options(int argument_count, char** arguments, int& exit_status) {
+    Options options;
+    std::string image;
+    std::string recovery_log;
+    bool read_only = false;
+    bool syslog = false;
+    CLI::App app{"Serves one Xen virtual block device from an image file. See tapdisk(8)."};
+    app.name("tapdisk");
+    app.set_version_flag("--version", "tapdisk " + std::string(version));
+    app.add_option("--open", image,
+                   "Open this image at the start: FORMAT:PATH[?option=value&...], e.g. raw:/srv/disk.img");
+    app.add_flag("--read-only", read_only, "Open it for reading only");
+    app.add_option("--control", options.control_path, "The control socket")
+        ->default_str("/run/tapdisk/tapdisk-PID.sock");
+    app.add_option("--recovery-log", recovery_log,
+                   "Keep unanswered requests in this file, best on tmpfs "
+                   "(default: in memory that ends with the process)");
+    app.add_option("--aio-slots", options.aio_slots,
+                   "I/O operations in the kernel at once; counts against fs.aio-max-nr")
+        ->check(CLI::Range(1u, 4096u))
+        ->capture_default_str();
+    app.add_option("--poll-us", options.poll_us, "Look for work up to this many microseconds before sleeping; 0: never")
+        ->check(CLI::Range(0u, 1000u))
+        ->capture_default_str();
+    app.add_option("--log-level", options.level, "What to log")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, log::Level>{{"debug", log::Level::debug},
+                                                                              {"info", log::Level::info},
+                                                                              {"warning", log::Level::warning},
+                                                                              {"error", log::Level::error}}))
+        ->default_str("info");
+    app.add_flag("--syslog", syslog, "Log to syslog instead of standard error");
+    try {
+        app.parse(argument_count, arguments);
+    } catch (const CLI::ParseError& error) {
+        exit_status = app.exit(error) == 0 ? 0 : 2;
+        return std::nullopt;
+    }
+    if (!image.empty()) {
+        try {
+            options.image = parse_image_spec(image, read_only ? Access::read_only : Access::read_write);
+        } catch (const std::system_error& error) {
+            std::cerr << "tapdisk: --open " << error.what() << '\n';
+            exit_status = 2;
+            return std::nullopt;
+        }
+    }
+    if (!recovery_log.empty()) options.recovery_log_path = recovery_log;
+    if (options.control_path.empty()) {
+        options.control_path = "/run/tapdisk/tapdisk-" + std::to_string(::getpid()) + ".sock";
+    }
+    if (syslog) options.sink = log::Sink::syslog;
+    return options;
+}
+
+}  // namespace blktap

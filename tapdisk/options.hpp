@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The command line of tapdisk.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/log.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap {
+
+struct Options {
+    std::optional<ImageSpec> image;
+    std::string control_path;
+    std::optional<std::string> recovery_log_path;
+    unsigned aio_slots = IoQueue::default_slots;
+    unsigned poll_us = 0;
+    log::Level level = log::Level::info;
+    log::Sink sink = log::Sink::standard_error;
+};
+
+/// Parses the command line. An empty result: the process should end with `exit_status` (help, version, or a mistake
+/// that was explained on stderr).
+std::optional<Options> parse_options(int argument_count, char** arguments, int& exit_status);
+
+}  // namespace blktap

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// RangeGuard: keeps the order of overlapping requests where order matters. Ordinary reads and writes claim their range
+// shared and never wait for each other, as on any disk; a discard or a read-modify-write claims it exclusively and
+// runs alone on it. A claim that must wait waits only for earlier ones, so nobody starves and nothing deadlocks.
+//
+// Claims are embedded in request slots; nothing is allocated. While nobody claims exclusively a claim costs a list
+// insertion; otherwise it is compared with every live claim, at most a ring's worth.
+//
+// Tested by tests/unit/tapdisk/range_guard_test.cpp.
+#pragma once
+
+#include <cstdint>
+
+#include <boost/intrusive/list.hpp>
+
+#include "libblktap/base/units.hpp"
+
+namespace blktap {
+
+class RangeGuard {
+  public:
+    enum class Mode : std::uint8_t { shared, exclusive };
+
+    struct Claim : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
+        SectorRange range{};
+        Mode mode = Mode::shared;
+        bool waiting = false;
+    };
+
+    /// Claims `range`. Returns true when the claim holds at once, false when it waits for an earlier one; release() of
+    /// that one hands it to its callback. Until released the claim is linked here.
+    bool acquire(Claim& claim, SectorRange range, Mode mode) noexcept;
+
+    /// Ends a claim, held or waiting, and calls `granted(Claim&)` for each waiting claim that holds now, in the order
+    /// in which they came. `granted` must not acquire or release.
+    template <class Granted>
+    void release(Claim& claim, Granted granted) noexcept {
+        if (!unlink(claim)) return;
+        for (auto it = claims_.begin(); it != claims_.end(); ++it) {
+            if (it->waiting && !conflicts_with_earlier(*it)) {
+                it->waiting = false;
+                --waiting_count_;
+                granted(*it);
+            }
+        }
+    }
+
+    bool empty() const noexcept { return claims_.empty(); }
+
+  private:
+    using ClaimList = boost::intrusive::list<Claim>;
+    bool conflicts_with_earlier(const Claim& claim) const noexcept;
+    /// Removes a claim; true when another one may have waited for it.
+    bool unlink(Claim& claim) noexcept;
+
+    ClaimList claims_;  ///< held and waiting, in order of arrival
+    std::size_t exclusive_count_ = 0;
+    std::size_t waiting_count_ = 0;
+};
+
+}  // namespace blktap

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The turn and its steps from the ring to the driver. What follows a completion is engine_completion.cpp.
+#include "tapdisk/request_engine.hpp"
+
+#include <algorithm>
+
+#include "libblktap/base/assert.hpp"
+#include "tapdisk/trace_recorder.hpp"
+
+namespace blktap {
+namespace {
+
+RequestSlot& take_first(StageList& list) noexcept {
+    RequestSlot& slot = list.front();
+    list.pop_front();
+    return slot;
+}
+
+}  // namespace
+
+RequestEngine::RequestEngine(IoQueue& io, xen::GrantTable& grants, const Clock& clock,
+                             std::vector<ConnectionQueue> queues, RecoveryLog log, const Options& options)
+    : io_(io),
+      clock_(clock),
+      rules_(options.rules),
+      log_(std::move(log)),
+      queues_(std::move(queues)),
+      guest_(grants, options.data) {
+    for (std::size_t i = 0; i < queues_.size(); ++i) {
+        queues_[i].make_slots(*this, static_cast<std::uint16_t>(i), log_.queue(i));
+    }
+}
+
+RequestEngine::~RequestEngine() {
+    BLKTAP_ASSERT(quiet());
+}
+
+RequestEngine::Next RequestEngine::turn() noexcept {
+    const Nanoseconds began = clock_.now();
+    const EngineStats before = stats_;
+    const std::uint64_t submits_before = io_.stats().submits;
+
+    take_requests();
+    fetch_descriptors();
+    claim_ranges();
+    give_memory();
+    fetch_written_data();
+    start_requests();
+    io_.submit_staged();
+    io_.reap();
+    deliver_read_data();
+    answer();
+
+    note_turn(before, submits_before, began);
+    return can_go_on() ? Next::turn_again : Next::wait;
+}
+
+bool RequestEngine::can_go_on() const noexcept {
+    const bool startable = !paused_ && (!starting_.empty() || (!memory_.empty() && !memory_exhausted_));
+    return more_requests_ || startable || !ordered_.empty() || !ranged_.empty() || io_.can_submit();
+}
+
+/// A frontend whose data would find no memory waits in its ring, not in ours.
+bool RequestEngine::takes() const noexcept {
+    return taking_ && !paused_ && memory_.empty();
+}
+
+bool RequestEngine::rearm() noexcept {
+    if (!takes()) return false;
+    bool waiting = false;
+    for (ConnectionQueue& queue : queues_) {
+        if (!queue.ring().stopped()) waiting = queue.ring().rearm() || waiting;
+    }
+    return waiting;
+}
+
+bool RequestEngine::work_waiting() const noexcept {
+    if (io_.completion_pending()) return true;
+    if (!takes()) return false;
+    return std::ranges::any_of(queues_, [](const ConnectionQueue& queue) {
+        return !queue.ring().stopped() && queue.ring().request_waiting();
+    });
+}
+
+void RequestEngine::take_requests() noexcept {
+    more_requests_ = false;
+    if (!takes()) return;
+    for (std::size_t i = 0; i < queues_.size(); ++i) {
+        ConnectionQueue& queue = queues_[(first_queue_ + i) % queues_.size()];
+        if (queue.ring().stopped()) continue;
+        const auto pending = queue.ring().pending_requests();
+        if (!pending) {
+            ++stats_.stopped_queues;
+            continue;
+        }
+        const std::uint32_t count = std::min(pending.value(), queue_budget);
+        for (std::uint32_t taken = 0; taken < count; ++taken)
+            take(queue);
+        more_requests_ = more_requests_ || pending.value() > count;
+    }
+    first_queue_ = (first_queue_ + 1) % queues_.size();
+}
+
+void RequestEngine::take(ConnectionQueue& queue) noexcept {
+    RequestSlot& slot = queue.take_slot();
+    const std::uint32_t ring_index = queue.ring().consumed();
+    slot.sequence = next_sequence_++;
+    slot.raw = &queue.log().record(slot.index, ring_index, slot.sequence, queue.ring().consume());
+    queue.log().advance(ring_index + 1);
+    live_.push_back(slot);
+
+    const auto judged = ring::judge(*slot.raw, rules_);
+    if (!judged) return reject(slot, judged.error());
+    slot.judged = judged.value();
+    taken_.push_back(slot);
+}
+
+void RequestEngine::fetch_descriptors() noexcept {
+    for (RequestSlot& slot : taken_) {
+        slot.copy_count = 0;
+        if (!slot.judged.needs_descriptors) {
+            slot.segments = std::span(slot.raw->segments).first(slot.judged.segment_count);
+            continue;
+        }
+        const auto table = queues_[slot.queue].use_large_tables(slot, slot.judged.segment_count);
+        slot.segments = table;
+        if (!guest_.read_mapped_descriptors(slot, table)) guest_.add_descriptors(slot, table);
+    }
+    const std::uint64_t copies_before = guest_.copy_calls();
+    guest_.copy_all();
+    stats_.descriptor_copies += guest_.copy_calls() - copies_before;
+
+    // Direct and indirect ones together: a barrier must meet them in the order in which they were taken.
+    while (!taken_.empty()) {
+        RequestSlot& slot = take_first(taken_);
+        const std::error_code error = slot.judged.needs_descriptors ? judge_descriptors(slot) : std::error_code{};
+        if (error) {
+            reject(slot, error);
+        } else {
+            accept(slot);
+        }
+    }
+}
+
+std::error_code RequestEngine::judge_descriptors(RequestSlot& slot) noexcept {
+    if (slot.copy_count > 0) {
+        if (const std::error_code error = guest_.next_copy_result(slot)) {
+            slot.segments = {};
+            return error;
+        }
+    }
+    const auto judged = ring::judge_indirect(*slot.raw, slot.segments, rules_);
+    if (!judged) return judged.error();
+    slot.judged = judged.value();
+    return {};
+}
+
+void RequestEngine::accept(RequestSlot& slot) noexcept {
+    if (recorder_ != nullptr) recorder_->note(slot, false);
+    const bool barrier = slot.judged.operation == ring::Operation::write_barrier;
+    const bool flush = slot.judged.operation == ring::Operation::flush_diskcache;
+    slot.drains = barrier;
+    // A flush with data is served as a barrier that does not drain: nothing less makes both meanings true.
+    slot.phase =
+        barrier || (flush && slot.judged.range.count > 0) ? RequestSlot::Phase::flush_before : RequestSlot::Phase::data;
+    if (order_.admit(slot, live_)) ordered_.push_back(slot);
+}
+
+void RequestEngine::reject(RequestSlot& slot, std::error_code error) noexcept {
+    if (recorder_ != nullptr) recorder_->note(slot, true);
+    ++stats_.rejected;
+    finish(slot, error);
+}
+
+/// True when the slot was answered, or put away, instead of going on.
+bool RequestEngine::refuse(RequestSlot& slot) noexcept {
+    const bool flushes = slot.plain_flush() || slot.phase != RequestSlot::Phase::data;
+    if (closing_ && driver_ == nullptr) {
+        finish(slot, Errc::wrong_state);
+    } else if (slot.plain_flush() && flush_failed_ && !closing_) {
+        held_.push_back(slot);
+    } else if ((flushes && flush_failed_) || (slot.changes_disk() && writes_refused_)) {
+        finish(slot, Errc::image_failed);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void RequestEngine::claim_ranges() noexcept {
+    while (!ranged_.empty()) {
+        RequestSlot& slot = take_first(ranged_);
+        if (!refuse(slot)) ready(slot);
+    }
+    while (!ordered_.empty()) {
+        RequestSlot& slot = take_first(ordered_);
+        if (refuse(slot)) continue;
+        SectorRange range = slot.judged.range;
+        if (range.count == 0) {
+            ready(slot);
+            continue;
+        }
+        const bool discard = slot.judged.operation == ring::Operation::discard;
+        const bool partial_block = slot.changes_disk() && !discard &&
+                                   !is_aligned(range.offset_bytes() | range.length_bytes(), write_alignment_bytes_);
+        if (partial_block) {
+            const std::uint64_t block_sectors = write_alignment_bytes_ / sector_size_bytes;
+            const std::uint64_t first = round_down(range.first, block_sectors);
+            range = {first, round_up(range.end(), block_sectors) - first};
+        }
+        const auto mode = discard || partial_block ? RangeGuard::Mode::exclusive : RangeGuard::Mode::shared;
+        if (ranges_.acquire(slot.claim, range, mode)) {
+            ready(slot);
+        } else {
+            ++stats_.waited_for_range;
+        }
+    }
+}
+
+void RequestEngine::ready(RequestSlot& slot) noexcept {
+    const bool needs_data = slot.phase == RequestSlot::Phase::data && slot.judged.range.count > 0 &&
+                            slot.judged.operation != ring::Operation::discard;
+    (needs_data ? memory_ : starting_).push_back(slot);
+}
+
+void RequestEngine::give_memory() noexcept {
+    memory_exhausted_ = false;
+    if (paused_ && !closing_) return;
+    while (!memory_.empty()) {
+        RequestSlot& slot = memory_.front();
+        if (closing_ && driver_ == nullptr) {
+            memory_.pop_front();
+            finish(slot, Errc::wrong_state);
+            continue;
+        }
+        const auto prepared = guest_.prepare(slot);
+        if (prepared == GuestData::Prepared::no_memory) {
+            memory_exhausted_ = true;
+            ++stats_.waited_for_memory;
+            return;
+        }
+        memory_.pop_front();
+        const bool fetch = prepared == GuestData::Prepared::by_copy && !slot.reads();
+        (fetch ? fetching_ : starting_).push_back(slot);
+    }
+}
+
+void RequestEngine::fetch_written_data() noexcept {
+    if (fetching_.empty()) return;
+    for (RequestSlot& slot : fetching_)
+        guest_.add_copy(slot);
+    guest_.copy_all();
+    ++stats_.write_copies;
+    while (!fetching_.empty()) {
+        RequestSlot& slot = take_first(fetching_);
+        if (const std::error_code error = guest_.next_copy_result(slot)) {
+            finish(slot, error);
+        } else {
+            starting_.push_back(slot);
+        }
+    }
+}
+
+void RequestEngine::start_requests() noexcept {
+    while (!starting_.empty()) {
+        RequestSlot& slot = take_first(starting_);
+        if (closing_ && driver_ == nullptr) {
+            finish(slot, Errc::wrong_state);
+        } else if (paused_) {
+            postponed_.push_back(slot);
+        } else {
+            start(slot);
+        }
+    }
+}
+
+void RequestEngine::start(RequestSlot& slot) noexcept {
+    ImageRequest& image = slot.image;
+    if (slot.phase != RequestSlot::Phase::data || slot.judged.range.count == 0) {
+        image.kind = ImageRequest::Kind::flush;
+    } else if (slot.judged.operation == ring::Operation::discard) {
+        image.kind = ImageRequest::Kind::discard;
+    } else {
+        image.kind = slot.reads() ? ImageRequest::Kind::read : ImageRequest::Kind::write;
+    }
+    image.range = image.kind == ImageRequest::Kind::flush ? SectorRange{} : slot.judged.range;
+    image.on_complete = &RequestEngine::on_complete;
+    ++in_driver_;
+    driver_->start(image);
+}
+
+void RequestEngine::set_image(ImageDriver& driver) noexcept {
+    driver_ = &driver;
+    write_alignment_bytes_ = driver.info().write_alignment_bytes;
+    guest_.set_image(driver.info());
+    writes_refused_ = false;
+    paused_ = false;
+    begin_again();
+}
+
+/// Sends every request that has not started back to where it claims its range and its memory: both depend on the image.
+void RequestEngine::begin_again() noexcept {
+    for (RequestSlot& slot : live_) {
+        if (slot.claim.is_linked() && slot.claim.waiting) ordered_.push_back(slot);
+    }
+    for (StageList* list : {&ranged_, &memory_, &starting_, &postponed_, &parked_}) {
+        for (RequestSlot& slot : *list)
+            guest_.release(slot);
+        ordered_.splice(ordered_.end(), *list);
+    }
+    for (RequestSlot& slot : ordered_) {
+        if (slot.claim.is_linked()) ranges_.release(slot.claim, [](RangeGuard::Claim&) {});
+    }
+}
+
+void RequestEngine::pause() noexcept {
+    paused_ = true;
+}
+
+void RequestEngine::clear_image() noexcept {
+    BLKTAP_ASSERT(quiet() && paused_);
+    driver_ = nullptr;
+}
+
+void RequestEngine::close() noexcept {
+    closing_ = true;
+    taking_ = false;
+    while (!parked_.empty())
+        finish(take_first(parked_), std::make_error_code(std::errc::no_space_on_device));
+    while (!held_.empty())
+        finish(take_first(held_), Errc::image_failed);
+    starting_.splice(starting_.begin(), postponed_);
+    if (driver_ == nullptr) {
+        order_.abandon([this](RequestSlot& slot) { finish(slot, Errc::wrong_state); });
+    }
+}
+
+void RequestEngine::retry_parked() noexcept {
+    while (!parked_.empty())
+        ready(take_first(parked_));
+}
+
+void RequestEngine::accept_loss() noexcept {
+    flush_failed_ = false;
+    while (!held_.empty())
+        finish(take_first(held_), Errc::image_failed);
+}
+
+void RequestEngine::trim() noexcept {
+    if (!live_.empty()) return;
+    guest_.trim();
+    for (ConnectionQueue& queue : queues_)
+        queue.trim();
+}
+
+}  // namespace blktap

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tapdisk/vbd.hpp"
+
+#include <algorithm>
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap {
+namespace {
+
+// Enough for the blocking requests of one disk (discards, partial blocks) to overlap; threads start when first needed.
+constexpr unsigned worker_threads = 4;
+constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
+constexpr Nanoseconds retry_delay_min = std::chrono::milliseconds(100);
+constexpr Nanoseconds retry_delay_max = std::chrono::seconds(5);
+constexpr Nanoseconds kernel_retry_delay = std::chrono::milliseconds(10);
+
+}  // namespace
+
+Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options)
+    : loop_(loop),
+      drivers_(drivers),
+      options_(options),
+      workers_(loop, worker_threads),
+      io_(kernel, options.aio_slots),
+      // Edge-triggered and empty: it only wakes the loop, whose turn reaps.
+      completion_watch_(loop, io_.completion_fd(), EPOLLIN | EPOLLET, [](std::uint32_t) {}),
+      idle_timer_(loop,
+                  [this] {
+                      if (connection_) trim_when_idle(connection_->engine());
+                  }),
+      retry_timer_(loop,
+                   [this] {
+                       io_.retry();
+                       retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
+                       if (connection_ && state_ == State::open && ending_ == Ending::none) {
+                           connection_->engine().retry_parked();
+                       }
+                   }),
+      retry_delay_(retry_delay_min) {
+    final_flush_.vbd = this;
+}
+
+Vbd::~Vbd() = default;
+
+void Vbd::require(bool condition, const char* reason) const {
+    if (!condition) throw_error(Errc::wrong_state, reason);
+    if (ending_ != Ending::none) throw_error(Errc::wrong_state, "another operation is under way");
+}
+
+std::unique_ptr<ImageDriver> Vbd::open_image(const ImageSpec& image, ImageOpener& files) {
+    return drivers_.open(image, DriverContext{io_, workers_, files});
+}
+
+void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
+    require(state_ == State::closed, "an image is open already");
+    driver_ = open_image(image, *files);
+    files_ = std::move(files);
+    image_ = image;
+    info_ = driver_->info();
+    state_ = State::open;
+    log::info("image.open", {{"image", image.format + ":" + image.path},
+                             {"sectors", std::to_string(info_.size_sectors)},
+                             {"read_only", info_.read_only ? "yes" : "no"}});
+}
+
+void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
+    require(state_ == State::open, state_ == State::paused ? "the image is paused" : "no image is open");
+    require(!connection_, "a frontend is connected already");
+    Connection::Options options;
+    options.frontend = frontend;
+    options.rules = {info_.size_sectors, info_.read_only, info_.discard && frontend.discard_enabled,
+                     ring::segments_indirect_max};
+    options.log_file = log_file ? std::move(log_file) : options_.make_log_file();
+    options.poll_max = options_.poll_max;
+    connection_ = std::make_unique<Connection>(loop_, io_, std::move(options));
+    if (flush_failed_) connection_->engine().set_flush_failed();
+    connection_->engine().set_recorder(recorder_.get());
+    connection_->engine().set_image(*driver_);
+    if (writes_refused_) connection_->engine().refuse_writes();
+    reported_ = {};
+    requests_at_idle_check_ = 0;
+    log::info("ring.connect", {{"domain", std::to_string(frontend.domain)},
+                               {"queues", std::to_string(frontend.queues.size())},
+                               {"ring_pages", std::to_string(frontend.queues.front().ring_refs.size())},
+                               {"protocol", frontend.protocol},
+                               {"persistent", frontend.persistent ? "yes" : "no"}});
+}
+
+void Vbd::disconnect(Done done) {
+    require(connection_ != nullptr, "no frontend is connected");
+    connection_->engine().close();
+    begin(Ending::disconnect, std::move(done));
+}
+
+void Vbd::hang_up() {
+    if (!connection_) return;
+    if (ending_ == Ending::none) return disconnect([](std::error_code) {});
+    hang_up_next_ = true;
+}
+
+void Vbd::pause(Done done) {
+    require(state_ == State::open, state_ == State::paused ? "the image is paused already" : "no image is open");
+    if (connection_) connection_->engine().pause();
+    begin(Ending::pause, std::move(done));
+}
+
+void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files) {
+    require(state_ == State::paused, "the image is not paused");
+    ImageSpec next = image.value_or(image_);
+    ImageOpener& opener = files ? *files : *files_;
+    auto driver = open_image(next, opener);
+    const std::string name = next.format + ":" + next.path;
+    if (driver->info().size_sectors < info_.size_sectors) {
+        throw_error(Errc::image_invalid, name + ": " + std::to_string(driver->info().size_sectors) +
+                                             " sectors, but the guest was told " + std::to_string(info_.size_sectors));
+    }
+    if (driver->info().read_only && !info_.read_only) {
+        throw_error(Errc::image_invalid, name + ": read-only, but the guest may write");
+    }
+    driver_ = std::move(driver);
+    if (files) files_ = std::move(files);
+    image_ = std::move(next);
+    writes_refused_ = false;
+    state_ = State::open;
+    if (connection_) connection_->engine().set_image(*driver_);
+    log::info("image.resume", {{"image", name}});
+}
+
+void Vbd::retry() {
+    require(state_ == State::open, "no image is open");
+    if (connection_) connection_->engine().retry_parked();
+}
+
+void Vbd::accept_loss() {
+    flush_failed_ = false;
+    if (connection_) connection_->engine().accept_loss();
+    log::warning("flush.loss_accepted", {});
+}
+
+void Vbd::close(Done done) {
+    require(state_ != State::closed, "no image is open");
+    if (connection_) connection_->engine().close();
+    begin(Ending::close, std::move(done));
+}
+
+void Vbd::shut_down(Done done) {
+    if (connection_) connection_->engine().stop_taking();
+    if (ending_ != Ending::none) {
+        shut_down_next_ = std::move(done);
+    } else {
+        begin(Ending::shut_down, std::move(done));
+    }
+}
+
+void Vbd::begin(Ending ending, Done done) {
+    ending_ = ending;
+    ending_done_ = std::move(done);
+}
+
+bool Vbd::ended() const noexcept {
+    if (finishing_) return false;  // the last step is under way and ends it
+    if (!connection_) return true;
+    const bool all_answered = ending_ == Ending::disconnect || ending_ == Ending::close;
+    return all_answered ? connection_->engine().idle() : connection_->engine().quiet();
+}
+
+void Vbd::finish_ending() {
+    finishing_ = true;
+    switch (ending_) {
+        case Ending::none:
+            return;
+        case Ending::disconnect:
+            drop_connection();
+            return over({});
+        case Ending::pause:
+            return flush_and_close([this](std::error_code error) {
+                state_ = State::paused;
+                log::info("image.pause", {{"image", image_.format + ":" + image_.path}});
+                over(error);
+            });
+        case Ending::close:
+        case Ending::shut_down:
+            if (ending_ == Ending::close) drop_connection();
+            if (connection_) connection_->engine().pause();
+            return flush_and_close([this](std::error_code error) {
+                drop_connection();
+                if (!recorder_) return closed(error);
+                stop_recording([this, error](std::error_code) { closed(error); });
+            });
+    }
+}
+
+void Vbd::closed(std::error_code error) {
+    if (state_ != State::closed) log::info("image.close", {{"image", image_.format + ":" + image_.path}});
+    state_ = State::closed;
+    files_.reset();
+    flush_failed_ = false;
+    writes_refused_ = false;
+    over(error);
+}
+
+void Vbd::over(std::error_code error) {
+    ending_ = Ending::none;
+    finishing_ = false;
+    std::exchange(ending_done_, nullptr)(error);
+    if (shut_down_next_) {
+        begin(Ending::shut_down, std::exchange(shut_down_next_, nullptr));
+    } else if (std::exchange(hang_up_next_, false)) {
+        hang_up();
+    }
+}
+
+void Vbd::drop_connection() {
+    if (!connection_) return;
+    const RequestEngine& engine = connection_->engine();
+    if (engine.in_flight() > 0) {
+        log::warning("ring.unanswered", {{"requests", std::to_string(engine.in_flight())}, {"kept", "recovery log"}});
+    }
+    flush_failed_ = flush_failed_ || engine.flush_failed();
+    writes_refused_ = writes_refused_ || engine.writes_refused();
+    log::info("ring.disconnect", {{"domain", std::to_string(connection_->frontend().domain)},
+                                  {"requests", std::to_string(engine.taken())}});
+    connection_.reset();
+}
+
+void Vbd::flush_and_close(Done done) {
+    flush_done_ = [this, done = std::move(done)](std::error_code error) {
+        if (connection_ && driver_) connection_->engine().clear_image();
+        driver_.reset();
+        done(error);
+    };
+    if (!driver_ || info_.read_only) return std::exchange(flush_done_, nullptr)({});
+    final_flush_.kind = ImageRequest::Kind::flush;
+    final_flush_.range = {};
+    final_flush_.data = {};
+    final_flush_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+        Vbd& self = *static_cast<FinalFlush&>(request).vbd;
+        if (error) {
+            self.flush_failed_ = true;
+            if (self.connection_) self.connection_->engine().set_flush_failed();
+            log::error("image.flush", {{"image", self.image_.path}, {"reason", error.message()}});
+        }
+        std::exchange(self.flush_done_, nullptr)(error);
+    };
+    driver_->start(final_flush_);
+}
+
+void Vbd::start_recording(UniqueFd file) {
+    require(state_ != State::closed, "no image is open");
+    require(!recorder_, "a recording is under way");
+    ring::TraceHeader header;
+    header.size_sectors = info_.size_sectors;
+    if (connection_) {
+        header.queue_count = static_cast<unsigned>(connection_->frontend().queues.size());
+        header.protocol = connection_->frontend().protocol;
+        header.persistent = connection_->frontend().persistent;
+    }
+    recorder_ = std::make_unique<TraceRecorder>(loop_, workers_, std::move(file), header);
+    if (connection_) connection_->engine().set_recorder(recorder_.get());
+}
+
+void Vbd::stop_recording(Done done) {
+    if (!recorder_) throw_error(Errc::wrong_state, "nothing is being recorded");
+    if (connection_) connection_->engine().set_recorder(nullptr);
+    recorder_->stop([this, done = std::move(done)](std::error_code error) {
+        recorder_.reset();
+        done(error);
+    });
+}
+
+ipc::DeviceDescription Vbd::describe() const {
+    if (state_ == State::closed) throw_error(Errc::wrong_state, "no image is open");
+    ipc::DeviceDescription device;
+    device.size_sectors = info_.size_sectors;
+    device.read_only = info_.read_only;
+    device.physical_sector_size_bytes = info_.physical_sector_size_bytes;
+    device.discard = info_.discard && (!connection_ || connection_->frontend().discard_enabled);
+    device.discard_granularity_bytes = info_.discard_granularity_bytes;
+    device.discard_alignment_bytes = info_.discard_alignment_bytes;
+    device.indirect_segments_max = ring::segments_indirect_max;
+    return device;
+}
+
+EventLoop::Next Vbd::turn() noexcept {
+    EventLoop::Next next = EventLoop::Next::sleep;
+    if (connection_) {
+        next = connection_->turn();
+    } else {
+        io_.submit_staged();
+        io_.reap();
+        if (io_.can_submit()) next = EventLoop::Next::turn_again;
+    }
+    watch_progress();
+    if (ending_ != Ending::none && ended()) {
+        finish_ending();
+        // What finishing staged, a flush say, needs a turn of its own.
+        next = EventLoop::Next::turn_again;
+    }
+    return next;
+}
+
+void Vbd::arm_idle_timer(const RequestEngine& engine) {
+    requests_at_idle_check_ = engine.taken();
+    idle_timer_.arm(idle_before_trim);
+}
+
+void Vbd::trim_when_idle(RequestEngine& engine) {
+    if (engine.taken() == requests_at_idle_check_ && engine.in_flight() == 0) {
+        engine.trim();
+    } else {
+        arm_idle_timer(engine);
+    }
+}
+
+void Vbd::watch_progress() {
+    if (io_.needs_retry_timer() && !retry_timer_.armed()) retry_timer_.arm(kernel_retry_delay);
+    if (!connection_) return;
+    const RequestEngine& engine = connection_->engine();
+    if (engine.taken() != requests_at_idle_check_ && !idle_timer_.armed()) arm_idle_timer(engine);
+    if (engine.parked_count() == 0) {
+        retry_delay_ = retry_delay_min;
+    } else if (!retry_timer_.armed()) {
+        retry_timer_.arm(retry_delay_);
+    }
+    report_changes();
+}
+
+void Vbd::report_changes() {
+    const RequestEngine& engine = connection_->engine();
+    const std::string domain = std::to_string(connection_->frontend().domain);
+    if (engine.stats().stopped_queues != reported_.stopped_queues) {
+        reported_.stopped_queues = engine.stats().stopped_queues;
+        log::error("ring.stopped", {{"domain", domain}, {"reason", "request producer more than a ring ahead"}});
+    }
+    if ((engine.parked_count() > 0) != reported_.parked) {
+        reported_.parked = engine.parked_count() > 0;
+        if (reported_.parked) {
+            log::warning("image.full",
+                         {{"domain", domain}, {"image", image_.path}, {"state", "writes wait for space"}});
+        } else {
+            log::info("image.space", {{"domain", domain}, {"image", image_.path}, {"state", "writes go on"}});
+        }
+    }
+    if (engine.flush_failed() != reported_.flush_failed) {
+        reported_.flush_failed = engine.flush_failed();
+        if (reported_.flush_failed) {
+            log::error("image.failed", {{"domain", domain},
+                                        {"image", image_.path},
+                                        {"reason", "a flush failed"},
+                                        {"state", "writes are refused, flushes are held"}});
+        }
+    }
+}
+
+}  // namespace blktap

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Vbd: one virtual block device, from an open image to a served guest and back. The states and what each allows:
+//
+//   closed --open--> open --connect--> connected --disconnect--> open --close--> closed
+//                      \--- pause --->  paused   --- resume ---/   (with or without a connection)
+//
+// Operations that must wait for I/O (pause, disconnect, close) answer through a callback, on the loop's thread, once.
+// At most one of them is under way. Everything throws std::system_error with a text that names the object.
+//
+// Tested by tests/unit/tapdisk/vbd_test.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "drivers/registry.hpp"
+#include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/base/worker_pool.hpp"
+#include "libblktap/ipc/messages.hpp"
+#include "tapdisk/connection.hpp"
+#include "tapdisk/trace_recorder.hpp"
+
+namespace blktap {
+
+class Vbd {
+  public:
+    struct Options {
+        unsigned aio_slots = IoQueue::default_slots;
+        Nanoseconds poll_max{0};
+        /// Opens the file of a log for a connection that brings none.
+        std::function<UniqueFd()> make_log_file = make_anonymous_log_file;
+    };
+    /// Called once when an operation is over.
+    using Done = std::function<void(std::error_code)>;
+    enum class State : std::uint8_t { closed, open, paused };
+
+    /// All references outlive the Vbd. Errors: throws std::system_error (AIO, descriptors).
+    Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options);
+    Vbd(const Vbd&) = delete;
+    Vbd& operator=(const Vbd&) = delete;
+    ~Vbd();
+
+    /// Opens an image; `files` opens its files, also when it is resumed.
+    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files);
+    /// Connects a frontend to the open image. `log_file`: where unanswered requests live; none: the options' maker.
+    void connect(const ipc::ConnectArguments& frontend, UniqueFd log_file);
+    /// Ends the connection: what was taken is answered, then everything of the guest's is unmapped.
+    void disconnect(Done done);
+    /// As disconnect(), for a frontend that went away without a word: at once, or after the operation that is under
+    /// way.
+    void hang_up();
+    /// Finishes what the kernel has and closes the image; requests wait until resume().
+    void pause(Done done);
+    /// Opens the paused image again, or another one at least as large, and goes on. `files`: null to use the same
+    /// opener.
+    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files);
+    /// While not paused: tries requests that wait for space at once.
+    void retry();
+    /// Answers held flushes with an error.
+    void accept_loss();
+    /// Disconnects if needed, flushes and closes the image.
+    void close(Done done);
+    /// Stops taking requests, finishes what can be finished, flushes and closes; requests that wait for space stay in
+    /// the recovery log. For SIGTERM.
+    void shut_down(Done done);
+
+    /// Starts, or stops, writing a trace of the requests of this and later connections.
+    void start_recording(UniqueFd file);
+    void stop_recording(Done done);
+
+    State state() const noexcept { return state_; }
+    bool connected() const noexcept { return connection_ != nullptr; }
+    /// What a guest is offered. Only while an image was opened.
+    ipc::DeviceDescription describe() const;
+    /// The counters for "stats"; docs/control-protocol.md names each.
+    ipc::Json stats() const;
+
+    /// The loop's turn.
+    EventLoop::Next turn() noexcept;
+
+  private:
+    enum class Ending : std::uint8_t { none, disconnect, pause, close, shut_down };
+    void begin(Ending ending, Done done);
+    bool ended() const noexcept;
+    void finish_ending();
+    void closed(std::error_code error);
+    void over(std::error_code error);
+    void drop_connection();
+    void flush_and_close(Done done);
+    std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
+    void require(bool condition, const char* reason) const;
+    void watch_progress();
+    void arm_idle_timer(const RequestEngine& engine);
+    void trim_when_idle(RequestEngine& engine);
+    void report_changes();
+
+    EventLoop& loop_;
+    const Registry& drivers_;
+    const Options options_;
+    WorkerPool workers_;
+    IoQueue io_;
+    EventLoop::Watch completion_watch_;
+    EventLoop::Timer idle_timer_;   ///< gives memory back some time after the last request
+    EventLoop::Timer retry_timer_;  ///< tries parked requests, and a kernel that refused I/O, again
+    Nanoseconds retry_delay_;
+
+    State state_ = State::closed;
+    ImageSpec image_;
+    std::unique_ptr<ImageOpener> files_;
+    std::unique_ptr<ImageDriver> driver_;
+    ImageInfo info_;  ///< of the image as it was opened first: what guests were told
+    std::unique_ptr<Connection> connection_;
+    std::unique_ptr<TraceRecorder> recorder_;
+    struct FinalFlush : ImageRequest {
+        Vbd* vbd = nullptr;
+    } final_flush_;
+    bool flush_failed_ = false;    ///< until the loss is accepted or the image is closed
+    bool writes_refused_ = false;  ///< until the image is opened again
+
+    Ending ending_ = Ending::none;
+    Done ending_done_;
+    bool finishing_ = false;     ///< its requests are done, its last step (a flush, the trace) is under way
+    Done shut_down_next_;        ///< SIGTERM came while another operation was under way
+    bool hang_up_next_ = false;  ///< the frontend went away while another operation was under way
+    Done flush_done_;
+    std::uint64_t requests_at_idle_check_ = 0;
+    struct Reported {
+        std::uint64_t stopped_queues = 0;
+        bool parked = false;
+        bool flush_failed = false;
+    } reported_;  ///< what the log says already
+};
+
+}  // namespace blktap
