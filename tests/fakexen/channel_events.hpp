@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// How a port becomes pending; for channels.cpp and channel_ports.cpp only.
+#pragma once
+
+#include "tests/fakexen/shared_world.hpp"
+
+namespace fakexen {
+
+/// Makes `port` pending and, unless it was pending or is masked, wakes its handle.
+void raise(SharedWorld& world, Port port) noexcept;
+/// Puts the number of `port` into the FIFO of its handle.
+void ring_bell(SharedWorld& world, Port port) noexcept;
+
+}  // namespace fakexen

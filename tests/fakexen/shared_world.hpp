@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// SharedWorld: a world directory as one process sees it: the mapped file, the lock over its tables, this process's
+// entry in it, and which other processes still live.
+//
+// A process proves that it lives by a lock on one byte of the file, which the kernel drops at its death. Nobody watches
+// for that: what a dead process left behind is cleared when somebody is in its way.
+//
+// Tested by tests/unit/xen/fakexen_death_test.cpp.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bitset>
+#include <span>
+#include <string>
+
+#include "libblktap/base/mapping.hpp"
+#include "libblktap/base/unique_fd.hpp"
+#include "tests/fakexen/layout.hpp"
+
+namespace fakexen {
+
+class SharedWorld {
+  public:
+    /// Enters the world in `directory`; the first to come makes both. Errors: throws std::system_error.
+    explicit SharedWorld(const std::string& directory);
+    SharedWorld(const SharedWorld&) = delete;
+    SharedWorld& operator=(const SharedWorld&) = delete;
+    /// Leaves as a dying process does: ports, grants and maps of this process go.
+    ~SharedWorld();
+
+    Layout& layout() const noexcept { return *reinterpret_cast<Layout*>(mapping_.data()); }
+    PortEntry& port(Port port) const noexcept { return layout().ports[port]; }
+    // The tables without their never used rest. Under the lock.
+    std::span<PortEntry> used_ports() const noexcept { return {layout().ports.data(), layout().header.used_ports}; }
+    std::span<Page> used_pages() const noexcept { return {layout().pages.data(), layout().header.used_pages}; }
+    std::span<MapRecord> used_maps() const noexcept { return {layout().maps.data(), layout().header.used_maps}; }
+    ProcessId self() const noexcept { return self_; }
+    int directory() const noexcept { return directory_.get(); }
+
+    /// A descriptor that writes to the FIFO of `handle`, opened at the first use and kept. -1: it cannot be opened.
+    int bell(HandleId handle) noexcept;
+    /// Maps pool pages, in order, as one contiguous range; one mmap per run of neighbours. nullptr: errno says why.
+    void* map_pool(std::span<const std::uint32_t> pages, int protection) const noexcept;
+    /// Makes `count` pool pages from `first` read as zeros, and gives their memory back.
+    void zero_pool(std::uint32_t first, std::uint32_t count) const noexcept;
+
+  private:
+    blktap::UniqueFd directory_;
+    blktap::UniqueFd file_;
+    blktap::UniqueFd life_;  // an open file description of its own: the lock on our byte belongs to it
+    blktap::Mapping mapping_;
+    ProcessId self_ = 0;
+    std::array<std::atomic<int>, handle_count> bells_{};  // descriptor + 1
+
+    friend class WorldLock;
+    friend bool is_alive(const SharedWorld& world, ProcessId process) noexcept;
+    void enter(const class WorldLock& lock);
+};
+
+/// Holds the lock over the tables of a world; repairs what a process that died inside left half done.
+class WorldLock {
+  public:
+    explicit WorldLock(SharedWorld& world) noexcept;
+    WorldLock(const WorldLock&) = delete;
+    WorldLock& operator=(const WorldLock&) = delete;
+    ~WorldLock();
+
+  private:
+    pthread_mutex_t& mutex_;
+};
+
+using ProcessSet = std::bitset<process_count>;
+
+/// True while the process behind the entry holds its byte. One system call.
+bool is_alive(const SharedWorld& world, ProcessId process) noexcept;
+/// Clears what dead processes left: their ports (the other ends become unbound), grants and maps.
+void bury_the_dead(SharedWorld& world, const WorldLock& lock) noexcept;
+
+}  // namespace fakexen

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <new>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/error.hpp"
+#include "tests/fakexen/grants.hpp"
+#include "tests/fakexen/shared_world.hpp"
+
+namespace fakexen {
+namespace {
+
+using blktap::Mapping;
+using blktap::throw_error;
+using blktap::throw_system_error;
+using blktap::UniqueFd;
+
+constexpr const char* file_name = "world";
+
+UniqueFd open_directory(const std::string& path) {
+    // A process may change its user after it has entered, and others of any user may come: these are test worlds.
+    if (::mkdir(path.c_str(), 0777) == 0) ::chmod(path.c_str(), 0777);
+    UniqueFd directory{::open(path.c_str(), O_DIRECTORY | O_PATH | O_CLOEXEC)};
+    if (!directory) throw_system_error("fakexen: " + path);
+    return directory;
+}
+
+void initialise_mutex(pthread_mutex_t& mutex) {
+    pthread_mutexattr_t attributes;
+    ::pthread_mutexattr_init(&attributes);
+    ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    const int error = ::pthread_mutex_init(&mutex, &attributes);
+    ::pthread_mutexattr_destroy(&attributes);
+    if (error != 0) throw_error({error, std::system_category()}, "fakexen: mutex of a world");
+}
+
+// The file gets its name only when it is complete, so nobody sees half of it; who is second takes the first one's.
+void create_file(int directory) {
+    const std::string draft = "draft." + std::to_string(::getpid()) + "." + std::to_string(::gettid());
+    const UniqueFd file{::openat(directory, draft.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    if (!file || ::fchmod(file.get(), 0666) != 0 || ::ftruncate(file.get(), sizeof(Layout)) != 0) {
+        throw_system_error("fakexen: new world file");
+    }
+    const Mapping header = Mapping::shared_file(file.get(), sizeof(Header));
+    initialise_mutex((new (header.data()) Header{})->mutex);
+    const bool named = ::linkat(directory, draft.c_str(), directory, file_name, 0) == 0;
+    const int error = errno;
+    ::unlinkat(directory, draft.c_str(), 0);
+    if (!named && error != EEXIST) throw_error({error, std::system_category()}, "fakexen: new world file");
+}
+
+UniqueFd open_file(int directory) {
+    UniqueFd file{::openat(directory, file_name, O_RDWR | O_CLOEXEC)};
+    if (!file && errno == ENOENT) {
+        create_file(directory);
+        file.reset(::openat(directory, file_name, O_RDWR | O_CLOEXEC));
+    }
+    if (!file) throw_system_error("fakexen: world file");
+    return file;
+}
+
+}  // namespace
+
+SharedWorld::SharedWorld(const std::string& directory)
+    : directory_(open_directory(directory)),
+      file_(open_file(directory_.get())),
+      life_(open_file(directory_.get())),
+      mapping_(Mapping::shared_file(file_.get(), sizeof(Layout))) {
+    const WorldLock lock{*this};
+    enter(lock);
+}
+
+int SharedWorld::bell(HandleId handle) noexcept {
+    auto& kept = bells_[handle];
+    if (const int known = kept.load(std::memory_order_acquire); known != 0) return known - 1;
+    std::array<char, 32> name{};
+    std::snprintf(name.data(), name.size(), "evtchn.%u", handle);
+    const int fd = ::openat(directory_.get(), name.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    int nobody = 0;
+    if (fd < 0 || kept.compare_exchange_strong(nobody, fd + 1)) return fd;
+    ::close(fd);
+    return nobody - 1;
+}
+
+void* SharedWorld::map_pool(std::span<const std::uint32_t> pages, int protection) const noexcept {
+    const std::size_t size_bytes = pages.size() * page_size_bytes;
+    void* const base = ::mmap(nullptr, size_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return nullptr;
+    for (std::size_t first = 0, end = 0; first < pages.size(); first = end) {
+        for (end = first + 1; end < pages.size() && pages[end] == pages[end - 1] + 1; ++end) {
+        }
+        void* const address = static_cast<std::byte*>(base) + first * page_size_bytes;
+        const auto offset = static_cast<off_t>(offsetof(Layout, pool) + pages[first] * page_size_bytes);
+        if (::mmap(address, (end - first) * page_size_bytes, protection, MAP_SHARED | MAP_FIXED, file_.get(), offset) ==
+            MAP_FAILED) {
+            const int error = errno;
+            ::munmap(base, size_bytes);
+            errno = error;
+            return nullptr;
+        }
+    }
+    return base;
+}
+
+void SharedWorld::zero_pool(std::uint32_t first, std::uint32_t count) const noexcept {
+    const auto offset = static_cast<off_t>(offsetof(Layout, pool) + first * page_size_bytes);
+    const auto length = static_cast<off_t>(count * page_size_bytes);
+    BLKTAP_ASSERT(::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) == 0);
+}
+
+WorldLock::WorldLock(SharedWorld& world) noexcept : mutex_(world.layout().header.mutex) {
+    const int error = ::pthread_mutex_lock(&mutex_);
+    if (error == EOWNERDEAD) {
+        ::pthread_mutex_consistent(&mutex_);
+        count_maps(world, *this);
+    } else {
+        BLKTAP_ASSERT(error == 0);
+    }
+}
+
+WorldLock::~WorldLock() {
+    ::pthread_mutex_unlock(&mutex_);
+}
+
+}  // namespace fakexen

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// DriverHarness: everything an image driver needs, with a loop that runs until a request is answered. For tests of
+// drivers, and of whatever needs a driver and no ring.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "drivers/registry.hpp"
+#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/clock.hpp"
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap::testing {
+
+/// A request that remembers its answer. Its memory is the caller's.
+struct TestRequest : ImageRequest {
+    TestRequest(Kind its_kind, SectorRange its_range, std::vector<iovec> memory = {}) : segments(std::move(memory)) {
+        kind = its_kind;
+        range = its_range;
+        data = segments;
+        on_complete = [](ImageRequest& request, std::error_code answer) noexcept {
+            auto& self = static_cast<TestRequest&>(request);
+            BLKTAP_ASSERT(!self.answered);
+            self.answered = true;
+            self.error = answer;
+        };
+    }
+    /// One segment.
+    TestRequest(Kind its_kind, SectorRange its_range, std::span<std::byte> memory)
+        : TestRequest(its_kind, its_range, std::vector<iovec>{{memory.data(), memory.size()}}) {}
+    TestRequest(const TestRequest&) = delete;
+    TestRequest& operator=(const TestRequest&) = delete;
+
+    std::vector<iovec> segments;
+    bool answered = false;
+    std::error_code error;
+};
+
+class DriverHarness {
+  public:
+    /// Lifetime: `kernel` must outlive the harness; drivers and requests must not outlive it.
+    explicit DriverHarness(AioKernel& kernel, unsigned worker_threads = 2)
+        : io_(kernel),
+          workers_(loop_, worker_threads),
+          completions_(loop_, io_.completion_fd(), EPOLLIN | EPOLLET, [](auto) {}) {}
+    DriverHarness() : DriverHarness(linux_kernel()) {}
+
+    DriverContext context() { return {io_, workers_, files_}; }
+    IoQueue& io() { return io_; }
+
+    std::unique_ptr<ImageDriver> open(const std::string& image, Access access = Access::read_write) {
+        return all_drivers().open(parse_image_spec(image, access), context());
+    }
+
+    /// Runs the loop until `request`, already started, is answered.
+    void finish(const TestRequest& request) {
+        for (;;) {
+            io_.submit_staged();
+            io_.reap();
+            if (request.answered) return;
+            if (io_.can_submit()) continue;
+            loop_.run_once(io_.needs_retry_timer() ? std::chrono::milliseconds{1} : Nanoseconds{-1});
+            if (io_.needs_retry_timer()) io_.retry();
+        }
+    }
+    /// Starts `request` and runs the loop until it is answered.
+    std::error_code run(ImageDriver& driver, TestRequest& request) {
+        driver.start(request);
+        finish(request);
+        return request.error;
+    }
+    std::error_code read(ImageDriver& driver, SectorRange range, std::span<std::byte> memory) {
+        TestRequest request{ImageRequest::Kind::read, range, memory};
+        return run(driver, request);
+    }
+    std::error_code write(ImageDriver& driver, SectorRange range, std::span<std::byte> memory) {
+        TestRequest request{ImageRequest::Kind::write, range, memory};
+        return run(driver, request);
+    }
+    std::error_code flush(ImageDriver& driver) {
+        TestRequest request{ImageRequest::Kind::flush, {}};
+        return run(driver, request);
+    }
+    std::error_code discard(ImageDriver& driver, SectorRange range) {
+        TestRequest request{ImageRequest::Kind::discard, range};
+        return run(driver, request);
+    }
+
+  private:
+    static AioKernel& linux_kernel() {
+        static LinuxAioKernel kernel;
+        return kernel;
+    }
+
+    MonotonicClock clock_;
+    EventLoop loop_{clock_};
+    LocalImageOpener files_;
+    IoQueue io_;
+    WorkerPool workers_;
+    EventLoop::Watch completions_;
+};
+
+}  // namespace blktap::testing

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// VbdHarness: a simulated machine in one process and one thread: a guest (domain 5) with rings and pages, a Vbd that
+// serves them from an image, and a kernel whose I/O happens when the test says so. For tests of the engine and of the
+// process around it.
+//
+//     VbdHarness machine;
+//     GuestBuffer data = machine.pages(2);
+//     machine.kernel().hold();
+//     machine.send(machine.write(1, 0, data));     // answered only after machine.kernel().complete_next()
+//
+// Nothing sleeps for luck: time is a ManualClock's, and whatever waits for a worker waits for its event. The loop makes a
+// round only when the real one would not sleep, so that a lost wake-up is seen as a request without an answer. Each
+// answer is checked as it is taken: to a request that is unanswered, with its operation.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "drivers/registry.hpp"
+#include "libblktap/base/mapping.hpp"
+#include "tapdisk/vbd.hpp"
+#include "tests/fakexen/control.hpp"
+#include "tests/replay/frontend.hpp"
+#include "tests/support/sim_aio_kernel.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace blktap::testing {
+
+/// Sectors [first, last] of one page.
+struct Shape {
+    std::uint8_t first = 0;
+    std::uint8_t last = sectors_per_page - 1;
+};
+
+/// Granted pages of the guest, and the segments that name sectors of them: one segment a page.
+struct GuestBuffer {
+    std::span<std::byte> memory;
+    std::vector<ring::Segment> segments;
+
+    std::uint64_t sector_count() const;
+    /// Spreads `data`, as long as all segments, over them; or collects it from them.
+    void put(std::span<const std::byte> data);
+    std::vector<std::byte> get() const;
+    /// put() of what ModelDisk means by `stamp` at `sector`.
+    void fill(std::uint64_t sector, std::uint64_t stamp);
+    SectorRange at(std::uint64_t sector) const { return {sector, sector_count()}; }
+};
+
+class VbdHarness {
+  public:
+    static constexpr xen::DomainId guest_domain = 5;
+
+    struct Options {
+        replay::FrontendOptions frontend{};     ///< domains are set by the harness
+        std::uint64_t size_sectors = 16 * 1024;
+        std::string image{};                    ///< "FORMAT:..." instead of a file of `size_sectors`, buffered
+        Access access = Access::read_write;
+        unsigned aio_slots = IoQueue::default_slots;
+        AioKernel* kernel = nullptr;            ///< instead of the simulated one
+        Registry drivers = all_drivers();
+        bool connect = true;
+        /// Called by the destructor, to let what waits in a driver of the test's own end.
+        std::function<void()> at_end = [] {};
+    };
+
+    VbdHarness() : VbdHarness(Options{}) {}
+    /// Opens the image and connects.
+    explicit VbdHarness(Options options);
+    VbdHarness(const VbdHarness&) = delete;
+    VbdHarness& operator=(const VbdHarness&) = delete;
+    /// Ends what is under way, and checks that nothing of the guest's is mapped afterwards.
+    ~VbdHarness();
+
+    // The machine.
+
+    fakexen::World& world() { return world_; }
+    ManualClock& clock() { return clock_; }
+    EventLoop& loop() { return loop_; }
+    /// Does operations as they are submitted, until told to hold().
+    SimAioKernel& kernel() { return sim_kernel_; }
+    Vbd& vbd() { return *vbd_; }
+    replay::Frontend& frontend() { return *frontend_; }
+    const TemporaryDirectory& directory() const { return directory_; }
+    const std::string& image_path() const { return image_path_; }
+
+    // The guest's memory and requests. Memory lasts as long as the frontend.
+
+    GuestBuffer buffer(const std::vector<Shape>& shapes, xen::PageAccess access = xen::PageAccess::read_write);
+    GuestBuffer pages(std::size_t count) { return buffer(std::vector<Shape>(count)); }
+    /// Direct with at most 11 segments, else indirect.
+    ring::RawRequest transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
+                              const GuestBuffer& data);
+    ring::RawRequest read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
+    ring::RawRequest write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
+    ring::RawRequest barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
+    /// `operation` around `data`, however few segments it has.
+    ring::RawRequest indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
+                              const GuestBuffer& data);
+    static ring::RawRequest flush(std::uint64_t id);
+    static ring::RawRequest discard(std::uint64_t id, SectorRange range);
+
+    // Traffic.
+
+    /// Into the ring, not yet seen by tapdisk.
+    void put(const ring::RawRequest& request, unsigned queue = 0);
+    void publish(unsigned queue = 0) { frontend_->publish(queue); }
+    void send(const ring::RawRequest& request, unsigned queue = 0);
+    /// One round of the loop without waiting, then takes answers. True: an answer came.
+    bool round();
+    /// A round, for what the test did, then rounds for as long as the loop does not want to sleep.
+    /// Errors: throws std::runtime_error when it never does.
+    void settle();
+    /// Rounds, waiting for workers and a real kernel, until the condition holds.
+    /// Errors: throws std::runtime_error when nothing happens for a long time.
+    void run_until(const std::function<bool()>& condition);
+    /// The status that answered `id`, if one did.
+    std::optional<ring::Status> answer(std::uint64_t id) const;
+    bool answered(std::uint64_t id) const { return answers_.contains(id); }
+    /// Sends, waits for the answer and returns it.
+    ring::Status run(const ring::RawRequest& request, unsigned queue = 0);
+    std::size_t unanswered() const { return unanswered_.size(); }
+    std::vector<std::uint64_t> unanswered_ids() const;
+    /// Forgets the answers, so that ids may be used again.
+    void forget_answers() { answers_.clear(); }
+
+    // Control.
+
+    /// A new frontend as the options say, not connected.
+    void make_frontend(const replay::FrontendOptions& options);
+    void connect();
+    /// The guest vanishes: its pages and ports with it.
+    void destroy_frontend();
+    /// Calls `start` with a Vbd::Done and waits until that is called.
+    template <class Start>
+    std::error_code finish(Start start) {
+        std::optional<std::error_code> result;
+        start([&result](std::error_code error) { result = error; });
+        run_until([&result] { return result.has_value(); });
+        return *result;
+    }
+    std::error_code pause() { return finish([this](Vbd::Done done) { vbd_->pause(std::move(done)); }); }
+    std::error_code disconnect() { return finish([this](Vbd::Done done) { vbd_->disconnect(std::move(done)); }); }
+    std::error_code close() { return finish([this](Vbd::Done done) { vbd_->close(std::move(done)); }); }
+    std::error_code shut_down() { return finish([this](Vbd::Done done) { vbd_->shut_down(std::move(done)); }); }
+    void resume() { vbd_->resume(std::nullopt, nullptr); }
+
+    // What can be seen.
+
+    /// A counter of stats()["connection"] by its JSON pointer: "/parked".
+    std::uint64_t counter(const std::string& pointer) const;
+    /// What the recovery log of the last connect() says.
+    LogContents log() const;
+    std::vector<std::uint64_t> logged_ids() const;
+    /// The image file's bytes, past any cache of ours.
+    std::vector<std::byte> image_bytes(SectorRange range) const;
+
+  private:
+    bool would_sleep() const;
+    void take_answers();
+
+    TemporaryDirectory directory_;
+    std::string image_path_;
+    fakexen::World world_;
+    ManualClock clock_;
+    const int epoll_fd_;  ///< of loop_, which does not show it
+    EventLoop loop_;
+    bool turn_again_ = false;
+    SimAioKernel sim_kernel_;
+    const Options options_;
+    std::optional<replay::Frontend> frontend_;
+    std::optional<Vbd> vbd_;
+    UniqueFd log_file_;
+    std::map<std::uint64_t, std::uint8_t> unanswered_;  ///< the operation that the answer must name
+    std::map<std::uint64_t, ring::Response> answers_;
+};
+
+}  // namespace blktap::testing
