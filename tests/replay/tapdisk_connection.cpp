@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Every error names the socket: a test often talks to several tapdisks.
+#include "tests/replay/tapdisk_connection.hpp"
+
+#include "tests/replay/failure.hpp"
+
+namespace blktap::replay {
+namespace {
+
+[[noreturn]] void throw_gone(const std::string& socket_path) {
+    throw BackendGone("the tapdisk at " + socket_path + " went away");
+}
+
+bool means_gone(const std::error_code& code) {
+    return code == Errc::peer_closed || code == std::errc::broken_pipe || code == std::errc::connection_reset;
+}
+
+}  // namespace
+
+ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
+                        const ipc::Json& arguments, const std::vector<int>& descriptors) {
+    try {
+        ipc::Reply reply = channel.call(request, arguments, descriptors);
+        if (reply.error_code.empty()) return std::move(reply.result);
+        throw std::runtime_error("the tapdisk at " + socket_path + " refused to " + request + ": " +
+                                 reply.error_message + " (" + reply.error_code + ")");
+    } catch (const std::system_error& error) {
+        if (means_gone(error.code())) throw_gone(socket_path);
+        throw std::system_error(error.code(), socket_path + ": " + request);
+    }
+}
+
+void answer_requests(ipc::Channel& channel, const std::string& socket_path) {
+    try {
+        while (const auto request = channel.next_request())
+            channel.reply_error(request->id, Errc::unknown_request, "ring-replay serves no requests");
+    } catch (const std::system_error& error) {
+        if (means_gone(error.code())) throw_gone(socket_path);
+        throw;
+    }
+}
+
+TapdiskConnection::TapdiskConnection(std::string socket_path)
+    : socket_path_(std::move(socket_path)), channel_(ipc::MessageSocket::connect_to(socket_path_)) {}
+
+ipc::DeviceDescription TapdiskConnection::connect(const ipc::ConnectArguments& rings) {
+    ipc::ConnectArguments arguments = rings;
+    arguments.until_hangup = true;
+    return call_or_throw(channel_, socket_path_, "connect", arguments).get<ipc::DeviceDescription>();
+}
+
+void TapdiskConnection::disconnect() {
+    call_or_throw(channel_, socket_path_, "disconnect", ipc::Json::object());
+}
+
+void TapdiskConnection::check() {
+    answer_requests(channel_, socket_path_);
+}
+
+}  // namespace blktap::replay

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// TapdiskConnection: guest and controller in one, over a tapdisk's control socket (docs/control-protocol.md). Of the
+// protocol it needs only "connect" and "disconnect".
+#pragma once
+
+#include <string>
+
+#include "libblktap/ipc/channel.hpp"
+#include "tests/replay/connection.hpp"
+
+namespace blktap::replay {
+
+class TapdiskConnection final : public Connection {
+  public:
+    /// Errors: throws std::system_error naming the socket.
+    explicit TapdiskConnection(std::string socket_path);
+
+    ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) override;
+    void disconnect() override;
+    int fd() const noexcept override { return channel_.fd(); }
+    void check() override;
+    std::optional<pid_t> backend_pid() const override { return channel_.peer_pid(); }
+
+  private:
+    std::string socket_path_;
+    ipc::Channel channel_;
+};
+
+/// Sends a request and returns its result.
+/// Errors: throws std::runtime_error with the tapdisk's reason for an error reply, BackendGone, or std::system_error.
+ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
+                        const ipc::Json& arguments, const std::vector<int>& descriptors = {});
+/// Refuses whatever the tapdisk asked its controller for, without waiting: there are no files to be had here.
+/// Errors: throws BackendGone, or std::system_error.
+void answer_requests(ipc::Channel& channel, const std::string& socket_path);
+
+}  // namespace blktap::replay

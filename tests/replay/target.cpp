@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The one place that chooses between the ways to a backend.
+#include "tests/replay/target.hpp"
+
+#include "tests/replay/tapdisk_connection.hpp"
+
+namespace blktap::replay {
+
+std::unique_ptr<Connection> Target::open() const {
+    return std::make_unique<TapdiskConnection>(tapdisk);
+}
+
+}  // namespace blktap::replay

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What every command of ring-replay is told: which backend, and as which domain.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tests/replay/pump.hpp"
+
+namespace blktap::replay {
+
+struct Target {
+    std::string tapdisk;            ///< a tapdisk's control socket
+    FrontendOptions frontend{};
+    Nanoseconds timeout = std::chrono::seconds(30);
+    int interrupt_fd = -1;
+
+    /// Errors: throws std::system_error.
+    std::unique_ptr<Connection> open() const;
+};
+
+}  // namespace blktap::replay
