@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026, the blktap developers
+#
+# Builds and tests everything, layer by layer; the last line is "N passed, N failed". Logs are in build/logs/.
+set -uo pipefail
+
+usage() {
+    cat <<'USAGE'
+usage: ./test.sh [--quick]
+
+  --quick   one debug build and the fast tests
+  (nothing) release, sanitizers, thread sanitizer, fuzzers: what must pass before a change goes in
+
+Environment: BLKTAP_FUZZ_SECONDS  time for each fuzzer (default 20)
+             BLKTAP_SEED          seed of the property tests (default: a new one, printed on failure)
+USAGE
+}
+
+quick=
+case ${1:-} in
+    '') ;;
+    --quick) quick=1 ;;
+    --help | -h) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit
+. tests/support/shell/common.sh
+logs=$PWD/build/logs
+mkdir -p "$logs"
+trap 'end_running_group; exit 130' INT TERM HUP
+export BLKTAP_FUZZ_SECONDS=${BLKTAP_FUZZ_SECONDS:-20}
+
+passed=0
+failed=0
+skipped=0
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+}
+
+# Adds up what ctest wrote to the JUnit file $2; $3 is ctest's own status.
+count() {
+    local name=$1 results=$2 status=$3 run_passed run_failed run_skipped
+    if ! read -r run_passed run_failed run_skipped < <(tests/support/count-tests "$results" 2>>"$logs/$name.failures"); then
+        fail "$name: ctest wrote no results; see $logs/$name-tests.log"
+        return
+    fi
+    cat "$logs/$name.failures"
+    echo "$run_passed passed, $run_failed failed, $run_skipped skipped"
+    passed=$((passed + run_passed))
+    failed=$((failed + run_failed))
+    skipped=$((skipped + run_skipped))
+    if [ "$((run_passed + run_failed))" -eq 0 ]; then
+        fail "$name: no test ran"
+    elif [ "$status" -ne 0 ] && [ "$run_failed" -eq 0 ]; then
+        fail "$name: ctest failed without a failed test; see $logs/$name-tests.log"
+    fi
+}
+
+# layer PRESET "TARGET..." CTEST_OPTION...: builds a preset, or only some targets of it, and runs the tests chosen.
+layer() {
+    local name=$1 targets=$2 begin=$SECONDS status=0 left
+    shift 2
+    echo
+    echo "== $name"
+    rm -f "$logs/$name"*
+    # shellcheck disable=SC2086  # targets are words
+    if build_preset "$logs/$name-build.log" "$name" $targets; then
+        echo "built in $((SECONDS - begin)) s"
+        run_logged "$logs/$name-tests.log" ctest --preset "$name" --parallel "$(nproc)" --no-tests=error \
+            --output-junit "$logs/$name.xml" "$@" || status=$?
+        left=$(left_running)
+        [ -z "$left" ] || { sleep 2; left=$(left_running); }  # what a test has just killed may still be ending
+        count "$name" "$logs/$name.xml" $status
+        if [ -n "$left" ]; then
+            fail "$name: tests left processes behind: $left"
+            end_running_group
+        fi
+    else
+        tail -n 40 "$logs/$name-build.log"
+        fail "$name: could not be built; see $logs/$name-build.log"
+    fi
+    echo "$((SECONDS - begin)) s"
+}
+
+if ! tests/support/install-packages build test; then
+    fail "packages are missing"
+elif [ -n "$quick" ]; then
+    layer dev "" --label-exclude '^(slow|explore)$'
+else
+    layer release "" --label-exclude '^explore$'
+    layer asan-ubsan "" --label-exclude '^(house|explore)$'
+    layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test: '
+    fuzzers=$(cd tests/fuzz && echo fuzz_*.cpp)
+    layer fuzz "${fuzzers//.cpp/}" --label-regex '^fuzz$'
+fi
+
+echo
+[ "$skipped" -eq 0 ] || echo "$skipped skipped: see above"
+echo "total $SECONDS s; logs in $logs"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026, the blktap developers
+#
+# What is measured: workloads, and the rows that each yields. A row's name is image-pattern-size-depth[-variant]-metric.
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Workload:
+    image: str  # "raw": a file, beside fio on the same file; "null": no disk, so the engine's cost alone
+    pattern: str  # "random" or "sequential"
+    mix: str  # "read" or "write"
+    size: str
+    depth: int
+    metrics: tuple
+    persistent: bool = False  # persistent grants: the guest's pages stay mapped and nothing is copied
+
+    @property
+    def name(self):
+        access = ("rand" if self.pattern == "random" else "") + self.mix
+        return f"{self.image}-{access}-{self.size}-qd{self.depth}" + ("-persistent" if self.persistent else "")
+
+
+# Metric: (unit, what it is). Both sides report all of them for every run.
+METRICS = {
+    "iops": ("1/s", "requests answered a second"),
+    "latency": ("us", "median time from a request's submission to its answer"),
+    "throughput": ("MiB/s", "data moved a second"),
+    "cpu": ("us", "CPU time for each request: tapdisk's own; fio's own"),
+}
+
+DEPTH_32 = ("iops", "cpu")
+DEPTH_1 = ("iops", "latency", "cpu")
+STREAM = ("throughput", "cpu")
+
+WORKLOADS = [
+    Workload(image, "random", mix, "4k", depth, DEPTH_32 if depth == 32 else DEPTH_1, persistent)
+    for image in ("raw", "null")
+    for depth in (32, 1)
+    for persistent in (False, True)
+    for mix in ("read", "write")
+] + [
+    Workload("raw", "sequential", mix, size, 8, STREAM, persistent)
+    for size in ("64k", "1m")
+    for persistent in (False, True)
+    for mix in ("read", "write")
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    workload: Workload
+    metric: str
+
+    @property
+    def name(self):
+        return f"{self.workload.name}-{self.metric}"
+
+
+def select(filters):
+    """The rows that a filter names: a row, a glob of rows, or the beginning of names up to a '-' ("raw", "null-randread").
+    No filter is all. Errors: KeyError with a filter that names nothing."""
+    rows = [Row(workload, metric) for workload in WORKLOADS for metric in workload.metrics]
+    chosen = set()
+    for text in filters:
+        matching = {row for row in rows if fnmatchcase(row.name, text) or row.name.startswith(text + "-")}
+        if not matching:
+            raise KeyError(text)
+        chosen |= matching
+    return [row for row in rows if row in chosen or not filters]

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Fuzzes the control protocol's parsers: the bytes are one message. Only std::system_error may come out of them, what
+// is accepted lies within the limits, and what is written again reads the same.
+#include <cstddef>
+#include <cstdint>
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/ipc/messages.hpp"
+
+namespace blktap::ipc {
+namespace {
+
+/// Reads the arguments as T, if they are; then text made of them must read the same.
+template <class T>
+T parse_and_return(const Json& arguments) {
+    const T value = arguments.get<T>();
+    BLKTAP_ASSERT(Json::parse(Json(value).dump()).template get<T>() == value);
+    return value;
+}
+
+void check_limits(const ConnectArguments& value) {
+    BLKTAP_ASSERT(value.domain <= domain_max);
+    BLKTAP_ASSERT(!value.queues.empty() && value.queues.size() <= queues_max);
+    for (const QueueArguments& queue : value.queues) {
+        BLKTAP_ASSERT(!queue.ring_refs.empty() && queue.ring_refs.size() <= ring_pages_max);
+        BLKTAP_ASSERT(queue.ring_refs.size() == value.queues.front().ring_refs.size());
+    }
+}
+
+void check_request(const Request& request) {
+    const Json& arguments = request.arguments;
+    if (request.name == "open") {
+        const auto value = parse_and_return<OpenArguments>(arguments);
+        BLKTAP_ASSERT(!value.format.empty() && !value.path.empty());
+    } else if (request.name == "connect") {
+        check_limits(parse_and_return<ConnectArguments>(arguments));
+    } else if (request.name == "resume") {
+        parse_and_return<ResumeArguments>(arguments);
+    } else if (request.name == "record") {
+        parse_and_return<RecordArguments>(arguments);
+    } else if (request.name == "open-file") {
+        parse_and_return<OpenFileArguments>(arguments);
+    } else {
+        expect_no_arguments(arguments);
+        BLKTAP_ASSERT(arguments.empty());
+    }
+}
+
+void check_reply(const Reply& reply) {
+    BLKTAP_ASSERT(reply.result.is_object());
+    throw_if_error(reply);
+    parse_and_return<DeviceDescription>(reply.result);
+}
+
+}  // namespace
+}  // namespace blktap::ipc
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace blktap::ipc;
+    if (size > message_size_max_bytes) return 0;  // never leaves MessageSocket::receive()
+    try {
+        const Parsed parsed = parse_message({std::string(data, data + size), {}});
+        BLKTAP_ASSERT(parsed.request.has_value() != parsed.reply.has_value());
+        if (parsed.request) check_request(*parsed.request);
+        if (parsed.reply) check_reply(*parsed.reply);
+    } catch (const std::system_error&) {
+    }
+    return 0;
+}

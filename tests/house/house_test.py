@@ -1,0 +1,126 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026, the blktap developers
+#
+# The checks check: each finds the fault in a small tree made for it, and nothing in the same tree without the fault.
+import tempfile
+import unittest
+from pathlib import Path
+
+import commands
+import documents
+import layers
+import sources
+import words
+
+LICENCE = "// SPDX-License-Identifier: BSD-2-Clause\n// Copyright (c) 2026, somebody\n"
+PRESETS = '{"configurePresets": [{"name": "dev"}]}'
+
+
+class ChecksFindFaults(unittest.TestCase):
+    def findings(self, check, files):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+            return list(check(Path(folder).resolve()))
+
+    def assert_finds(self, check, expected, bad, good):
+        found = self.findings(check, bad)
+        self.assertEqual(len(found), 1, found)
+        self.assertIn(expected, found[0])
+        self.assertEqual(self.findings(check, good), [])
+
+    def test_a_lower_folder_may_not_include_a_higher_one(self):
+        self.assert_finds(layers.check, "libblktap/ring may not include libblktap/xen/x.hpp",
+                          {"libblktap/ring/a.cpp": '#include "libblktap/xen/x.hpp"\n'},
+                          {"libblktap/ring/a.cpp": '#include "libblktap/base/x.hpp"\n'})
+
+    def test_a_driver_may_not_include_the_ring(self):
+        self.assert_finds(layers.check, "drivers may not include",
+                          {"drivers/raw/a.cpp": '#include "libblktap/ring/wire.hpp"\n'},
+                          {"drivers/raw/a.cpp": '#include "drivers/shared/growth.hpp"\n'})
+
+    def test_the_simulated_guest_may_not_include_tapdisk(self):
+        self.assert_finds(layers.check, "tests/replay may not include",
+                          {"tests/replay/a.cpp": '#include "tapdisk/vbd.hpp"\n'},
+                          {"tests/unit/a.cpp": '#include "tapdisk/vbd.hpp"\n'})
+
+    def test_xen_headers_have_one_owner(self):
+        self.assert_finds(layers.check, "<xengnttab.h> is for",
+                          {"tapdisk/a.cpp": "#include <xengnttab.h>\n"},
+                          {"libblktap/xen/a.cpp": "#include <xengnttab.h>\n"})
+
+    def test_a_new_folder_needs_a_row(self):
+        self.assert_finds(layers.check, "has no row", {"newcomer/a.cpp": ""}, {"tapdisk/a.cpp": ""})
+
+    def test_a_source_that_is_not_built_is_dead(self):
+        self.assert_finds(sources.check_built, "no CMakeLists.txt names it",
+                          {"a/CMakeLists.txt": "# f(x.cpp)\n", "a/x.cpp": ""},
+                          {"a/CMakeLists.txt": "f(x.cpp)\n", "a/x.cpp": ""})
+
+    def test_a_source_that_is_built_exists(self):
+        self.assert_finds(sources.check_built, "names a/y.cpp",
+                          {"a/CMakeLists.txt": "f(x.cpp y.cpp)\n", "a/x.cpp": ""},
+                          {"a/CMakeLists.txt": "f(x.cpp ${PROJECT_SOURCE_DIR}/b/y.cpp)\n", "a/x.cpp": "", "b/y.cpp": ""})
+
+    def test_a_header_that_nobody_includes_is_dead(self):
+        self.assert_finds(sources.check_headers_used, "nothing includes it",
+                          {"a/x.hpp": "", "a/x.cpp": "#include <a/x.hpp>\n"},
+                          {"a/x.hpp": "", "a/x.cpp": '#include "a/x.hpp"\n'})
+
+    def test_a_file_names_its_licence(self):
+        self.assert_finds(sources.check_shape, "licence", {"a.cpp": "\n"}, {"a.cpp": LICENCE})
+
+    def test_a_file_stays_short(self):
+        self.assert_finds(sources.check_shape, "401 lines", {"a.cpp": LICENCE + "\n" * 399}, {"a.cpp": LICENCE + "\n" * 398})
+
+    def test_paths_of_a_machine_are_found(self):
+        self.assert_finds(words.check, "somebody's machine", {"a.md": "see /ho" + "me/me/x\n"}, {"a.md": "see ho" + "me/x\n"})
+
+    def test_a_link_that_leads_nowhere_is_found(self):
+        self.assert_finds(documents.check_links, "link to b.md",
+                          {"a.md": "[b](b.md)\n"}, {"a.md": "[b](b.md) [c](https://x.org/y)\n", "b.md": ""})
+
+    def test_a_link_to_no_heading_is_found(self):
+        self.assert_finds(documents.check_links, "no heading",
+                          {"a.md": "[b](#the-end)\n# Begin\n"}, {"a.md": "[b](#the-end)\n# The end\n"})
+
+    def test_a_comment_that_names_a_lost_file_is_found(self):
+        self.assert_finds(documents.check_named_files, "tests/unit/x_test.cpp",
+                          {"a.hpp": "// Tested by tests/unit/x_test.cpp\n"},
+                          {"a.hpp": "// Tested by tests/unit/x_test.cpp\n", "tests/unit/x_test.cpp": ""})
+
+    def test_a_comment_that_names_a_lost_decision_is_found(self):
+        self.assert_finds(documents.check_named_files, "docs/decisions/0042",
+                          {"a.hpp": "// docs/decisions/0042\n"},
+                          {"a.hpp": "// docs/decisions/0042\n", "docs/decisions/0042-why.md": ""})
+
+    def test_a_program_needs_a_man_page(self):
+        program = {"a/CMakeLists.txt": "blktap_program(prog SOURCES main.cpp)\n"}
+        self.assert_finds(documents.check_man_pages, "no page for the program prog",
+                          program, program | {"docs/man/prog.8.scd": ""})
+
+    def test_a_driver_needs_a_man_page(self):
+        driver = {"drivers/raw/raw.cpp": ""}
+        self.assert_finds(documents.check_man_pages, "no page for the driver raw",
+                          driver, driver | {"docs/man/blktap-raw.7.scd": ""})
+
+    def test_a_man_page_that_is_named_exists(self):
+        self.assert_finds(documents.check_man_pages, "prog(1)",
+                          {"docs/man/prog.8.scd": "", "a.md": "see prog(1)\n"},
+                          {"docs/man/prog.8.scd": "", "a.md": "see prog(8), open(2)\n"})
+
+    def test_a_command_that_cannot_be_typed_is_found(self):
+        for bad, expected in (("./gone.sh", "./gone.sh does not exist"), ("cmake --preset odd", "no preset odd"),
+                              ("cmake --build --preset dev --target gone", "no target gone"),
+                              ("build/dev/bin/gone --help", "no program gone")):
+            with self.subTest(bad):
+                self.assert_finds(commands.check, expected,
+                                  {"CMakePresets.json": PRESETS, "a.md": f"```sh\n{bad}\n```\n"},
+                                  {"CMakePresets.json": PRESETS, "a.md": f"```text\n{bad}\n```\n"})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,63 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026, the blktap developers
+#
+# Which folder may include which: the layers of docs/ARCHITECTURE.md as a table.
+from pathlib import Path
+
+from tree import SOURCES, includes, paths, report
+
+LIBRARY = {"libblktap"}
+# A folder may include itself, what its row names, and what lies inside those. The longest row that fits a file is its own.
+MAY_INCLUDE = {
+    "libblktap/base": set(),
+    "libblktap/ipc": {"libblktap/base"},
+    "libblktap/aio": {"libblktap/base"},
+    "libblktap/ring": {"libblktap/base"},
+    "libblktap/xen": {"libblktap/base"},
+    "libblktap/xenstore": {"libblktap/base"},
+    "libblktap/driver_api": {"libblktap/base", "libblktap/aio"},
+    "drivers": {"libblktap/base", "libblktap/aio", "libblktap/driver_api"},
+    "tapdisk": LIBRARY | {"drivers"},
+    "control/tapback": LIBRARY,
+    "control/hotplug": LIBRARY,
+    "control/tap_ctl": LIBRARY | {"drivers"},
+    # The simulated guest knows what a guest knows, so that it cannot agree with tapdisk by sharing its mistakes.
+    "tests/replay": {"libblktap/base", "libblktap/ring", "libblktap/xen", "libblktap/ipc", "tests/support"},
+    "tests": LIBRARY | {"drivers", "tapdisk", "control"},
+}
+# System headers that only their owner includes; everyone else uses the owner's types.
+OWNED_HEADERS = {
+    "xen": ("libblktap/xen", "libblktap/xenstore", "tests"),
+    "libaio.h": ("libblktap/aio", "tests"),
+    "spdlog/": ("libblktap/base", "tests"),
+}
+
+
+def inside(path, folder):
+    return path == Path(folder) or Path(folder) in path.parents
+
+
+def row_of(path):
+    rows = [folder for folder in MAY_INCLUDE if inside(path, folder)]
+    return max(rows, key=len, default=None)
+
+
+def check(top):
+    for path in paths(top, *SOURCES):
+        row = row_of(path)
+        if row is None:
+            yield f"{path}:1: its folder has no row in tests/house/layers.py"
+            continue
+        for number, kind, name in includes(top, path):
+            if kind == '"':
+                if not any(inside(Path(name), folder) for folder in MAY_INCLUDE[row] | {row}):
+                    yield f"{path}:{number}: {row} may not include {name}"
+                continue
+            for prefix, owners in OWNED_HEADERS.items():
+                if name.startswith(prefix) and not any(inside(path, owner) for owner in owners):
+                    yield f"{path}:{number}: <{name}> is for {' and '.join(owners)} only"
+
+
+if __name__ == "__main__":
+    report(check)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "libblktap/base/log.hpp"
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <string>
+#include <syslog.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/unit/base/captured_stderr.hpp"
+
+namespace {
+
+/// What syslog() below was given last.
+struct {
+    int priority = -1;
+    std::string text;
+} last_syslog;
+
+/// The stderr of one write.
+template <class Write>
+std::string logged(Write write) {
+    const blktap::testing::CapturedStderr captured;
+    write();
+    return captured.text();
+}
+
+std::string logged_value(const std::string& value) {
+    return logged([&value] { blktap::log::info("event", {{"key", value}}); });
+}
+
+}  // namespace
+
+// Found before the C library's, so the test sees what would reach the host's log.
+extern "C" void syslog(int priority, const char* format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    last_syslog = {priority, text};
+}
+
+namespace blktap {
+
+using log::Level;
+using log::Sink;
+
+TEST_CASE("log: a line is program, level, event and fields", "[unit][base]") {
+    log::configure("tapdisk", Level::debug, Sink::standard_error);
+    CHECK(logged([] {
+              log::error("image.open", {{"vbd", "3/51712"}, {"errno", "EACCES"}});
+          }) == "tapdisk[error] image.open vbd=3/51712 errno=EACCES\n");
+    CHECK(logged([] { log::warning("ring.full"); }) == "tapdisk[warning] ring.full\n");
+    CHECK(logged([] { log::info("start"); }) == "tapdisk[info] start\n");
+    CHECK(logged([] { log::debug("detail"); }) == "tapdisk[debug] detail\n");
+}
+
+TEST_CASE("log: what is below the level is not written", "[unit][base]") {
+    log::configure("tapdisk", Level::warning, Sink::standard_error);
+    CHECK(logged([] { log::info("start"); }).empty());
+    CHECK_FALSE(logged([] { log::warning("ring.full"); }).empty());
+    log::configure("tapdisk", Level::info, Sink::standard_error);
+    CHECK(logged([] { log::debug("detail"); }).empty());
+}
+
+TEST_CASE("log: values that could be mistaken for something else are quoted", "[unit][base]") {
+    log::configure("t", Level::info, Sink::standard_error);
+    CHECK(logged_value("/plain,path@1:2+3%") == "t[info] event key=/plain,path@1:2+3%\n");
+    CHECK(logged_value("") == "t[info] event key=\"\"\n");
+    CHECK(logged_value("two words") == "t[info] event key=\"two words\"\n");
+    CHECK(logged_value("x level=error") == "t[info] event key=\"x level=error\"\n");
+    CHECK(logged_value("a\"b\\c") == "t[info] event key=\"a\\\"b\\\\c\"\n");
+}
+
+TEST_CASE("log: a hostile value cannot begin a line, or reach the terminal", "[unit][base]") {
+    log::configure("t", Level::info, Sink::standard_error);
+    CHECK(logged_value("x\nt[error] forged") == "t[info] event key=\"x\\nt[error] forged\"\n");
+    CHECK(logged_value("\r\x1b[2J\x7f") == "t[info] event key=\"\\x0d\\x1b[2J\\x7f\"\n");
+    CHECK(logged_value(std::string("nul\0", 4)) == "t[info] event key=\"nul\\x00\"\n");
+    CHECK(logged_value("\xc2\x85next") == "t[info] event key=\"\\xc2\\x85next\"\n");
+    CHECK(logged_value("{} %s") == "t[info] event key=\"{} %s\"\n");
+}
+
+TEST_CASE("log: any byte stays inside its quotes", "[unit][base]") {
+    log::configure("t", Level::info, Sink::standard_error);
+    for (int byte = 0; byte < 256; ++byte) {
+        const std::string line = logged_value(std::string(3, static_cast<char>(byte)));
+        const std::string body = line.substr(0, line.size() - 1);
+        REQUIRE(line.back() == '\n');
+        for (const char character : body)
+            REQUIRE((character >= ' ' && character <= '~'));
+        if (body.find('"') != std::string::npos) CHECK(body.back() == '"');
+    }
+}
+
+TEST_CASE("log: a value of more than 1 KiB is cut, so that no reader breaks the line", "[unit][base]") {
+    log::configure("t", Level::info, Sink::standard_error);
+    CHECK(logged_value(std::string(1024, 'a')) == "t[info] event key=" + std::string(1024, 'a') + "\n");
+    CHECK(logged_value(std::string(100'000, 'a')) == "t[info] event key=\"" + std::string(1024, 'a') + "\"...\n");
+}
+
+TEST_CASE("log: writing leaves errno alone", "[unit][base]") {
+    log::configure("t", Level::info, Sink::standard_error);
+    int after = 0;
+    logged([&after] {
+        errno = ENOSPC;
+        log::error("disk.full");
+        after = errno;
+    });
+    CHECK(after == ENOSPC);
+}
+
+TEST_CASE("log: syslog gets the line with its priority, and stderr nothing", "[unit][base]") {
+    log::configure("t", Level::info, Sink::syslog);
+    CHECK(logged([] { log::warning("disk.full", {{"vbd", "3/51712"}, {"path", "%n %s"}}); }).empty());
+    CHECK(LOG_PRI(last_syslog.priority) == LOG_WARNING);
+    CHECK(last_syslog.text == "disk.full vbd=3/51712 path=\"%n %s\"");
+    logged([] { log::error("dead"); });
+    CHECK(LOG_PRI(last_syslog.priority) == LOG_ERR);
+    log::configure("t", Level::info, Sink::standard_error);
+}
+
+}  // namespace blktap

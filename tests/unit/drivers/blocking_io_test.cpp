@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/shared/blocking_io.hpp"
+
+#include <array>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/temporary_directory.hpp"
+
+using namespace blktap;
+using blktap::testing::TemporaryDirectory;
+
+TEST_CASE("blocking I/O: reads back what it wrote, at its offset", "[unit][drivers]") {
+    const TemporaryDirectory directory;
+    const UniqueFd fd{::open(directory.make_file("file", 8192).c_str(), O_RDWR | O_CLOEXEC)};
+    std::array<std::byte, 1024> data;
+    data.fill(std::byte{7});
+    REQUIRE_FALSE(write_at(fd.get(), data, 512));
+    std::array<std::byte, 2048> back;
+    REQUIRE(read_at(fd.get(), back, 0).value() == back.size());
+    CHECK(back[511] == std::byte{0});
+    CHECK(std::equal(data.begin(), data.end(), back.begin() + 512));
+    CHECK(back[1536] == std::byte{0});
+}
+
+TEST_CASE("blocking I/O: a read stops at the end of the file", "[unit][drivers]") {
+    const TemporaryDirectory directory;
+    const UniqueFd fd{::open(directory.make_file("file", 1000).c_str(), O_RDWR | O_CLOEXEC)};
+    std::array<std::byte, 2048> data;
+    CHECK(read_at(fd.get(), data, 0).value() == 1000);
+    CHECK(read_at(fd.get(), data, 512).value() == 488);
+    CHECK(read_at(fd.get(), data, 4096).value() == 0);
+}
+
+TEST_CASE("blocking I/O: errors are errno's", "[unit][drivers]") {
+    const TemporaryDirectory directory;
+    const UniqueFd fd{::open(directory.make_file("file", 1024).c_str(), O_RDONLY | O_CLOEXEC)};
+    std::array<std::byte, 512> data{};
+    CHECK(write_at(fd.get(), data, 0) == std::errc::bad_file_descriptor);
+    CHECK(read_at(-1, data, 0).error() == std::errc::bad_file_descriptor);
+    const UniqueFd full{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
+    CHECK(write_at(full.get(), data, 0) == std::errc::no_space_on_device);
+}

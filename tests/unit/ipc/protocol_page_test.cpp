@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// docs/control-protocol.md says what the code does: its examples are read by the parsers, its table has every error.
+#include <fstream>
+#include <map>
+
+#include <catch2/catch.hpp>
+
+#include "libblktap/ipc/messages.hpp"
+
+namespace blktap::ipc {
+namespace {
+
+std::vector<std::string> page_lines() {
+    std::ifstream page(BLKTAP_SOURCE_DIR "/docs/control-protocol.md");
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(page, line);)
+        lines.push_back(line);
+    return lines;
+}
+
+/// The messages in the page's JSON blocks; each begins a line.
+std::vector<std::string> examples() {
+    std::vector<std::string> messages;
+    bool inside = false;
+    for (const std::string& line : page_lines()) {
+        if (line.starts_with("```")) {
+            inside = line == "```json";
+        } else if (inside && line.starts_with("{")) {
+            messages.push_back(line);
+        } else if (inside) {
+            messages.back() += line;
+        }
+    }
+    return messages;
+}
+
+template <class T>
+void read_as(const Json& arguments) {
+    CHECK_NOTHROW(arguments.get<T>());
+}
+
+const std::map<std::string, void (*)(const Json&)> readers = {
+    {"open", read_as<OpenArguments>},          {"connect", read_as<ConnectArguments>},
+    {"disconnect", expect_no_arguments},       {"pause", expect_no_arguments},
+    {"resume", read_as<ResumeArguments>},      {"stats", expect_no_arguments},
+    {"record", read_as<RecordArguments>},      {"close", expect_no_arguments},
+    {"open-file", read_as<OpenFileArguments>},
+};
+
+}  // namespace
+
+TEST_CASE("protocol page: has an example of every request, and every example is valid", "[unit][ipc]") {
+    std::map<std::string, int> seen;
+    for (const std::string& text : examples()) {
+        INFO(text);
+        const Parsed parsed = parse_message({text, {}});
+        if (parsed.reply && !parsed.reply->error_code.empty()) {
+            CHECK(error_code_name(error_code_named(parsed.reply->error_code)) == parsed.reply->error_code);
+        } else if (parsed.reply && !parsed.reply->result.empty()) {
+            read_as<DeviceDescription>(parsed.reply->result);
+        } else if (parsed.request) {
+            ++seen[parsed.request->name];
+            REQUIRE(readers.contains(parsed.request->name));
+            CHECK_NOTHROW(readers.at(parsed.request->name)(parsed.request->arguments));
+        }
+    }
+    CHECK(seen.size() == readers.size());
+}
+
+TEST_CASE("protocol page: has every error code of ours", "[unit][ipc]") {
+    const auto lines = page_lines();
+    for (int value = 1; value <= static_cast<int>(Errc::peer_closed); ++value) {
+        const std::string row = "| `" + error_code_name(static_cast<Errc>(value)) + "` |";
+        INFO(row);
+        CHECK(std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.starts_with(row); }));
+    }
+}
+
+}  // namespace blktap::ipc
