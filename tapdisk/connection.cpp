@@ -28,8 +28,10 @@ Connection::Connection(EventLoop& loop, IoQueue& io, Options options)
     RequestEngine::Options engine_options;
     engine_options.rules = options.rules;
     engine_options.data.domain = frontend_.domain;
-    engine_options.data.persistent_pages_max =
-        frontend_.persistent ? queue_count * PersistentGrants::pages_per_queue : 0;
+    if (frontend_.persistent) {
+        engine_options.data.persistent_pages_max =
+            std::min(std::size_t{queue_count} * slots * PersistentGrants::pages_per_slot, PersistentGrants::pages_max);
+    }
     engine_options.data.direct_io_safe = frontend_.direct_io_safe;
     masked_.reserve(queue_count);
     engine_.emplace(io, grants_, loop.clock(), std::move(queues),

@@ -151,7 +151,6 @@ Json ControlServer::connect(ClientId id, ipc::Request& request) {
 
 Json ControlServer::resume(ClientId id, const ipc::Request& request) {
     const auto arguments = request.arguments.get<ipc::ResumeArguments>();
-    if (arguments.accept_loss) vbd_.accept_loss();
     if (vbd_.state() == Vbd::State::paused) {
         const auto image = arguments.image ? std::optional(to_spec(*arguments.image)) : std::nullopt;
         vbd_.resume(image, arguments.image ? opener_for(id, *arguments.image) : nullptr);
@@ -160,6 +159,8 @@ Json ControlServer::resume(ClientId id, const ipc::Request& request) {
     } else {
         vbd_.retry();
     }
+    // Last: a resume that was refused has accepted nothing.
+    if (arguments.accept_loss) vbd_.accept_loss();
     return vbd_.describe();
 }
 
@@ -184,9 +185,7 @@ UniqueFd ControlServer::open_through_client(std::uint64_t id, const ipc::OpenFil
     asked_client_ = id;
     if (client == nullptr) throw_error(Errc::peer_closed, file.path + ": the controller that opens files is gone");
     ipc::Reply reply = client->channel.call("open-file", file);
-    if (!reply.error_code.empty()) {
-        throw_error(std::make_error_code(std::errc::permission_denied), file.path + ": " + reply.error_message);
-    }
+    ipc::throw_if_error(reply);
     if (reply.descriptors.size() != 1) throw_error(Errc::bad_message, file.path + ": no descriptor in the reply");
     return std::move(reply.descriptors.front());
 }

@@ -9,12 +9,12 @@
 
 namespace blktap {
 
-PersistentGrants::PersistentGrants(xen::GrantTable& table, xen::DomainId domain, std::size_t pages_max)
+PersistentGrants::PersistentGrants(xen::GrantTable& table, xen::DomainId domain, std::size_t page_count)
     : table_(table),
       domain_(domain),
-      entries_(pages_max),
-      next_(pages_max, no_entry),
-      buckets_(std::bit_ceil(pages_max), no_entry) {}
+      entries_(page_count),
+      next_(page_count, no_entry),
+      buckets_(std::bit_ceil(page_count), no_entry) {}
 
 std::uint32_t& PersistentGrants::bucket(xen::GrantRef ref) noexcept {
     // A guest may choose references that collide; a multiplicative hash of a small dense set keeps chains short, and
@@ -57,17 +57,16 @@ void PersistentGrants::release(xen::GrantRef ref) noexcept {
 }
 
 PersistentGrants::Entry* PersistentGrants::free_entry() noexcept {
-    if (mapped_count_ < entries_.size()) {
-        for (Entry& entry : entries_) {
-            if (!entry.page) return &entry;
+    for (std::size_t looked = 0; looked < entries_looked_at; ++looked) {
+        Entry& entry = entries_[hand_];
+        hand_ = (hand_ + 1) % entries_.size();
+        if (!entry.page) return &entry;
+        if (entry.users == 0 && uses_ - entry.last_use > uses_before_stale * entries_.size()) {
+            forget(entry);
+            return &entry;
         }
     }
-    Entry* oldest = nullptr;
-    for (Entry& entry : entries_) {
-        if (entry.users == 0 && (oldest == nullptr || entry.last_use < oldest->last_use)) oldest = &entry;
-    }
-    if (oldest != nullptr) forget(*oldest);
-    return oldest;
+    return nullptr;
 }
 
 void PersistentGrants::forget(Entry& entry) noexcept {

@@ -3,7 +3,9 @@
 //
 // PersistentGrants: the guest's pages that stay mapped because the frontend agreed to use the same grants again
 // (feature-persistent). In the steady state a request's page is found by its reference, with no call to the hypervisor.
-// Bounded: when full, the page that went unused longest makes room; when all are in use, the caller copies instead.
+// Bounded: when full, a page that went unused for long makes room; when there is none, the caller copies instead. A
+// guest that uses more grants than fit thus has some of them in place and copies the rest, rather than mapping and
+// unmapping all the time.
 //
 // Mapped read-write whatever the request, as blkif.h's note on persistent grants asks.
 //
@@ -19,11 +21,13 @@ namespace blktap {
 
 class PersistentGrants {
   public:
-    /// Per queue, as blkback: a 32-slot ring of 32-segment requests with its descriptor pages.
-    static constexpr std::size_t pages_per_queue = 1056;
+    /// For each slot of a ring: a request of 32 segments, which is Linux's default, and its descriptor page.
+    static constexpr std::size_t pages_per_slot = 33;
+    /// For one disk: each page is a mapping of its own, and vm.max_map_count is 65,530.
+    static constexpr std::size_t pages_max = 16384;
 
     /// `table` outlives this object. Allocates all it will need.
-    PersistentGrants(xen::GrantTable& table, xen::DomainId domain, std::size_t pages_max);
+    PersistentGrants(xen::GrantTable& table, xen::DomainId domain, std::size_t page_count);
 
     /// The page behind `ref`, mapped now if it was not, and kept mapped until release(). Null when it cannot be mapped
     /// or all pages are in use.
@@ -43,6 +47,8 @@ class PersistentGrants {
         std::uint64_t last_use = 0;
     };
     static constexpr std::uint32_t no_entry = ~std::uint32_t{0};
+    static constexpr std::size_t entries_looked_at = 8;       ///< for one that may go: bounds the cost of a miss
+    static constexpr std::uint64_t uses_before_stale = 4;     ///< rounds over the whole table
 
     std::uint32_t& bucket(xen::GrantRef ref) noexcept;
     Entry* find(xen::GrantRef ref) noexcept;
@@ -54,6 +60,7 @@ class PersistentGrants {
     std::vector<Entry> entries_;
     std::vector<std::uint32_t> next_;  ///< chains of entries with one hash
     std::vector<std::uint32_t> buckets_;
+    std::size_t hand_ = 0;  ///< where the next look for room begins
     std::size_t mapped_count_ = 0;
     std::uint64_t uses_ = 0;
     std::uint64_t map_calls_ = 0;

@@ -228,25 +228,32 @@ void Vbd::drop_connection() {
 }
 
 void Vbd::flush_and_close(Done done) {
-    flush_done_ = [this, done = std::move(done)](std::error_code error) {
-        if (connection_ && driver_) connection_->engine().clear_image();
-        driver_.reset();
-        done(error);
-    };
-    if (!driver_ || info_.read_only) return std::exchange(flush_done_, nullptr)({});
+    flush_done_ = std::move(done);
+    flush_result_.reset();
+    if (!driver_ || info_.read_only) {
+        flush_result_ = std::error_code{};
+        return;
+    }
     final_flush_.kind = ImageRequest::Kind::flush;
     final_flush_.range = {};
     final_flush_.data = {};
     final_flush_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
-        Vbd& self = *static_cast<FinalFlush&>(request).vbd;
-        if (error) {
-            self.flush_failed_ = true;
-            if (self.connection_) self.connection_->engine().set_flush_failed();
-            log::error("image.flush", {{"image", self.image_.path}, {"reason", error.message()}});
-        }
-        std::exchange(self.flush_done_, nullptr)(error);
+        // No more than a note: this runs inside the driver, and inside the engine's turn.
+        static_cast<FinalFlush&>(request).vbd->flush_result_ = error;
     };
     driver_->start(final_flush_);
+}
+
+void Vbd::close_flushed_image() {
+    const std::error_code error = *std::exchange(flush_result_, std::nullopt);
+    if (error) {
+        flush_failed_ = true;
+        if (connection_) connection_->engine().set_flush_failed();
+        log::error("image.flush", {{"image", image_.path}, {"reason", error.message()}});
+    }
+    if (connection_ && driver_) connection_->engine().clear_image();
+    driver_.reset();
+    std::exchange(flush_done_, nullptr)(error);
 }
 
 void Vbd::start_recording(UniqueFd file) {
@@ -295,6 +302,10 @@ EventLoop::Next Vbd::turn() noexcept {
         if (io_.can_submit()) next = EventLoop::Next::turn_again;
     }
     watch_progress();
+    if (flush_result_) {
+        close_flushed_image();
+        next = EventLoop::Next::turn_again;
+    }
     if (ending_ != Ending::none && ended()) {
         finish_ending();
         // What finishing staged, a flush say, needs a turn of its own.

@@ -91,6 +91,7 @@ class Vbd {
     void over(std::error_code error);
     void drop_connection();
     void flush_and_close(Done done);
+    void close_flushed_image();
     std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
     void require(bool condition, const char* reason) const;
     void watch_progress();
@@ -127,6 +128,7 @@ class Vbd {
     Done shut_down_next_;        ///< SIGTERM came while another operation was under way
     bool hang_up_next_ = false;  ///< the frontend went away while another operation was under way
     Done flush_done_;
+    std::optional<std::error_code> flush_result_;  ///< the last flush has ended: close the image in the next turn
     std::uint64_t requests_at_idle_check_ = 0;
     struct Reported {
         std::uint64_t stopped_queues = 0;

@@ -123,7 +123,6 @@ IoQueue::~IoQueue() {
 
 void IoQueue::stage(IoOp& op) noexcept {
     BLKTAP_ASSERT(op.state == IoOp::State::idle && op.completed != nullptr);
-    op.error.clear();
     op.transferred_bytes = 0;
     op.remaining_bytes = 0;
     for (const iovec& part : op.data)

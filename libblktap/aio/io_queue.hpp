@@ -11,7 +11,7 @@
 // Ring layout and its guards (magic, incompatible features): Linux fs/aio.c, struct aio_ring. Errors of io_submit():
 // io_submit(2); only the first operation of a refused batch is to blame.
 //
-// Tested by tests/unit/aio/io_queue_test.cpp.
+// Tested by tests/unit/aio/io_queue_test.cpp, io_queue_faults_test.cpp and io_queue_every_fault_test.cpp.
 #pragma once
 
 #include <cstddef>

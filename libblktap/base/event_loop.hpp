@@ -6,7 +6,7 @@
 // "the turn"). An idle loop sleeps in one epoll_wait() without a timeout and makes no other system call.
 // Why not Asio: the order of one turn, and what is not called in it, must be ours (docs/decisions/0003).
 //
-// Tested by tests/unit/base/event_loop_test.cpp.
+// Tested by tests/unit/base/event_loop_test.cpp and timer_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -71,8 +71,12 @@ class EventLoop {
     /// What the turn wants next.
     enum class Next { sleep, turn_again };
     /// Sets the function called after each round of events, before the loop sleeps; turn_again looks for new events
-    /// without sleeping and calls it once more. Not from inside the turn itself.
-    void set_turn(std::function<Next()> turn) { turn_ = std::move(turn); }
+    /// without sleeping and calls it once more. The round after this call does not sleep either, so that work which was
+    /// staged before run() gets its turn. Not from inside the turn itself.
+    void set_turn(std::function<Next()> turn) {
+        turn_ = std::move(turn);
+        again_ = true;
+    }
 
     /// Runs until stop(). Handlers run on the calling thread; an exception of one leaves run().
     void run();

@@ -17,7 +17,6 @@ OpenArguments read_image(Fields fields) {
     fields.read("format", image.format);
     fields.expect_not_empty("format", image.format);
     fields.read("path", image.path);
-    fields.expect_not_empty("path", image.path);
     fields.read_optional("read-only", image.read_only);
     if (const Json* options = fields.find("options")) {
         const Fields values(*options, fields.request(), fields.path_of("options"));

@@ -148,13 +148,13 @@ Result<std::optional<TraceRecord>> decode_trace_record(std::span<const std::byte
 
     std::size_t record_bytes = trace_record_fixed_bytes;
     if ((flags & flag_has_shapes) != 0) {
-        if (record.segment_count == 0 || record.segment_count > segments_indirect_max) return Errc::bad_message;
+        if (record.segment_count > segments_indirect_max) return Errc::bad_message;
         record_bytes += record.segment_count;
         if (bytes.size() < record_bytes) return std::optional<TraceRecord>{};
         const auto shapes = bytes.first(record_bytes).subspan(trace_record_fixed_bytes);
         std::ranges::transform(shapes, std::back_inserter(record.shapes),
                                [](std::byte shape) { return std::to_integer<std::uint8_t>(shape); });
-        if (std::ranges::all_of(record.shapes, is_full_page)) return Errc::bad_message;
+        if (std::ranges::all_of(record.shapes, is_full_page)) return Errc::bad_message;  // so are no shapes at all
     }
     bytes = bytes.subspan(record_bytes);
     return std::optional(std::move(record));

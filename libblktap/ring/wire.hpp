@@ -8,6 +8,8 @@
 // A 32-bit x86 guest packs a request to 4-byte alignment (108-byte stride, i386's struct layout), a 64-bit one to 8
 // (112 bytes). "native" is what this host's compiler makes of the structs; on every 64-bit architecture it equals
 // x86_64.
+//
+// Tested by tests/unit/ring/wire_test.cpp and abi_test.cpp.
 #pragma once
 
 #include <cstddef>
