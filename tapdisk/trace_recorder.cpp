@@ -91,7 +91,7 @@ void TraceRecorder::write_filled() noexcept {
 }
 
 void TraceRecorder::stop(std::function<void(std::error_code)> stopped) {
-    BLKTAP_ASSERT(!stopped_);
+    BLKTAP_ASSERT(!stopping());
     stopped_ = std::move(stopped);
     flush_timer_.disarm();
     go_on_stopping();

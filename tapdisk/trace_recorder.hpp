@@ -34,6 +34,9 @@ class TraceRecorder {
     /// Writes what is left, then calls `stopped` once with the first error of all writing, on the loop's thread.
     void stop(std::function<void(std::error_code)> stopped);
 
+    /// stop() was called and has not ended.
+    bool stopping() const noexcept { return stopped_ != nullptr; }
+
     std::uint64_t recorded() const noexcept { return recorded_; }
     std::uint64_t lost() const noexcept { return lost_; }
 

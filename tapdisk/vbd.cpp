@@ -136,6 +136,7 @@ void Vbd::retry() {
 }
 
 void Vbd::accept_loss() {
+    require(state_ != State::closed, "no image is open");
     flush_failed_ = false;
     if (connection_) connection_->engine().accept_loss();
     log::warning("flush.loss_accepted", {});
@@ -189,7 +190,8 @@ void Vbd::finish_ending() {
             return flush_and_close([this](std::error_code error) {
                 drop_connection();
                 if (!recorder_) return closed(error);
-                stop_recording([this, error](std::error_code) { closed(error); });
+                recording_over_ = [this, error] { closed(error); };
+                if (!recorder_->stopping()) stop_recorder([](std::error_code) {});
             });
     }
 }
@@ -271,11 +273,16 @@ void Vbd::start_recording(UniqueFd file) {
 }
 
 void Vbd::stop_recording(Done done) {
-    if (!recorder_) throw_error(Errc::wrong_state, "nothing is being recorded");
+    if (!recorder_ || recorder_->stopping()) throw_error(Errc::wrong_state, "nothing is being recorded");
+    stop_recorder(std::move(done));
+}
+
+void Vbd::stop_recorder(Done done) {
     if (connection_) connection_->engine().set_recorder(nullptr);
     recorder_->stop([this, done = std::move(done)](std::error_code error) {
         recorder_.reset();
         done(error);
+        if (recording_over_) std::exchange(recording_over_, nullptr)();
     });
 }
 

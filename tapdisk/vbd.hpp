@@ -94,6 +94,7 @@ class Vbd {
     void close_flushed_image();
     std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
     void require(bool condition, const char* reason) const;
+    void stop_recorder(Done done);
     void watch_progress();
     void arm_idle_timer(const RequestEngine& engine);
     void trim_when_idle(RequestEngine& engine);
@@ -124,9 +125,10 @@ class Vbd {
 
     Ending ending_ = Ending::none;
     Done ending_done_;
-    bool finishing_ = false;     ///< its requests are done, its last step (a flush, the trace) is under way
-    Done shut_down_next_;        ///< SIGTERM came while another operation was under way
-    bool hang_up_next_ = false;  ///< the frontend went away while another operation was under way
+    bool finishing_ = false;                ///< its requests are done, its last step (a flush, the trace) is under way
+    Done shut_down_next_;                   ///< SIGTERM came while another operation was under way
+    bool hang_up_next_ = false;             ///< the frontend went away while another operation was under way
+    std::function<void()> recording_over_;  ///< the image is closed and waits for the end of a recording
     Done flush_done_;
     std::optional<std::error_code> flush_result_;  ///< the last flush has ended: close the image in the next turn
     std::uint64_t requests_at_idle_check_ = 0;
