@@ -56,13 +56,26 @@ void RequestEngine::failed(RequestSlot& slot, std::error_code error) noexcept {
     flush_failed_ = true;
     if (!slot.plain_flush() || closing_) return finish(slot, error);
     // An error to an empty flush makes a Linux frontend believe that there is nothing to flush: say nothing instead.
+    hold(slot);
+}
+
+/// Nothing waits for a flush that may never be answered.
+void RequestEngine::hold(RequestSlot& slot) noexcept {
+    leave_order(slot);
     held_.push_back(slot);
+}
+
+void RequestEngine::leave_order(RequestSlot& slot) noexcept {
+    live_.erase(LiveList::s_iterator_to(slot));
+    order_.finished(slot, live_, [this](RequestSlot& next) { ordered_.push_back(next); });
 }
 
 void RequestEngine::park(RequestSlot& slot) noexcept {
     guest_.release(slot);
     memory_exhausted_ = false;
     ++stats_.parked;
+    if (!slot.found_no_space) ++without_space_;
+    slot.found_no_space = true;
     parked_.push_back(slot);
 }
 
@@ -85,8 +98,8 @@ void RequestEngine::finish(RequestSlot& slot, std::error_code error) noexcept {
     if (slot.claim.is_linked()) {
         ranges_.release(slot.claim, [this](RangeGuard::Claim& claim) { ranged_.push_back(slot_of(claim)); });
     }
-    live_.erase(LiveList::s_iterator_to(slot));
-    order_.finished(slot, live_, [this](RequestSlot& next) { ordered_.push_back(next); });
+    if (slot.LiveHook::is_linked()) leave_order(slot);
+    if (slot.found_no_space) --without_space_;
     slot.result = error;
     count(slot);
     queues_[slot.queue].answers.push_back(slot);
@@ -149,7 +162,7 @@ bool RequestEngine::quiet() const noexcept {
 }
 
 bool RequestEngine::idle() const noexcept {
-    return live_.empty() && quiet();
+    return in_flight() == 0 && quiet();
 }
 
 void RequestEngine::note_turn(const EngineStats& before, std::uint64_t submits_before, Nanoseconds began) noexcept {

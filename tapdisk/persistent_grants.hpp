@@ -47,8 +47,8 @@ class PersistentGrants {
         std::uint64_t last_use = 0;
     };
     static constexpr std::uint32_t no_entry = ~std::uint32_t{0};
-    static constexpr std::size_t entries_looked_at = 8;       ///< for one that may go: bounds the cost of a miss
-    static constexpr std::uint64_t uses_before_stale = 4;     ///< rounds over the whole table
+    static constexpr std::size_t entries_looked_at = 8;    ///< for one that may go: bounds the cost of a miss
+    static constexpr std::uint64_t uses_before_stale = 4;  ///< rounds over the whole table
 
     std::uint32_t& bucket(xen::GrantRef ref) noexcept;
     Entry* find(xen::GrantRef ref) noexcept;

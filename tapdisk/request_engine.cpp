@@ -180,7 +180,7 @@ bool RequestEngine::refuse(RequestSlot& slot) noexcept {
     if (closing_ && driver_ == nullptr) {
         finish(slot, Errc::wrong_state);
     } else if (slot.plain_flush() && flush_failed_ && !closing_) {
-        held_.push_back(slot);
+        hold(slot);
     } else if ((flushes && flush_failed_) || (slot.changes_disk() && writes_refused_)) {
         finish(slot, Errc::image_failed);
     } else {
@@ -286,6 +286,7 @@ void RequestEngine::start(RequestSlot& slot) noexcept {
         image.kind = slot.reads() ? ImageRequest::Kind::read : ImageRequest::Kind::write;
     }
     image.range = image.kind == ImageRequest::Kind::flush ? SectorRange{} : slot.judged.range;
+    if (image.kind == ImageRequest::Kind::flush) image.data = {};
     image.on_complete = &RequestEngine::on_complete;
     ++in_driver_;
     driver_->start(image);

@@ -81,8 +81,10 @@ class RequestEngine {
     /// Tries what was parked for lack of space again.
     void retry_parked() noexcept;
     std::size_t parked_count() const noexcept { return parked_.size(); }
+    /// Requests that found no space and are not answered: parked, or being tried again.
+    std::size_t without_space() const noexcept { return without_space_; }
     std::size_t held_flush_count() const noexcept { return held_.size(); }
-    std::size_t in_flight() const noexcept { return live_.size(); }
+    std::size_t in_flight() const noexcept { return live_.size() + held_.size(); }
     /// Requests taken from all rings since the beginning.
     std::uint64_t taken() const noexcept { return next_sequence_ - 1; }
 
@@ -129,6 +131,8 @@ class RequestEngine {
     void completed(RequestSlot& slot, std::error_code error) noexcept;
     void failed(RequestSlot& slot, std::error_code error) noexcept;
     void park(RequestSlot& slot) noexcept;
+    void hold(RequestSlot& slot) noexcept;
+    void leave_order(RequestSlot& slot) noexcept;
     void deliver_read_data() noexcept;
     void finish(RequestSlot& slot, std::error_code error) noexcept;
     void answer() noexcept;
@@ -158,6 +162,7 @@ class RequestEngine {
     std::uint64_t next_sequence_ = 1;
     std::size_t first_queue_ = 0;  ///< the turn begins with another queue each time
     std::size_t in_driver_ = 0;
+    std::size_t without_space_ = 0;
     bool taking_ = true;
     bool paused_ = true;
     bool closing_ = false;

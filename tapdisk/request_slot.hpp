@@ -53,6 +53,7 @@ struct RequestSlot : StageHook, LiveHook {
     // While it is served.
     Phase phase = Phase::data;
     Memory memory = Memory::none;
+    bool found_no_space = false;   ///< parked at least once
     bool drains = false;           ///< a barrier: everything before it is answered first
     std::uint16_t copy_count = 0;  ///< pieces in the grant copy under way
     std::uint16_t run_count = 0;

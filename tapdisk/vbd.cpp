@@ -339,7 +339,7 @@ void Vbd::watch_progress() {
     if (!connection_) return;
     const RequestEngine& engine = connection_->engine();
     if (engine.taken() != requests_at_idle_check_ && !idle_timer_.armed()) arm_idle_timer(engine);
-    if (engine.parked_count() == 0) {
+    if (engine.without_space() == 0) {
         retry_delay_ = retry_delay_min;
     } else if (!retry_timer_.armed()) {
         retry_timer_.arm(retry_delay_);
@@ -354,8 +354,8 @@ void Vbd::report_changes() {
         reported_.stopped_queues = engine.stats().stopped_queues;
         log::error("ring.stopped", {{"domain", domain}, {"reason", "request producer more than a ring ahead"}});
     }
-    if ((engine.parked_count() > 0) != reported_.parked) {
-        reported_.parked = engine.parked_count() > 0;
+    if ((engine.without_space() > 0) != reported_.parked) {
+        reported_.parked = engine.without_space() > 0;
         if (reported_.parked) {
             log::warning("image.full",
                          {{"domain", domain}, {"image", image_.path}, {"state", "writes wait for space"}});

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Replay scripts of any bytes: the parser accepts one or throws its own error, nothing else, and what it accepts keeps the
-// bounds that the runner builds on.
+// Replay scripts of any bytes: the parser accepts one or throws its own error, nothing else, and what it accepts keeps
+// the bounds that the runner builds on.
 #include "libblktap/base/assert.hpp"
 #include "tests/replay/script.hpp"
 

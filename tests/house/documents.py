@@ -51,7 +51,8 @@ def check_named_files(top):
         for number, text in lines(top, path):
             for name in NAMED_FILE.findall(text):
                 placeholder = re.search(r"NAME|NNNN", name)
-                if not placeholder and not (top / name).exists():
+                made_from = top / (name + ".in")
+                if not placeholder and not (top / name).exists() and not made_from.exists():
                     yield f"{path}:{number}: names {name}, which does not exist"
             for decision in DECISION.findall(text):
                 if not list((top / "docs/decisions").glob(decision + "-*.md")):

@@ -4,9 +4,8 @@
 // CLI11 prints help and usage errors itself; its many exit codes become our one for usage.
 #include "tests/replay/command_line.hpp"
 
-#include <unistd.h>
-
 #include <cstdio>
+#include <unistd.h>
 
 #include "tests/replay/command_options.hpp"
 #include "tests/replay/interrupt.hpp"

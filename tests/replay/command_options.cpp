@@ -4,10 +4,7 @@
 // One function a command: its options, then what runs it.
 #include "tests/replay/command_options.hpp"
 
-#include <algorithm>
 #include <cstdlib>
-#include <map>
-#include <random>
 
 namespace blktap::replay {
 namespace {
@@ -34,131 +31,13 @@ constexpr const char* script_footer =
     "  read sector=0 segments=0-7 expect=A -> okay\n"
     "  ring-replay script two-lines.replay --tapdisk /run/tapdisk/test.sock";
 
-unsigned default_domain() {
-    const char* domain = std::getenv("FAKEXEN_DOMAIN");
-    return domain == nullptr ? 0 : static_cast<unsigned>(std::strtoul(domain, nullptr, 10));
-}
-
-/// An option whose value is one of some names.
-template <class Enum>
-void add_choice(CLI::App& command, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices,
-                const std::string& description) {
-    const auto shown = std::ranges::find(choices, value, &std::pair<const std::string, Enum>::second);
-    command.add_option(name, value, description)
-        ->transform(CLI::CheckedTransformer(choices).description(""))
-        ->type_name("NAME")
-        ->default_str(shown->first);
-}
-
-void add_target(CLI::App& command, CommandOptions& options) {
-    Target& target = options.target;
-    target.frontend.domain = static_cast<xen::DomainId>(default_domain());
-    command.add_option("--tapdisk", target.tapdisk, "Control socket of the tapdisk, whose controller we are then")
-        ->required()
-        ->type_name("SOCKET");
-    command.add_option("--domain", target.frontend.domain, "Our domain, as the tapdisk sees it")
-        ->type_name("N")
-        ->capture_default_str();
-    command.add_option("--backend-domain", target.frontend.backend_domain, "Domain of the tapdisk")
-        ->type_name("N")
-        ->capture_default_str();
-    command.add_option("--timeout", options.timeout_s, "Seconds without any answer that are a failure")
-        ->check(CLI::PositiveNumber.description(""))
-        ->type_name("S")
-        ->capture_default_str();
-}
-
-void add_ring(CLI::App& command, CommandOptions& options) {
-    FrontendOptions& frontend = options.target.frontend;
-    command.add_option("--queues", frontend.queue_count, "Rings")
-        ->check(CLI::Range(1u, ipc::queues_max).description("1 to 16"))
-        ->type_name("N")
-        ->capture_default_str();
-    command.add_option("--ring-order", frontend.ring_order, "A ring has 2^N pages; one page holds 32 requests")
-        ->check(CLI::Range(0u, ring_order_max).description("0 to 4"))
-        ->type_name("N")
-        ->capture_default_str();
-    add_choice<ring::Protocol>(command, "--protocol", frontend.protocol,
-                               {{"native", ring::Protocol::native},
-                                {"x86_32", ring::Protocol::x86_32},
-                                {"x86_64", ring::Protocol::x86_64}},
-                               "Layout of the ring: native, x86_64 or x86_32");
-    command.add_flag("--persistent", frontend.persistent, "Offer persistent grants");
-}
-
-void add_range(CLI::App& command, CommandOptions& options) {
-    command.add_option("--range", options.range, "FIRST:COUNT in sectors of 512 bytes; FIRST: reaches to the end")
-        ->type_name("RANGE");
-}
-
-Nanoseconds nanoseconds(double seconds) {
-    constexpr double years = 1e8;
-    return std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(std::min(seconds, years)));
-}
-
-std::optional<SectorRange> read_range(const std::string& text) {
-    if (text.empty()) return std::nullopt;
-    const auto range = parse_range(text);
-    if (!range) throw std::runtime_error("--range " + text + ": it is FIRST:COUNT, two numbers of sectors");
-    return range;
-}
-
-Exit start_load(CommandOptions& options) {
-    LoadOptions& load = options.load;
-    if (load.size_bytes == 0 || load.size_bytes % sector_size_bytes != 0 || load.size_bytes > request_size_max_bytes)
-        throw std::runtime_error("--size: a request has 512 bytes to 1 MiB, in whole sectors");
-    const unsigned percent = options.mix == "read" ? 100 : options.mix == "write" ? 0 : 50;
-    load.generator.read_percent = options.read_percent.value_or(percent);
-    load.generator.seed = options.seed ? *options.seed : std::random_device{}();
-    if (options.seconds == 0 && load.generator.requests_max == 0) options.seconds = 10;
-    load.duration = nanoseconds(options.seconds);
-    load.range = read_range(options.range);
-    return run_load(options.target, load);
-}
-
-void add_load(CLI::App& app, CommandOptions& options) {
-    CLI::App& command = *app.add_subcommand("load", "Generate load, measure it, and with --verify check every byte");
-    add_target(command, options);
-    add_ring(command, options);
-    add_range(command, options);
-    LoadOptions& load = options.load;
-    add_choice<GeneratorOptions::Pattern>(
-        command, "--pattern", load.generator.pattern,
-        {{"random", GeneratorOptions::Pattern::random}, {"sequential", GeneratorOptions::Pattern::sequential}},
-        "random or sequential");
-    command.add_option("--mix", options.mix, "read, write or mixed")
-        ->check(CLI::IsMember({"read", "write", "mixed"}).description(""))
-        ->type_name("NAME")
-        ->capture_default_str();
-    command.add_option("--read-percent", options.read_percent, "Share of reads; default 50 when mixed")
-        ->check(CLI::Range(0u, 100u).description(""))
-        ->type_name("N");
-    command.add_option("--size", load.size_bytes, "Bytes of a request, as 4k or 1M; at most 1M")
-        ->transform(CLI::AsSizeValue(false).description(""))
-        ->type_name("BYTES")
-        ->capture_default_str();
-    command.add_option("--depth", load.depth, "Requests in flight on each queue")->type_name("N")->capture_default_str();
-    add_choice<Indirect>(
-        command, "--indirect", load.indirect,
-        {{"auto", Indirect::automatic}, {"always", Indirect::always}, {"never", Indirect::never}},
-        "auto: when a request has more than 11 segments; always; never");
-    command.add_option("--seconds", options.seconds, "How long; default 10 unless --requests is given")
-        ->check(CLI::NonNegativeNumber.description(""))
-        ->type_name("S");
-    command.add_option("--requests", load.generator.requests_max, "How many reads and writes")->type_name("N");
-    command.add_option("--flush-every", load.generator.flush_every, "A flush after each N writes")->type_name("N");
-    command.add_option("--seed", options.seed, "Repeat a run; the report names it")->type_name("N");
-    command.add_flag("--verify", load.verify, "Stamp every write, judge every read, at the end read everything back");
-    command.add_flag("--spin", load.spin, "Look at the rings all the time instead of sleeping");
-    command.add_flag("--json", load.json, "Report as JSON");
-    command.callback([&options] { options.run = [&options] { return start_load(options); }; });
-}
-
 void add_copy(CLI::App& app, CommandOptions& options) {
     CLI::App& read = *app.add_subcommand("read", "Read the disk, or a range of it, into a file");
     add_target(read, options);
     add_range(read, options);
-    read.add_option("-o,--output", options.copy.file, "File to write; - is standard output")->required()->type_name("FILE");
+    read.add_option("-o,--output", options.copy.file, "File to write; - is standard output")
+        ->required()
+        ->type_name("FILE");
     read.callback([&options] {
         options.run = [&options] {
             options.copy.range = read_range(options.range);
@@ -169,7 +48,9 @@ void add_copy(CLI::App& app, CommandOptions& options) {
     CLI::App& write = *app.add_subcommand("write", "Write a file to the disk, or to a range of it, and flush");
     add_target(write, options);
     add_range(write, options);
-    write.add_option("-i,--input", options.copy.file, "File to read; - is standard input")->required()->type_name("FILE");
+    write.add_option("-i,--input", options.copy.file, "File to read; - is standard input")
+        ->required()
+        ->type_name("FILE");
     write.callback([&options] {
         options.run = [&options] {
             options.copy.range = read_range(options.range);
@@ -200,7 +81,8 @@ Exit start_trace(CommandOptions& options) {
 }
 
 void add_trace(CLI::App& app, CommandOptions& options) {
-    CLI::App& command = *app.add_subcommand("trace", "Play recorded traffic; its writes write noise, so use a copy");
+    CLI::App& command =
+        *app.add_subcommand("trace", "Play recorded traffic; what its writes write is noise: use a copy of the disk");
     add_target(command, options);
     command.get_option("--tapdisk")->required(false);
     command.add_option("FILE", options.trace.file, "A trace, as record makes it")->required()->type_name("");
@@ -224,10 +106,9 @@ void add_record(CLI::App& app, CommandOptions& options) {
     command.add_option("--tapdisk", options.record.tapdisk, "Control socket of the tapdisk")
         ->required()
         ->type_name("SOCKET");
-    command.add_option("-o,--output", options.record.output, "Trace to write; replaced")
-        ->required()
-        ->type_name("FILE");
-    command.add_option("--seconds", options.seconds, "How long; default: until Ctrl-C")->check(CLI::NonNegativeNumber.description(""))
+    command.add_option("-o,--output", options.record.output, "Trace to write; replaced")->required()->type_name("FILE");
+    command.add_option("--seconds", options.seconds, "How long; default: until Ctrl-C")
+        ->check(CLI::NonNegativeNumber.description(""))
         ->type_name("S");
     command.callback([&options] {
         options.run = [&options] {

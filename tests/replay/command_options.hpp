@@ -4,8 +4,9 @@
 // What the command line can say: the options of all commands, and the function that runs the chosen one.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
+
+#include <CLI/CLI.hpp>
 
 #include "tests/replay/copy.hpp"
 #include "tests/replay/load.hpp"
@@ -35,6 +36,15 @@ struct CommandOptions {
     std::function<Exit()> run;  ///< set by the command that was chosen
 };
 
+// What commands share.
+void add_target(CLI::App& command, CommandOptions& options);
+void add_range(CLI::App& command, CommandOptions& options);
+/// At most some years, so that sums do not overflow.
+Nanoseconds nanoseconds(double seconds);
+/// Errors: throws std::runtime_error.
+std::optional<SectorRange> read_range(const std::string& text);
+
+void add_load(CLI::App& app, CommandOptions& options);
 /// Adds every command to `app`. Lifetime: `options` must outlive the parsing and the run.
 void add_commands(CLI::App& app, CommandOptions& options);
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Connection: how a frontend's rings reach a backend and how we learn that it is gone. A seam: a tapdisk's control socket
-// is one way (tapdisk_connection.hpp), xenstore another.
+// Connection: how a frontend's rings reach a backend and how we learn that it is gone. A seam: a tapdisk's control
+// socket is one way (tapdisk_connection.hpp), xenstore another.
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
+#include <sys/types.h>
 
 #include "libblktap/ipc/messages.hpp"
 

@@ -4,11 +4,10 @@
 // Requests are direct ones of at most 44 KiB: every disk takes them.
 #include "tests/replay/copy.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace blktap::replay {
 namespace {
@@ -82,7 +81,8 @@ Exit run_write(const Target& target, const CopyOptions& options) {
 
 ReadTraffic::ReadTraffic(SectorRange range, unsigned depth, int output_fd)
     : range_(range), output_fd_(output_fd), window_(depth) {
-    for (Chunk& chunk : window_) chunk.data.resize(chunk_sectors * sector_size_bytes);
+    for (Chunk& chunk : window_)
+        chunk.data.resize(chunk_sectors * sector_size_bytes);
 }
 
 Traffic::Next ReadTraffic::next(Slot& slot, Nanoseconds) {

@@ -39,8 +39,8 @@ class ReadTraffic final : public Traffic {
     const SectorRange range_;
     const int output_fd_;
     std::vector<SegmentShape> shape_;
-    std::vector<Chunk> window_;        ///< chunk i is at i % size()
-    std::uint64_t next_chunk_ = 0;     ///< to ask for
+    std::vector<Chunk> window_;     ///< chunk i is at i % size()
+    std::uint64_t next_chunk_ = 0;  ///< to ask for
     std::uint64_t written_chunks_ = 0;
     bool stopped_ = false;
 };

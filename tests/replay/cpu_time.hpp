@@ -4,9 +4,8 @@
 // CPU time of this process and of others.
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
+#include <sys/types.h>
 
 #include "libblktap/base/clock.hpp"
 

@@ -19,11 +19,16 @@ ConstSectorBytes sector_at(std::span<const std::byte> data, std::uint64_t index)
 
 const char* kind_name(Mismatch::Kind kind) noexcept {
     switch (kind) {
-        case Mismatch::Kind::lost: return "lost";
-        case Mismatch::Kind::torn: return "torn";
-        case Mismatch::Kind::misplaced: return "misplaced";
-        case Mismatch::Kind::corrupt: return "corrupt";
-        case Mismatch::Kind::foreign: return "foreign";
+        case Mismatch::Kind::lost:
+            return "lost";
+        case Mismatch::Kind::torn:
+            return "torn";
+        case Mismatch::Kind::misplaced:
+            return "misplaced";
+        case Mismatch::Kind::corrupt:
+            return "corrupt";
+        case Mismatch::Kind::foreign:
+            return "foreign";
     }
     return "?";
 }
@@ -32,12 +37,11 @@ std::string describe_found(const FoundStamp& found) {
     if (found.state == StampState::zeros) return "zeros";
     if (found.state == StampState::absent) return "data without a stamp";
     char text[200];
-    std::snprintf(text, sizeof(text), "generation %llu of sector %llu, request %#llx, seed %llu%s",
-                  static_cast<unsigned long long>(found.stamp.generation),
-                  static_cast<unsigned long long>(found.stamp.sector),
-                  static_cast<unsigned long long>(found.stamp.request_id),
-                  static_cast<unsigned long long>(found.stamp.seed),
-                  found.state == StampState::corrupt ? ", with a wrong checksum" : "");
+    std::snprintf(
+        text, sizeof(text), "generation %llu of sector %llu, request %#llx, seed %llu%s",
+        static_cast<unsigned long long>(found.stamp.generation), static_cast<unsigned long long>(found.stamp.sector),
+        static_cast<unsigned long long>(found.stamp.request_id), static_cast<unsigned long long>(found.stamp.seed),
+        found.state == StampState::corrupt ? ", with a wrong checksum" : "");
     return text;
 }
 
@@ -85,7 +89,8 @@ std::optional<Mismatch> DiskModel::check_sector(std::uint64_t sector, ConstSecto
 
 std::optional<Mismatch> DiskModel::check(SectorRange range, std::span<const std::byte> data) const noexcept {
     std::optional<Mismatch> first;
-    for (std::uint64_t i = 0; i < range.count && !first; ++i) first = check_sector(range.first + i, sector_at(data, i));
+    for (std::uint64_t i = 0; i < range.count && !first; ++i)
+        first = check_sector(range.first + i, sector_at(data, i));
     if (!first || first->kind != Mismatch::Kind::lost) return first;
 
     // Lost as a whole, or torn: is another sector of the same write there?

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskModel: what the disk must hold: for each sector the generation of the last write that was answered. It judges what
-// was read. Reads and writes that overlap must not be under way together: then the expectation is definite.
+// DiskModel: what the disk must hold: for each sector the generation of the last write that was answered. It judges
+// what was read. Reads and writes that overlap must not be under way together: then the expectation is definite.
 //
 // Tested by tests/unit/replay/disk_model_test.cpp.
 #pragma once

@@ -24,7 +24,8 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
 
 std::vector<SegmentShape> segments_for(std::uint64_t sector_count) {
     std::vector<SegmentShape> shape;
-    for (; sector_count >= sectors_per_page; sector_count -= sectors_per_page) shape.push_back({0, 7});
+    for (; sector_count >= sectors_per_page; sector_count -= sectors_per_page)
+        shape.push_back({0, 7});
     if (sector_count > 0) shape.push_back({0, static_cast<std::uint8_t>(sector_count - 1)});
     return shape;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Failure: the tapdisk did something wrong (a wrong answer, wrong data, none at all). Any other exception means that the
-// test could not be made. The two differ in ring-replay's exit status.
+// Failure: the tapdisk did something wrong (a wrong answer, wrong data, none at all). Any other exception means that
+// the test could not be made. The two differ in ring-replay's exit status.
 #pragma once
 
 #include <stdexcept>

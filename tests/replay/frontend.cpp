@@ -17,7 +17,8 @@ Frontend::Frontend(const FrontendOptions& options) : options_(options) {
     BLKTAP_ASSERT(options.queue_count >= 1 && options.queue_count <= ipc::queues_max);
     BLKTAP_ASSERT(options.ring_order <= ring_order_max);
     queues_.reserve(options.queue_count);
-    for (unsigned queue = 0; queue < options.queue_count; ++queue) queues_.emplace_back(grants_, events_, options_);
+    for (unsigned queue = 0; queue < options.queue_count; ++queue)
+        queues_.emplace_back(grants_, events_, options_);
 }
 
 ipc::ConnectArguments Frontend::connect_arguments() const {
@@ -43,7 +44,8 @@ void Frontend::publish(unsigned queue) noexcept {
 
 bool Frontend::rearm() noexcept {
     bool answered = false;
-    for (Queue& queue : queues_) answered |= queue.ring.rearm();
+    for (Queue& queue : queues_)
+        answered |= queue.ring.rearm();
     return answered;
 }
 

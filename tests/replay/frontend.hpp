@@ -20,13 +20,13 @@ namespace blktap::replay {
 inline constexpr unsigned ring_order_max = 4;
 
 struct FrontendOptions {
-    xen::DomainId domain = 0;          ///< our own, as the backend sees it
+    xen::DomainId domain = 0;  ///< our own, as the backend sees it
     xen::DomainId backend_domain = 0;
-    unsigned queue_count = 1;          ///< 1 to ipc::queues_max
-    unsigned ring_order = 0;           ///< a ring has 1 << order pages
+    unsigned queue_count = 1;  ///< 1 to ipc::queues_max
+    unsigned ring_order = 0;   ///< a ring has 1 << order pages
     ring::Protocol protocol = ring::Protocol::native;
-    bool persistent = false;           ///< say that grants may stay mapped
-    bool discard_enabled = true;       ///< what the toolstack would say
+    bool persistent = false;      ///< say that grants may stay mapped
+    bool discard_enabled = true;  ///< what the toolstack would say
 };
 
 class Frontend {

@@ -9,7 +9,10 @@
 namespace blktap::replay {
 
 Generator::Generator(const GeneratorOptions& options, std::uint64_t block_count)
-    : options_(options), block_count_(block_count), random_(options.seed), in_use_(options.exclusive ? block_count : 0) {}
+    : options_(options),
+      block_count_(block_count),
+      random_(options.seed),
+      in_use_(options.exclusive ? block_count : 0) {}
 
 std::optional<std::uint64_t> Generator::choose_block() noexcept {
     const bool random = options_.pattern == GeneratorOptions::Pattern::random;

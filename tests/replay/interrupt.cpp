@@ -4,9 +4,8 @@
 // The signal is never read from the descriptor: once interrupted, always interrupted.
 #include "tests/replay/interrupt.hpp"
 
-#include <sys/signalfd.h>
-
 #include <csignal>
+#include <sys/signalfd.h>
 
 #include "libblktap/base/error.hpp"
 

@@ -49,8 +49,9 @@ Exit run_load(const Target& target, LoadOptions options) {
     if (options.verify) model.emplace(range, options.generator.seed);
 
     const MonotonicClock clock;
-    Pump pump(session, clock,
-              {options.depth, static_cast<std::uint32_t>(segment_count), options.spin, target.timeout, progress_line()});
+    Pump pump(
+        session, clock,
+        {options.depth, static_cast<std::uint32_t>(segment_count), options.spin, target.timeout, progress_line()});
     const Nanoseconds until = options.duration.count() == 0 ? Nanoseconds::max() : clock.now() + options.duration;
     LoadTraffic load(options.generator, range, block_sectors, indirect, until, model ? &*model : nullptr);
     Statistics statistics;

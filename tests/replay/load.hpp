@@ -20,7 +20,7 @@ struct LoadOptions {
     unsigned depth = 1;                          ///< on each queue
     Indirect indirect = Indirect::automatic;
     std::optional<SectorRange> range{};
-    Nanoseconds duration{0};                     ///< 0: until the generator is finished
+    Nanoseconds duration{0};  ///< 0: until the generator is finished
     bool verify = false;
     bool spin = false;
     bool json = false;

@@ -87,7 +87,8 @@ SectorRange ReadBackTraffic::range_of(std::uint64_t block) const noexcept {
 }
 
 Traffic::Next ReadBackTraffic::next(Slot& slot, Nanoseconds) {
-    while (next_block_ < block_count_ && !model_.known(range_of(next_block_))) ++next_block_;
+    while (next_block_ < block_count_ && !model_.known(range_of(next_block_)))
+        ++next_block_;
     if (next_block_ >= block_count_) return Next::finished;
     slot.work = data_work(ring::Operation::read, range_of(next_block_).first, shape_, indirect_);
     forget_data(slot, range_of(next_block_));

@@ -4,9 +4,8 @@
 // Averages since the start: they settle, where the rate of the last second would flicker.
 #include "tests/replay/progress.hpp"
 
-#include <unistd.h>
-
 #include <cstdio>
+#include <unistd.h>
 
 namespace blktap::replay {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A request's id holds its slot's index, and above it a number that no other request of the run has: an answer that comes
-// twice or to nobody is noticed.
+// A request's id holds its slot's index, and above it a number that no other request of the run has: an answer that
+// comes twice or to nobody is noticed.
 #include "tests/replay/pump.hpp"
 
 #include <algorithm>
@@ -19,45 +19,15 @@ constexpr Nanoseconds look_interval = std::chrono::milliseconds(100);
 constexpr Nanoseconds progress_interval = std::chrono::seconds(1);
 constexpr Nanoseconds drain_limit = std::chrono::seconds(10);  // of requests that a full disk parks, after Ctrl-C
 
-std::uint64_t work_bytes(const Work& work) noexcept {
-    std::uint64_t sectors = 0;
-    for (const SegmentShape& segment : work.shape) sectors += segment.last - segment.first + 1u;
-    return sectors * sector_size_bytes;
-}
-
-void put_segments(const Slot& slot, std::span<ring::Segment> out) noexcept {
-    for (std::size_t i = 0; i < std::min(out.size(), slot.work.shape.size()); ++i)
-        out[i] = {slot.refs[i], slot.work.shape[i].first, slot.work.shape[i].last, 0};
-}
-
-/// The request as it goes into the ring; the descriptors of an indirect one are written on the way.
-ring::RawRequest make_request(const Slot& slot) noexcept {
-    const Work& work = slot.work;
-    ring::RawRequest request{};
-    request.id = slot.id;
-    request.sector_number = work.sector;
-    request.discard_sectors = work.discard_sectors;
-    request.segment_count = work.segment_count;
-    if (work.indirect) {
-        request.operation = static_cast<std::uint8_t>(ring::Operation::indirect);
-        request.indirect_operation = work.operation;
-        request.indirect_refs.fill(slot.descriptors_ref);
-        put_segments(slot, {slot.descriptors, ring::segments_per_indirect_page});
-    } else {
-        request.operation = work.operation;
-        put_segments(slot, request.segments);
-    }
-    return request;
-}
-
 }  // namespace
 
 Pump::Pump(Session& session, const Clock& clock, PumpOptions options)
     : session_(session), clock_(clock), options_(std::move(options)) {
     const std::uint32_t ring_slots = session_.frontend().ring(0).slot_count();
     if (options_.depth < 1 || options_.depth > ring_slots) {
-        throw std::runtime_error("--depth " + std::to_string(options_.depth) + ": a ring of this --ring-order holds 1 to " +
-                                 std::to_string(ring_slots) + " requests");
+        throw std::runtime_error("--depth " + std::to_string(options_.depth) +
+                                 ": a ring of this --ring-order holds 1 to " + std::to_string(ring_slots) +
+                                 " requests");
     }
     make_slots();
 }
@@ -67,7 +37,8 @@ void Pump::make_slots() {
     const std::size_t slot_count = std::size_t{frontend.queue_count()} * options_.depth;
     slots_.resize(slot_count);
     free_.resize(frontend.queue_count());
-    for (std::vector<std::uint32_t>& indices : free_) indices.reserve(options_.depth);
+    for (std::vector<std::uint32_t>& indices : free_)
+        indices.reserve(options_.depth);
 
     const xen::SharedPages& descriptors = frontend.share(static_cast<std::uint32_t>(slot_count));
     const xen::SharedPages& data =
@@ -129,8 +100,8 @@ bool Pump::reap(Run& run, Nanoseconds now) {
 
 void Pump::answer(Run& run, unsigned queue, const ring::Response& response, Nanoseconds now) {
     const std::uint64_t index = response.id & ((1u << slot_index_bits) - 1);
-    const bool known = index < slots_.size() && slots_[index].busy && slots_[index].id == response.id &&
-                       slots_[index].queue == queue;
+    const bool known =
+        index < slots_.size() && slots_[index].busy && slots_[index].id == response.id && slots_[index].queue == queue;
     if (!known) {
         throw Failure("queue " + std::to_string(queue) + ": an answer to request " + std::to_string(response.id) +
                       ", which is not in flight there");
@@ -177,7 +148,8 @@ void Pump::put(Slot& slot, Nanoseconds now) noexcept {
 }
 
 void Pump::sleep(Run& run, Nanoseconds now) {
-    const Nanoseconds until = std::min({run.next_progress, run.traffic.wake_at(now), run.last_answer + options_.timeout});
+    const Nanoseconds until =
+        std::min({run.next_progress, run.traffic.wake_at(now), run.last_answer + options_.timeout});
     look_around(run, now, std::max(until - now, Nanoseconds(0)));
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Pump: moves requests through a session's rings, as many at once as there are slots, and measures them. It is the client
-// of benchmarks, so it costs little: everything is allocated and granted at the start, a batch is published and notified
-// once, and it sleeps in one poll().
+// Pump: moves requests through a session's rings, as many at once as there are slots, and measures them. It is the
+// client of benchmarks, so it costs little: everything is allocated and granted at the start, a batch is published and
+// notified once, and it sleeps in one poll().
 //
 // Tested by tests/unit/replay/pump_test.cpp.
 #pragma once
@@ -18,17 +18,17 @@
 namespace blktap::replay {
 
 struct PumpOptions {
-    unsigned depth = 1;            ///< requests in flight on each queue
+    unsigned depth = 1;  ///< requests in flight on each queue
     std::uint32_t pages_per_slot = 1;
-    bool spin = false;             ///< look at the rings instead of sleeping
-    Nanoseconds timeout = std::chrono::seconds(30);  ///< without any answer
+    bool spin = false;                                  ///< look at the rings instead of sleeping
+    Nanoseconds timeout = std::chrono::seconds(30);     ///< without any answer
     std::function<void(const Statistics&)> progress{};  ///< called once a second, when set
 };
 
 class Pump {
   public:
-    /// Errors: throws std::runtime_error for a depth above the ring's slots, std::system_error for pages that are not to
-    /// be had. Lifetime: `session` and `clock` must outlive the pump.
+    /// Errors: throws std::runtime_error for a depth above the ring's slots, std::system_error for pages that are not
+    /// to be had. Lifetime: `session` and `clock` must outlive the pump.
     Pump(Session& session, const Clock& clock, PumpOptions options);
 
     /// Runs until the traffic is finished and everything is answered. Returns false when the user interrupted it.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Random: a small repeatable generator (splitmix64: public domain, Vigna 2015). Its seed is printed, so every run can be
-// repeated on any machine; the standard's distributions differ between libraries.
+// Random: a small repeatable generator (splitmix64: public domain, Vigna 2015). Its seed is printed, so every run can
+// be repeated on any machine; the standard's distributions differ between libraries.
 #pragma once
 
 #include <cstdint>

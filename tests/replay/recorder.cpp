@@ -4,14 +4,13 @@
 // The tapdisk writes to the descriptor itself; here is only waiting.
 #include "tests/replay/recorder.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <fcntl.h>
 #include <optional>
+#include <poll.h>
+#include <sys/stat.h>
 
 #include "libblktap/base/unique_fd.hpp"
 #include "tests/replay/tapdisk_connection.hpp"
@@ -47,7 +46,8 @@ Exit run_record(const RecordOptions& options) {
     const MonotonicClock clock;
     std::optional<Nanoseconds> deadline;
     if (options.duration.count() != 0) deadline = clock.now() + options.duration;
-    while (wait(channel.fd(), options.interrupt_fd, deadline, clock)) answer_requests(channel, options.tapdisk);
+    while (wait(channel.fd(), options.interrupt_fd, deadline, clock))
+        answer_requests(channel, options.tapdisk);
     request(false, {});
 
     struct stat file {};

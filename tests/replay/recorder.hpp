@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// `ring-replay record`: has a tapdisk write a trace of its guest's requests. A second control connection beside the guest's.
+// `ring-replay record`: has a tapdisk write a trace of its guest's requests. A second control connection beside the
+// guest's.
 #pragma once
 
 #include <string>
@@ -12,9 +13,9 @@
 namespace blktap::replay {
 
 struct RecordOptions {
-    std::string tapdisk;       ///< its control socket
-    std::string output;        ///< the trace file; replaced
-    Nanoseconds duration{0};   ///< 0: until interrupted
+    std::string tapdisk;      ///< its control socket
+    std::string output;       ///< the trace file; replaced
+    Nanoseconds duration{0};  ///< 0: until interrupted
     int interrupt_fd = -1;
 };
 

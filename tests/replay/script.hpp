@@ -24,8 +24,8 @@ class ScriptError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-inline constexpr std::size_t script_segments_max = 4096;   ///< of a request: 8 pages of descriptors
-inline constexpr std::size_t script_pages_max = 8192;      ///< of a statement: 32 MiB to be granted
+inline constexpr std::size_t script_segments_max = 4096;  ///< of a request: 8 pages of descriptors
+inline constexpr std::size_t script_pages_max = 8192;     ///< of a statement: 32 MiB to be granted
 
 enum class Answer : std::uint8_t { okay, error, not_supported, any, none };
 
@@ -44,18 +44,18 @@ struct ScriptSegment {
 struct ScriptRequest {
     unsigned line = 0;
     unsigned queue = 0;
-    std::uint64_t id = 0;            ///< the line number unless the script says
+    std::uint64_t id = 0;  ///< the line number unless the script says
     std::uint8_t operation = 0;
-    std::uint8_t inner = 0;          ///< of an indirect request
-    std::uint8_t flag = 0;           ///< of a discard
+    std::uint8_t inner = 0;  ///< of an indirect request
+    std::uint8_t flag = 0;   ///< of a discard
     std::uint16_t handle = 0;
-    std::uint16_t segment_count = 0; ///< that of `segments` unless the script says
+    std::uint16_t segment_count = 0;  ///< that of `segments` unless the script says
     std::uint64_t sector = 0;
-    std::uint64_t sectors = 0;       ///< of a discard
+    std::uint64_t sectors = 0;  ///< of a discard
     std::vector<ScriptSegment> segments;
     std::vector<std::uint32_t> descriptor_refs;  ///< instead of the pages that hold an indirect request's segments
-    std::string fill;                ///< pattern written into the pages before; empty: poison
-    std::string expect;              ///< pattern that the pages must hold afterwards; empty: not looked at
+    std::string fill;                            ///< pattern written into the pages before; empty: poison
+    std::string expect;                          ///< pattern that the pages must hold afterwards; empty: not looked at
     Answer answer = Answer::okay;
 
     bool indirect() const noexcept { return operation == static_cast<std::uint8_t>(ring::Operation::indirect); }

@@ -11,7 +11,8 @@ namespace {
 
 std::size_t request_count(const Script& script) {
     std::size_t count = 0;
-    for (const ScriptStatement& statement : script.statements) count += statement.requests.size();
+    for (const ScriptStatement& statement : script.statements)
+        count += statement.requests.size();
     return count;
 }
 
@@ -34,9 +35,11 @@ bool run_in_all_layouts(const Target& target, const Script& script) {
 
 Exit run_scripts(const Target& target, const std::vector<std::string>& files) {
     std::vector<Script> scripts;
-    for (const std::string& file : files) scripts.push_back(load_script(file));
+    for (const std::string& file : files)
+        scripts.push_back(load_script(file));
     bool all_okay = true;
-    for (const Script& script : scripts) all_okay &= run_in_all_layouts(target, script);
+    for (const Script& script : scripts)
+        all_okay &= run_in_all_layouts(target, script);
     return all_okay ? Exit::okay : Exit::failed;
 }
 

@@ -98,8 +98,7 @@ ScriptPages::ScriptPages(Frontend& frontend, const Script& script) {
         read_only = std::max(read_only, unwritable);
     }
     writable_ = &frontend.share(static_cast<std::uint32_t>(writable));
-    if (read_only > 0)
-        read_only_ = &frontend.share(static_cast<std::uint32_t>(read_only), xen::PageAccess::read_only);
+    if (read_only > 0) read_only_ = &frontend.share(static_cast<std::uint32_t>(read_only), xen::PageAccess::read_only);
 }
 
 ScriptPage ScriptPages::page(const xen::SharedPages& pages, std::size_t index) noexcept {
@@ -109,9 +108,15 @@ ScriptPage ScriptPages::page(const xen::SharedPages& pages, std::size_t index) n
 PlacedRequest::PlacedRequest(const ScriptRequest& request, ScriptPages& pages) : script_(&request) {
     for (const ScriptSegment& segment : request.segments) {
         switch (segment.page) {
-            case ScriptSegment::Page::writable: pages_.push_back(pages.take_writable()); break;
-            case ScriptSegment::Page::read_only: pages_.push_back(pages.take_read_only()); break;
-            case ScriptSegment::Page::gref: pages_.push_back({{}, segment.gref}); break;
+            case ScriptSegment::Page::writable:
+                pages_.push_back(pages.take_writable());
+                break;
+            case ScriptSegment::Page::read_only:
+                pages_.push_back(pages.take_read_only());
+                break;
+            case ScriptSegment::Page::gref:
+                pages_.push_back({{}, segment.gref});
+                break;
         }
     }
     fill();
@@ -154,7 +159,8 @@ void PlacedRequest::put_descriptors(ScriptPages& pages) noexcept {
 }
 
 void PlacedRequest::fill() noexcept {
-    for (const ScriptPage& page : pages_) std::ranges::fill(page.bytes, poison);
+    for (const ScriptPage& page : pages_)
+        std::ranges::fill(page.bytes, poison);
     if (script_->fill.empty()) return;
     for_each_sector(*script_, pages_, [this](SectorBytes sector, bool inside, std::uint64_t number) {
         if (inside) write_pattern(sector, script_->fill, number);

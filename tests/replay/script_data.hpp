@@ -15,8 +15,8 @@
 
 namespace blktap::replay {
 
-/// A sector of the pattern `name`: 32 times the name, filled up with blanks to 8 bytes, and the sector's number as 8 bytes
-/// little-endian; so data in the wrong place is seen, in a hex dump too. "zeros" is zeros.
+/// A sector of the pattern `name`: 32 times the name, filled up with blanks to 8 bytes, and the sector's number as 8
+/// bytes little-endian; so data in the wrong place is seen, in a hex dump too. "zeros" is zeros.
 void write_pattern(SectorBytes sector, const std::string& name, std::uint64_t number) noexcept;
 /// What a sector holds, for people: "A of sector 8", "zeros", "poison", or its first bytes.
 std::string describe_pattern(ConstSectorBytes sector);

@@ -11,15 +11,11 @@
 #include <system_error>
 
 #include "libblktap/ipc/messages.hpp"
-#include "tests/replay/frontend.hpp"
 #include "tests/replay/script_request.hpp"
-#include "tests/replay/script_words.hpp"
+#include "tests/replay/script_setup.hpp"
 
 namespace blktap::replay {
 namespace {
-
-constexpr std::array known_properties{"size-sectors",          "read-only", "discard", "indirect",
-                                      "physical-sector-bytes"};
 
 class Parser {
   public:
@@ -31,9 +27,9 @@ class Parser {
     void parse_statement(const ScriptLine& line);
     Handler find_handler(std::string_view word) const;
 
-    void ring(const ScriptLine& line);
-    void protocols(const ScriptLine& line);
-    void require(const ScriptLine& line);
+    void ring(const ScriptLine& line) { parse_ring(line, script_.ring); }
+    void protocols(const ScriptLine& line) { parse_protocols(line, script_.ring); }
+    void require(const ScriptLine& line) { parse_requirements(line, script_.requirements); }
     void request(const ScriptLine& line);
     void batch(const ScriptLine& line);
     void end(const ScriptLine& line);
@@ -86,68 +82,13 @@ void Parser::parse_statement(const ScriptLine& line) {
     if (handler == nullptr) line.fail("unknown word '" + std::string(line.words.front()) + "'");
     if (batch_ && handler != &Parser::request && handler != &Parser::end)
         line.fail("'" + std::string(line.words.front()) + "' inside a batch: only requests are");
+    if (handler == &Parser::ring || handler == &Parser::protocols || handler == &Parser::require)
+        only_before_requests(line);
     (this->*handler)(line);
 }
 
 void Parser::only_before_requests(const ScriptLine& line) const {
     if (!script_.statements.empty()) line.fail("'" + std::string(line.words.front()) + "' belongs before the requests");
-}
-
-void Parser::ring(const ScriptLine& line) {
-    only_before_requests(line);
-    for (std::size_t i = 1; i < line.words.size(); ++i) {
-        const auto [key, value] = split_field(line.words[i]);
-        const std::string_view text = value.value_or("");
-        if (key == "protocol") {
-            script_.ring.protocols = {read_protocol(line, text)};
-        } else if (key == "order") {
-            script_.ring.order = static_cast<unsigned>(read_number(line, text, ring_order_max));
-        } else if (key == "queues") {
-            script_.ring.queues = static_cast<unsigned>(read_number(line, text, ipc::queues_max));
-            if (script_.ring.queues == 0) line.fail("a disk has at least one queue");
-        } else if (key == "persistent") {
-            script_.ring.persistent = read_yes_no(line, text);
-        } else if (key == "discard") {
-            script_.ring.discard = read_yes_no(line, text);
-        } else {
-            line.fail("ring has no '" + std::string(key) + "'");
-        }
-    }
-}
-
-void Parser::protocols(const ScriptLine& line) {
-    only_before_requests(line);
-    script_.ring.protocols.clear();
-    for (std::size_t i = 1; i < line.words.size(); ++i) {
-        if (line.words[i] == "all") {
-            script_.ring.protocols = {ring::Protocol::native, ring::Protocol::x86_32, ring::Protocol::x86_64};
-        } else {
-            script_.ring.protocols.push_back(read_protocol(line, line.words[i]));
-        }
-    }
-    if (script_.ring.protocols.empty()) line.fail("protocols needs 'all', or the names of some");
-}
-
-void Parser::require(const ScriptLine& line) {
-    only_before_requests(line);
-    using Relation = ScriptRequirement::Relation;
-    for (std::size_t i = 1; i < line.words.size(); ++i) {
-        const std::string_view word = line.words[i];
-        const std::size_t sign = word.find_first_of("<>=");
-        if (sign == std::string_view::npos) line.fail("'" + std::string(word) + "' has no =, >= or <=");
-        ScriptRequirement requirement{line.number, std::string(word.substr(0, sign))};
-        std::string_view value = word.substr(sign + 1);
-        if (word[sign] != '=') {
-            if (!value.starts_with('=')) line.fail("'" + std::string(word) + "': only =, >= and <= are known");
-            requirement.relation = word[sign] == '>' ? Relation::at_least : Relation::at_most;
-            value.remove_prefix(1);
-        }
-        if (std::ranges::find(known_properties, requirement.property) == known_properties.end())
-            line.fail("a disk has no '" + requirement.property + "'");
-        const bool word_value = value == "yes" || value == "no";
-        requirement.value = word_value ? value == "yes" : read_number_as<std::uint64_t>(line, value);
-        script_.requirements.push_back(std::move(requirement));
-    }
 }
 
 void Parser::request(const ScriptLine& line) {
@@ -166,6 +107,7 @@ void Parser::batch(const ScriptLine& line) {
 
 void Parser::end(const ScriptLine& line) {
     if (!batch_) line.fail("an end without its batch");
+    if (line.words.size() > 1) line.fail("end stands alone");
     script_.statements.push_back(std::move(*batch_));
     batch_.reset();
 }
@@ -200,7 +142,8 @@ void Parser::check_queue(const ScriptLine& line, unsigned queue) const {
 
 void Parser::check_size(const ScriptLine& line, const ScriptStatement& statement) const {
     std::size_t pages = 0;
-    for (const ScriptRequest& request : statement.requests) pages += request.segments.size() + 1;
+    for (const ScriptRequest& request : statement.requests)
+        pages += request.segments.size() + 1;
     if (pages > script_pages_max) line.fail("needs more than " + std::to_string(script_pages_max) + " pages at once");
 }
 

@@ -36,7 +36,8 @@ constexpr std::array<RequestRule, 7> request_rules{{
 }};
 
 constexpr std::array<FieldRule, 13> field_rules{{
-    {"id", "rwbfdix", [](auto& line, auto& request, auto value) { request.id = read_number_as<std::uint64_t>(line, value); }},
+    {"id", "rwbfdix",
+     [](auto& line, auto& request, auto value) { request.id = read_number_as<std::uint64_t>(line, value); }},
     {"queue", "rwbfdix",
      [](auto& line, auto& request, auto value) {
          request.queue = static_cast<unsigned>(read_number(line, value, ipc::queues_max));
@@ -49,8 +50,10 @@ constexpr std::array<FieldRule, 13> field_rules{{
      [](auto& line, auto& request, auto value) { request.sector = read_number_as<std::uint64_t>(line, value); }},
     {"sectors", "dx",
      [](auto& line, auto& request, auto value) { request.sectors = read_number_as<std::uint64_t>(line, value); }},
-    {"flag", "dx", [](auto& line, auto& request, auto value) { request.flag = read_number_as<std::uint8_t>(line, value); }},
-    {"segments", "rwbfix", [](auto& line, auto& request, auto value) { request.segments = read_segments(line, value); }},
+    {"flag", "dx",
+     [](auto& line, auto& request, auto value) { request.flag = read_number_as<std::uint8_t>(line, value); }},
+    {"segments", "rwbfix",
+     [](auto& line, auto& request, auto value) { request.segments = read_segments(line, value); }},
     {"refs", "ix", [](auto& line, auto& request, auto value) { request.descriptor_refs = read_refs(line, value); }},
     {"nr_segments", "rwbfix",
      [](auto& line, auto& request, auto value) { request.segment_count = read_number_as<std::uint16_t>(line, value); }},
@@ -80,20 +83,28 @@ void set_field(const ScriptLine& line, const RequestRule& rule, std::string_view
 
 std::string answer_name(Answer answer) {
     switch (answer) {
-        case Answer::okay: return "okay";
-        case Answer::error: return "error";
-        case Answer::not_supported: return "not-supported";
-        case Answer::any: return "any";
-        case Answer::none: return "none";
+        case Answer::okay:
+            return "okay";
+        case Answer::error:
+            return "error";
+        case Answer::not_supported:
+            return "not-supported";
+        case Answer::any:
+            return "any";
+        case Answer::none:
+            return "none";
     }
     return "?";
 }
 
 std::string answer_name(ring::Status status) {
     switch (status) {
-        case ring::Status::okay: return "okay";
-        case ring::Status::error: return "error";
-        case ring::Status::not_supported: return "not-supported";
+        case ring::Status::okay:
+            return "okay";
+        case ring::Status::error:
+            return "error";
+        case ring::Status::not_supported:
+            return "not-supported";
     }
     return "status " + std::to_string(static_cast<int>(status));
 }

@@ -8,44 +8,25 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/replay/script_setup.hpp"
+
 namespace blktap::replay {
 namespace {
 
 bool fits(Answer answer, ring::Status status) noexcept {
     switch (answer) {
-        case Answer::okay: return status == ring::Status::okay;
-        case Answer::error: return status == ring::Status::error;
-        case Answer::not_supported: return status == ring::Status::not_supported;
-        case Answer::any: return true;
-        case Answer::none: return false;
+        case Answer::okay:
+            return status == ring::Status::okay;
+        case Answer::error:
+            return status == ring::Status::error;
+        case Answer::not_supported:
+            return status == ring::Status::not_supported;
+        case Answer::any:
+            return true;
+        case Answer::none:
+            return false;
     }
     return false;
-}
-
-std::uint64_t property_of(const ipc::DeviceDescription& device, const std::string& property) {
-    if (property == "size-sectors") return device.size_sectors;
-    if (property == "read-only") return device.read_only ? 1 : 0;
-    if (property == "discard") return device.discard ? 1 : 0;
-    if (property == "indirect") return device.indirect_segments_max;
-    return device.physical_sector_size_bytes;
-}
-
-bool is_met(const ScriptRequirement& requirement, std::uint64_t value) noexcept {
-    switch (requirement.relation) {
-        case ScriptRequirement::Relation::equal: return value == requirement.value;
-        case ScriptRequirement::Relation::at_least: return value >= requirement.value;
-        case ScriptRequirement::Relation::at_most: return value <= requirement.value;
-    }
-    return false;
-}
-
-const char* relation_name(ScriptRequirement::Relation relation) noexcept {
-    switch (relation) {
-        case ScriptRequirement::Relation::equal: return "=";
-        case ScriptRequirement::Relation::at_least: return ">=";
-        case ScriptRequirement::Relation::at_most: return "<=";
-    }
-    return "?";
 }
 
 std::string describe(const ring::Response& response) {
@@ -58,7 +39,7 @@ std::string describe(const ring::Response& response) {
 ScriptRunner::ScriptRunner(const Target& target, Connection& connection, const Script& script, ring::Protocol protocol)
     : target_(target), connection_(connection), script_(script), protocol_(protocol) {
     connect();
-    check_requirements();
+    check_requirements(script_, session_->device());
 }
 
 void ScriptRunner::connect() {
@@ -72,32 +53,27 @@ void ScriptRunner::connect() {
     pages_.emplace(session_->frontend(), script_);
 }
 
-void ScriptRunner::check_requirements() const {
-    for (const ScriptRequirement& requirement : script_.requirements) {
-        const std::uint64_t value = property_of(session_->device(), requirement.property);
-        if (is_met(requirement, value)) continue;
-        throw std::runtime_error(script_.name + ":" + std::to_string(requirement.line) + ": requires " +
-                                 requirement.property + relation_name(requirement.relation) +
-                                 std::to_string(requirement.value) + ", the disk has " + std::to_string(value));
-    }
-}
-
 void ScriptRunner::fail(unsigned line, const std::string& what) const {
     throw Failure(script_.name + ":" + std::to_string(line) + ": " + what + " [" +
                   std::string(ring::protocol_name(protocol_)) + "]");
 }
 
 void ScriptRunner::run() {
-    for (const ScriptStatement& statement : script_.statements) run_statement(statement);
+    for (const ScriptStatement& statement : script_.statements)
+        run_statement(statement);
     session_->disconnect();
 }
 
 void ScriptRunner::run_statement(const ScriptStatement& statement) {
     switch (statement.kind) {
-        case ScriptStatement::Kind::requests: return run_requests(statement);
-        case ScriptStatement::Kind::producer: return force_producer(statement);
-        case ScriptStatement::Kind::expect_none: return expect_quiet(statement.line);
-        case ScriptStatement::Kind::stopped: return check_stopped(statement);
+        case ScriptStatement::Kind::requests:
+            return run_requests(statement);
+        case ScriptStatement::Kind::producer:
+            return force_producer(statement);
+        case ScriptStatement::Kind::expect_none:
+            return expect_quiet(statement.line);
+        case ScriptStatement::Kind::stopped:
+            return check_stopped(statement);
         case ScriptStatement::Kind::reconnect:
             session_->disconnect();
             return connect();
@@ -118,7 +94,8 @@ void ScriptRunner::run_requests(const ScriptStatement& statement) {
         ring.put_request(placed.emplace_back(request, *pages_).raw());
         queues.insert(request.queue);
     }
-    for (const unsigned queue : queues) session_->frontend().publish(queue);
+    for (const unsigned queue : queues)
+        session_->frontend().publish(queue);
 
     std::vector<const PlacedRequest*> expected;
     for (const PlacedRequest& request : placed)
@@ -137,9 +114,16 @@ void ScriptRunner::collect(std::vector<const PlacedRequest*>& expected) {
         const ScriptRequest& waiting = expected.front()->script();
         if (const auto taken = take(waiting.line)) {
             match(expected, taken->second, taken->first);
-        } else if (!session_->frontend().rearm()) {
-            sleep(waiting.line, answer_name(waiting.answer), deadline);
+            continue;
         }
+        if (session_->frontend().rearm()) continue;
+        const Nanoseconds left = deadline - clock_.now();
+        if (left <= Nanoseconds(0)) {
+            const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(target_.timeout).count();
+            fail(waiting.line, "expected " + answer_name(waiting.answer) + ", got no answer within " +
+                                   std::to_string(seconds) + " s");
+        }
+        sleep(waiting.line, answer_name(waiting.answer), left);
     }
 }
 
@@ -153,14 +137,9 @@ std::optional<std::pair<unsigned, ring::Response>> ScriptRunner::take(unsigned l
     return std::nullopt;
 }
 
-void ScriptRunner::sleep(unsigned line, const std::string& expectation, Nanoseconds deadline) {
-    const Nanoseconds now = clock_.now();
-    if (now >= deadline) {
-        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(target_.timeout).count();
-        fail(line, "expected " + expectation + ", got no answer within " + std::to_string(seconds) + " s");
-    }
+void ScriptRunner::sleep(unsigned line, const std::string& expectation, Nanoseconds limit) {
     try {
-        if (session_->wait(deadline - now) == Session::Wake::interrupted) throw std::runtime_error("interrupted");
+        if (session_->wait(limit) == Session::Wake::interrupted) throw std::runtime_error("interrupted");
     } catch (const BackendGone& gone) {
         fail(line, "expected " + expectation + ", got none: " + gone.what());
     }
@@ -179,14 +158,15 @@ void ScriptRunner::match(std::vector<const PlacedRequest*>& expected, const ring
         expected.erase(found);
         return;
     }
-    const auto other = std::ranges::find_if(expected, named);
-    const ScriptRequest& nearest = (other != expected.end() ? *other : expected.front())->script();
-    const std::string surprise = other != expected.end() ? answer_name(response.status) : describe(response);
-    const std::string expectation = other != expected.end()
-                                        ? answer_name(nearest.answer)
-                                        : answer_name(nearest.answer) + " for id " + std::to_string(nearest.id) +
-                                              " and operation " + std::to_string(nearest.answered_operation());
-    fail(nearest.line, "expected " + expectation + ", got " + surprise);
+    const auto misjudged = std::ranges::find_if(expected, named);
+    if (misjudged != expected.end()) {
+        const ScriptRequest& request = (*misjudged)->script();
+        fail(request.line, "expected " + answer_name(request.answer) + ", got " + answer_name(response.status));
+    }
+    const ScriptRequest& waiting = expected.front()->script();
+    fail(waiting.line, "expected " + answer_name(waiting.answer) + " for id " + std::to_string(waiting.id) +
+                           " and operation " + std::to_string(waiting.answered_operation()) + ", got " +
+                           describe(response));
 }
 
 void ScriptRunner::force_producer(const ScriptStatement& statement) {
@@ -199,13 +179,7 @@ void ScriptRunner::expect_quiet(unsigned line) {
     const Nanoseconds deadline = clock_.now() + quiet_time;
     while (clock_.now() < deadline) {
         if (const auto taken = take(line)) fail(line, "expected no answer, got " + describe(taken->second));
-        if (session_->frontend().rearm()) continue;
-        try {
-            if (session_->wait(deadline - clock_.now()) == Session::Wake::interrupted)
-                throw std::runtime_error("interrupted");
-        } catch (const BackendGone& gone) {
-            fail(line, std::string("expected no answer but a living backend: ") + gone.what());
-        }
+        if (!session_->frontend().rearm()) sleep(line, "no answer from a living backend", deadline - clock_.now());
     }
 }
 

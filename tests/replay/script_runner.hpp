@@ -23,14 +23,14 @@ class ScriptRunner {
     /// How long nothing must come for "nothing comes" to be believed.
     static constexpr Nanoseconds quiet_time = std::chrono::milliseconds(300);
 
-    /// Connects. Lifetime: all must outlive this. Errors: what Session throws; std::runtime_error "FILE:LINE: requires ...".
+    /// Connects. Lifetime: all must outlive this. Errors: what Session throws; std::runtime_error "FILE:LINE: requires
+    /// ...".
     ScriptRunner(const Target& target, Connection& connection, const Script& script, ring::Protocol protocol);
     /// Errors: throws Failure "FILE:LINE: expected X, got Y".
     void run();
 
   private:
     void connect();
-    void check_requirements() const;
     void run_statement(const ScriptStatement& statement);
     void run_requests(const ScriptStatement& statement);
     void collect(std::vector<const PlacedRequest*>& expected);
@@ -39,7 +39,7 @@ class ScriptRunner {
     void expect_quiet(unsigned line);
     void check_stopped(const ScriptStatement& statement);
     std::optional<std::pair<unsigned, ring::Response>> take(unsigned line);
-    void sleep(unsigned line, const std::string& expectation, Nanoseconds deadline);
+    void sleep(unsigned line, const std::string& expectation, Nanoseconds limit);
     [[noreturn]] void fail(unsigned line, const std::string& what) const;
 
     const Target& target_;

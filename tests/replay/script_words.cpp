@@ -78,7 +78,8 @@ std::uint64_t read_number(const ScriptLine& line, std::string_view text, std::ui
     const bool hexadecimal = digits.starts_with("0x");
     if (hexadecimal) digits.remove_prefix(2);
     std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, hexadecimal ? 16 : 10);
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, hexadecimal ? 16 : 10);
     if (error != std::errc{} || end != digits.data() + digits.size() || value > max)
         line.fail("'" + std::string(text) + "' is not a number from 0 to " + std::to_string(max));
     return value;
@@ -101,24 +102,25 @@ std::string read_pattern(const ScriptLine& line, std::string_view text) {
 std::vector<ScriptSegment> read_segments(const ScriptLine& line, std::string_view text) {
     std::vector<ScriptSegment> segments;
     if (text.empty() || text == "none") return segments;
-    for (const std::string_view part : split(text, ',')) append_segments(line, part, segments);
+    for (const std::string_view part : split(text, ','))
+        append_segments(line, part, segments);
     return segments;
 }
 
 std::vector<std::uint32_t> read_refs(const ScriptLine& line, std::string_view text) {
     std::vector<std::uint32_t> refs;
-    for (const std::string_view part : split(text, ',')) refs.push_back(read_number_as<std::uint32_t>(line, part));
+    for (const std::string_view part : split(text, ','))
+        refs.push_back(read_number_as<std::uint32_t>(line, part));
     if (refs.size() > ring::indirect_refs_in_slot) line.fail("a request has room for 8 descriptor pages");
     return refs;
 }
 
 std::uint8_t read_operation(const ScriptLine& line, std::string_view text) {
     using ring::Operation;
-    for (const auto& [name, operation] : {std::pair{"read", Operation::read}, std::pair{"write", Operation::write},
-                                          std::pair{"barrier", Operation::write_barrier},
-                                          std::pair{"flush", Operation::flush_diskcache},
-                                          std::pair{"discard", Operation::discard},
-                                          std::pair{"indirect", Operation::indirect}})
+    for (const auto& [name, operation] :
+         {std::pair{"read", Operation::read}, std::pair{"write", Operation::write},
+          std::pair{"barrier", Operation::write_barrier}, std::pair{"flush", Operation::flush_diskcache},
+          std::pair{"discard", Operation::discard}, std::pair{"indirect", Operation::indirect}})
         if (text == name) return static_cast<std::uint8_t>(operation);
     return read_number_as<std::uint8_t>(line, text);
 }

@@ -4,11 +4,10 @@
 // One poll() for the three things that end a wait: the backend's event, its death, and the user.
 #include "tests/replay/session.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <poll.h>
 
 namespace blktap::replay {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The noise is different in every sector of every write, so that a mixture of two stamps never has a right checksum. Eight
-// bytes at a time: verified load must still keep a tapdisk busy.
+// The noise is different in every sector of every write, so that a mixture of two stamps never has a right checksum.
+// Eight bytes at a time: verified load must still keep a tapdisk busy.
 #include "tests/replay/stamp.hpp"
 
 #include <algorithm>

@@ -30,19 +30,31 @@ __attribute__((format(printf, 2, 3))) void append_line(std::string& text, const 
     text.append(line.data()).push_back('\n');
 }
 
-unsigned long long number(std::uint64_t value) noexcept { return value; }
+unsigned long long number(std::uint64_t value) noexcept {
+    return value;
+}
 
 }  // namespace
 
 void Statistics::count(std::uint8_t operation, ring::Status status, std::uint64_t data_bytes,
                        Nanoseconds took) noexcept {
     switch (static_cast<ring::Operation>(operation)) {
-        case ring::Operation::read: ++reads; break;
+        case ring::Operation::read:
+            ++reads;
+            break;
         case ring::Operation::write:
-        case ring::Operation::write_barrier: ++writes; break;
-        case ring::Operation::flush_diskcache: ++flushes; break;
-        case ring::Operation::discard: ++discards; break;
-        default: ++others; break;
+        case ring::Operation::write_barrier:
+            ++writes;
+            break;
+        case ring::Operation::flush_diskcache:
+            ++flushes;
+            break;
+        case ring::Operation::discard:
+            ++discards;
+            break;
+        default:
+            ++others;
+            break;
     }
     if (status == ring::Status::okay) {
         bytes += data_bytes;
@@ -81,26 +93,25 @@ std::string format_table(const Statistics& statistics) {
 
 nlohmann::json to_json_report(const Statistics& statistics) {
     const Histogram& latency = statistics.latency;
-    nlohmann::json report{
-        {"requests", statistics.answered()},
-        {"reads", statistics.reads},
-        {"writes", statistics.writes},
-        {"flushes", statistics.flushes},
-        {"discards", statistics.discards},
-        {"others", statistics.others},
-        {"errors", statistics.errors},
-        {"not_supported", statistics.unsupported},
-        {"bytes", statistics.bytes},
-        {"elapsed_s", seconds(statistics.elapsed)},
-        {"iops", statistics.per_second(statistics.answered())},
-        {"bytes_per_s", statistics.per_second(statistics.bytes)},
-        {"latency_us",
-         {{"p50", microseconds(latency.quantile(0.5))},
-          {"p99", microseconds(latency.quantile(0.99))},
-          {"p99.9", microseconds(latency.quantile(0.999))},
-          {"max", microseconds(latency.max())}}},
-        {"own_cpu_s", seconds(statistics.own_cpu)},
-        {"own_cpu_us_per_request", per_request_us(statistics.own_cpu, statistics.answered())}};
+    nlohmann::json report{{"requests", statistics.answered()},
+                          {"reads", statistics.reads},
+                          {"writes", statistics.writes},
+                          {"flushes", statistics.flushes},
+                          {"discards", statistics.discards},
+                          {"others", statistics.others},
+                          {"errors", statistics.errors},
+                          {"not_supported", statistics.unsupported},
+                          {"bytes", statistics.bytes},
+                          {"elapsed_s", seconds(statistics.elapsed)},
+                          {"iops", statistics.per_second(statistics.answered())},
+                          {"bytes_per_s", statistics.per_second(statistics.bytes)},
+                          {"latency_us",
+                           {{"p50", microseconds(latency.quantile(0.5))},
+                            {"p99", microseconds(latency.quantile(0.99))},
+                            {"p99.9", microseconds(latency.quantile(0.999))},
+                            {"max", microseconds(latency.max())}}},
+                          {"own_cpu_s", seconds(statistics.own_cpu)},
+                          {"own_cpu_us_per_request", per_request_us(statistics.own_cpu, statistics.answered())}};
     if (statistics.backend_cpu) {
         report["tapdisk_cpu_s"] = seconds(*statistics.backend_cpu);
         report["tapdisk_cpu_us_per_request"] = per_request_us(*statistics.backend_cpu, statistics.answered());

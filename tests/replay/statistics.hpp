@@ -6,9 +6,10 @@
 // Tested by tests/unit/replay/statistics_test.cpp.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+
+#include <nlohmann/json.hpp>
 
 #include "libblktap/ring/wire.hpp"
 #include "tests/replay/histogram.hpp"
@@ -21,7 +22,7 @@ struct Statistics {
     std::uint64_t bytes = 0;                    ///< moved by requests that were answered okay
     Histogram latency;
     Nanoseconds elapsed{0};
-    std::optional<Nanoseconds> backend_cpu;     ///< CPU time of the tapdisk, when it can be known
+    std::optional<Nanoseconds> backend_cpu;  ///< CPU time of the tapdisk, when it can be known
     Nanoseconds own_cpu{0};
 
     /// Counts one answer. `operation` is the wire's, the inner one of an indirect request.

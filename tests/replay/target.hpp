@@ -12,7 +12,7 @@
 namespace blktap::replay {
 
 struct Target {
-    std::string tapdisk;            ///< a tapdisk's control socket
+    std::string tapdisk;  ///< a tapdisk's control socket
     FrontendOptions frontend{};
     Nanoseconds timeout = std::chrono::seconds(30);
     int interrupt_fd = -1;

@@ -59,12 +59,18 @@ Trace load_trace(const std::string& path) {
 
 std::string operation_name(std::uint8_t operation) {
     switch (static_cast<ring::Operation>(operation)) {
-        case ring::Operation::read: return "read";
-        case ring::Operation::write: return "write";
-        case ring::Operation::write_barrier: return "barrier";
-        case ring::Operation::flush_diskcache: return "flush";
-        case ring::Operation::discard: return "discard";
-        case ring::Operation::indirect: return "indirect";
+        case ring::Operation::read:
+            return "read";
+        case ring::Operation::write:
+            return "write";
+        case ring::Operation::write_barrier:
+            return "barrier";
+        case ring::Operation::flush_diskcache:
+            return "flush";
+        case ring::Operation::discard:
+            return "discard";
+        case ring::Operation::indirect:
+            return "indirect";
     }
     return "operation " + std::to_string(operation);
 }
@@ -72,10 +78,9 @@ std::string operation_name(std::uint8_t operation) {
 std::string describe_record(const ring::TraceRecord& record) {
     char text[160];
     std::snprintf(text, sizeof(text), "%.6f queue=%u %s%s sector=%llu sectors=%u nr_segments=%u",
-                  static_cast<double>(record.time_ns) / 1e9, unsigned{record.queue},
-                  record.indirect ? "indirect " : "", operation_name(record.operation).c_str(),
-                  static_cast<unsigned long long>(record.sector_number), record.sector_count,
-                  unsigned{record.segment_count});
+                  static_cast<double>(record.time_ns) / 1e9, unsigned{record.queue}, record.indirect ? "indirect " : "",
+                  operation_name(record.operation).c_str(), static_cast<unsigned long long>(record.sector_number),
+                  record.sector_count, unsigned{record.segment_count});
     std::string line = text + describe_shapes(record.shapes);
     if (record.rejected) line += " rejected";
     if (record.lost_before != 0) line += " (" + std::to_string(record.lost_before) + " requests before it were lost)";
@@ -87,7 +92,8 @@ void print_trace(const Trace& trace, std::FILE* out) {
                  static_cast<unsigned long long>(trace.header.size_sectors), trace.header.queue_count,
                  trace.header.protocol.c_str(), trace.header.persistent ? "persistent" : "single-use",
                  trace.records.size(), trace.cut_short ? ", cut short" : "");
-    for (const ring::TraceRecord& record : trace.records) std::fprintf(out, "%s\n", describe_record(record).c_str());
+    for (const ring::TraceRecord& record : trace.records)
+        std::fprintf(out, "%s\n", describe_record(record).c_str());
 }
 
 }  // namespace blktap::replay

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A slot's tag is the number of its record. When the times of a trace cannot be kept, requests wait in order; none is dropped.
+// A slot's tag is the number of its record. When the times of a trace cannot be kept, requests wait in order; none is
+// dropped.
 #include "tests/replay/trace_player.hpp"
 
 #include <algorithm>
@@ -51,7 +52,8 @@ FrontendOptions recorded_frontend(FrontendOptions options, const ring::TraceHead
 
 std::uint32_t pages_of_largest(const Trace& trace) noexcept {
     std::size_t pages = 1;
-    for (const ring::TraceRecord& record : trace.records) pages = std::max(pages, described_segments(record));
+    for (const ring::TraceRecord& record : trace.records)
+        pages = std::max(pages, described_segments(record));
     return static_cast<std::uint32_t>(pages);
 }
 
@@ -80,7 +82,8 @@ TraceTraffic::TraceTraffic(const Trace& trace, double speed, Nanoseconds began)
       queued_(trace.header.queue_count),
       next_(trace.header.queue_count),
       left_(trace.records.size()) {
-    for (std::size_t i = 0; i < trace.records.size(); ++i) queued_[trace.records[i].queue].push_back(i);
+    for (std::size_t i = 0; i < trace.records.size(); ++i)
+        queued_[trace.records[i].queue].push_back(i);
     shape_.reserve(ring::segments_indirect_max);
 }
 
@@ -138,7 +141,8 @@ void TraceTraffic::stop() noexcept {
 
 std::uint64_t TraceTraffic::lost_in_recording() const noexcept {
     std::uint64_t lost = 0;
-    for (const ring::TraceRecord& record : trace_.records) lost += record.lost_before;
+    for (const ring::TraceRecord& record : trace_.records)
+        lost += record.lost_before;
     return lost;
 }
 

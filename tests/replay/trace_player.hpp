@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// `ring-replay trace`: asks a tapdisk again what a guest once asked: the same queues, order, times, good and bad requests.
-// What was written then is not in a trace: writes write stamps of noise, so play traces on a copy of a disk.
+// `ring-replay trace`: asks a tapdisk again what a guest once asked: the same queues, order, times, good and bad
+// requests. What was written then is not in a trace: writes write whatever is in their pages, so play traces on a copy
+// of a disk.
 //
 // Tested by tests/unit/replay/trace_test.cpp.
 #pragma once
@@ -53,7 +54,7 @@ class TraceTraffic final : public Traffic {
     std::vector<SegmentShape> shape_;
     std::uint64_t newly_rejected_ = 0;
     std::uint64_t newly_accepted_ = 0;
-    std::size_t left_;                              ///< records not yet asked
+    std::size_t left_;  ///< records not yet asked
 };
 
 /// Pages that the largest request of a trace needs.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Traffic: who decides what is asked of the disk and judges the answers, as the Pump calls it. Generated load, copying a disk
-// in or out, and a recorded trace are each one Traffic.
+// Traffic: who decides what is asked of the disk and judges the answers, as the Pump calls it. Generated load, copying
+// a disk in or out, and a recorded trace are each one Traffic.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,9 @@ struct SegmentShape {
 
 /// One request to make.
 struct Work {
-    std::uint8_t operation = 0;          ///< as on the wire; the inner one when `indirect`
+    std::uint8_t operation = 0;  ///< as on the wire; the inner one when `indirect`
     bool indirect = false;
-    std::uint16_t segment_count = 0;     ///< as on the wire; may lie about `shape`
+    std::uint16_t segment_count = 0;  ///< as on the wire; may lie about `shape`
     std::uint64_t sector = 0;
     std::uint64_t discard_sectors = 0;
     std::span<const SegmentShape> shape{};  ///< valid until next() is called again; at most a slot's pages
@@ -33,17 +33,22 @@ struct Work {
 /// A place for one request in flight, with granted pages of its own that every request in it uses again.
 struct Slot {
     unsigned queue = 0;
-    std::uint64_t id = 0;                    ///< of the request that is, or is about to be, in flight
+    std::uint64_t id = 0;  ///< of the request that is, or is about to be, in flight
     Work work{};
-    std::span<std::byte> data{};             ///< page i belongs to segment i
-    std::span<const xen::GrantRef> refs{};   ///< of `data`
-    ring::Segment* descriptors = nullptr;    ///< a page for an indirect request's segments
+    std::span<std::byte> data{};            ///< page i belongs to segment i
+    std::span<const xen::GrantRef> refs{};  ///< of `data`
+    ring::Segment* descriptors = nullptr;   ///< a page for an indirect request's segments
     xen::GrantRef descriptors_ref = 0;
     Nanoseconds started{0};
-    std::uint64_t data_bytes = 0;            ///< of the request in flight
+    std::uint64_t data_bytes = 0;  ///< of the request in flight
     bool busy = false;
-    std::uint64_t tag = 0;                   ///< the traffic's own
+    std::uint64_t tag = 0;  ///< the traffic's own
 };
+
+/// Bytes that the segments of `work` cover.
+std::uint64_t work_bytes(const Work& work) noexcept;
+/// The request as it goes into the ring; the descriptors of an indirect one are written on the way.
+ring::RawRequest make_request(const Slot& slot) noexcept;
 
 class Traffic {
   public:

@@ -10,8 +10,8 @@
 //     machine.kernel().hold();
 //     machine.send(machine.write(1, 0, data));     // answered only after machine.kernel().complete_next()
 //
-// Nothing sleeps for luck: time is a ManualClock's, and whatever waits for a worker waits for its event. The loop makes a
-// round only when the real one would not sleep, so that a lost wake-up is seen as a request without an answer. Each
+// Nothing sleeps for luck: time is a ManualClock's, and whatever waits for a worker waits for its event. The loop makes
+// a round only when the real one would not sleep, so that a lost wake-up is seen as a request without an answer. Each
 // answer is checked as it is taken: to a request that is unanswered, with its operation.
 #pragma once
 
@@ -57,13 +57,14 @@ class VbdHarness {
     static constexpr xen::DomainId guest_domain = 5;
 
     struct Options {
-        replay::FrontendOptions frontend{};     ///< domains are set by the harness
+        replay::FrontendOptions frontend{};  ///< domains are set by the harness
         std::uint64_t size_sectors = 16 * 1024;
-        std::string image{};                    ///< "FORMAT:..." instead of a file of `size_sectors`, buffered
+        std::string image{};  ///< "FORMAT:..." instead of a file of `size_sectors`, buffered
         Access access = Access::read_write;
         unsigned aio_slots = IoQueue::default_slots;
-        AioKernel* kernel = nullptr;            ///< instead of the simulated one
+        AioKernel* kernel = nullptr;  ///< instead of the simulated one
         Registry drivers = all_drivers();
+        std::uint64_t seed = 1;  ///< of the simulated kernel
         bool connect = true;
         /// Called by the destructor, to let what waits in a driver of the test's own end.
         std::function<void()> at_end = [] {};
@@ -88,6 +89,7 @@ class VbdHarness {
     replay::Frontend& frontend() { return *frontend_; }
     const TemporaryDirectory& directory() const { return directory_; }
     const std::string& image_path() const { return image_path_; }
+    const Options& options() const { return options_; }
 
     // The guest's memory and requests. Memory lasts as long as the frontend.
 
@@ -144,10 +146,18 @@ class VbdHarness {
         run_until([&result] { return result.has_value(); });
         return *result;
     }
-    std::error_code pause() { return finish([this](Vbd::Done done) { vbd_->pause(std::move(done)); }); }
-    std::error_code disconnect() { return finish([this](Vbd::Done done) { vbd_->disconnect(std::move(done)); }); }
-    std::error_code close() { return finish([this](Vbd::Done done) { vbd_->close(std::move(done)); }); }
-    std::error_code shut_down() { return finish([this](Vbd::Done done) { vbd_->shut_down(std::move(done)); }); }
+    std::error_code pause() {
+        return finish([this](Vbd::Done done) { vbd_->pause(std::move(done)); });
+    }
+    std::error_code disconnect() {
+        return finish([this](Vbd::Done done) { vbd_->disconnect(std::move(done)); });
+    }
+    std::error_code close() {
+        return finish([this](Vbd::Done done) { vbd_->close(std::move(done)); });
+    }
+    std::error_code shut_down() {
+        return finish([this](Vbd::Done done) { vbd_->shut_down(std::move(done)); });
+    }
     void resume() { vbd_->resume(std::nullopt, nullptr); }
 
     // What can be seen.

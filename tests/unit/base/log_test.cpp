@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <fcntl.h>
 #include <string>
 #include <syslog.h>
 
@@ -72,6 +73,7 @@ TEST_CASE("log: values that could be mistaken for something else are quoted", "[
     log::configure("t", Level::info, Sink::standard_error);
     CHECK(logged_value("/plain,path@1:2+3%") == "t[info] event key=/plain,path@1:2+3%\n");
     CHECK(logged_value("") == "t[info] event key=\"\"\n");
+    CHECK(logged_value("a=b") == "t[info] event key=\"a=b\"\n");
     CHECK(logged_value("two words") == "t[info] event key=\"two words\"\n");
     CHECK(logged_value("x level=error") == "t[info] event key=\"x level=error\"\n");
     CHECK(logged_value("a\"b\\c") == "t[info] event key=\"a\\\"b\\\\c\"\n");
@@ -104,15 +106,20 @@ TEST_CASE("log: a value of more than 1 KiB is cut, so that no reader breaks the 
     CHECK(logged_value(std::string(100'000, 'a')) == "t[info] event key=\"" + std::string(1024, 'a') + "\"...\n");
 }
 
-TEST_CASE("log: writing leaves errno alone", "[unit][base]") {
+TEST_CASE("log: a line that cannot be written is lost, without a trace in errno", "[unit][base]") {
     log::configure("t", Level::info, Sink::standard_error);
+    const UniqueFd full{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
+    REQUIRE(full);
     int after = 0;
-    logged([&after] {
-        errno = ENOSPC;
+    logged([&] {
+        ::dup2(full.get(), STDERR_FILENO);
+        errno = EACCES;
         log::error("disk.full");
         after = errno;
     });
-    CHECK(after == ENOSPC);
+    std::clearerr(stderr);
+    CHECK(after == EACCES);
+    CHECK(logged([] { log::error("next"); }) == "t[error] next\n");
 }
 
 TEST_CASE("log: syslog gets the line with its priority, and stderr nothing", "[unit][base]") {

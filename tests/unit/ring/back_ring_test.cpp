@@ -154,6 +154,18 @@ TEST_CASE("back ring: a frontend is woken only when the response that it named i
     CHECK(pair.back.publish());
 }
 
+TEST_CASE("back ring: a frontend that has its response and did not ask again is not woken", "[unit][ring]") {
+    Pair pair;
+    static_cast<void>(pair.ask(3));
+    pair.consume(3);
+    pair.answer(1);
+    CHECK(pair.back.publish());
+    pair.answer(1);
+    CHECK_FALSE(pair.back.publish());  // it still names the first response
+    pair.answer(1);
+    CHECK_FALSE(pair.back.publish());
+}
+
 TEST_CASE("back ring: re-arming asks for the next request, and says when it is there already", "[unit][ring]") {
     Pair pair;
     CHECK(pair.ask(1));  // a new ring asks for its first request

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A flush that fails is never turned into a success: not for the flush itself, not for those beside and after it, not by
-// a pause, a reconnection or a barrier. A Linux frontend takes an error for "no flush here", so it is not answered.
+// A flush that fails is never turned into a success: not for the flush itself, not for those beside and after it, not
+// by a pause, a reconnection or a barrier. A Linux frontend takes an error for "no flush here", so it is not answered.
 #include <catch2/catch.hpp>
 
 #include "tests/unit/tapdisk/stub_disk.hpp"
@@ -108,7 +108,8 @@ TEST_CASE("failed flush: disconnecting answers what is held with an error", "[un
     CHECK(t.machine.answer(1) == Status::error);
 }
 
-TEST_CASE("failed flush: another frontend of the same image gets no flush answered and may not write", "[unit][tapdisk]") {
+TEST_CASE("failed flush: another frontend of the same image gets no flush answered and may not write",
+          "[unit][tapdisk]") {
     FailedDisk t;
     REQUIRE_FALSE(t.machine.disconnect());
     t.machine.make_frontend({});
@@ -135,7 +136,8 @@ TEST_CASE("failed flush: one that runs beside it and succeeds is held too", "[un
     CHECK(machine.unanswered() == 2);
 }
 
-TEST_CASE("failed flush: a barrier whose last flush succeeds after another flush failed is an error", "[unit][tapdisk]") {
+TEST_CASE("failed flush: a barrier whose last flush succeeds after another flush failed is an error",
+          "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
     machine.send(machine.barrier(1, 0, machine.pages(1)));
@@ -145,8 +147,8 @@ TEST_CASE("failed flush: a barrier whose last flush succeeds after another flush
     REQUIRE(disk.waiting() == "W");
     machine.send(VbdHarness::flush(2));
     machine.settle();
-    REQUIRE(disk.waiting() == "WF");
-    disk.complete(1, EIO);
+    REQUIRE(disk.waiting() == "FW");
+    disk.complete(disk.find('F'), EIO);
     disk.automatic = true;
     disk.complete(0);
     machine.settle();

@@ -98,7 +98,8 @@ TEST_CASE("guest data: one page may be named by many segments", "[unit][tapdisk]
     const std::vector<std::byte> bytes = page.get();
     page.segments.resize(8, page.segments[0]);
     REQUIRE(machine.run(machine.write(1, 64, page)) == Status::okay);
-    for (std::uint64_t i = 0; i < 8; ++i) CHECK(machine.image_bytes({64 + 8 * i, 8}) == bytes);
+    for (std::uint64_t i = 0; i < 8; ++i)
+        CHECK(machine.image_bytes({64 + 8 * i, 8}) == bytes);
 }
 
 TEST_CASE("guest data: with persistent grants nothing is copied, and after the first use nothing is mapped",
@@ -140,7 +141,7 @@ TEST_CASE("guest data: a page that is granted read-only can be written from, per
 
 TEST_CASE("guest data: more pages than may stay mapped are all served, and the limit holds", "[unit][tapdisk]") {
     VbdHarness machine{with(ring::Protocol::native, true)};
-    constexpr std::size_t limit = PersistentGrants::pages_per_queue;
+    constexpr std::size_t limit = 32 * PersistentGrants::pages_per_slot;
     std::uint64_t id = 0;
     for (int round = 0; round < 6; ++round) {
         GuestBuffer data = machine.pages(ring::segments_indirect_max);

@@ -103,7 +103,8 @@ TEST_CASE("malformed requests: sectors beyond the end of the disk are an error, 
     const GuestBuffer large = machine.pages(20);
     const Segment segment = machine.pages(1).segments[0];
     std::vector<RawRequest> requests;
-    for (const std::uint64_t sector : {disk_sectors - 7, disk_sectors, ~0ULL, ~0ULL - 7, 1ULL << 63, (1ULL << 55) - 1}) {
+    for (const std::uint64_t sector :
+         std::vector<std::uint64_t>{disk_sectors - 7, disk_sectors, ~0ULL, ~0ULL - 7, 1ULL << 63, (1ULL << 55) - 1}) {
         requests.push_back(raw(Operation::read, sector, 1, segment));
         requests.push_back(raw(Operation::write, sector, 1, segment));
         requests.push_back(raw(Operation::write_barrier, sector, 11, segment));
@@ -115,11 +116,12 @@ TEST_CASE("malformed requests: sectors beyond the end of the disk are an error, 
     expect(machine, Status::error, std::move(requests));
 }
 
-TEST_CASE("malformed requests: an indirect request around anything but a read or write is an error", "[unit][tapdisk]") {
+TEST_CASE("malformed requests: an indirect request around anything but a read or write is an error",
+          "[unit][tapdisk]") {
     VbdHarness machine{either_way()};
     const GuestBuffer data = machine.pages(1);
     std::vector<RawRequest> requests;
-    for (const std::uint8_t inner : {2, 3, 4, 5, 6, 99, 255}) {
+    for (const int inner : {2, 3, 4, 5, 6, 99, 255}) {
         requests.push_back(machine.indirect(static_cast<Operation>(inner), 0, 0, data));
     }
     expect(machine, Status::error, std::move(requests));

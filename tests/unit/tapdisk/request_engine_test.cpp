@@ -25,7 +25,8 @@ VbdHarness::Options with_queues(unsigned queue_count, unsigned ring_order) {
 /// Fills `queue` with reads of one page; returns how many.
 std::uint32_t fill(VbdHarness& machine, unsigned queue, const GuestBuffer& page, std::uint64_t first_id) {
     std::uint32_t count = 0;
-    for (; !machine.frontend().ring(queue).full(); ++count) machine.put(machine.read(first_id + count, 0, page), queue);
+    for (; !machine.frontend().ring(queue).full(); ++count)
+        machine.put(machine.read(first_id + count, 0, page), queue);
     return count;
 }
 
@@ -55,8 +56,10 @@ TEST_CASE("request engine: no ring gets more than its budget ahead of another", 
     VbdHarness machine{with_queues(3, 2)};
     machine.kernel().hold();
     const GuestBuffer page = machine.pages(1);
-    for (unsigned queue = 0; queue < 3; ++queue) fill(machine, queue, page, 1000 * queue);
-    for (unsigned queue = 0; queue < 3; ++queue) machine.publish(queue);
+    for (unsigned queue = 0; queue < 3; ++queue)
+        fill(machine, queue, page, 1000 * queue);
+    for (unsigned queue = 0; queue < 3; ++queue)
+        machine.publish(queue);
     machine.settle();
     const LogContents log = machine.log();
     REQUIRE(log.unanswered.size() == 3 * 128);
@@ -130,7 +133,8 @@ TEST_CASE("request engine: a turn never does more than its share, under a mixed 
             machine.put(machine.write(++id, 1024, large), queue);
             machine.put(VbdHarness::flush(++id), queue);
         }
-        for (unsigned queue = 0; queue < 4; ++queue) machine.publish(queue);
+        for (unsigned queue = 0; queue < 4; ++queue)
+            machine.publish(queue);
         machine.settle();
     }
     REQUIRE(machine.unanswered() == 0);
@@ -157,7 +161,8 @@ TEST_CASE("request engine: with its memory used up the engine takes no more, doe
         buffers.back().fill(id * sectors, id + 1);
         machine.put(machine.write(id, id * sectors, buffers.back()), id % 4);
     }
-    for (unsigned queue = 0; queue < 4; ++queue) machine.publish(queue);
+    for (unsigned queue = 0; queue < 4; ++queue)
+        machine.publish(queue);
     machine.settle();
     CHECK(machine.kernel().held() == 16);
     CHECK(machine.counter("/waited/for-memory") > 0);
@@ -168,7 +173,8 @@ TEST_CASE("request engine: with its memory used up the engine takes no more, doe
     CHECK(machine.counter("/taken") == taken);
     CHECK(turns_of_a_round(machine) == 1);
 
-    while (machine.kernel().complete_any()) machine.settle();
+    while (machine.kernel().complete_any())
+        machine.settle();
     CHECK(machine.unanswered() == 0);
     for (std::uint64_t id = 0; id < requests; ++id) {
         REQUIRE(machine.answer(id) == Status::okay);
@@ -187,7 +193,8 @@ TEST_CASE("request engine: a kernel that refuses I/O for the moment is asked aga
     CHECK(machine.answer(1) == Status::okay);
 }
 
-TEST_CASE("request engine: an operation that the kernel refuses for good is answered with an error", "[unit][tapdisk]") {
+TEST_CASE("request engine: an operation that the kernel refuses for good is answered with an error",
+          "[unit][tapdisk]") {
     VbdHarness machine;
     machine.kernel().refuse_operation(1, EBADF);
     CHECK(machine.run(machine.read(1, 0, machine.pages(1))) == Status::error);

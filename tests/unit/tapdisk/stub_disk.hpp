@@ -8,7 +8,7 @@
 //     VbdHarness machine{disk.options()};
 //     machine.send(machine.barrier(1, 0, data));
 //     machine.settle();
-//     CHECK(disk.waiting() == "F");       // R, W, F, D for each request that waits, in the order of their start
+//     CHECK(disk.waiting() == "F");       // a flush: W, R, F, D for each request
 //
 // Not a SimAioKernel's business: there a request is an operation of the kernel, here it is what the engine asked for.
 #pragma once
@@ -54,10 +54,21 @@ class StubDisk {
     }
 
     std::size_t count() const { return waiting_.size(); }
+    /// R, W, F, D for each request that waits, sorted: the order in which one turn starts them means nothing.
     std::string waiting() const {
         std::string letters;
-        for (const ImageRequest* request : waiting_) letters += "RWFD"[static_cast<int>(request->kind)];
+        for (const ImageRequest* request : waiting_)
+            letters += letter(*request);
+        std::ranges::sort(letters);
         return letters;
+    }
+    char letter(std::size_t index) const { return letter(*waiting_[index]); }
+    /// The first that waits of a kind, or at a sector.
+    std::size_t find(char wanted) const {
+        return find_if([wanted](const ImageRequest& request) { return letter(request) == wanted; });
+    }
+    std::size_t find_at(std::uint64_t sector) const {
+        return find_if([sector](const ImageRequest& request) { return request.range.first == sector; });
     }
     SectorRange range(std::size_t index) const { return waiting_[index]->range; }
     std::span<const iovec> data(std::size_t index) const { return waiting_[index]->data; }
@@ -71,7 +82,8 @@ class StubDisk {
     void complete(std::size_t index, int error) { complete(index, {error, std::system_category()}); }
     /// What waits now, not what that lets start.
     void complete_all(std::error_code error = {}) {
-        for (std::size_t left = waiting_.size(); left > 0; --left) complete(0, error);
+        for (std::size_t left = waiting_.size(); left > 0; --left)
+            complete(0, error);
     }
 
     std::vector<std::byte> bytes(SectorRange range) const {
@@ -89,6 +101,15 @@ class StubDisk {
         const ImageInfo its_info;
     };
     static inline StubDisk* current = nullptr;
+
+    static char letter(const ImageRequest& request) { return "RWFD"[static_cast<int>(request.kind)]; }
+    template <class Condition>
+    std::size_t find_if(Condition condition) const {
+        const auto found =
+            std::ranges::find_if(waiting_, [&](const ImageRequest* request) { return condition(*request); });
+        BLKTAP_ASSERT(found != waiting_.end());
+        return static_cast<std::size_t>(found - waiting_.begin());
+    }
 
     static std::unique_ptr<ImageDriver> open(const ImageSpec& spec, const DriverContext&) {
         StubDisk& disk = *current;

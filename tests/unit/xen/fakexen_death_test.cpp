@@ -144,7 +144,6 @@ TEST_CASE("fakexen: after kill -9 of a guest its pages stay for who mapped them;
     REQUIRE(numbers.size() == 3);
     const std::vector<GrantRef> refs(numbers.begin() + 1, numbers.end());
     GrantTable grants;
-    EventChannelHandle events;
     const auto pages = grants.map(guest_domain, refs, PageAccess::read_write).value();
     guest.kill();
 
@@ -154,10 +153,19 @@ TEST_CASE("fakexen: after kill -9 of a guest its pages stay for who mapped them;
     set_copy_from_guest(segment, guest_domain, refs[0], 0, &local, 1);
     REQUIRE(grants.copy({&segment, 1}) == std::error_code{});
     CHECK(segment.status == GNTST_bad_gntref);
-    CHECK_THROWS_AS(EventChannel::bind_interdomain(events, guest_domain, numbers[0]), std::system_error);
     CHECK(world.pages_shared_by(guest_domain) == 0);
     CHECK(world.ports_of(guest_domain) == 0);
     CHECK(pages.bytes()[page_size_bytes] == std::byte{2});
+}
+
+TEST_CASE("fakexen: the port of a killed guest cannot be bound", "[unit][fakexen][process]") {
+    const fakexen::World world;
+    Peer guest{offer_pages(1), world.environment(guest_domain)};
+    const auto numbers = guest.numbers();
+    REQUIRE(numbers.size() == 2);
+    guest.kill();
+    EventChannelHandle events;
+    CHECK_THROWS_AS(EventChannel::bind_interdomain(events, guest_domain, numbers[0]), std::system_error);
 }
 
 TEST_CASE("fakexen: a backend killed at any moment under load loses no event of its successor",

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Random traffic over several queues against the raw driver and a kernel that answers in any order, in parts, late or
+// with errors: every status, every byte read, the recovery log and the image in the end are what a disk may do.
+//
+// The seed is printed; BLKTAP_SEED=n runs that one again.
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <random>
+
+#include <catch2/catch.hpp>
+
+#include "tests/property/engine_traffic.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+
+namespace {
+
+constexpr auto budget = std::chrono::seconds(3);
+constexpr std::size_t script_bytes = 3000;  // some 400 requests
+
+class SimulatedDisk final : public TrafficDisk {
+  public:
+    explicit SimulatedDisk(VbdHarness& machine) : machine_(machine) { machine_.kernel().hold(); }
+
+    void choose_faults(unsigned level) override {
+        SimAioKernel::Chances chances;
+        if (level >= 1) {
+            chances.submit_refused = chances.submit_partial = chances.result_short = chances.result_transient = 50;
+        }
+        if (level >= 2) chances.result_eio = 20;
+        if (level >= 3) chances.write_enospc = 100;
+        machine_.kernel().set_chances(chances);
+    }
+    void complete_some(ByteScript& script) override {
+        for (std::uint64_t count = script.below(8); count > 0; --count)
+            machine_.kernel().complete_any();
+    }
+    void calm_down() override {
+        machine_.kernel().set_chances({});
+        machine_.kernel().complete_at_submit();
+        machine_.kernel().complete_all_shuffled();
+    }
+    std::vector<std::byte> bytes(SectorRange range) const override { return machine_.image_bytes(range); }
+
+  private:
+    VbdHarness& machine_;
+};
+
+std::uint64_t choose_seed() {
+    const char* wanted = std::getenv("BLKTAP_SEED");
+    return wanted != nullptr ? std::strtoull(wanted, nullptr, 0) : std::random_device{}();
+}
+
+void run(std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    VbdHarness::Options options;
+    options.size_sectors = EngineTraffic::disk_sectors;
+    options.frontend.queue_count = 1 + static_cast<unsigned>(random() % 4);
+    options.frontend.ring_order = static_cast<unsigned>(random() % 2);
+    options.frontend.persistent = random() % 2 == 0;
+    options.frontend.protocol = random() % 2 == 0 ? ring::Protocol::native : ring::Protocol::x86_32;
+    options.aio_slots = random() % 2 == 0 ? 4 : 48;
+    options.seed = random();
+    std::vector<std::uint8_t> script(random() % script_bytes);
+    for (std::uint8_t& byte : script)
+        byte = static_cast<std::uint8_t>(random());
+
+    VbdHarness machine{options};
+    SimulatedDisk disk{machine};
+    EngineOracle oracle{EngineTraffic::disk_sectors};
+    EngineTraffic{machine, disk, oracle}.run(ByteScript{script});
+}
+
+}  // namespace
+
+TEST_CASE("engine: whatever the traffic and the kernel do, the disk is a disk", "[property][tapdisk]") {
+    const bool replay = std::getenv("BLKTAP_SEED") != nullptr;
+    const std::uint64_t first = choose_seed();
+    std::cerr << "engine_model_test: first BLKTAP_SEED=" << first << std::endl;
+    const auto end = std::chrono::steady_clock::now() + budget;
+    std::uint64_t seed = first;
+    do {
+        INFO("BLKTAP_SEED=" << seed);
+        REQUIRE_NOTHROW(run(seed));
+        ++seed;
+    } while (!replay && std::chrono::steady_clock::now() < end);
+    std::cerr << "engine_model_test: " << seed - first << " runs" << std::endl;
+}

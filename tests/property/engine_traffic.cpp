@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tests/property/engine_traffic.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "tests/support/model_disk.hpp"
+
+namespace blktap::testing {
+namespace {
+
+using ring::Operation;
+using ring::Status;
+
+constexpr std::uint32_t no_such_grant = 0x7fffffff;
+constexpr std::size_t small_pieces = 20;
+constexpr std::size_t large_pieces = 4;
+constexpr std::size_t large_piece_pages = 40;
+
+bool changes(Operation operation) {
+    return operation == Operation::write || operation == Operation::write_barrier;
+}
+
+void expect(bool condition, const std::string& what) {
+    if (!condition) throw std::logic_error(what);
+}
+
+}  // namespace
+
+EngineTraffic::EngineTraffic(VbdHarness& machine, TrafficDisk& disk, EngineOracle& oracle)
+    : machine_(machine), disk_(disk), oracle_(oracle) {
+    share_memory();
+}
+
+void EngineTraffic::share_memory() {
+    memory_.clear();
+    free_memory_.clear();
+    for (std::size_t i = 0; i < small_pieces + large_pieces; ++i) {
+        memory_.push_back(machine_.pages(i < small_pieces ? ring::segments_direct_max : large_piece_pages));
+        free_memory_.push_back(i);
+    }
+    put_.assign(machine_.frontend().queue_count(), {});
+}
+
+void EngineTraffic::run(ByteScript script) {
+    const auto faults = static_cast<unsigned>(script.below(4));
+    errors_allowed_ = faults >= 2;
+    disk_.choose_faults(faults);
+    while (!script.done())
+        step(script);
+    end();
+}
+
+void EngineTraffic::step(ByteScript& script) {
+    switch (script.below(16)) {
+        case 0:
+        case 1:
+        case 2:
+            return round();
+        case 3:
+        case 4:
+        case 5:
+            disk_.complete_some(script);
+            return round();
+        case 6:
+            machine_.clock().advance(std::chrono::milliseconds(50 * script.byte()));
+            return round();
+        case 7:
+            return operator_acts(script);
+        default:
+            return guest_sends(script);
+    }
+}
+
+void EngineTraffic::guest_sends(ByteScript& script) {
+    switch (script.below(16)) {
+        case 0:
+        case 1:
+        case 2:
+        case 3:
+            return send(script, Operation::read, false);
+        case 4:
+        case 5:
+        case 6:
+        case 7:
+            return send(script, Operation::write, false);
+        case 8:
+        case 9:
+            return send(script, Operation::read, true);
+        case 10:
+        case 11:
+            return send(script, Operation::write, true);
+        case 12:
+            return send(script, Operation::write_barrier, false);
+        case 13:
+            return send(script, Operation::flush_diskcache, false);
+        default:
+            return send(script, Operation::discard, false);
+    }
+}
+
+void EngineTraffic::send(ByteScript& script, Operation operation, bool indirect) {
+    const auto queue = static_cast<unsigned>(script.below(put_.size()));
+    if (free_memory_.empty() || machine_.frontend().ring(queue).full()) return;
+    const bool wants_data = operation != Operation::flush_diskcache && operation != Operation::discard;
+    std::size_t piece = no_memory;
+    GuestBuffer data;
+    if (wants_data) {
+        piece = indirect ? free_memory_.back() : free_memory_.front();
+        const GuestBuffer& memory = memory_[piece];
+        const std::size_t most = indirect ? memory.segments.size() : ring::segments_direct_max;
+        const std::size_t count = 1 + script.below(std::min(memory.segments.size(), most));
+        data = {memory.memory, {memory.segments.begin(), memory.segments.begin() + static_cast<std::ptrdiff_t>(count)}};
+        for (ring::Segment& segment : data.segments) {
+            if (!script.one_in(4)) continue;
+            segment.first_sector = static_cast<std::uint8_t>(script.below(sectors_per_page));
+            segment.last_sector = static_cast<std::uint8_t>(
+                segment.first_sector + script.below(std::uint64_t{sectors_per_page} - segment.first_sector));
+        }
+    }
+    SectorRange range{0, wants_data ? data.sector_count() : 0};
+    if (operation == Operation::discard) range.count = 1 + script.below(disk_sectors - 1);
+    range.first = script.below(disk_sectors - range.count + 1);
+
+    const std::uint64_t id = ++last_id_ | std::uint64_t{script.byte()} << 56;
+    ring::RawRequest request = operation == Operation::discard ? VbdHarness::discard(id, range)
+                               : !wants_data                   ? VbdHarness::flush(id)
+                               : indirect && data.segments.size() <= ring::segments_direct_max
+                                   ? machine_.indirect(operation, id, range.first, data)
+                                   : machine_.transfer(operation, id, range.first, data);
+    const bool broken = script.one_in(64);
+    if (broken) break_request(script, request);
+
+    Outstanding entry{operation, range, {}, oracle_.tick(), broken, data, piece};
+    if (changes(operation)) {
+        const std::uint64_t stamp = oracle_.new_stamp();
+        entry.data.fill(range.first, stamp);
+        if (!broken) entry.write = oracle_.sent(range, stamp);
+    } else if (operation == Operation::discard && !broken) {
+        entry.write = oracle_.sent(range, 0);
+    }
+    if (piece != no_memory) std::erase(free_memory_, piece);
+    put_[queue].push_back(id);
+    outstanding_.emplace(id, std::move(entry));
+    machine_.put(request, queue);
+    if (!script.one_in(4)) machine_.publish(queue);
+}
+
+/// Makes `request` one that must be refused.
+void EngineTraffic::break_request(ByteScript& script, ring::RawRequest& request) {
+    const bool has_segments = request.segment_count > 0;
+    if (!has_segments && request.discard_sectors == 0) {
+        request.operation = static_cast<std::uint8_t>(128 | script.byte());
+        return;
+    }
+    switch (has_segments ? script.below(5) : script.below(2)) {
+        case 0:
+            request.sector_number = disk_sectors + script.byte();
+            break;
+        case 1:
+            request.sector_number = ~std::uint64_t{0} - script.byte();
+            break;
+        case 2:
+            request.segment_count = request.indirect() ? 257 : 12;
+            break;
+        case 3:
+            if (request.indirect()) {
+                request.indirect_refs[0] = no_such_grant;
+            } else {
+                request.segments[0].gref = no_such_grant;
+            }
+            break;
+        default:
+            if (request.indirect()) {
+                request.indirect_operation = static_cast<std::uint8_t>(Operation::discard);
+            } else {
+                request.segments[0].last_sector = sectors_per_page;
+            }
+            break;
+    }
+}
+
+void EngineTraffic::operator_acts(ByteScript& script) {
+    const bool paused = machine_.vbd().state() == Vbd::State::paused;
+    switch (script.below(8)) {
+        case 0:
+        case 1:
+            if (paused) {
+                machine_.resume();
+            } else if (!*pausing_) {
+                *pausing_ = true;
+                machine_.vbd().pause([pausing = pausing_](std::error_code) { *pausing = false; });
+            }
+            break;
+        case 2:
+            if (!paused && !*pausing_) machine_.vbd().retry();
+            break;
+        case 3:
+            if (!*pausing_) machine_.vbd().accept_loss();
+            break;
+        case 4:
+            if (!*pausing_ && script.one_in(8)) return reconnect();
+            break;
+        default:
+            check_log();
+            break;
+    }
+    round();
+}
+
+void EngineTraffic::reconnect() {
+    bool done = false;
+    machine_.vbd().disconnect([&done](std::error_code) { done = true; });
+    const bool errors_allowed_before = std::exchange(errors_allowed_, true);
+    disk_.calm_down();
+    wait_until([&] { return done; });
+    machine_.round();
+    collect();
+    // What was still in the ring is never answered, and can happen no more.
+    for (const auto& [id, request] : outstanding_) {
+        if (request.write.sent_at != 0) oracle_.answered(request.range, request.write, false);
+    }
+    outstanding_.clear();
+    machine_.forget_answers();
+    if (machine_.vbd().state() == Vbd::State::paused) machine_.resume();
+    machine_.vbd().accept_loss();
+    errors_allowed_ = errors_allowed_before;
+    machine_.make_frontend(machine_.options().frontend);
+    machine_.connect();
+    share_memory();
+}
+
+void EngineTraffic::round() {
+    machine_.round();
+    collect();
+}
+
+void EngineTraffic::collect() {
+    for (auto it = outstanding_.begin(); it != outstanding_.end();) {
+        const auto status = machine_.answer(it->first);
+        if (!status) {
+            ++it;
+            continue;
+        }
+        judge(it->second, *status);
+        if (it->second.memory != no_memory) free_memory_.push_back(it->second.memory);
+        it = outstanding_.erase(it);
+    }
+    std::ranges::sort(free_memory_);
+}
+
+void EngineTraffic::judge(const Outstanding& request, Status status) {
+    const std::string name = "operation " + std::to_string(static_cast<int>(request.operation)) + " at sector " +
+                             std::to_string(request.range.first) + ", " + std::to_string(request.range.count) +
+                             " sectors: ";
+    if (request.broken) return expect(status != Status::okay, name + "broken, and answered with success");
+    expect(status != Status::not_supported, name + "not supported");
+    expect(status == Status::okay || errors_allowed_, name + "failed without a reason");
+    if (changes(request.operation)) {
+        oracle_.answered(request.range, request.write, status == Status::okay);
+    } else if (request.operation == Operation::discard) {
+        oracle_.answered(request.range, request.write, false);
+    } else if (request.operation == Operation::read && status == Status::okay) {
+        const std::int64_t wrong = oracle_.first_wrong(request.range, request.data.get(), request.sent_at);
+        expect(wrong < 0, name + "sector " + std::to_string(wrong) + " holds what it cannot");
+    }
+}
+
+void EngineTraffic::check_log() const {
+    const LogContents log = machine_.log();
+    std::set<std::uint64_t> expected;
+    for (const auto& [id, request] : outstanding_)
+        expected.insert(id);
+    for (std::size_t queue = 0; queue < put_.size(); ++queue) {
+        for (std::size_t i = log.queues[queue].consumed; i < put_[queue].size(); ++i)
+            expected.erase(put_[queue][i]);
+    }
+    std::set<std::uint64_t> logged;
+    for (const LogContents::Request& entry : log.unanswered)
+        logged.insert(entry.request.id);
+    expect(logged == expected, "the recovery log is not what was taken and not answered");
+}
+
+bool EngineTraffic::at_rest() const {
+    return machine_.unanswered() == machine_.counter("/held-flushes");
+}
+
+/// Lets time pass, for what waits for a timer, then waits for the workers.
+void EngineTraffic::wait_until(const std::function<bool()>& condition) {
+    for (int tries = 0; tries < 10 && !condition(); ++tries) {
+        machine_.clock().advance(std::chrono::seconds(10));
+        machine_.settle();
+    }
+    machine_.run_until(condition);
+}
+
+void EngineTraffic::end() {
+    disk_.calm_down();
+    wait_until([this] { return !*pausing_; });
+    if (machine_.vbd().state() == Vbd::State::paused) machine_.resume();
+    for (unsigned queue = 0; queue < put_.size(); ++queue)
+        machine_.publish(queue);
+    machine_.settle();
+    wait_until([this] { return at_rest(); });
+    collect();
+    check_log();
+    const std::uint64_t now = oracle_.tick();
+    const std::int64_t wrong = oracle_.first_wrong({0, disk_sectors}, disk_.bytes({0, disk_sectors}), now);
+    expect(wrong < 0, "in the end sector " + std::to_string(wrong) + " holds what it cannot");
+    oracle_.forget(now);
+}
+
+}  // namespace blktap::testing

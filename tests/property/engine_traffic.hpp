@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// EngineTraffic: turns bytes into what a guest, a disk, an operator and time may do to an engine, mostly valid and
+// rarely broken, and checks every status and every byte read against what a disk may do. One generator for the property
+// test, which feeds it random bytes, and for the fuzzer, whose bytes are libFuzzer's.
+//
+// Errors: throws std::logic_error that says what went wrong.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tests/property/engine_oracle.hpp"
+#include "tests/support/vbd_harness.hpp"
+
+namespace blktap::testing {
+
+/// Bytes as choices. When they are used up every choice is the first one.
+class ByteScript {
+  public:
+    explicit ByteScript(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
+    bool done() const { return bytes_.empty(); }
+    std::uint8_t byte() {
+        if (bytes_.empty()) return 0;
+        const std::uint8_t first = bytes_.front();
+        bytes_ = bytes_.subspan(1);
+        return first;
+    }
+    /// In [0, bound).
+    std::uint64_t below(std::uint64_t bound) { return (byte() | (bound > 256 ? byte() << 8 : 0)) % bound; }
+    bool one_in(std::uint64_t n) { return below(n) == n - 1; }
+
+  private:
+    std::span<const std::uint8_t> bytes_;
+};
+
+/// What the traffic must know of the storage below the engine.
+class TrafficDisk {
+  public:
+    virtual ~TrafficDisk() = default;
+    /// Sets up faults for a run: 0 none, 1 those that must not be seen, 2 also errors, 3 also a lack of space.
+    virtual void choose_faults(unsigned level) = 0;
+    /// Completes some of what is under way, as the script wants.
+    virtual void complete_some(ByteScript& script) = 0;
+    /// From now on everything completes by itself, without faults.
+    virtual void calm_down() = 0;
+    virtual std::vector<std::byte> bytes(SectorRange range) const = 0;
+};
+
+class EngineTraffic {
+  public:
+    static constexpr std::uint64_t disk_sectors = 512;  // small, so that requests overlap
+
+    /// `machine` is connected, and its disk holds zeros or what `oracle` says.
+    EngineTraffic(VbdHarness& machine, TrafficDisk& disk, EngineOracle& oracle);
+
+    /// Acts until the script is used up, then ends everything and looks at what must be true of a disk at rest.
+    void run(ByteScript script);
+
+  private:
+    struct Outstanding {
+        ring::Operation operation;
+        SectorRange range;
+        EngineOracle::Write write;  ///< of a request that changes the disk
+        std::uint64_t sent_at;
+        bool broken;
+        GuestBuffer data;
+        std::size_t memory;  ///< the piece of guest memory that it uses; no_memory: none
+    };
+    static constexpr std::size_t no_memory = ~std::size_t{0};
+
+    void share_memory();
+    void step(ByteScript& script);
+    void guest_sends(ByteScript& script);
+    void send(ByteScript& script, ring::Operation operation, bool indirect);
+    static void break_request(ByteScript& script, ring::RawRequest& request);
+    void operator_acts(ByteScript& script);
+    void reconnect();
+    void round();
+    void collect();
+    void judge(const Outstanding& request, ring::Status status);
+    void check_log() const;
+    void wait_until(const std::function<bool()>& condition);
+    void end();
+    bool at_rest() const;
+
+    VbdHarness& machine_;
+    TrafficDisk& disk_;
+    EngineOracle& oracle_;
+    std::vector<GuestBuffer> memory_;
+    std::vector<std::size_t> free_memory_;
+    std::map<std::uint64_t, Outstanding> outstanding_;
+    std::vector<std::vector<std::uint64_t>> put_;  ///< ids by queue and ring index
+    std::uint64_t last_id_ = 0;
+    bool errors_allowed_ = false;
+    /// Asked to, and not yet paused. Shared: the answer may come when a failure has already ended the run.
+    std::shared_ptr<bool> pausing_ = std::make_shared<bool>(false);
+};
+
+}  // namespace blktap::testing
