@@ -77,6 +77,7 @@ struct Machine {
 
     StubDisk disk;
     VbdHarness machine{options()};
+    TrafficMemory memory{machine};
     EngineOracle oracle{EngineTraffic::disk_sectors};
 };
 
@@ -90,7 +91,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::uint8_t shape = script.byte();
     machine.connect(shape, script.byte());
     FuzzedDisk disk{machine.disk};
-    EngineTraffic{machine.machine, disk, machine.oracle}.run(script);
+    EngineTraffic{machine.machine, disk, machine.memory, machine.oracle}.run(script);
     machine.disconnect();
     return 0;
 }

@@ -71,8 +71,9 @@ void run(std::uint64_t seed) {
 
     VbdHarness machine{options};
     SimulatedDisk disk{machine};
+    TrafficMemory memory{machine};
     EngineOracle oracle{EngineTraffic::disk_sectors};
-    EngineTraffic{machine, disk, oracle}.run(ByteScript{script});
+    EngineTraffic{machine, disk, memory, oracle}.run(ByteScript{script});
 }
 
 }  // namespace

@@ -31,20 +31,28 @@ void expect(bool condition, const std::string& what) {
 
 }  // namespace
 
-EngineTraffic::EngineTraffic(VbdHarness& machine, TrafficDisk& disk, EngineOracle& oracle)
-    : machine_(machine), disk_(disk), oracle_(oracle) {
-    share_memory();
+TrafficMemory::TrafficMemory(VbdHarness& machine) {
+    for (std::size_t i = 0; i < small_pieces + large_pieces; ++i) {
+        const bool large = i >= small_pieces;
+        pieces_.push_back(machine.pages(large ? large_piece_pages : ring::segments_direct_max));
+        (large ? large_ : small_).push_back(i);
+    }
 }
 
-void EngineTraffic::share_memory() {
-    memory_.clear();
-    free_memory_.clear();
-    for (std::size_t i = 0; i < small_pieces + large_pieces; ++i) {
-        memory_.push_back(machine_.pages(i < small_pieces ? ring::segments_direct_max : large_piece_pages));
-        free_memory_.push_back(i);
-    }
-    put_.assign(machine_.frontend().queue_count(), {});
+std::size_t TrafficMemory::take(bool large) {
+    auto& free = large ? large_ : small_;
+    if (free.empty()) return none;
+    const std::size_t piece = free.back();
+    free.pop_back();
+    return piece;
 }
+
+void TrafficMemory::give_back(std::size_t piece) {
+    if (piece != none) (piece < small_pieces ? small_ : large_).push_back(piece);
+}
+
+EngineTraffic::EngineTraffic(VbdHarness& machine, TrafficDisk& disk, TrafficMemory& memory, EngineOracle& oracle)
+    : machine_(machine), disk_(disk), memory_(memory), oracle_(oracle), put_(machine.frontend().queue_count()) {}
 
 void EngineTraffic::run(ByteScript script) {
     const auto faults = static_cast<unsigned>(script.below(4));
@@ -105,16 +113,15 @@ void EngineTraffic::guest_sends(ByteScript& script) {
 
 void EngineTraffic::send(ByteScript& script, Operation operation, bool indirect) {
     const auto queue = static_cast<unsigned>(script.below(put_.size()));
-    if (free_memory_.empty() || machine_.frontend().ring(queue).full()) return;
+    if (machine_.frontend().ring(queue).full()) return;
     const bool wants_data = operation != Operation::flush_diskcache && operation != Operation::discard;
-    std::size_t piece = no_memory;
+    std::size_t piece = TrafficMemory::none;
     GuestBuffer data;
     if (wants_data) {
-        piece = indirect ? free_memory_.back() : free_memory_.front();
-        const GuestBuffer& memory = memory_[piece];
-        const std::size_t most = indirect ? memory.segments.size() : ring::segments_direct_max;
-        const std::size_t count = 1 + script.below(std::min(memory.segments.size(), most));
-        data = {memory.memory, {memory.segments.begin(), memory.segments.begin() + static_cast<std::ptrdiff_t>(count)}};
+        piece = memory_.take(indirect && script.one_in(2));
+        if (piece == TrafficMemory::none) return;
+        data = memory_[piece];
+        data.segments.resize(1 + script.below(data.segments.size()));
         for (ring::Segment& segment : data.segments) {
             if (!script.one_in(4)) continue;
             segment.first_sector = static_cast<std::uint8_t>(script.below(sectors_per_page));
@@ -143,7 +150,6 @@ void EngineTraffic::send(ByteScript& script, Operation operation, bool indirect)
     } else if (operation == Operation::discard && !broken) {
         entry.write = oracle_.sent(range, 0);
     }
-    if (piece != no_memory) std::erase(free_memory_, piece);
     put_[queue].push_back(id);
     outstanding_.emplace(id, std::move(entry));
     machine_.put(request, queue);
@@ -223,6 +229,7 @@ void EngineTraffic::reconnect() {
     // What was still in the ring is never answered, and can happen no more.
     for (const auto& [id, request] : outstanding_) {
         if (request.write.sent_at != 0) oracle_.answered(request.range, request.write, false);
+        memory_.give_back(request.memory);
     }
     outstanding_.clear();
     machine_.forget_answers();
@@ -231,7 +238,7 @@ void EngineTraffic::reconnect() {
     errors_allowed_ = errors_allowed_before;
     machine_.make_frontend(machine_.options().frontend);
     machine_.connect();
-    share_memory();
+    put_.assign(machine_.frontend().queue_count(), {});
 }
 
 void EngineTraffic::round() {
@@ -247,10 +254,9 @@ void EngineTraffic::collect() {
             continue;
         }
         judge(it->second, *status);
-        if (it->second.memory != no_memory) free_memory_.push_back(it->second.memory);
+        memory_.give_back(it->second.memory);
         it = outstanding_.erase(it);
     }
-    std::ranges::sort(free_memory_);
 }
 
 void EngineTraffic::judge(const Outstanding& request, Status status) {

@@ -52,12 +52,28 @@ class TrafficDisk {
     virtual std::vector<std::byte> bytes(SectorRange range) const = 0;
 };
 
+/// Pieces of guest memory of which each serves one request at a time.
+class TrafficMemory {
+  public:
+    static constexpr std::size_t none = ~std::size_t{0};
+
+    explicit TrafficMemory(VbdHarness& machine);
+    /// A piece, large or small, or none.
+    std::size_t take(bool large);
+    void give_back(std::size_t piece);
+    const GuestBuffer& operator[](std::size_t piece) const { return pieces_[piece]; }
+
+  private:
+    std::vector<GuestBuffer> pieces_;
+    std::vector<std::size_t> small_, large_;  ///< free ones
+};
+
 class EngineTraffic {
   public:
     static constexpr std::uint64_t disk_sectors = 512;  // small, so that requests overlap
 
     /// `machine` is connected, and its disk holds zeros or what `oracle` says.
-    EngineTraffic(VbdHarness& machine, TrafficDisk& disk, EngineOracle& oracle);
+    EngineTraffic(VbdHarness& machine, TrafficDisk& disk, TrafficMemory& memory, EngineOracle& oracle);
 
     /// Acts until the script is used up, then ends everything and looks at what must be true of a disk at rest.
     void run(ByteScript script);
@@ -70,11 +86,8 @@ class EngineTraffic {
         std::uint64_t sent_at;
         bool broken;
         GuestBuffer data;
-        std::size_t memory;  ///< the piece of guest memory that it uses; no_memory: none
+        std::size_t memory;  ///< the piece that it uses, or TrafficMemory::none
     };
-    static constexpr std::size_t no_memory = ~std::size_t{0};
-
-    void share_memory();
     void step(ByteScript& script);
     void guest_sends(ByteScript& script);
     void send(ByteScript& script, ring::Operation operation, bool indirect);
@@ -91,9 +104,8 @@ class EngineTraffic {
 
     VbdHarness& machine_;
     TrafficDisk& disk_;
+    TrafficMemory& memory_;
     EngineOracle& oracle_;
-    std::vector<GuestBuffer> memory_;
-    std::vector<std::size_t> free_memory_;
     std::map<std::uint64_t, Outstanding> outstanding_;
     std::vector<std::vector<std::uint64_t>> put_;  ///< ids by queue and ring index
     std::uint64_t last_id_ = 0;

@@ -107,11 +107,16 @@ VbdHarness::~VbdHarness() {
 // ---- the guest ----
 
 GuestBuffer VbdHarness::buffer(const std::vector<Shape>& shapes, xen::PageAccess access) {
-    const xen::SharedPages& shared = frontend_->share(static_cast<std::uint32_t>(shapes.size()), access);
-    GuestBuffer buffer{shared.bytes(), {}};
-    for (std::size_t i = 0; i < shapes.size(); ++i) {
-        buffer.segments.push_back({shared.refs()[i], shapes[i].first, shapes[i].last, 0});
+    if (!shares_) {
+        const fakexen::ActAs guest{guest_domain};
+        shares_.emplace();
     }
+    const auto page_count = static_cast<std::uint32_t>(shapes.size());
+    const xen::SharedPages& shared = memory_.emplace_back(*shares_, xen::DomainId{0}, page_count + 1, access);
+    const std::size_t size_bytes = page_count * page_size_bytes;
+    GuestBuffer buffer{shared.bytes().first(size_bytes), {}, shared.bytes().subspan(size_bytes), shared.refs().back()};
+    for (std::size_t i = 0; i < shapes.size(); ++i)
+        buffer.segments.push_back({shared.refs()[i], shapes[i].first, shapes[i].last, 0});
     return buffer;
 }
 
@@ -141,8 +146,7 @@ ring::RawRequest VbdHarness::barrier(std::uint64_t id, std::uint64_t sector, con
 
 ring::RawRequest VbdHarness::indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
                                       const GuestBuffer& data) {
-    const xen::SharedPages& descriptors = frontend_->share(1, xen::PageAccess::read_write);
-    std::memcpy(descriptors.bytes().data(), data.segments.data(), std::span(data.segments).size_bytes());
+    std::memcpy(data.descriptors.data(), data.segments.data(), std::span(data.segments).size_bytes());
     ring::RawRequest request{};
     request.operation = static_cast<std::uint8_t>(ring::Operation::indirect);
     request.indirect_operation = static_cast<std::uint8_t>(operation);
@@ -150,7 +154,7 @@ ring::RawRequest VbdHarness::indirect(ring::Operation operation, std::uint64_t i
     request.sector_number = sector;
     request.segment_count = static_cast<std::uint16_t>(data.segments.size());
     request.indirect_refs = {};
-    request.indirect_refs[0] = descriptors.refs()[0];
+    request.indirect_refs[0] = data.descriptors_ref;
     return request;
 }
 
@@ -252,7 +256,7 @@ std::vector<std::uint64_t> VbdHarness::unanswered_ids() const {
 // ---- control ----
 
 void VbdHarness::make_frontend(const replay::FrontendOptions& options) {
-    destroy_frontend();
+    forget_frontend();
     replay::FrontendOptions ours = options;
     ours.domain = guest_domain;
     ours.backend_domain = 0;
@@ -260,10 +264,16 @@ void VbdHarness::make_frontend(const replay::FrontendOptions& options) {
     frontend_.emplace(ours);
 }
 
-void VbdHarness::destroy_frontend() {
+void VbdHarness::forget_frontend() {
     frontend_.reset();
     unanswered_.clear();
     answers_.clear();
+}
+
+void VbdHarness::guest_vanishes() {
+    forget_frontend();
+    memory_.clear();
+    shares_.reset();
 }
 
 void VbdHarness::connect() {

@@ -15,6 +15,7 @@
 // answer is checked as it is taken: to a request that is unanswered, with its operation.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +25,7 @@
 
 #include "drivers/registry.hpp"
 #include "libblktap/base/mapping.hpp"
+#include "libblktap/xen/shared_pages.hpp"
 #include "tapdisk/vbd.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/replay/frontend.hpp"
@@ -40,8 +42,11 @@ struct Shape {
 
 /// Granted pages of the guest, and the segments that name sectors of them: one segment a page.
 struct GuestBuffer {
-    std::span<std::byte> memory;
-    std::vector<ring::Segment> segments;
+    std::span<std::byte> memory{};
+    std::vector<ring::Segment> segments{};
+    /// One more page, for the descriptors of an indirect request around this buffer.
+    std::span<std::byte> descriptors{};
+    xen::GrantRef descriptors_ref = 0;
 
     std::uint64_t sector_count() const;
     /// Spreads `data`, as long as all segments, over them; or collects it from them.
@@ -91,7 +96,7 @@ class VbdHarness {
     const std::string& image_path() const { return image_path_; }
     const Options& options() const { return options_; }
 
-    // The guest's memory and requests. Memory lasts as long as the frontend.
+    // The guest's memory and requests. Memory lasts until the guest vanishes, whatever becomes of its frontend.
 
     GuestBuffer buffer(const std::vector<Shape>& shapes, xen::PageAccess access = xen::PageAccess::read_write);
     GuestBuffer pages(std::size_t count) { return buffer(std::vector<Shape>(count)); }
@@ -133,11 +138,11 @@ class VbdHarness {
 
     // Control.
 
-    /// A new frontend as the options say, not connected.
+    /// A new frontend in place of the old one, as the options say, not connected.
     void make_frontend(const replay::FrontendOptions& options);
     void connect();
-    /// The guest vanishes: its pages and ports with it.
-    void destroy_frontend();
+    /// All pages and ports of the guest are gone.
+    void guest_vanishes();
     /// Calls `start` with a Vbd::Done and waits until that is called.
     template <class Start>
     std::error_code finish(Start start) {
@@ -173,6 +178,7 @@ class VbdHarness {
   private:
     bool would_sleep() const;
     void take_answers();
+    void forget_frontend();
 
     TemporaryDirectory directory_;
     std::string image_path_;
@@ -183,6 +189,8 @@ class VbdHarness {
     bool turn_again_ = false;
     SimAioKernel sim_kernel_;
     const Options options_;
+    std::optional<xen::ShareHandle> shares_;
+    std::deque<xen::SharedPages> memory_;
     std::optional<replay::Frontend> frontend_;
     std::optional<Vbd> vbd_;
     UniqueFd log_file_;

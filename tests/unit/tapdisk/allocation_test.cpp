@@ -85,11 +85,13 @@ TEST_CASE("allocation: refused, parked, held and postponed requests allocate not
     machine.settle();
     REQUIRE(machine.counter("/parked") == 1);
 
+    disk.answer = {};
     allocations = 0;
     counting = true;
     const bool okay = serve(machine, refused);
     counting = false;
     CHECK_FALSE(okay);
+    disk.answer = {ENOSPC, std::system_category()};
     for (const ring::RawRequest& request : stuck)
         machine.put(request);
     counting = true;

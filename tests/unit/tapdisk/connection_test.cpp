@@ -173,7 +173,7 @@ TEST_CASE("vanished guest: with requests in the kernel tapdisk lives, and lets g
         machine.publish(queue);
     }
     machine.settle();
-    machine.destroy_frontend();
+    machine.guest_vanishes();
     machine.settle();
     machine.kernel().complete_at_submit();
     machine.kernel().complete_all_shuffled();
@@ -193,7 +193,7 @@ TEST_CASE("vanished guest: requests that it published and that were not yet take
     machine.send(machine.write(1, 0, machine.pages(2)));
     machine.put(machine.read(2, 64, machine.pages(40)));
     machine.publish();
-    machine.destroy_frontend();
+    machine.guest_vanishes();
     machine.settle();
     CHECK(machine.counter("/in-flight") == 0);
     CHECK(machine.counter("/taken") == 2);
@@ -214,7 +214,7 @@ TEST_CASE("vanished guest: requests that wait for space, for a range or for a ba
     REQUIRE(disk.waiting() == "D");
     disk.complete(0, ENOSPC);
     machine.settle();
-    machine.destroy_frontend();
+    machine.guest_vanishes();
     disk.automatic = true;
     REQUIRE_FALSE(machine.disconnect());
     CHECK(nothing_held(machine));

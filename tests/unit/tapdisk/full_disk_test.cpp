@@ -37,7 +37,7 @@ struct FullDisk {
 }  // namespace
 
 TEST_CASE("full disk: a write without space is not answered, and is in the recovery log", "[unit][tapdisk]") {
-    FullDisk t{GENERATE(no_space, std::error_code(EDQUOT, std::system_category()))};
+    FullDisk t{{GENERATE(ENOSPC, EDQUOT), std::system_category()}};
     CHECK_FALSE(t.machine.answered(1));
     CHECK(t.machine.counter("/parked") == 1);
     CHECK(t.machine.logged_ids() == std::vector<std::uint64_t>{1});

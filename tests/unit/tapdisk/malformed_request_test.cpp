@@ -162,7 +162,7 @@ TEST_CASE("bad grants: a page of another domain is an error, and so is a revoked
         handle.emplace();
     }
     std::optional<xen::SharedPages> pages{std::in_place, *handle, xen::DomainId{0}, 1u, xen::PageAccess::read_write};
-    GuestBuffer data{pages->bytes(), {{pages->refs()[0], 0, 7, 0}}};
+    const GuestBuffer data{pages->bytes(), {{pages->refs()[0], 0, 7, 0}}};
     if (owner == VbdHarness::guest_domain) pages.reset();
     CHECK(machine.run(machine.write(1, 0, data)) == Status::error);
     CHECK(machine.run(machine.read(2, 0, data)) == Status::error);
