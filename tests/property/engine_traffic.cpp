@@ -111,49 +111,60 @@ void EngineTraffic::guest_sends(ByteScript& script) {
     }
 }
 
+/// The first segments of a piece of memory, some of them cut.
+GuestBuffer EngineTraffic::choose_data(ByteScript& script, std::size_t piece) const {
+    GuestBuffer data = memory_[piece];
+    data.segments.resize(1 + script.below(data.segments.size()));
+    for (ring::Segment& segment : data.segments) {
+        if (!script.one_in(4)) continue;
+        segment.first_sector = static_cast<std::uint8_t>(script.below(sectors_per_page));
+        const std::uint64_t left = sectors_per_page - segment.first_sector;
+        segment.last_sector = static_cast<std::uint8_t>(segment.first_sector + script.below(left));
+    }
+    return data;
+}
+
+ring::RawRequest EngineTraffic::make_request(const Outstanding& entry, std::uint64_t id, bool indirect) {
+    if (entry.operation == Operation::discard) return VbdHarness::discard(id, entry.range);
+    if (entry.data.segments.empty()) return VbdHarness::flush(id);
+    return indirect ? machine_.indirect(entry.operation, id, entry.range.first, entry.data)
+                    : machine_.transfer(entry.operation, id, entry.range.first, entry.data);
+}
+
 void EngineTraffic::send(ByteScript& script, Operation operation, bool indirect) {
     const auto queue = static_cast<unsigned>(script.below(put_.size()));
     if (machine_.frontend().ring(queue).full()) return;
-    const bool wants_data = operation != Operation::flush_diskcache && operation != Operation::discard;
-    std::size_t piece = TrafficMemory::none;
-    GuestBuffer data;
-    if (wants_data) {
-        piece = memory_.take(indirect && script.one_in(2));
-        if (piece == TrafficMemory::none) return;
-        data = memory_[piece];
-        data.segments.resize(1 + script.below(data.segments.size()));
-        for (ring::Segment& segment : data.segments) {
-            if (!script.one_in(4)) continue;
-            segment.first_sector = static_cast<std::uint8_t>(script.below(sectors_per_page));
-            segment.last_sector = static_cast<std::uint8_t>(
-                segment.first_sector + script.below(std::uint64_t{sectors_per_page} - segment.first_sector));
-        }
+    Outstanding entry{operation, {}, {}, 0, script.one_in(64), {}, TrafficMemory::none};
+    if (operation == Operation::discard) {
+        entry.range.count = 1 + script.below(disk_sectors - 1);
+    } else if (operation != Operation::flush_diskcache) {
+        entry.memory = memory_.take(indirect && script.one_in(2));
+        if (entry.memory == TrafficMemory::none) return;
+        entry.data = choose_data(script, entry.memory);
+        entry.range.count = entry.data.sector_count();
     }
-    SectorRange range{0, wants_data ? data.sector_count() : 0};
-    if (operation == Operation::discard) range.count = 1 + script.below(disk_sectors - 1);
-    range.first = script.below(disk_sectors - range.count + 1);
+    entry.range.first = script.below(disk_sectors - entry.range.count + 1);
 
     const std::uint64_t id = ++last_id_ | std::uint64_t{script.byte()} << 56;
-    ring::RawRequest request = operation == Operation::discard ? VbdHarness::discard(id, range)
-                               : !wants_data                   ? VbdHarness::flush(id)
-                               : indirect && data.segments.size() <= ring::segments_direct_max
-                                   ? machine_.indirect(operation, id, range.first, data)
-                                   : machine_.transfer(operation, id, range.first, data);
-    const bool broken = script.one_in(64);
-    if (broken) break_request(script, request);
-
-    Outstanding entry{operation, range, {}, oracle_.tick(), broken, data, piece};
-    if (changes(operation)) {
-        const std::uint64_t stamp = oracle_.new_stamp();
-        entry.data.fill(range.first, stamp);
-        if (!broken) entry.write = oracle_.sent(range, stamp);
-    } else if (operation == Operation::discard && !broken) {
-        entry.write = oracle_.sent(range, 0);
-    }
+    ring::RawRequest request = make_request(entry, id, indirect);
+    if (entry.broken) break_request(script, request);
+    note_change(entry);
+    entry.sent_at = oracle_.tick();
     put_[queue].push_back(id);
     outstanding_.emplace(id, std::move(entry));
     machine_.put(request, queue);
     if (!script.one_in(4)) machine_.publish(queue);
+}
+
+/// Gives a write its data, and the oracle what may happen from now on.
+void EngineTraffic::note_change(Outstanding& entry) {
+    if (changes(entry.operation)) {
+        const std::uint64_t stamp = oracle_.new_stamp();
+        entry.data.fill(entry.range.first, stamp);
+        if (!entry.broken) entry.write = oracle_.sent(entry.range, stamp);
+    } else if (entry.operation == Operation::discard && !entry.broken) {
+        entry.write = oracle_.sent(entry.range, 0);
+    }
 }
 
 /// Makes `request` one that must be refused.

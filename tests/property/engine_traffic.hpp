@@ -91,6 +91,9 @@ class EngineTraffic {
     void step(ByteScript& script);
     void guest_sends(ByteScript& script);
     void send(ByteScript& script, ring::Operation operation, bool indirect);
+    GuestBuffer choose_data(ByteScript& script, std::size_t piece) const;
+    ring::RawRequest make_request(const Outstanding& entry, std::uint64_t id, bool indirect);
+    void note_change(Outstanding& entry);
     static void break_request(ByteScript& script, ring::RawRequest& request);
     void operator_acts(ByteScript& script);
     void reconnect();

@@ -4,10 +4,11 @@
 // PagePool: nothing is given twice, everything comes back, and the lowest pages go first.
 #include "tapdisk/page_pool.hpp"
 
-#include <catch2/catch.hpp>
 #include <random>
 #include <set>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 using blktap::PagePool;
 using blktap::PageRun;
@@ -54,7 +55,8 @@ TEST_CASE("page pool: in random use no page is in two hands and none is lost", "
         if (random() % 2 == 0 && !holdings.empty()) {
             std::swap(holdings[random() % holdings.size()], holdings.back());
             for (const PageRun run : holdings.back().runs) {
-                for (unsigned page = run.first; page < unsigned{run.first} + run.count; ++page) held.erase(page);
+                for (unsigned page = run.first; page < unsigned{run.first} + run.count; ++page)
+                    held.erase(page);
             }
             pool.give_back(holdings.back().runs);
             holdings.pop_back();

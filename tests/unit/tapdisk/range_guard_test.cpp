@@ -4,9 +4,10 @@
 // RangeGuard, against its contract: who waits for whom, and in which order waiting claims are granted.
 #include "tapdisk/range_guard.hpp"
 
-#include <catch2/catch.hpp>
 #include <random>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 using blktap::RangeGuard;
 using blktap::SectorRange;
@@ -40,7 +41,8 @@ TEST_CASE("range guard: overlapping ordinary requests never wait for each other"
     CHECK(t.acquire(1, {50, 100}, Mode::shared));
 }
 
-TEST_CASE("range guard: an exclusive claim waits for the earlier ones that it overlaps, and for no others", "[unit][tapdisk]") {
+TEST_CASE("range guard: an exclusive claim waits for the earlier ones that it overlaps, and for no others",
+          "[unit][tapdisk]") {
     Claims t;
     CHECK(t.acquire(0, {0, 8}, Mode::shared));
     CHECK(t.acquire(1, {100, 8}, Mode::shared));
@@ -80,7 +82,8 @@ TEST_CASE("range guard: in random traffic no two held claims conflict and nobody
     for (int step = 0; step < 20000; ++step) {
         auto& claim = claims[random() % claims.size()];
         if (!claim.is_linked()) {
-            guard.acquire(claim, {random() % 100, 1 + random() % 10}, random() % 4 == 0 ? Mode::exclusive : Mode::shared);
+            guard.acquire(claim, {random() % 100, 1 + random() % 10},
+                          random() % 4 == 0 ? Mode::exclusive : Mode::shared);
         } else if (!claim.waiting) {
             guard.release(claim, [](RangeGuard::Claim&) {});
         }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The recovery log: at every moment it tells a successor exactly what is unanswered, and its reader trusts no byte of it.
+// The recovery log: at every moment it tells a successor exactly what is unanswered, and its reader trusts no byte of
+// it.
 #include "tapdisk/recovery_log.hpp"
 
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <random>
+
+#include <catch2/catch.hpp>
 
 using namespace blktap;
 
@@ -21,7 +23,8 @@ ring::RawRequest request_with_id(std::uint64_t id) {
 std::vector<std::uint64_t> unanswered_ids(const RecoveryLog& log) {
     std::vector<std::uint64_t> ids;
     const auto contents = read_log(log.bytes());
-    for (const auto& request : contents.value().unanswered) ids.push_back(request.request.id);
+    for (const auto& request : contents.value().unanswered)
+        ids.push_back(request.request.id);
     return ids;
 }
 
@@ -56,7 +59,8 @@ TEST_CASE("recovery log: a request whose index was not yet passed is left to the
 
 TEST_CASE("recovery log: during a publication both producers and its slots are told", "[unit][tapdisk]") {
     RecoveryLog log(make_anonymous_log_file(), 1, 32);
-    for (std::uint16_t i = 0; i < 3; ++i) log.queue(0).record(i, i, i + 1, request_with_id(i + 10u));
+    for (std::uint16_t i = 0; i < 3; ++i)
+        log.queue(0).record(i, i, i + 1, request_with_id(i + 10u));
     log.queue(0).advance(3);
     const std::uint16_t answered[] = {2, 0};
     log.queue(0).begin_publish(0, 2, answered);
@@ -90,8 +94,12 @@ TEST_CASE("recovery log: a file used before starts empty", "[unit][tapdisk]") {
 TEST_CASE("recovery log: the reader refuses another magic, version or size", "[unit][tapdisk]") {
     RecoveryLog log(make_anonymous_log_file(), 1, 32);
     std::vector<std::byte> bytes(log.bytes().begin(), log.bytes().end());
-    SECTION("too short") { CHECK(read_log(std::span(bytes).first(bytes.size() - 1)).error() == Errc::bad_message); }
-    SECTION("empty") { CHECK(read_log({}).error() == Errc::bad_message); }
+    SECTION("too short") {
+        CHECK(read_log(std::span(bytes).first(bytes.size() - 1)).error() == Errc::bad_message);
+    }
+    SECTION("empty") {
+        CHECK(read_log({}).error() == Errc::bad_message);
+    }
     SECTION("magic") {
         bytes[0] = std::byte{0};
         CHECK(read_log(bytes).error() == Errc::bad_message);
@@ -119,7 +127,8 @@ TEST_CASE("recovery log: no bytes make the reader do anything but answer", "[uni
             ++refused;
             continue;
         }
-        for (const auto& request : contents.value().unanswered) REQUIRE(request.slot < 512);
+        for (const auto& request : contents.value().unanswered)
+            REQUIRE(request.slot < 512);
     }
     CHECK(refused > 0);
 }
