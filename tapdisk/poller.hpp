@@ -3,7 +3,7 @@
 //
 // Poller: how long a tapdisk that has run out of work looks for more before it sleeps. A wake-up costs two context
 // switches; looking costs a processor. The window grows while looking pays and shrinks to nothing while it does not, so
-// an idle disk never polls. Off unless --poll-us is given: see docs/decisions for the measurements.
+// an idle disk never polls. Off unless --poll-us is given (docs/decisions/0010).
 //
 // Tested by tests/unit/tapdisk/poller_test.cpp.
 #pragma once

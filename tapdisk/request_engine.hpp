@@ -44,8 +44,9 @@ class RequestEngine {
     };
     enum class Next : std::uint8_t { wait, turn_again };
 
-    /// Requests taken from one ring in one turn: completions must not wait behind a long queue.
-    static constexpr std::uint32_t queue_budget = 32;
+    /// Requests taken from one ring in one turn. Few, so that the disk has the first while the next are still being
+    /// taken and completions do not wait behind them (docs/decisions/0010).
+    static constexpr std::uint32_t queue_budget = 8;
 
     /// All references outlive the engine. `queues` is not empty. Errors: throws std::bad_alloc or std::system_error.
     RequestEngine(IoQueue& io, xen::GrantTable& grants, const Clock& clock, std::vector<ConnectionQueue> queues,

@@ -7,7 +7,7 @@
 // the disk and was consumed after it waits for the barrier; reads and flushes pass. A flush never waits: it covers the
 // writes that were answered before it was consumed, and those are complete.
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp.
+// Tested by tests/unit/tapdisk/write_order_test.cpp and overlap_test.cpp.
 #pragma once
 
 #include <cstdint>
