@@ -93,7 +93,7 @@ elif [ -n "$quick" ]; then
 else
     layer release "" --label-exclude '^explore$'
     layer asan-ubsan "" --label-exclude '^(house|explore)$'
-    layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test: '
+    layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test:'
     fuzzers=$(cd tests/fuzz && echo fuzz_*.cpp)
     layer fuzz "${fuzzers//.cpp/}" --label-regex '^fuzz$'
 fi
