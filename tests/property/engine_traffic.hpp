@@ -32,7 +32,10 @@ class ByteScript {
         return first;
     }
     /// In [0, bound).
-    std::uint64_t below(std::uint64_t bound) { return (byte() | (bound > 256 ? byte() << 8 : 0)) % bound; }
+    std::uint64_t below(std::uint64_t bound) {
+        const std::uint64_t low = byte();
+        return (low | (bound > 256 ? std::uint64_t{byte()} << 8 : 0)) % bound;
+    }
     bool one_in(std::uint64_t n) { return below(n) == n - 1; }
 
   private:
