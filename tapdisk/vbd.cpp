@@ -349,24 +349,25 @@ void Vbd::watch_progress() {
 
 void Vbd::report_changes() {
     const RequestEngine& engine = connection_->engine();
-    const std::string domain = std::to_string(connection_->frontend().domain);
+    // Called each turn: the text is made only when there is something to say.
+    const auto domain = [this] { return std::to_string(connection_->frontend().domain); };
     if (engine.stats().stopped_queues != reported_.stopped_queues) {
         reported_.stopped_queues = engine.stats().stopped_queues;
-        log::error("ring.stopped", {{"domain", domain}, {"reason", "request producer more than a ring ahead"}});
+        log::error("ring.stopped", {{"domain", domain()}, {"reason", "request producer more than a ring ahead"}});
     }
     if ((engine.without_space() > 0) != reported_.parked) {
         reported_.parked = engine.without_space() > 0;
         if (reported_.parked) {
             log::warning("image.full",
-                         {{"domain", domain}, {"image", image_.path}, {"state", "writes wait for space"}});
+                         {{"domain", domain()}, {"image", image_.path}, {"state", "writes wait for space"}});
         } else {
-            log::info("image.space", {{"domain", domain}, {"image", image_.path}, {"state", "writes go on"}});
+            log::info("image.space", {{"domain", domain()}, {"image", image_.path}, {"state", "writes go on"}});
         }
     }
     if (engine.flush_failed() != reported_.flush_failed) {
         reported_.flush_failed = engine.flush_failed();
         if (reported_.flush_failed) {
-            log::error("image.failed", {{"domain", domain},
+            log::error("image.failed", {{"domain", domain()},
                                         {"image", image_.path},
                                         {"reason", "a flush failed"},
                                         {"state", "writes are refused, flushes are held"}});

@@ -4,41 +4,15 @@
 // The states of a disk: what each allows, that of two operations one waits, and how a disk ends.
 #include "tapdisk/vbd.hpp"
 
-#include <filesystem>
-
 #include <catch2/catch.hpp>
 
 #include "drivers/shared/local_image_opener.hpp"
-#include "tests/support/thrown.hpp"
-#include "tests/unit/tapdisk/stub_disk.hpp"
+#include "tests/unit/tapdisk/disk_states.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;
 using ring::Operation;
 using ring::Status;
-
-namespace {
-
-bool is_open(const std::string& path) {
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-        std::error_code ignored;
-        if (std::filesystem::read_symlink(entry, ignored) == path) return true;
-    }
-    return false;
-}
-
-ImageSpec buffered(const std::string& path, Access access = Access::read_write) {
-    return parse_image_spec("raw:" + path + "?buffered=yes", access);
-}
-
-template <class Code>
-bool is_wrong_state(Code code) {
-    return thrown(code).code() == Errc::wrong_state;
-}
-
-const Vbd::Done nobody = [](std::error_code) {};
-
-}  // namespace
 
 TEST_CASE("vbd: each operation is refused in the states in which it makes no sense", "[unit][tapdisk]") {
     VbdHarness machine;
