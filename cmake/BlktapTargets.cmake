@@ -17,6 +17,7 @@ find_package(Boost 1.74 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 pkg_check_modules(XENGNTTAB REQUIRED IMPORTED_TARGET xengnttab)
 pkg_check_modules(XENEVTCHN REQUIRED IMPORTED_TARGET xenevtchn)
+pkg_check_modules(XENSTORE REQUIRED IMPORTED_TARGET xenstore)
 
 add_library(blktap_options INTERFACE)
 target_compile_options(blktap_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion)

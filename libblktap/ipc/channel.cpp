@@ -133,8 +133,7 @@ Reply Channel::call(const std::string& name, const Json& arguments, const std::v
     // "For ever" as milliseconds::max() would overflow the clock's nanoseconds.
     const auto deadline =
         std::chrono::steady_clock::now() + std::min<std::chrono::milliseconds>(timeout, std::chrono::hours(24));
-    const std::uint64_t id = ++last_id_;
-    socket_.send(write_request(id, name, arguments), descriptors);
+    const std::uint64_t id = send_request(name, arguments, descriptors);
     while (socket_.wait_readable(deadline)) {
         auto message = socket_.receive();
         if (!message) continue;
@@ -146,6 +145,19 @@ Reply Channel::call(const std::string& name, const Json& arguments, const std::v
         }
     }
     throw_error(std::make_error_code(std::errc::timed_out), name);
+}
+
+std::uint64_t Channel::send_request(const std::string& name, const Json& arguments,
+                                    const std::vector<int>& descriptors) {
+    const std::uint64_t id = ++last_id_;
+    socket_.send(write_request(id, name, arguments), descriptors);
+    return id;
+}
+
+std::optional<Parsed> Channel::next() {
+    auto message = socket_.receive();
+    if (!message) return std::nullopt;
+    return parse_message(std::move(*message));
 }
 
 void Channel::keep(Request request) {
@@ -160,9 +172,8 @@ std::optional<Request> Channel::next_request() {
         requests_.pop_front();
         return request;
     }
-    while (auto message = socket_.receive()) {
-        Parsed parsed = parse_message(std::move(*message));
-        if (parsed.request) return std::move(parsed.request);
+    while (auto parsed = next()) {
+        if (parsed->request) return std::move(parsed->request);
     }
     return std::nullopt;
 }

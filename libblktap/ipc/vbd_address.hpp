@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// VbdAddress: how messages, xenstore paths and people name a VBD: "backend/vbd3/5/51712", "5/51712", "xvda". Here so
+// that the daemon and its clients read and write these names with the same code.
+//
+// Tested by tests/unit/ipc/vbd_address_test.cpp.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace blktap::ipc {
+
+/// A name of the device as the toolstack writes it, "xvda", "sdb1" or "hdc", as the number that xenstore uses; also
+/// takes such a number, decimal or 0x hexadecimal. nullopt: not a device.
+/// Source: Xen's docs/man/xen-vbd-interface.7: 202, 3/22 and 8 are the majors that Linux gave these names.
+std::optional<std::uint32_t> device_number(std::string_view name);
+/// "xvda" for 51712; a number that is no xvd device stays a number.
+std::string device_name(std::uint32_t device);
+
+struct VbdAddress {
+    enum class Kind { vbd, vbd3 };
+
+    Kind kind = Kind::vbd3;
+    std::uint16_t domain = 0;  ///< the frontend's
+    std::uint32_t device = 0;
+
+    /// "backend/vbd3/5/51712", relative to the backend's domain.
+    std::string backend_path() const;
+    /// "5/51712": a frontend has one device of a number, whatever the kind of its backend.
+    std::string name() const { return std::to_string(domain) + '/' + std::to_string(device); }
+    /// "5-51712": for a file's name.
+    std::string file_name() const { return std::to_string(domain) + '-' + std::to_string(device); }
+
+    friend auto operator<=>(const VbdAddress&, const VbdAddress&) = default;
+};
+
+/// A path inside a backend directory: whose, and what follows ("state", "tapdisk/owner", "" for the directory itself).
+struct BackendNode {
+    VbdAddress vbd;
+    std::string below;
+};
+/// nullopt for anything but "backend/vbd/D/V..." and "backend/vbd3/D/V..." with numbers in their shortest form.
+std::optional<BackendNode> parse_backend_path(std::string_view path);
+
+}  // namespace blktap::ipc
