@@ -49,13 +49,15 @@ struct Image {
     char* const* arguments;
     char* const* environment;
     int input;
-    int output;  ///< -1: ours
-    pid_t parent;
+    int output;    ///< -1: ours
+    pid_t parent;  ///< 0: its death is no matter
 };
 
 [[noreturn]] void become(const Image& image) noexcept {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != image.parent) ::_exit(127);  // it died before the kernel knew of our wish
+    if (image.parent != 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (::getppid() != image.parent) ::_exit(127);  // it died before the kernel knew of our wish
+    }
     ::dup2(image.input, STDIN_FILENO);
     if (image.output >= 0) {
         ::dup2(image.output, STDOUT_FILENO);
@@ -92,7 +94,8 @@ Process::Process(const std::vector<std::string>& command, const ProcessOptions& 
     }
     const std::vector<char*> arguments = pointers(words);
     const std::vector<char*> environment = pointers(variables);
-    const Image image{arguments.data(), environment.data(), input.get(), output ? output.get() : -1, ::getpid()};
+    const Image image{arguments.data(), environment.data(), input.get(), output ? output.get() : -1,
+                      options.outlives_us ? 0 : ::getpid()};
     sigset_t all;
     sigset_t before;
     ::sigfillset(&all);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Process: a program that a test runs. It never outlives the test: the owner kills it, and the kernel does when the
+// Process: a program that a test runs. It does not outlive the test: the owner kills it, and the kernel does when the
 // test itself is killed.
 //
 // Tested by tests/unit/xenstore/process_test.cpp.
@@ -21,6 +21,7 @@ struct ProcessOptions {
     std::vector<std::string> environment{};  ///< "NAME=value", added to ours or in its place
     std::string output{};                    ///< a file that its standard output and error are appended to; empty: ours
     bool reads_pipe = false;                 ///< its standard input is a pipe from us, else /dev/null
+    bool outlives_us = false;                ///< nobody but its owner ends it
 };
 
 class Process {
@@ -28,7 +29,8 @@ class Process {
     /// Nothing runs.
     Process() = default;
     /// Starts `command`: a program's path and its arguments. A program that cannot be run ends with 127.
-    /// Errors: throws std::system_error. Context: the thread that calls this must live as long as the process.
+    /// Errors: throws std::system_error. Context: unless it outlives us, the thread that calls this must live as long
+    /// as the process.
     explicit Process(const std::vector<std::string>& command, const ProcessOptions& options = {});
     Process(Process&& other) noexcept;
     Process& operator=(Process&& other) noexcept;
