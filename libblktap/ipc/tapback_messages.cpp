@@ -194,6 +194,24 @@ void to_json(Json& json, const TapArguments& value) {
     json = tap_json(value);
 }
 
+void from_json(const Json& json, TapMinor& value) {
+    Fields fields(json, "arguments");
+    fields.read("minor", value.minor);
+    fields.expect_no_others();
+}
+
+void to_json(Json& json, const TapMinor& value) {
+    json = {{"minor", value.minor}};
+}
+
+void from_json(const Json& json, TapPid& value) {
+    Fields(json, "tap-spawn").read("pid", value.pid);
+}
+
+void to_json(Json& json, const TapPid& value) {
+    json = {{"pid", value.pid}};
+}
+
 void from_json(const Json& json, TapOpenArguments& value) {
     Fields fields(json, "tap-open");
     value.tap = read_tap(fields);

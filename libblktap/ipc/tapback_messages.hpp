@@ -107,6 +107,20 @@ struct TapArguments {
     friend bool operator==(const TapArguments&, const TapArguments&) = default;
 };
 
+/// "tap-free"; also the result of "tap-allocate"
+struct TapMinor {
+    std::uint32_t minor = 0;
+
+    friend bool operator==(const TapMinor&, const TapMinor&) = default;
+};
+
+/// The result of "tap-spawn"
+struct TapPid {
+    std::uint32_t pid = 0;
+
+    friend bool operator==(const TapPid&, const TapPid&) = default;
+};
+
 /// "tap-open"
 struct TapOpenArguments {
     TapArguments tap{};
@@ -179,6 +193,10 @@ void from_json(const Json& json, ListArguments& value);
 void to_json(Json& json, const ListArguments& value);
 void from_json(const Json& json, TapArguments& value);
 void to_json(Json& json, const TapArguments& value);
+void from_json(const Json& json, TapMinor& value);
+void to_json(Json& json, const TapMinor& value);
+void from_json(const Json& json, TapPid& value);
+void to_json(Json& json, const TapPid& value);
 void from_json(const Json& json, TapOpenArguments& value);
 void to_json(Json& json, const TapOpenArguments& value);
 

@@ -43,6 +43,8 @@ TEST_CASE("tapback messages: every struct survives its text", "[unit][ipc]") {
     survives_its_text(UnplugArguments{{0, 51712}, true});
     survives_its_text(ListArguments{"5/51712"});
     survives_its_text(TapArguments{4711, 3});
+    survives_its_text(TapMinor{3});
+    survives_its_text(TapPid{4711});
     survives_its_text(TapOpenArguments{{4711, 3}, image});
     survives_its_text(VbdEntry{vbd3, "connected", 4, 4, 4711, image, "", 3, DeviceDescription{.size_sectors = 8}});
     survives_its_text(ListResult{{VbdEntry{vbd, "waiting for the image", 2, 1, {}, {}, {}, {}, {}}}, true});
