@@ -52,6 +52,11 @@ class ChecksFindFaults(unittest.TestCase):
                           {"tapdisk/a.cpp": "#include <xengnttab.h>\n"},
                           {"libblktap/xen/a.cpp": "#include <xengnttab.h>\n"})
 
+    def test_xenstore_has_an_owner_of_its_own(self):
+        self.assert_finds(layers.check, "<xenstore.h> is for libblktap/xenstore",
+                          {"libblktap/xen/a.cpp": "#include <xenstore.h>\n"},
+                          {"libblktap/xenstore/a.cpp": "#include <xenstore.h>\n"})
+
     def test_a_new_folder_needs_a_row(self):
         self.assert_finds(layers.check, "has no row", {"newcomer/a.cpp": ""}, {"tapdisk/a.cpp": ""})
 
