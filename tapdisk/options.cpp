@@ -9,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "tapdisk/version.hpp"
+#include "libblktap/base/version.hpp"
 
 namespace blktap {
 

@@ -21,8 +21,9 @@ MAY_INCLUDE = {
     "tapdisk": LIBRARY | {"drivers"},
     # drivers/shared: how an image file is opened and locked, which tapback does for its tapdisks. No driver.
     "control/tapback": LIBRARY | {"drivers/shared"},
-    "control/hotplug": LIBRARY,
-    "control/tap_ctl": LIBRARY | {"drivers"},
+    "control/client": LIBRARY,
+    "control/hotplug": LIBRARY | {"control/client"},
+    "control/tap_ctl": LIBRARY | {"control/client", "drivers"},
     # The simulated guest knows what a guest knows, so that it cannot agree with tapdisk by sharing its mistakes.
     "tests/replay": {"libblktap/base", "libblktap/ring", "libblktap/xen", "libblktap/xenstore", "libblktap/ipc",
                      "tests/support"},
