@@ -12,6 +12,7 @@
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/log.hpp"
 #include "tapdisk/control_server.hpp"
+#include "tapdisk/host_memory.hpp"
 #include "tapdisk/options.hpp"
 
 namespace blktap {
@@ -80,6 +81,7 @@ int main(int argument_count, char** arguments) {
     if (!options) return exit_status;
     try {
         blktap::log::configure("tapdisk", options->level, options->sink);
+        blktap::claim_host_memory();
         return blktap::serve(*options);
     } catch (const std::exception& error) {
         std::cerr << "tapdisk: " << error.what() << '\n';
