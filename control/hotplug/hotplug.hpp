@@ -4,8 +4,8 @@
 // What block-tapdisk does with a disk that libxl adds or removes: it tells tapback which image the toolstack named, and
 // takes the device from the kernel's backend. It keeps no state and takes no lock, so any number may run at once.
 //
-// The nodes that it reads and writes are in docs/XL-DISKS.md. Tested by tests/unit/control/hotplug_test.cpp, and
-// against a real xenstored by tests/unit/control/hotplug_store_test.cpp.
+// The nodes that it reads and writes are in docs/XL-DISKS.md. Tested by tests/unit/control/hotplug_test.cpp,
+// tests/unit/control/hotplug_program_test.cpp.
 #pragma once
 
 #include <chrono>

@@ -10,6 +10,7 @@ from pathlib import Path
 import commands
 import documents
 import layers
+import service
 import sources
 import words
 
@@ -125,6 +126,17 @@ class ChecksFindFaults(unittest.TestCase):
                 self.assert_finds(commands.check, expected,
                                   {"CMakePresets.json": PRESETS, "a.md": f"```sh\n{bad}\n```\n"},
                                   {"CMakePresets.json": PRESETS, "a.md": f"```text\n{bad}\n```\n"})
+
+    def test_a_unit_without_a_needed_setting_is_found(self):
+        needed = [f"[{section}]\n{name}={value.lstrip('=')}\n" for section, name, value, _ in service.REQUIRED]
+        whole = {str(service.UNIT): "".join(needed)}
+        for missing in needed:
+            with self.subTest(missing):
+                self.assert_finds(service.check, "is missing", {str(service.UNIT): "".join(needed).replace(missing, "")}, whole)
+        for setting in ("PrivateTmp=yes", "SystemCallFilter=@system-service", "Requires=xenstored.service"):
+            with self.subTest(setting):
+                self.assert_finds(service.check, setting.partition("=")[0],
+                                  {str(service.UNIT): whole[str(service.UNIT)] + setting + "\n"}, whole)
 
 
 if __name__ == "__main__":
