@@ -39,6 +39,16 @@ void make_run_directory(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error(path);
 }
 
+/// Errors: throws std::system_error, in words for the commonest.
+ipc::MessageListener listen_at(const std::string& path) {
+    try {
+        return ipc::MessageListener(path);
+    } catch (const std::system_error& error) {
+        if (error.code() != std::errc::address_in_use) throw;
+        throw_error(error.code(), path + ": another tapback is running");
+    }
+}
+
 void serve(const Options& options) {
     const UniqueFd signals = open_signals();
     raise_descriptor_limit();
@@ -47,7 +57,7 @@ void serve(const Options& options) {
     EventLoop loop(clock);
     const std::string socket_path = options.run_directory + "/tapback.sock";
     // Before anything is touched: a second tapback must find out that it is the second.
-    ipc::MessageListener listener(socket_path);
+    ipc::MessageListener listener = listen_at(socket_path);
     Daemon daemon(loop, options);
     const ControlSocket socket(loop, daemon, listener);
     loop.set_turn([&daemon] { return daemon.turn(); });

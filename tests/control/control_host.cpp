@@ -50,7 +50,16 @@ std::vector<std::string> ControlHost::tapback_command() const {
             "debug"};
 }
 
+// A child of the last tapback that was killed before it became a tapdisk holds the socket for a moment: as systemd
+// does, one that ends at once is started again.
 void ControlHost::start_tapback() {
+    constexpr int tries = 10;
+    for (int i = 0; i < tries; ++i)
+        if (try_tapback()) return;
+    throw std::runtime_error("tapback does not start: " + log());
+}
+
+bool ControlHost::try_tapback() {
     tapback_ = testing::Process(tapback_command(),
                                 {.environment = environment(0), .output = path("log"), .outlives_us = true});
     const auto answers = [this] {
@@ -60,8 +69,7 @@ void ControlHost::start_tapback() {
             return !tapback_.running();
         }
     };
-    if (!testing::wait_until(answers) || !tapback_.running())
-        throw std::runtime_error("tapback does not start: " + log());
+    return testing::wait_until(answers) && tapback_.running();
 }
 
 void ControlHost::kill_tapback() {

@@ -73,6 +73,7 @@ class ControlHost {
     std::string take_unbound() const;
 
   private:
+    bool try_tapback();
     void check_nothing_left();
 
     fakexen::World world_{};

@@ -16,14 +16,22 @@ namespace {
 
 constexpr const char* everything = "/local";
 
+/// xl's script to remove waits for the end of the tapdisk, unless its tapback was killed.
+void wait_until_forgotten(const Scene& scene) {
+    CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).is_null(); }, 10s));
+}
+
 /// Runs `life` with tapback replaced after the first change of xenstore, after the second, ... until a whole life has
-/// fewer.
-void at_every_step(Scene& scene, const std::function<void()>& life) {
+/// fewer. `settle` runs between two lives.
+void at_every_step(
+    Scene& scene, const std::function<void()>& life, const std::function<void()>& settle = [] {}) {
     for (unsigned changes = 1;; ++changes) {
         INFO("replaced after " << changes << " changes");
         Interference interference(everything, changes, [&scene] { scene.host.replace_tapback(); });
         life();
-        if (!interference.end()) break;
+        const bool happened = interference.end();
+        settle();
+        if (!happened) break;
         REQUIRE(changes < 1000);
     }
 }
@@ -33,7 +41,7 @@ void at_every_step(Scene& scene, const std::function<void()>& life) {
 TEST_CASE("restart: a disk can be attached while tapback is replaced, or once more after", "[control]") {
     Scene scene(any_xl());
     unsigned failed = 0;
-    at_every_step(scene, [&] {
+    const auto life = [&] {
         const auto outcome = scene.xl.attach(scene.disk);
         if (outcome.okay()) {
             CHECK(scene.xl.wait_for_backend_state(scene.disk, "2", 5s));
@@ -45,7 +53,8 @@ TEST_CASE("restart: a disk can be attached while tapback is replaced, or once mo
         const auto cleaned = scene.xl.detach_by_force(scene.disk);
         INFO("tapback said:\n" << scene.host.log());
         REQUIRE(cleaned.error == "");
-    });
+    };
+    at_every_step(scene, life, [&] { wait_until_forgotten(scene); });
     WARN(failed << " attaches ended with tapback");
     scene.attach(scene.disk);
     check_serves(scene.host, scene.disk);
@@ -96,7 +105,9 @@ TEST_CASE("restart: a disk in use can be detached while tapback is replaced", "[
         const int status = guest.wait();
         INFO(guest.output());
         CHECK(status == 0);
-        if (!interference.end()) break;
+        const bool happened = interference.end();
+        wait_until_forgotten(scene);
+        if (!happened) break;
     }
 }
 

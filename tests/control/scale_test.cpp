@@ -27,10 +27,11 @@ std::size_t descriptors_of(pid_t pid) {
     return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-Nanoseconds median(std::vector<Nanoseconds> times) {
-    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-    std::nth_element(times.begin(), middle, times.end());
-    return *middle;
+/// The time that a quarter of them stayed below: what it costs when nobody else wants the processors.
+Nanoseconds lower_quartile(std::vector<Nanoseconds> times) {
+    const auto quarter = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 4);
+    std::nth_element(times.begin(), quarter, times.end());
+    return *quarter;
 }
 
 double milliseconds(Nanoseconds time) {
@@ -58,15 +59,14 @@ TEST_CASE("scale: a thousand disks on one tapback", "[control][slow]") {
         const Nanoseconds began = clock.now();
         const auto outcome = xl.attach(disk);
         times.push_back(clock.now() - began);
-        INFO("disk " << i << ": " << host.log());
-        REQUIRE(outcome.error == "");
+        if (!outcome.okay()) FAIL("disk " << i << ": " << outcome.error << '\n' << host.log());
         disks.push_back(disk);
     }
     const std::size_t tenth = std::max<std::size_t>(count / 10, 1);
-    const Nanoseconds first = median({times.begin(), times.begin() + static_cast<std::ptrdiff_t>(tenth)});
-    const Nanoseconds last = median({times.end() - static_cast<std::ptrdiff_t>(tenth), times.end()});
+    const Nanoseconds first = lower_quartile({times.begin(), times.begin() + static_cast<std::ptrdiff_t>(tenth)});
+    const Nanoseconds last = lower_quartile({times.end() - static_cast<std::ptrdiff_t>(tenth), times.end()});
     const std::size_t descriptors = descriptors_of(host.tapback_pid()) - descriptors_before;
-    WARN(count << " disks: median attach of the first tenth " << milliseconds(first) << " ms, of the last "
+    WARN(count << " disks: attach, lower quartile of the first tenth " << milliseconds(first) << " ms, of the last "
                << milliseconds(last) << " ms; descriptors a disk in tapback "
                << static_cast<double>(descriptors) / static_cast<double>(count));
     CHECK(milliseconds(last) <= 1.5 * milliseconds(first));
@@ -76,8 +76,10 @@ TEST_CASE("scale: a thousand disks on one tapback", "[control][slow]") {
     for (const Disk& disk : disks) {
         Guest guest(host, disk, verified_load({"--requests", "20"}));
         const int status = guest.wait();
-        INFO("disk " << disk.domain << '/' << disk.device << ": " << guest.output());
-        REQUIRE(status == 0);
+        if (status == 0) continue;
+        FAIL("disk " << disk.domain << '/' << disk.device << ": " << guest.output() << "frontend "
+                     << xl.frontend_node(disk, "state") << ", backend " << xl.backend_node(disk, "state") << ", "
+                     << host.entry(disk.domain, disk.device).dump());
     }
     for (std::size_t domain = 1; domain <= (count + disks_per_domain - 1) / disks_per_domain; ++domain)
         xl.destroy_domain(static_cast<std::uint16_t>(domain));

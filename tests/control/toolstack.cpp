@@ -180,6 +180,10 @@ void Toolstack::close_as_blkback(const Disk& disk) const {
 }
 
 Toolstack::Outcome Toolstack::detach(const Disk& disk, Nanoseconds limit) {
+    if (backend_node(disk, "state") == "none") {  // removed already: only the rest is cleaned up
+        remove_nodes(disk);
+        return {};
+    }
     before_step("ask to close");
     ask_to_close(disk, false);
     before_step("wait for Closed");
@@ -194,6 +198,10 @@ Toolstack::Outcome Toolstack::detach(const Disk& disk, Nanoseconds limit) {
 
 Toolstack::Outcome Toolstack::detach_by_force(const Disk& disk, Nanoseconds limit) {
     Outcome outcome;
+    if (backend_node(disk, "state") == "none") {
+        remove_nodes(disk);
+        return outcome;
+    }
     before_step("ask to close by force");
     ask_to_close(disk, true);
     before_step("wait for Closed by force");
