@@ -126,6 +126,7 @@ class RequestEngine {
     void start_requests() noexcept;
     void start(RequestSlot& slot) noexcept;
     void begin_again() noexcept;
+    void abandon_waiting() noexcept;
 
     // engine_completion.cpp: from the driver to the answer
     static void on_complete(ImageRequest& image, std::error_code error) noexcept;
