@@ -12,6 +12,7 @@
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/log.hpp"
 #include "tapdisk/control_server.hpp"
+#include "tapdisk/host_memory.hpp"
 #include "tapdisk/options.hpp"
 
 namespace blktap {
@@ -53,10 +54,16 @@ int serve(const Options& options) {
     Vbd vbd(loop, kernel, drivers, vbd_options);
     if (options.image) vbd.open(*options.image, std::make_unique<LocalImageOpener>());
     make_parent_directory(options.control_path);
-    const ControlServer server(loop, vbd, options.control_path);
+    ControlServer server(loop, vbd, options.control_path);
     loop.set_turn([&vbd] { return vbd.turn(); });
 
     int exit_status = 0;
+    if (options.client_fd) {
+        server.add_client(ipc::MessageSocket(UniqueFd(*options.client_fd)), [&] {
+            // Nobody knows of a tapdisk without an image whose starter is gone.
+            if (vbd.state() == Vbd::State::closed) loop.stop();
+        });
+    }
     const EventLoop::Watch end(loop, signals.get(), EPOLLIN, [&](std::uint32_t) {
         signalfd_siginfo signal{};
         if (::read(signals.get(), &signal, sizeof signal) != sizeof signal) return;
@@ -80,6 +87,7 @@ int main(int argument_count, char** arguments) {
     if (!options) return exit_status;
     try {
         blktap::log::configure("tapdisk", options->level, options->sink);
+        blktap::claim_host_memory();
         return blktap::serve(*options);
     } catch (const std::exception& error) {
         std::cerr << "tapdisk: " << error.what() << '\n';

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "drivers/shared/image_lock.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -58,6 +59,7 @@ UniqueFd LocalImageOpener::open(const std::string& path, Access access, Caching 
     require_image_file(status, path);
     if (S_ISBLK(status.st_mode) && access == Access::read_write) require_writable_device(fd.get(), path);
     if (::fcntl(fd.get(), F_SETFL, flags & O_DIRECT) != 0) throw_system_error(path);  // clears O_NONBLOCK
+    lock_image(fd.get(), path, access);
     return fd;
 }
 

@@ -4,7 +4,8 @@
 // LocalImageOpener: opens images with this process's own rights, for a tapdisk that runs alone, and for tests.
 //
 // A block device that is opened for writing is claimed (O_EXCL): the kernel then refuses one that is mounted, part of a
-// volume group or RAID, or claimed by another writer. For a regular file there is no such claim.
+// volume group or RAID, or claimed by another writer. Files and devices are locked as QEMU's programs lock them
+// (drivers/shared/image_lock.hpp).
 //
 // Tested by tests/unit/drivers/local_image_opener_test.cpp.
 #pragma once
@@ -15,7 +16,7 @@ namespace blktap {
 
 class LocalImageOpener final : public ImageOpener {
   public:
-    /// As ImageOpener::open(), and EBUSY for a block device in use. Does not wait for a writer of a FIFO.
+    /// As ImageOpener::open(), and EBUSY for an image in use. Does not wait for a writer of a FIFO.
     UniqueFd open(const std::string& path, Access access, Caching caching) override;
 };
 

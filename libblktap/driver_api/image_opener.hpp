@@ -21,7 +21,7 @@ class ImageOpener {
     virtual ~ImageOpener() = default;
     /// Opens the regular file or block device at `path`.
     /// Errors: throws std::system_error whose text names the path and the reason: ENOENT, EACCES, EROFS, EISDIR, EINVAL
-    /// (neither a file nor a block device), Errc::direct_io_unsupported. Context: may block.
+    /// (neither a file nor a block device), EBUSY (in use), Errc::direct_io_unsupported. Context: may block.
     virtual UniqueFd open(const std::string& path, Access access, Caching caching) = 0;
 };
 

@@ -73,8 +73,8 @@ class Channel {
     Reply call(const std::string& name, const Json& arguments, const std::vector<int>& descriptors = {},
                std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
-    /// Sends a request without waiting for its reply, which next() will give; returns its id. For event loops. Not to be
-    /// mixed with call() and next_request() on one channel, which drop such replies. Errors: as call()'s sending.
+    /// Sends a request without waiting for its reply, which next() will give; returns its id. For event loops. Not to
+    /// be mixed with call() and next_request() on one channel, which drop such replies. Errors: as call()'s sending.
     std::uint64_t send_request(const std::string& name, const Json& arguments,
                                const std::vector<int>& descriptors = {});
     /// The next message, request or reply, without waiting. Errors: as next_request().

@@ -58,6 +58,14 @@ const Fields::Json& Fields::require_array(const char* key, std::size_t count_max
     return field;
 }
 
+void Fields::read_optional_strings(const char* key, std::map<std::string, std::string>& values) {
+    const Json* field = find(key);
+    if (field == nullptr) return;
+    const Fields strings(*field, request_, path_of(key));
+    for (const auto& [name, value] : field->items())
+        strings.convert(name, value, values[name]);
+}
+
 std::string Fields::read_choice(const char* key, std::initializer_list<const char*> names, const char* fallback) {
     const Json* field = find(key);
     if (field == nullptr && fallback != nullptr) return fallback;

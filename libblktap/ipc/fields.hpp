@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,8 @@ class Fields {
     void read_optional(const char* key, T& value) {
         if (const Json* field = find(key)) convert(key, *field, value);
     }
+    /// An object of strings with any names; `values` stays as it is when the field is absent.
+    void read_optional_strings(const char* key, std::map<std::string, std::string>& values);
     /// A string that is one of `names`. An absent field is `fallback`, or an error when that is null.
     std::string read_choice(const char* key, std::initializer_list<const char*> names, const char* fallback = nullptr);
 

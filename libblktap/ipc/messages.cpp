@@ -18,11 +18,7 @@ OpenArguments read_image(Fields fields) {
     fields.expect_not_empty("format", image.format);
     fields.read("path", image.path);
     fields.read_optional("read-only", image.read_only);
-    if (const Json* options = fields.find("options")) {
-        const Fields values(*options, fields.request(), fields.path_of("options"));
-        for (const auto& [name, value] : options->items())
-            values.convert(name, value, image.options[name]);
-    }
+    fields.read_optional_strings("options", image.options);
     image.files_from_controller = fields.read_choice("files", {"tapdisk", "controller"}, "tapdisk") == "controller";
     fields.expect_no_others();
     return image;

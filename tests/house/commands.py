@@ -35,7 +35,7 @@ def presets(top):
 
 def targets(top):
     found = {f"fuzz_{name}" for name in re.findall(r"\bblktap_fuzz\((\w+)", all_cmake(top))}
-    made = r"\b(?:add_executable|add_library|add_custom_target|blktap_library|blktap_program|blktap_test)\(\s*([\w-]+)"
+    made = r"\b(?:add_executable|add_library|add_custom_target|blktap_library|blktap_program|blktap_test|blktap_add_uninstall)\(\s*([\w-]+)"
     return found | set(re.findall(made, all_cmake(top)))
 
 

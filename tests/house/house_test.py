@@ -10,6 +10,7 @@ from pathlib import Path
 import commands
 import documents
 import layers
+import service
 import sources
 import words
 
@@ -51,6 +52,11 @@ class ChecksFindFaults(unittest.TestCase):
         self.assert_finds(layers.check, "<xengnttab.h> is for",
                           {"tapdisk/a.cpp": "#include <xengnttab.h>\n"},
                           {"libblktap/xen/a.cpp": "#include <xengnttab.h>\n"})
+
+    def test_xenstore_has_an_owner_of_its_own(self):
+        self.assert_finds(layers.check, "<xenstore.h> is for libblktap/xenstore",
+                          {"libblktap/xen/a.cpp": "#include <xenstore.h>\n"},
+                          {"libblktap/xenstore/a.cpp": "#include <xenstore.h>\n"})
 
     def test_a_new_folder_needs_a_row(self):
         self.assert_finds(layers.check, "has no row", {"newcomer/a.cpp": ""}, {"tapdisk/a.cpp": ""})
@@ -120,6 +126,17 @@ class ChecksFindFaults(unittest.TestCase):
                 self.assert_finds(commands.check, expected,
                                   {"CMakePresets.json": PRESETS, "a.md": f"```sh\n{bad}\n```\n"},
                                   {"CMakePresets.json": PRESETS, "a.md": f"```text\n{bad}\n```\n"})
+
+    def test_a_unit_without_a_needed_setting_is_found(self):
+        needed = [f"[{section}]\n{name}={value.lstrip('=')}\n" for section, name, value, _ in service.REQUIRED]
+        whole = {str(service.UNIT): "".join(needed)}
+        for missing in needed:
+            with self.subTest(missing):
+                self.assert_finds(service.check, "is missing", {str(service.UNIT): "".join(needed).replace(missing, "")}, whole)
+        for setting in ("PrivateTmp=yes", "SystemCallFilter=@system-service", "Requires=xenstored.service"):
+            with self.subTest(setting):
+                self.assert_finds(service.check, setting.partition("=")[0],
+                                  {str(service.UNIT): whole[str(service.UNIT)] + setting + "\n"}, whole)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,15 @@ MAY_INCLUDE = {
     "tapdisk": LIBRARY | {"drivers"},
     # drivers/shared: how an image file is opened and locked, which tapback does for its tapdisks. No driver.
     "control/tapback": LIBRARY | {"drivers/shared"},
-    "control/hotplug": LIBRARY,
-    "control/tap_ctl": LIBRARY | {"drivers"},
+    "control/client": LIBRARY,
+    "control/hotplug": LIBRARY | {"control/client"},
+    "control/tap_ctl": LIBRARY | {"control/client", "drivers"},
     # The simulated guest knows what a guest knows, so that it cannot agree with tapdisk by sharing its mistakes.
-    "tests/replay": {"libblktap/base", "libblktap/ring", "libblktap/xen", "libblktap/ipc", "tests/support"},
+    "tests/replay": {"libblktap/base", "libblktap/ring", "libblktap/xen", "libblktap/xenstore", "libblktap/ipc",
+                     "tests/support"},
     "tests": LIBRARY | {"drivers", "tapdisk", "control"},
 }
-# System headers that only their owner includes; everyone else uses the owner's types.
+# System headers that only their owner includes; everyone else uses the owner's types. The longest prefix that fits counts.
 OWNED_HEADERS = {
     "xenstore.h": ("libblktap/xenstore", "tests"),
     "xen": ("libblktap/xen", "tests"),
@@ -56,9 +58,9 @@ def check(top):
                 if not any(inside(Path(name), folder) for folder in MAY_INCLUDE[row] | {row}):
                     yield f"{path}:{number}: {row} may not include {name}"
                 continue
-            for prefix, owners in OWNED_HEADERS.items():
-                if name.startswith(prefix) and not any(inside(path, owner) for owner in owners):
-                    yield f"{path}:{number}: <{name}> is for {' and '.join(owners)} only"
+            prefix = max((each for each in OWNED_HEADERS if name.startswith(each)), key=len, default=None)
+            if prefix and not any(inside(path, owner) for owner in OWNED_HEADERS[prefix]):
+                yield f"{path}:{number}: <{name}> is for {' and '.join(OWNED_HEADERS[prefix])} only"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ def paths(top, *suffixes):
     for folder, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
         for name in names:
+            if name in SKIPPED_FOLDERS:  # ".git" of a linked working tree is a file
+                continue
             if not suffixes or name.endswith(suffixes):
                 found.append(Path(folder, name).relative_to(top))
     return sorted(found)

@@ -14,14 +14,16 @@ namespace blktap::replay {
 namespace {
 
 constexpr const char* description =
-    "A guest without a guest: plays generated, scripted or recorded ring traffic against a tapdisk and checks the\n"
-    "answers. Exit status: 0 okay, 1 the tapdisk did something wrong, 2 the test could not be made.";
+    "A guest without a guest: plays generated, scripted or recorded ring traffic against a backend and checks the\n"
+    "answers. Exit status: 0 okay, 1 the backend did something wrong, 2 the test could not be made.";
 
 constexpr const char* footer =
     "Record what a guest does, look at it, and play it again on a copy of the disk:\n"
     "  ring-replay record --tapdisk /run/tapdisk/3-51712.sock --output boot.trace --seconds 60\n"
     "  ring-replay trace boot.trace --print\n"
     "  ring-replay trace boot.trace --tapdisk /run/copy.sock --speed full\n"
+    "Be the guest of a disk that a toolstack attached, in that guest:\n"
+    "  ring-replay load --xenstore /local/domain/7/device/vbd/51712 --mix mixed --verify\n"
     "'ring-replay COMMAND --help' has each command's options; for script, the language too.";
 
 Exit report(const std::exception& error, Exit status) {

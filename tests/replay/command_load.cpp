@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The command with the most options, and the options that it shares with others.
+// The command with the most options.
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <random>
 
@@ -11,11 +10,6 @@
 
 namespace blktap::replay {
 namespace {
-
-unsigned default_domain() {
-    const char* domain = std::getenv("FAKEXEN_DOMAIN");
-    return domain == nullptr ? 0 : static_cast<unsigned>(std::strtoul(domain, nullptr, 10));
-}
 
 /// An option whose value is one of some names.
 template <class Enum>
@@ -59,41 +53,6 @@ Exit start_load(CommandOptions& options) {
 }
 
 }  // namespace
-
-void add_target(CLI::App& command, CommandOptions& options) {
-    Target& target = options.target;
-    target.frontend.domain = static_cast<xen::DomainId>(default_domain());
-    command.add_option("--tapdisk", target.tapdisk, "Control socket of the tapdisk, whose controller we are then")
-        ->required()
-        ->type_name("SOCKET");
-    command.add_option("--domain", target.frontend.domain, "Our domain, as the tapdisk sees it")
-        ->type_name("N")
-        ->capture_default_str();
-    command.add_option("--backend-domain", target.frontend.backend_domain, "Domain of the tapdisk")
-        ->type_name("N")
-        ->capture_default_str();
-    command.add_option("--timeout", options.timeout_s, "Seconds without any answer that are a failure")
-        ->check(CLI::PositiveNumber.description(""))
-        ->type_name("S")
-        ->capture_default_str();
-}
-
-void add_range(CLI::App& command, CommandOptions& options) {
-    command.add_option("--range", options.range, "FIRST:COUNT in sectors of 512 bytes; FIRST: reaches to the end")
-        ->type_name("RANGE");
-}
-
-Nanoseconds nanoseconds(double seconds) {
-    constexpr double years = 1e8;
-    return std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(std::min(seconds, years)));
-}
-
-std::optional<SectorRange> read_range(const std::string& text) {
-    if (text.empty()) return std::nullopt;
-    const auto range = parse_range(text);
-    if (!range) throw std::runtime_error("--range " + text + ": it is FIRST:COUNT, two numbers of sectors");
-    return range;
-}
 
 void add_load(CLI::App& app, CommandOptions& options) {
     CLI::App& command = *app.add_subcommand("load", "Generate load, measure it, and with --verify check every byte");

@@ -68,8 +68,9 @@ void add_script(CLI::App& app, CommandOptions& options) {
 }
 
 Exit start_trace(CommandOptions& options) {
-    if (!options.trace.print_only && options.target.tapdisk.empty())
-        throw std::runtime_error("trace needs --tapdisk, or --print");
+    const Target& target = options.target;
+    if (!options.trace.print_only && target.tapdisk.empty() && target.xenstore.frontend.empty())
+        throw std::runtime_error("trace needs --tapdisk or --xenstore, or --print");
     if (options.speed == "full") {
         options.trace.speed = 0;
     } else if (options.speed != "recorded") {
@@ -84,7 +85,6 @@ void add_trace(CLI::App& app, CommandOptions& options) {
     CLI::App& command =
         *app.add_subcommand("trace", "Play recorded traffic; what its writes write is noise: use a copy of the disk");
     add_target(command, options);
-    command.get_option("--tapdisk")->required(false);
     command.add_option("FILE", options.trace.file, "A trace, as record makes it")->required()->type_name("");
     command.add_option("--speed", options.speed, "recorded, full, or a factor: 2 is twice as fast")
         ->type_name("SPEED")
@@ -127,7 +127,11 @@ void add_commands(CLI::App& app, CommandOptions& options) {
     add_script(app, options);
     add_trace(app, options);
     add_record(app, options);
-    app.final_callback([&options] { options.target.timeout = nanoseconds(options.timeout_s); });
+    app.final_callback([&options] {
+        options.target.timeout = nanoseconds(options.timeout_s);
+        for (const std::string& node : options.nodes)
+            options.target.xenstore.odd.nodes.push_back(read_node(node));
+    });
 }
 
 }  // namespace blktap::replay

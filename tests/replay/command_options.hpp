@@ -19,6 +19,7 @@ namespace blktap::replay {
 struct CommandOptions {
     Target target;
     double timeout_s = 30;
+    std::vector<std::string> nodes;
     double seconds = 0;
     std::string range;
 
@@ -43,6 +44,8 @@ void add_range(CLI::App& command, CommandOptions& options);
 Nanoseconds nanoseconds(double seconds);
 /// Errors: throws std::runtime_error.
 std::optional<SectorRange> read_range(const std::string& text);
+/// "NAME=VALUE". Errors: throws std::runtime_error.
+std::pair<std::string, std::string> read_node(const std::string& text);
 
 void add_load(CLI::App& app, CommandOptions& options);
 /// Adds every command to `app`. Lifetime: `options` must outlive the parsing and the run.

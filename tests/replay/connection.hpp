@@ -8,22 +8,26 @@
 #include <optional>
 #include <sys/types.h>
 
-#include "libblktap/ipc/messages.hpp"
+#include "tests/replay/frontend.hpp"
 
 namespace blktap::replay {
 
 class Connection {
   public:
     virtual ~Connection() = default;
-    /// Hands the rings to the backend; it serves them on return. May be called again after disconnect().
+    /// Waits until the backend can be connected to, and returns the wishes with what it decides about them.
+    /// Errors: throws std::runtime_error for what it does not offer, Failure when it offers nothing in time.
+    virtual FrontendOptions prepare(const FrontendOptions& wishes) { return wishes; }
+    /// Hands the rings to the backend; it serves them on return. May be called again after disconnect() and
+    /// prepare().
     /// Errors: throws std::runtime_error with the backend's reason.
     virtual ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) = 0;
     /// Returns when the backend has let go of every page. Errors: throws Failure.
     virtual void disconnect() = 0;
     /// Readable when check() has something to see; -1: never.
     virtual int fd() const noexcept = 0;
-    /// Errors: throws BackendGone.
-    virtual void check() = 0;
+    /// False, once: the backend asks us to let the disk go. Errors: throws BackendGone.
+    [[nodiscard]] virtual bool check() = 0;
     /// The process that serves us, where that can be known.
     virtual std::optional<pid_t> backend_pid() const = 0;
 };

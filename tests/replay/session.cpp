@@ -12,7 +12,7 @@
 namespace blktap::replay {
 
 Session::Session(Connection& connection, const FrontendOptions& options, int interrupt_fd)
-    : connection_(connection), interrupt_fd_(interrupt_fd), frontend_(options) {
+    : connection_(connection), interrupt_fd_(interrupt_fd), frontend_(connection.prepare(options)) {
     device_ = connection_.connect(frontend_.connect_arguments());
     connected_ = true;
 }
@@ -39,7 +39,7 @@ Session::Wake Session::wait(Nanoseconds limit) {
     if (::ppoll(watched.data(), watched.size(), &timeout, nullptr) < 0 && errno != EINTR) throw_system_error("poll");
 
     const auto& [event, connection, interrupt] = watched;
-    if (connection.revents != 0) connection_.check();
+    if (connection.revents != 0 && !connection_.check()) return Wake::interrupted;
     if (interrupt.revents != 0) {
         interrupt_fd_ = -1;  // or every wait from now on would return at once
         return Wake::interrupted;

@@ -26,7 +26,7 @@ class Session {
 
     enum class Wake { event, timeout, interrupted };
     /// Sleeps until the backend wakes us, at most `limit` (0 and less: only looks). Acknowledges the event. Says
-    /// `interrupted` once.
+    /// `interrupted` once for the user, and once when the backend asks us to let the disk go.
     /// Errors: throws BackendGone.
     Wake wait(Nanoseconds limit);
 

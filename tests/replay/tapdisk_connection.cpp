@@ -55,8 +55,9 @@ void TapdiskConnection::disconnect() {
     call_or_throw(channel_, socket_path_, "disconnect", ipc::Json::object());
 }
 
-void TapdiskConnection::check() {
+bool TapdiskConnection::check() {
     answer_requests(channel_, socket_path_);
+    return true;
 }
 
 }  // namespace blktap::replay

@@ -20,7 +20,7 @@ class TapdiskConnection final : public Connection {
     ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) override;
     void disconnect() override;
     int fd() const noexcept override { return channel_.fd(); }
-    void check() override;
+    bool check() override;
     std::optional<pid_t> backend_pid() const override { return channel_.peer_pid(); }
 
   private:

@@ -9,6 +9,9 @@
 namespace blktap::replay {
 
 std::unique_ptr<Connection> Target::open() const {
+    if (tapdisk.empty() == xenstore.frontend.empty())
+        throw std::runtime_error("one of --tapdisk and --xenstore is needed");
+    if (tapdisk.empty()) return std::make_unique<XenstoreConnection>(xenstore, timeout, interrupt_fd);
     return std::make_unique<TapdiskConnection>(tapdisk);
 }
 

@@ -8,16 +8,18 @@
 #include <string>
 
 #include "tests/replay/pump.hpp"
+#include "tests/replay/xenstore_connection.hpp"
 
 namespace blktap::replay {
 
 struct Target {
-    std::string tapdisk;  ///< a tapdisk's control socket
+    std::string tapdisk{};       ///< a tapdisk's control socket, or
+    XenstoreOptions xenstore{};  ///< a frontend's directory
     FrontendOptions frontend{};
     Nanoseconds timeout = std::chrono::seconds(30);
     int interrupt_fd = -1;
 
-    /// Errors: throws std::system_error.
+    /// Errors: throws std::system_error; std::runtime_error unless there is one way to a backend.
     std::unique_ptr<Connection> open() const;
 };
 

@@ -49,6 +49,16 @@ TEST_CASE("mapping: trimming gives the memory back and zeros remain", "[unit][ba
     CHECK(mapping.data()[5] == std::byte{0});
 }
 
+TEST_CASE("mapping: trimming gives locked memory back too", "[unit][base]") {
+    const Mapping mapping = Mapping::anonymous(size_bytes);
+    REQUIRE(::mlock2(mapping.data(), size_bytes, MLOCK_ONFAULT) == 0);
+    std::fill(mapping.bytes().begin(), mapping.bytes().end(), std::byte{7});
+    CHECK(resident_pages(mapping.data(), size_bytes) == size_bytes / 4096);
+    mapping.trim();
+    CHECK(resident_pages(mapping.data(), size_bytes) == 0);
+    CHECK(mapping.data()[5] == std::byte{0});
+}
+
 TEST_CASE("mapping: what is written to a shared file is in the file", "[unit][base]") {
     const UniqueFd file{::memfd_create("mapping", MFD_CLOEXEC)};
     REQUIRE(::ftruncate(file.get(), static_cast<off_t>(size_bytes)) == 0);

@@ -53,7 +53,11 @@ TEST_CASE("ring-replay: errors are one line and exit status 2", "[unit][replay]"
         {"read --tapdisk /nowhere/control -o /nowhere/file", "ring-replay: /nowhere/file: No such file"},
         {"script /nowhere/script --tapdisk /nowhere/control", "ring-replay: /nowhere/script: No such file"},
         {"trace /nowhere/trace --print", "ring-replay: /nowhere/trace: No such file"},
-        {"trace /nowhere/trace", "ring-replay: trace needs --tapdisk, or --print"},
+        {"trace /nowhere/trace", "ring-replay: trace needs --tapdisk or --xenstore, or --print"},
+        {"load", "ring-replay: one of --tapdisk and --xenstore is needed"},
+        {"load --tapdisk x --xenstore y", "ring-replay: one of --tapdisk and --xenstore is needed"},
+        {"load --xenstore /x --node y", "ring-replay: --node y"},
+        {"load --xenstore /x", "ring-replay: xenstored: "},
         {"trace /nowhere/trace --tapdisk /nowhere/control --speed fast", "ring-replay: --speed fast"},
         {"record --tapdisk /nowhere/control -o /nowhere/file", "ring-replay: /nowhere/control"},
     }));
@@ -65,8 +69,7 @@ TEST_CASE("ring-replay: errors are one line and exit status 2", "[unit][replay]"
 }
 
 TEST_CASE("ring-replay: wrong usage is exit status 2", "[unit][replay]") {
-    const std::string arguments =
-        GENERATE("", "dance", "load", "load --tapdisk x --queues 17", "load --tapdisk x --mix all");
+    const std::string arguments = GENERATE("", "dance", "load --tapdisk x --queues 17", "load --tapdisk x --mix all");
     CAPTURE(arguments);
     CHECK(ring_replay(arguments).status == 2);
 }

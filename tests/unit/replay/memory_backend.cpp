@@ -33,7 +33,7 @@ void MemoryBackend::disconnect() {
     if (thread_.joinable()) thread_.join();
 }
 
-void MemoryBackend::check() {
+bool MemoryBackend::check() {
     throw BackendGone("the memory backend went away");
 }
 

@@ -31,7 +31,7 @@ class MemoryBackend final : public Connection {
     ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) override;
     void disconnect() override;
     int fd() const noexcept override { return hangup_fd; }
-    void check() override;
+    bool check() override;
     std::optional<pid_t> backend_pid() const override { return std::nullopt; }
 
     std::vector<std::byte> disk;

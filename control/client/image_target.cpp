@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/client/image_target.hpp"
+
+#include <string_view>
+
+#include "libblktap/base/error.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap {
+namespace {
+
+constexpr std::string_view libxl_raw = "aio:";  // what libxl and block-tap call a raw image
+
+[[noreturn]] void refuse(const std::string& reason) {
+    throw_error(std::make_error_code(std::errc::invalid_argument), reason);
+}
+
+ipc::ImageArguments checked(ipc::ImageArguments image) {
+    // An image without a file, as the null driver's, has an empty path. tapback's working directory is nobody's choice.
+    if (!image.path.empty() && !image.path.starts_with('/')) {
+        refuse("image '" + image.format + ':' + image.path + "': the path must begin with '/'");
+    }
+    return image;
+}
+
+ipc::ImageArguments plain(std::string_view path, bool read_only) {
+    return checked({"raw", std::string(path), read_only, {}});
+}
+
+}  // namespace
+
+ipc::ImageArguments image_named(const std::string& text, bool read_only) {
+    ImageSpec spec = parse_image_spec(text, read_only ? Access::read_only : Access::read_write);
+    return checked({std::move(spec.format), std::move(spec.path), read_only, std::move(spec.options)});
+}
+
+ipc::ImageArguments image_of_tap(const std::string& text, bool read_only) {
+    const std::size_t colon = text.find(':');
+    if (colon == 0 || colon == std::string::npos || colon + 1 == text.size()) {
+        refuse("'" + text + "' is not TYPE:FILE, for example aio:/srv/disk.img");
+    }
+    const std::string type = text.substr(0, colon);
+    return checked({type == "aio" ? "raw" : type, text.substr(colon + 1), read_only, {}});
+}
+
+std::string tap_type(const std::string& format) {
+    return format == "raw" ? "aio" : format;
+}
+
+ipc::ImageArguments image_of_params(const std::string& params, const std::string& mode) {
+    const bool read_only = mode.find('w') == std::string::npos;
+    if (params.empty())
+        refuse("the disk has no target; write target=FORMAT:/path, for example target=raw:/srv/disk.img");
+    if (params.starts_with('/')) return plain(params, read_only);
+    if (!params.starts_with(libxl_raw)) return image_named(params, read_only);
+    const std::string rest = params.substr(libxl_raw.size());
+    if (rest.starts_with("/")) return plain(rest, read_only);
+    if (rest.starts_with(libxl_raw)) return plain(rest.substr(libxl_raw.size()), read_only);
+    return image_named(rest, read_only);
+}
+
+}  // namespace blktap

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// TapbackClient: one connection of a command to tapback. Here, and not in each command, so that all of them find the
+// daemon in the same way and say the same when it is not there.
+//
+// Tested by tests/unit/control/tapback_client_test.cpp.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "libblktap/ipc/channel.hpp"
+
+namespace blktap {
+
+/// Where tapback listens: $TAPBACK_SOCKET, or /run/tapdisk/tapback.sock.
+std::string default_tapback_socket();
+
+class TapbackClient {
+  public:
+    /// Errors: throws std::system_error ("tapback is not running: ...", or that its socket may not be used).
+    explicit TapbackClient(const std::string& socket_path);
+
+    /// Sends a request and waits for its result. Blocks.
+    /// Errors: throws std::system_error with what an error reply says; when there is no reply in time (ETIMEDOUT), or
+    /// none ever (Errc::peer_closed), with a sentence about tapback.
+    ipc::Json call(const std::string& request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
+                   const std::vector<int>& descriptors = {});
+
+  private:
+    ipc::Channel channel_;
+};
+
+}  // namespace blktap

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/hotplug/hotplug.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "control/client/image_target.hpp"
+#include "control/client/tapback_client.hpp"
+#include "control/hotplug/blkback.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/log.hpp"
+#include "libblktap/base/unique_fd.hpp"
+
+namespace blktap {
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr Milliseconds answer_time{5000};  // for what does not wait for a disk
+constexpr Milliseconds detach_time{30000};
+constexpr std::size_t reason_max_bytes = 1000;  // a node of xenstore holds 4 KiB, and its readers want a line
+
+/// What is left of `deadline`, at least a moment so that a call fails as a call that took too long.
+Milliseconds left_until(Clock::time_point deadline) {
+    return std::max(Milliseconds(1), std::chrono::duration_cast<Milliseconds>(deadline - Clock::now()));
+}
+
+bool is_regular_file(const std::string& path) {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+}  // namespace
+
+void Hotplug::add(const ipc::VbdAddress& vbd) const {
+    const auto deadline = Clock::now() + places_.time_limit;
+    const std::string directory = vbd.backend_path();
+    const auto params = store_.read(directory + "/params");
+    if (!params) throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory + "/params");
+    const auto image = image_of_params(*params, store_.read(directory + "/mode").value_or("r"));
+
+    TapbackClient tapback(places_.tapback_socket);
+    const ipc::BackendArguments backend{vbd};
+    tapback.call("claim", backend, left_until(deadline));
+    if (vbd.kind == ipc::VbdAddress::Kind::vbd) {
+        try {
+            unbind_from_blkback(places_.sysfs, vbd);
+        } catch (const std::system_error&) {
+            // blkback still serves it: with two backends on one device neither could close it.
+            tapback.call("detach", backend, left_until(deadline));
+            throw;
+        }
+    }
+    tapback.call("attach", ipc::AttachArguments{vbd, image}, left_until(deadline));
+    if (!write_if_present(vbd, "connected", std::nullopt)) {
+        throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                    directory + ": the disk was removed while it was being added");
+    }
+}
+
+void Hotplug::report_failure(const ipc::VbdAddress& vbd, const std::string& reason) const {
+    write_if_present(vbd, "error", reason.substr(0, reason_max_bytes));
+}
+
+void Hotplug::remove(const ipc::VbdAddress& vbd) const {
+    TapbackClient(places_.tapback_socket).call("detach", ipc::BackendArguments{vbd}, detach_time);
+}
+
+bool Hotplug::is_ours(const ipc::VbdAddress& vbd) const {
+    try {
+        TapbackClient tapback(places_.tapback_socket);
+        return tapback.call("owner", ipc::BackendArguments{vbd}, answer_time).value("owned", false);
+    } catch (const std::system_error& error) {
+        log::warning("owner.unknown", {{"vbd", vbd.name()}, {"error", error.what()}});
+        return store_.read(vbd.backend_path() + "/tapdisk/owner").has_value();
+    }
+}
+
+PlainDisk Hotplug::describe(const ipc::VbdAddress& vbd) const {
+    const std::string domain = std::to_string(vbd.domain);
+    PlainDisk disk;
+    disk.params = store_.read(vbd.backend_path() + "/params").value_or("");
+    disk.kernel_kind = vbd.kind == ipc::VbdAddress::Kind::vbd;
+    disk.regular_file = is_regular_file(disk.params);
+    // Opened for a moment and not read: only a try tells whether a file system can.
+    disk.direct_io = disk.regular_file && UniqueFd(::open(disk.params.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+    disk.domain = vbd.domain;
+    disk.guest_type = store_.read("/libxl/" + domain + "/type");
+    disk.device_model = store_.read("/local/domain/" + domain + "/target").has_value();
+    return disk;
+}
+
+/// A write makes missing directories: without the look, one that libxl has removed meanwhile would come back for ever.
+bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status,
+                               const std::optional<std::string>& reason) const {
+    const std::string directory = vbd.backend_path();
+    bool present = false;
+    store_.transact([&](const StoreTransaction& transaction) {
+        present = transaction.read(directory + "/frontend").has_value();
+        if (!present) return;
+        if (reason) transaction.write(directory + "/hotplug-error", *reason);
+        transaction.write(directory + "/hotplug-status", status);
+    });
+    return present;
+}
+
+}  // namespace blktap

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tap_ctl/block_tap.hpp"
+
+#include <ostream>
+
+#include "control/client/image_target.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/ipc/fields.hpp"
+
+namespace blktap {
+namespace {
+
+using ipc::Json;
+
+constexpr const char* allocated_prefix = "/run/blktap-control/tapdisk/tapdisk-";
+// libxl gives the whole script 40 s.
+constexpr std::chrono::seconds answer_time{10};
+constexpr std::chrono::seconds open_time{30};
+
+ipc::TapArguments tap_of(const CommandLine& line) {
+    return {*line.pid, *line.minor};
+}
+
+int check(const CommandLine& line, std::ostream& out) {
+    TapbackClient(line.socket).call("status", nullptr, answer_time);
+    out << "ok\n";
+    return 0;
+}
+
+int allocate(const CommandLine& line, std::ostream& out) {
+    const Json result = TapbackClient(line.socket).call("tap-allocate", nullptr, answer_time);
+    out << tap_allocate_line(result.get<ipc::TapMinor>().minor) << '\n';
+    return 0;
+}
+
+int spawn(const CommandLine& line, std::ostream& out) {
+    const Json result = TapbackClient(line.socket).call("tap-spawn", nullptr, answer_time);
+    out << result.get<ipc::TapPid>().pid << '\n';
+    return 0;
+}
+
+int attach(const CommandLine& line, std::ostream&) {
+    TapbackClient(line.socket).call("tap-attach", tap_of(line), answer_time);
+    return 0;
+}
+
+int open(const CommandLine& line, std::ostream&) {
+    const ipc::TapOpenArguments arguments{tap_of(line), image_of_tap(line.image, line.read_only)};
+    TapbackClient(line.socket).call("tap-open", arguments, open_time);
+    return 0;
+}
+
+int destroy(const CommandLine& line, std::ostream&) {
+    TapbackClient(line.socket).call("tap-destroy", tap_of(line), open_time);
+    return 0;
+}
+
+int free_minor(const CommandLine& line, std::ostream&) {
+    TapbackClient(line.socket).call("tap-free", ipc::TapMinor{*line.minor}, answer_time);
+    return 0;
+}
+
+int create(const CommandLine&, std::ostream&) {
+    throw_error(
+        std::make_error_code(std::errc::not_supported),
+        "create: this tap-ctl makes no block devices, which the script block-tap of Xen 4.18 and earlier needs; "
+        "write script=block-tapdisk in the disk line");
+}
+
+void add_pid(CLI::App& command, CommandLine& line) {
+    command.add_option("-p,--pid", line.pid, "The tapdisk's process");
+}
+
+void add_minor(CLI::App& command, CommandLine& line) {
+    command.add_option("-m,--minor", line.minor, "The tapdisk's number");
+}
+
+/// A command that names a tapdisk by both.
+CLI::App& add_for_tap(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
+    CLI::App& added = add_command(app, line, name, what, command);
+    added.add_option("-p,--pid", line.pid, "The tapdisk's process")->required();
+    added.add_option("-m,--minor", line.minor, "The tapdisk's number")->required();
+    return added;
+}
+
+}  // namespace
+
+std::string tap_list_line(const ipc::TapEntry& tap) {
+    std::string text;
+    if (tap.pid) text += "pid=" + std::to_string(*tap.pid) + ' ';
+    if (tap.minor) text += "minor=" + std::to_string(*tap.minor) + ' ';
+    if (tap.pid) text += "state=0 ";
+    if (tap.image) text += "args=" + tap_type(tap.image->format) + ':' + tap.image->path + ' ';
+    if (!text.empty()) text.pop_back();
+    return text;
+}
+
+std::string tap_allocate_line(std::uint32_t minor) {
+    return allocated_prefix + std::to_string(minor);
+}
+
+bool matches(const TapFilter& filter, const ipc::TapEntry& tap) {
+    if (!filter.type.empty() && (!tap.image || tap_type(tap.image->format) != filter.type)) return false;
+    if (!filter.file.empty() && (!tap.image || tap.image->path != filter.file)) return false;
+    if (filter.pid && tap.pid != filter.pid) return false;
+    return !filter.minor || tap.minor == filter.minor;
+}
+
+void add_block_tap_filter(CLI::App& list, CommandLine& line) {
+    add_pid(list, line);
+    add_minor(list, line);
+    list.add_option("-t,--type", line.type, "For block-tap: only images of this type; aio is raw");
+    list.add_option("-f,--file", line.file, "For block-tap: only this file");
+}
+
+bool asks_as_block_tap(const CommandLine& line) {
+    return line.pid || line.minor || !line.type.empty() || !line.file.empty();
+}
+
+int list_as_block_tap(const CommandLine& line, std::ostream& out) {
+    const Json result = TapbackClient(line.socket).call("tap-list", nullptr, answer_time);
+    ipc::Fields fields(result, "tap-list");
+    const Json& taps = fields.require("taps");
+    if (!taps.is_array()) fields.fail("taps", "not an array");
+    const TapFilter filter{line.type, line.file, line.pid, line.minor};
+    Json found = Json::array();
+    for (const Json& entry : taps) {
+        const auto tap = entry.get<ipc::TapEntry>();
+        if (!matches(filter, tap)) continue;
+        found.push_back(entry);
+        if (!line.json) out << tap_list_line(tap) << '\n';
+    }
+    return print_result(line, out, {{"taps", found}});
+}
+
+void add_block_tap_commands(CLI::App& app, CommandLine& line) {
+    // In the help they are a group of their own, out of the way of people.
+    constexpr const char* group = "For Xen's script block-tap";
+    add_command(app, line, "check", "Whether tapback runs", check).group(group);
+    add_command(app, line, "allocate", "Take the lowest free number", allocate).group(group);
+    add_command(app, line, "spawn", "Start a tapdisk", spawn).group(group);
+    add_for_tap(app, line, "attach", "Give a tapdisk a number", attach).group(group);
+    CLI::App& opens = add_for_tap(app, line, "open", "Open an image", open);
+    opens.add_option("-a,--args", line.image, "TYPE:FILE; aio is raw")->required();
+    opens.add_flag("-R,--read-only", line.read_only, "For reading only");
+    opens.group(group);
+    add_for_tap(app, line, "destroy", "Close the image, end the tapdisk, free the number", destroy).group(group);
+    // After a failed "open" the script detaches and then frees; the first of them already does both.
+    add_for_tap(app, line, "detach", "The same as destroy", destroy).group(group);
+    CLI::App& frees = add_command(app, line, "free", "Free a number that no tapdisk has", free_minor);
+    frees.add_option("-m,--minor", line.minor, "The number")->required();
+    frees.group(group);
+    CLI::App& creates = add_command(app, line, "create", "Not there: needs a kernel module", create);
+    creates.add_option("-a,--args", line.image, "TYPE:FILE");
+    creates.group(group);
+}
+
+}  // namespace blktap

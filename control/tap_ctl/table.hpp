@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What tap-ctl prints for people: tables, and JSON as aligned lines. Everything goes through printable(), because paths
+// and reasons may quote what somebody else wrote.
+//
+// Tested by tests/unit/control/table_test.cpp.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "libblktap/ipc/tapback_messages.hpp"
+
+namespace blktap {
+
+/// The text with control characters as \xNN, so that it cannot move a terminal's cursor or make a second line.
+std::string printable(const std::string& text);
+
+using Row = std::vector<std::string>;
+/// Left-aligned columns, two spaces apart; no space at the end of a line. Rows may be shorter than the first.
+void print_table(std::ostream& out, const std::vector<Row>& rows);
+
+/// "20971520 sectors" as "10.0 GiB", "512 B"; rounded down.
+std::string size_text(std::uint64_t sectors);
+/// "raw:/srv/a.img?size=1G (read-only)"
+std::string image_text(const ipc::ImageArguments& image);
+
+/// The VBDs as a table; below it, a line for each that something hinders.
+void print_list(std::ostream& out, const std::vector<ipc::VbdEntry>& vbds);
+void print_info(std::ostream& out, const ipc::VbdEntry& vbd);
+/// Every value of a JSON object on a line of its own, under the names that lead to it: "aio.in-kernel  0".
+void print_values(std::ostream& out, const ipc::Json& json);
+
+}  // namespace blktap

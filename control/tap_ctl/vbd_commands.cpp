@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The commands about one VBD, or all of them: what tapback knows, and what it tells a tapdisk to do.
+#include <cerrno>
+#include <fcntl.h>
+#include <ostream>
+#include <unistd.h>
+
+#include "control/client/image_target.hpp"
+#include "control/tap_ctl/block_tap.hpp"
+#include "control/tap_ctl/command_line.hpp"
+#include "control/tap_ctl/table.hpp"
+#include "control/tap_ctl/vbd_name.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/unique_fd.hpp"
+#include "libblktap/ipc/tapback_messages.hpp"
+
+namespace blktap {
+namespace {
+
+using ipc::Json;
+
+constexpr std::chrono::seconds answer_time{10};  // for what waits for no disk
+constexpr std::chrono::seconds disk_time{120};   // a pause waits for the I/O that a slow disk has
+
+ipc::VbdArguments vbd_of(const CommandLine& line) {
+    return read_vbd(line.vbd, domains_named);
+}
+
+std::vector<ipc::VbdEntry> all_vbds(TapbackClient& tapback) {
+    std::vector<ipc::VbdEntry> vbds;
+    ipc::ListArguments arguments;
+    for (;;) {
+        auto reply = tapback.call("list", arguments, answer_time).get<ipc::ListResult>();
+        vbds.insert(vbds.end(), reply.vbds.begin(), reply.vbds.end());
+        if (!reply.more) return vbds;
+        if (reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");
+        arguments.after = vbds.back().backend.name();
+    }
+}
+
+int list(const CommandLine& line, std::ostream& out) {
+    if (asks_as_block_tap(line)) return list_as_block_tap(line, out);
+    TapbackClient tapback(line.socket);
+    const auto vbds = all_vbds(tapback);
+    if (line.json) {
+        out << Json(ipc::ListResult{vbds, false}).dump(2) << '\n';
+    } else {
+        print_list(out, vbds);
+    }
+    return 0;
+}
+
+int info(const CommandLine& line, std::ostream& out) {
+    const Json result = TapbackClient(line.socket).call("info", vbd_of(line), answer_time);
+    if (line.json) return print_result(line, out, result);
+    print_info(out, result.get<ipc::VbdEntry>());
+    return 0;
+}
+
+int stats(const CommandLine& line, std::ostream& out) {
+    const Json result = TapbackClient(line.socket).call("stats", vbd_of(line), answer_time);
+    if (line.json) return print_result(line, out, result);
+    print_values(out, result);
+    return 0;
+}
+
+int status(const CommandLine& line, std::ostream& out) {
+    const Json result = TapbackClient(line.socket).call("status", nullptr, answer_time);
+    if (line.json) return print_result(line, out, result);
+    const auto status = result.get<ipc::StatusResult>();
+    out << "tapback " << printable(status.version) << ", pid " << status.pid << ": "
+        << (status.vbds == 1 ? "1 disk" : std::to_string(status.vbds) + " disks")
+        << (status.xenstore ? "" : ", but xenstored does not answer") << '\n';
+    return 0;
+}
+
+int pause(const CommandLine& line, std::ostream& out) {
+    return print_result(line, out, TapbackClient(line.socket).call("pause", vbd_of(line), disk_time));
+}
+
+int resume(const CommandLine& line, std::ostream& out) {
+    ipc::VbdResumeArguments arguments{vbd_of(line), std::nullopt, line.accept_loss};
+    if (!line.image.empty()) arguments.image = image_named(line.image, line.read_only);
+    return print_result(line, out, TapbackClient(line.socket).call("resume", arguments, disk_time));
+}
+
+int start_recording(const CommandLine& line, std::ostream& out) {
+    const ipc::VbdRecordArguments arguments{vbd_of(line), true};
+    TapbackClient tapback(line.socket);
+    // A new file: a name mistyped must not empty somebody's image.
+    const UniqueFd trace{::open(line.file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (!trace) throw_system_error(line.file);
+    try {
+        return print_result(line, out, tapback.call("record", arguments, answer_time, {trace.get()}));
+    } catch (...) {
+        ::unlink(line.file.c_str());
+        throw;
+    }
+}
+
+int stop_recording(const CommandLine& line, std::ostream& out) {
+    const ipc::VbdRecordArguments arguments{vbd_of(line), false};
+    return print_result(line, out, TapbackClient(line.socket).call("record", arguments, disk_time));
+}
+
+CLI::App& add_for_vbd(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
+    CLI::App& added = add_command(app, line, name, what, command);
+    added.add_option("VBD", line.vbd, "Which: DOMAIN/DEVICE, for example 5/xvda")->required();
+    return added;
+}
+
+}  // namespace
+
+void add_vbd_commands(CLI::App& app, CommandLine& line) {
+    add_command(app, line, "status", "Whether tapback runs, and how much it serves", status);
+    add_for_vbd(app, line, "info", "All about one VBD", info);
+    add_for_vbd(app, line, "stats", "The counters of a VBD's tapdisk", stats);
+    add_for_vbd(app, line, "pause", "Close the image and let the guest wait, so that the image may be moved", pause);
+
+    CLI::App& go_on = add_for_vbd(app, line, "resume", "Go on after pause, or try again what waits for space", resume);
+    auto* image = go_on.add_option("--image", line.image, "Go on with another image of the same contents");
+    go_on.add_flag("--read-only", line.read_only, "Open that image for reading only")->needs(image);
+    go_on.add_flag("--accept-loss", line.accept_loss,
+                   "After a failed flush: tell the guest that what it wrote may be lost, and go on");
+
+    CLI::App& record = *app.add_subcommand("record", "Record the requests of a guest for ring-replay");
+    record.require_subcommand(1);
+    add_for_vbd(record, line, "start", "Write every request to FILE from now on", start_recording)
+        .add_option("FILE", line.file, "The trace; a file that is not there yet")
+        ->required();
+    add_for_vbd(record, line, "stop", "Stop; the trace is complete when this returns", stop_recording);
+
+    CLI::App& all = add_command(app, line, "list", "All VBDs that tapback serves", list);
+    add_block_tap_filter(all, line);
+}
+
+}  // namespace blktap

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The options of tapback: from its command line, then from its configuration file, then by default.
+//
+// Tested by tests/unit/tapback/options_test.cpp.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::tapback {
+
+struct Options {
+    std::string run_directory = "/run/tapdisk";    ///< absolute; sockets, state and recovery logs
+    std::string tapdisk{};                         ///< the program, absolute; it can be run
+    std::vector<std::string> image_directories{};  ///< absolute, at least one
+    log::Level level = log::Level::info;           ///< of tapback, and of each tapdisk
+    log::Sink sink = log::Sink::standard_error;
+    unsigned poll_us = 0;
+    unsigned aio_slots = IoQueue::default_slots;
+};
+
+/// Reads the command line and the configuration file. An empty result: the process should end with `exit_status` (help,
+/// version, or a mistake that was explained on stderr, in one line).
+/// `default_config`: read where --config names no file, and may be absent; nullptr: the installed one.
+std::optional<Options> parse_options(int argument_count, const char* const* arguments, int& exit_status,
+                                     const char* default_config = nullptr);
+
+/// The part of a tapdisk's command line that follows from these options: its program, how it logs, polls and queues.
+std::vector<std::string> tapdisk_command(const Options& options);
+
+}  // namespace blktap::tapback

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tests/control/control_host.hpp"
+
+#include <csignal>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+
+#include "libblktap/base/error.hpp"
+
+namespace blktap::control_test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* unbind_file = "sysfs/bus/xen-backend/drivers/vbd/unbind";
+
+}  // namespace
+
+// Images are beside the programs: /tmp may be a file system that cannot do direct I/O.
+ControlHost::ControlHost() : directory_(BLKTAP_BIN_DIR) {
+    warden_ = testing::Process({WORLD_WARDEN, world_.directory(), path("")}, {.reads_pipe = true, .outlives_us = true});
+    warden_.wait(10s);  // its first process ends at once
+    std::filesystem::create_directories(path("sysfs/bus/xen-backend/drivers/vbd"));
+    std::ofstream(path(unbind_file)).flush();
+    std::ofstream(path("tapdisk.conf")) << "# all defaults\n";
+    start_tapback();
+}
+
+ControlHost::~ControlHost() {
+    if (std::uncaught_exceptions() == 0) check_nothing_left();
+    tapback_.kill();
+    end_processes_of(world_.directory());
+}
+
+std::vector<std::string> ControlHost::tapback_command() const {
+    return {BLKTAP_BIN_DIR "/tapback",
+            "--run-directory",
+            run_directory(),
+            "--tapdisk",
+            BLKTAP_BIN_DIR "/tapdisk",
+            "--config",
+            path("tapdisk.conf"),
+            "--log-level",
+            "debug"};
+}
+
+void ControlHost::start_tapback() {
+    tapback_ = testing::Process(tapback_command(),
+                                {.environment = environment(0), .output = path("log"), .outlives_us = true});
+    const auto answers = [this] {
+        try {
+            return call("status").error_code.empty();
+        } catch (const std::system_error&) {
+            return !tapback_.running();
+        }
+    };
+    if (!testing::wait_until(answers) || !tapback_.running())
+        throw std::runtime_error("tapback does not start: " + log());
+}
+
+void ControlHost::kill_tapback() {
+    tapback_.kill();
+}
+
+int ControlHost::stop_tapback() {
+    tapback_.signal(SIGTERM);
+    const auto status = tapback_.wait(20s);
+    if (!status) throw std::runtime_error("tapback does not end when asked: " + log());
+    return *status;
+}
+
+void ControlHost::replace_tapback() {
+    const std::lock_guard lock{mutex_};
+    kill_tapback();
+    start_tapback();
+}
+
+ipc::Reply ControlHost::call(const std::string& request, const ipc::Json& arguments) const {
+    ipc::Channel channel(ipc::MessageSocket::connect_to(run_directory() + "/tapback.sock"));
+    return channel.call(request, arguments);
+}
+
+ipc::Json ControlHost::entry(std::uint16_t domain, std::uint32_t device) const {
+    const ipc::Reply reply = call("info", {{"domain", domain}, {"device", device}});
+    return reply.error_code.empty() ? reply.result : ipc::Json();
+}
+
+void ControlHost::reopen_store() {
+    store_.reset();
+    store_.emplace();
+}
+
+std::vector<std::string> ControlHost::environment(std::uint16_t domain) const {
+    std::vector<std::string> variables = world_.environment(domain);
+    variables.push_back("LD_PRELOAD=" BLKTAP_LIB_DIR "/libfakexen.so");
+    variables.push_back("TAPDISK_SYSFS=" + path("sysfs"));
+    variables.push_back("TAPBACK_SOCKET=" + run_directory() + "/tapback.sock");
+    return variables;
+}
+
+std::string ControlHost::make_image(const std::string& name, std::uint64_t size_bytes) const {
+    return directory_.make_file(name, size_bytes);
+}
+
+std::vector<pid_t> ControlHost::tapdisks() const {
+    std::vector<pid_t> found;
+    for (const WorldProcess& process : processes_of(world_.directory()))
+        if (process.name == "tapdisk") found.push_back(process.pid);
+    return found;
+}
+
+std::vector<std::string> ControlHost::leftovers() const {
+    std::vector<std::string> found;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(run_directory(), ignored)) {
+        const std::string name = entry.path().filename();
+        if (!entry.is_directory() && !name.starts_with("tapback.")) found.push_back(name);
+    }
+    return found;
+}
+
+std::string ControlHost::take_unbound() const {
+    std::string unbound = testing::read_file(path(unbind_file));
+    std::filesystem::resize_file(path(unbind_file), 0);
+    return unbound;
+}
+
+void ControlHost::check_nothing_left() {
+    INFO("tapback's log:\n" << log());
+    // A tapdisk's end is waited for by tapback, not by the toolstack.
+    CHECK(testing::wait_until([this] { return tapdisks().empty(); }, 10s));
+    CHECK(testing::wait_until([this] { return leftovers().empty(); }, 10s));
+    CHECK(leftovers() == std::vector<std::string>{});
+    CHECK(tapback_.running());
+    CHECK(stop_tapback() == 0);
+    CHECK_FALSE(std::filesystem::exists(run_directory() + "/tapback.sock"));
+    CHECK(world_.pages_mapped_by(0) == 0);
+    CHECK(world_.ports_of(0) == 0);
+    for (const char* kind : {"backend/vbd", "backend/vbd3"})
+        for (const std::string& domain : store_->list(kind))
+            CHECK(store_->list(std::string(kind) + '/' + domain) == std::vector<std::string>{});
+}
+
+}  // namespace blktap::control_test

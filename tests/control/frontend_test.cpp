@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Frontends of all kinds, the ones that guests are known for and those that mean harm.
+#include <random>
+
+#include "tests/control/scene.hpp"
+
+using namespace blktap;
+using namespace blktap::control_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// A disk that has been attached, beside another one whose guest works all the time.
+struct TwoGuests : Scene {
+    explicit TwoGuests(Xl version) : Scene(version) {
+        xl.create_domain(6);
+        attach(disk);
+        attach(other);
+        worker.emplace(host, other, verified_load({"--seconds", "600"}));
+        REQUIRE(xl.wait_for_backend_state(other, "4", 10s));
+    }
+    /// The other guest noticed nothing, and both disks go.
+    void end() {
+        worker->interrupt();
+        const int status = worker->wait();
+        INFO("the other guest said:\n" << worker->output());
+        CHECK(status == 0);
+        detach(disk);
+        detach(other);
+    }
+    Disk other = disk_of(6, xvda);
+    std::optional<Guest> worker;
+};
+
+}  // namespace
+
+TEST_CASE("frontend: every shape that guests have is served, one after the other", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    const std::vector<Words> shapes{
+        {},
+        {"--ring-order", "4"},
+        {"--queues", "2", "--ring-order", "2", "--persistent"},
+        {"--persistent"},
+        {"--protocol", "x86_32"},
+        {"--protocol", "x86_32", "--omit-protocol"},
+        {"--straight-to-connected"},
+        {"--no-init-wait"},
+        {"--no-init-wait", "--straight-to-connected"},
+        {"--node", "feature-large-sector-size=1", "--node", "num-ring-pages=1", "--ring-order", "0"},
+    };
+    for (const Words& shape : shapes) {
+        CAPTURE(shape);
+        check_serves(scene.host, scene.disk, shape);
+        CHECK(scene.xl.wait_for_backend_state(scene.disk, "6", 10s));
+        CHECK(scene.host.world().pages_mapped_by(0) == 0);
+    }
+    CHECK(scene.host.tapdisks().size() == 1);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("frontend: one that is ready before its image is served when the image is there", "[control]") {
+    Scene scene(any_xl());
+    scene.xl.write_nodes(scene.disk);
+    REQUIRE(scene.xl.wait_for_offers(scene.disk).okay());
+    const bool directly = GENERATE(false, true);
+    Words words{"--requests", "300"};
+    if (directly) words.push_back("--straight-to-connected");
+    Guest guest(scene.host, scene.disk, verified_load(words));
+    REQUIRE(testing::wait_until([&] { return scene.xl.frontend_node(scene.disk, "state") == (directly ? "4" : "3"); }));
+    CHECK(scene.xl.backend_node(scene.disk, "state") == "2");
+    REQUIRE(scene.xl.run_script(scene.disk, "add").okay());
+    const int status = guest.wait();
+    INFO(guest.output());
+    CHECK(status == 0);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("frontend: one that took blkback's offers of many queues is served with these", "[control]") {
+    Scene scene(Xl::v4_17);
+    scene.xl.write_nodes(scene.disk);
+    scene.host.store().write(scene.xl.backend(scene.disk) + "/multi-queue-max-queues", "8");
+    Guest guest(scene.host, scene.disk, verified_load({"--requests", "400", "--queues", "8", "--ring-order", "1"}));
+    REQUIRE(testing::wait_until([&] { return scene.xl.frontend_node(scene.disk, "state") == "3"; }));
+    REQUIRE(scene.xl.run_script(scene.disk, "add").okay());
+    const int status = guest.wait();
+    INFO(guest.output() << scene.host.log());
+    CHECK(status == 0);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("frontend: nonsense is refused, and the next good frontend is served", "[control]") {
+    TwoGuests guests(any_xl());
+    const std::vector<Words> nonsense{
+        {"--node", "ring-ref=abc"},
+        {"--node", "ring-ref="},
+        {"--node", "ring-ref=4294967296"},
+        {"--node", "ring-ref=4294967295"},
+        {"--node", "ring-ref=-1"},
+        {"--node", "event-channel=99999"},
+        {"--node", "event-channel=x"},
+        {"--node", "event-channel=0"},
+        {"--node", "ring-page-order=99"},
+        {"--node", "ring-page-order=18446744073709551616"},
+        {"--node", "ring-page-order=2"},
+        {"--node", "multi-queue-num-queues=1000"},
+        {"--node", "multi-queue-num-queues=0"},
+        {"--node", "multi-queue-num-queues=2"},
+        {"--node", "protocol=vax-abi"},
+        {"--node", "protocol="},
+        {"--node", "protocol=" + std::string(1000, 'x')},
+    };
+    for (const Words& words : nonsense) {
+        CAPTURE(words);
+        Words all{"load", "--requests", "1", "--timeout", "10"};
+        all.insert(all.end(), words.begin(), words.end());
+        Guest guest(guests.host, guests.disk, all);
+        CHECK(guest.wait() == 2);
+        CHECK_THAT(guest.output(), Catch::Contains("refused to connect"));
+        CHECK(guests.host.world().pages_mapped_by(0) > 0);  // the other guest's
+    }
+    // What a frontend left behind is its own affair; a toolstack's frontend begins with an empty directory.
+    for (const char* node : {"ring-page-order", "multi-queue-num-queues"})
+        guests.host.store().remove(Toolstack::frontend(guests.disk) + '/' + node);
+    check_serves(guests.host, guests.disk);
+    guests.end();
+}
+
+TEST_CASE("frontend: another domain's grants are not to be had", "[control]") {
+    TwoGuests guests(any_xl());
+    const std::string ref = guests.xl.frontend_node(guests.other, "ring-ref");
+    const std::string port = guests.xl.frontend_node(guests.other, "event-channel");
+    REQUIRE(ref != "none");
+    for (const Words& words : {Words{"--node", "ring-ref=" + ref}, Words{"--node", "event-channel=" + port}}) {
+        Words all{"load", "--requests", "1", "--timeout", "10"};
+        all.insert(all.end(), words.begin(), words.end());
+        Guest guest(guests.host, guests.disk, all);
+        CHECK(guest.wait() == 2);
+    }
+    check_serves(guests.host, guests.disk);
+    guests.end();
+}
+
+TEST_CASE("frontend: toggling its state as fast as it can hurts nobody but itself", "[control]") {
+    TwoGuests guests(any_xl());
+    std::mt19937 random(20240229);
+    const std::vector<std::string> values{"0", "1", "2", "3", "4", "5", "6", "7", "8", "", "x", "99999999999999999999"};
+    const std::string state = Toolstack::frontend(guests.disk) + "/state";
+    guests.host.store().write(Toolstack::frontend(guests.disk) + "/ring-ref", "9");
+    guests.host.store().write(Toolstack::frontend(guests.disk) + "/event-channel", "9");
+    for (int i = 0; i < 20'000; ++i)
+        guests.host.store().write(state, values[random() % values.size()]);
+    guests.host.store().write(state, "6");
+    CHECK(guests.xl.wait_for_backend_state(guests.disk, "6", 20s));
+    check_serves(guests.host, guests.disk);
+    guests.end();
+}
+
+TEST_CASE("frontend: connecting and leaving without end leaves nothing mapped", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    for (int i = 0; i < 10; ++i) {
+        Guest guest(scene.host, scene.disk, {"load", "--seconds", "600"});
+        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+        guest.kill();
+        // The domain lives on, and its next driver finds what the last one left.
+        scene.host.store().write(Toolstack::frontend(scene.disk) + "/state", "6");
+        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "6", 10s));
+        CHECK(scene.host.world().pages_mapped_by(0) == 0);
+        CHECK(scene.host.world().ports_of(0) == 0);
+    }
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Disks without a toolstack: tapback writes both ends, and removes them.
+#include "tests/control/scene.hpp"
+
+using namespace blktap;
+using namespace blktap::control_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Plugged {
+    ControlHost host{};
+    Toolstack xl{host, Xl::v4_19};
+    Disk disk{};
+    ipc::Json vbd{{"domain", 5}, {"device", xvda}};
+
+    Plugged() {
+        xl.create_domain(5);
+        CHECK(plug(host.make_image("image", image_size_bytes)).error_message == "");
+    }
+    ipc::Reply plug(const std::string& path) const {
+        ipc::Json arguments = vbd;
+        arguments["image"] = {{"format", "raw"}, {"path", path}};
+        return host.call("plug", arguments);
+    }
+    ipc::Reply unplug(bool force) const {
+        ipc::Json arguments = vbd;
+        arguments["force"] = force;
+        return host.call("unplug", arguments);
+    }
+    bool has_nodes() const {
+        return host.store().read(xl.backend(disk) + "/state") ||
+               host.store().read(Toolstack::frontend(disk) + "/state");
+    }
+};
+
+}  // namespace
+
+TEST_CASE("plug: a disk without a toolstack serves, and goes without a trace", "[control]") {
+    Plugged it;
+    CHECK(it.xl.frontend_node(it.disk, "backend") == it.xl.backend(it.disk));
+    check_serves(it.host, it.disk);
+    CHECK(it.unplug(false).error_message == "");
+    CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: a disk in use is unplugged when its guest has closed it", "[control]") {
+    Plugged it;
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    CHECK(it.unplug(false).error_message == "");
+    CHECK(guest.wait() == 0);
+    CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: by force a disk goes without its guest's consent", "[control]") {
+    Plugged it;
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600", "--never-close"}));
+    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    CHECK(it.unplug(true).error_message == "");
+    CHECK(guest.wait() == 1);
+    CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: the domain's end is the disk's", "[control]") {
+    Plugged it;
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    guest.kill();
+    it.xl.destroy_domain(5);
+    CHECK(testing::wait_until([&] { return !it.has_nodes(); }, 10s));
+}
+
+TEST_CASE("plug: what cannot be is refused, and leaves no node", "[control]") {
+    Plugged it;
+    CHECK(it.plug(it.host.make_image("second", image_size_bytes)).error_code == "system:EEXIST");
+    it.vbd["device"] = xvdb;
+    CHECK(it.plug("/nowhere/image").error_code == "system:ENOENT");
+    it.vbd["domain"] = 77;
+    CHECK(it.plug(it.host.path("second")).error_code == "system:ENOENT");
+    CHECK(it.host.store().list("backend/vbd3/77").empty());
+    CHECK(it.host.store().list("backend/vbd3/5").size() == 1);
+    CHECK(it.host.store().list("/local/domain/5/device/vbd").size() == 1);
+    it.vbd = {{"domain", 5}, {"device", xvda}};
+    CHECK(it.unplug(false).error_message == "");
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: a toolstack's disk is not unplugged", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    const ipc::Reply reply = scene.host.call("unplug", {{"domain", 5}, {"device", xvda}, {"force", true}});
+    CHECK(reply.error_code == "wrong-state");
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("plug: a plugged disk outlives tapback, and can be unplugged after", "[control]") {
+    Plugged it;
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    it.host.replace_tapback();
+    CHECK(it.unplug(false).error_message == "");
+    CHECK(guest.wait() == 0);
+    CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// tapback killed and started again at every step: of an attach, of a running disk, of a detach. A running disk notices
+// nothing, and what was half done can be done again.
+#include <csignal>
+
+#include "tests/control/interference.hpp"
+#include "tests/control/scene.hpp"
+
+using namespace blktap;
+using namespace blktap::control_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* everything = "/local";
+
+/// Runs `life` with tapback replaced after the first change of xenstore, after the second, ... until a whole life has
+/// fewer.
+void at_every_step(Scene& scene, const std::function<void()>& life) {
+    for (unsigned changes = 1;; ++changes) {
+        INFO("replaced after " << changes << " changes");
+        Interference interference(everything, changes, [&scene] { scene.host.replace_tapback(); });
+        life();
+        if (!interference.end()) break;
+        REQUIRE(changes < 1000);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("restart: a disk can be attached while tapback is replaced, or once more after", "[control]") {
+    Scene scene(any_xl());
+    unsigned failed = 0;
+    at_every_step(scene, [&] {
+        const auto outcome = scene.xl.attach(scene.disk);
+        if (outcome.okay()) {
+            CHECK(scene.xl.wait_for_backend_state(scene.disk, "2", 5s));
+        } else {
+            ++failed;
+            CHECK_THAT(outcome.error, Catch::Contains("tapback"));
+        }
+        // libxl's own cleaning up, whether or not it worked.
+        const auto cleaned = scene.xl.detach_by_force(scene.disk);
+        INFO("tapback said:\n" << scene.host.log());
+        REQUIRE(cleaned.error == "");
+    });
+    WARN(failed << " attaches ended with tapback");
+    scene.attach(scene.disk);
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("restart: a guest can connect, work and leave while tapback is replaced", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    const auto tapdisks = scene.host.tapdisks();
+    at_every_step(scene, [&] { check_serves(scene.host, scene.disk); });
+    CHECK(scene.host.tapdisks() == tapdisks);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("restart: a disk under load runs on, and is found again", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+    const auto tapdisks = scene.host.tapdisks();
+    for (int time = 0; time < 5; ++time) {
+        scene.host.replace_tapback();
+        const ipc::Json entry = scene.host.entry(5, xvda);
+        CHECK(entry.value("pid", 0) == tapdisks.at(0));
+        CHECK(entry.value("backend-state", 0) == 4);
+    }
+    CHECK(scene.host.tapdisks() == tapdisks);
+    CHECK(scene.host.stop_tapback() == 0);  // an ordinary end is as good
+    scene.host.start_tapback();
+    CHECK(scene.host.tapdisks() == tapdisks);
+    guest.interrupt();
+    const int status = guest.wait();
+    INFO(guest.output());
+    CHECK(status == 0);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("restart: a disk in use can be detached while tapback is replaced", "[control]") {
+    Scene scene(any_xl());
+    for (unsigned changes = 1;; ++changes) {
+        INFO("replaced after " << changes << " changes");
+        scene.attach(scene.disk);
+        Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+        Interference interference(everything, changes, [&scene] { scene.host.replace_tapback(); });
+        scene.detach(scene.disk);
+        const int status = guest.wait();
+        INFO(guest.output());
+        CHECK(status == 0);
+        if (!interference.end()) break;
+    }
+}
+
+TEST_CASE("restart: a domain can be destroyed under load while tapback is replaced", "[control]") {
+    Scene scene(any_xl());
+    for (unsigned changes = 1;; ++changes) {
+        INFO("replaced after " << changes << " changes");
+        scene.attach(scene.disk);
+        Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+        guest.kill();
+        Interference interference(everything, changes, [&scene] { scene.host.replace_tapback(); });
+        scene.xl.destroy_domain(5);
+        CHECK(testing::wait_until([&] { return scene.host.tapdisks().empty(); }, 10s));
+        scene.xl.create_domain(5);
+        if (!interference.end()) break;
+    }
+}
+
+TEST_CASE("restart: what happened while there was no tapback is caught up with", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+    scene.host.kill_tapback();
+    SECTION("the guest closed") {
+        guest.interrupt();
+        REQUIRE(testing::wait_until([&] { return scene.xl.frontend_node(scene.disk, "state") == "5"; }));
+        scene.host.start_tapback();
+        CHECK(guest.wait() == 0);
+        check_serves(scene.host, scene.disk);
+        scene.detach(scene.disk);
+    }
+    SECTION("the domain died") {
+        guest.kill();
+        scene.xl.before_step = [&scene](const std::string& step) {
+            if (step == "destroy the domain") scene.host.start_tapback();
+        };
+        // Without tapback libxl gives up after 10 s, and removes the nodes.
+        scene.xl.destroy_domain(5);
+        CHECK(testing::wait_until([&] { return scene.host.tapdisks().empty(); }, 10s));
+    }
+    SECTION("the tapdisk died") {
+        guest.kill();
+        for (const pid_t pid : scene.host.tapdisks())
+            ::kill(pid, SIGKILL);
+        scene.host.start_tapback();
+        CHECK(scene.xl.detach_by_force(scene.disk).error == "");
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// A thousand disks on one tapback: all serve, the last one attaches as fast as the first, and each costs tapback a few
+// descriptors. BLKTAP_SCALE_VBDS=N takes another number.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "tests/control/scene.hpp"
+
+using namespace blktap;
+using namespace blktap::control_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint16_t disks_per_domain = 16;
+
+std::size_t wanted_vbds() {
+    const char* const text = std::getenv("BLKTAP_SCALE_VBDS");
+    return text == nullptr ? 1024 : std::strtoul(text, nullptr, 10);
+}
+
+std::size_t descriptors_of(pid_t pid) {
+    const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd");
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+Nanoseconds median(std::vector<Nanoseconds> times) {
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    return *middle;
+}
+
+double milliseconds(Nanoseconds time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+}
+
+}  // namespace
+
+TEST_CASE("scale: a thousand disks on one tapback", "[control][slow]") {
+    const std::size_t count = wanted_vbds();
+    const Xl version = Xl::v4_19;
+    ControlHost host;
+    Toolstack xl(host, version);
+    const std::size_t descriptors_before = descriptors_of(host.tapback_pid());
+    const MonotonicClock clock;
+    std::vector<Disk> disks;
+    std::vector<Nanoseconds> times;
+
+    for (std::size_t i = 0; i < count; ++i) {
+        Disk disk;
+        disk.domain = static_cast<std::uint16_t>(1 + i / disks_per_domain);
+        disk.device = static_cast<std::uint32_t>(xvda + i % disks_per_domain * 16);
+        if (i % disks_per_domain == 0) xl.create_domain(disk.domain);
+        disk.target = "raw:" + host.make_image("image-" + std::to_string(i), 1u << 20);
+        const Nanoseconds began = clock.now();
+        const auto outcome = xl.attach(disk);
+        times.push_back(clock.now() - began);
+        INFO("disk " << i << ": " << host.log());
+        REQUIRE(outcome.error == "");
+        disks.push_back(disk);
+    }
+    const std::size_t tenth = std::max<std::size_t>(count / 10, 1);
+    const Nanoseconds first = median({times.begin(), times.begin() + static_cast<std::ptrdiff_t>(tenth)});
+    const Nanoseconds last = median({times.end() - static_cast<std::ptrdiff_t>(tenth), times.end()});
+    const std::size_t descriptors = descriptors_of(host.tapback_pid()) - descriptors_before;
+    WARN(count << " disks: median attach of the first tenth " << milliseconds(first) << " ms, of the last "
+               << milliseconds(last) << " ms; descriptors a disk in tapback "
+               << static_cast<double>(descriptors) / static_cast<double>(count));
+    CHECK(milliseconds(last) <= 1.5 * milliseconds(first));
+    CHECK(descriptors <= 4 * count);
+    CHECK(host.tapdisks().size() == count);
+
+    for (const Disk& disk : disks) {
+        Guest guest(host, disk, verified_load({"--requests", "20"}));
+        const int status = guest.wait();
+        INFO("disk " << disk.domain << '/' << disk.device << ": " << guest.output());
+        REQUIRE(status == 0);
+    }
+    for (std::size_t domain = 1; domain <= (count + disks_per_domain - 1) / disks_per_domain; ++domain)
+        xl.destroy_domain(static_cast<std::uint16_t>(domain));
+}

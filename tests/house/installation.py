@@ -1,0 +1,124 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026, the blktap developers
+#
+# Installs a build below a folder of its own and takes it away again: everything that is documented arrives where a Debian
+# dom0 expects it, and nothing is left or missing afterwards, except a configuration that somebody edited.
+#   tests/house/installation.py BUILD_FOLDER
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from documents import programs
+from tree import TOP, paths
+
+BUILD = Path(sys.argv.pop(1) if len(sys.argv) > 1 else TOP / "build/dev").resolve()
+CONFIG = "etc/tapdisk/tapdisk.conf"
+# What is there before us, as Xen's packages put it there.
+FOREIGN = {"etc/xen/scripts/block": "#!/bin/bash\n", "usr/share/man/man8/other.8": ".TH other 8\n"}
+
+
+class Installation(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        for name, content in FOREIGN.items():
+            self.write(name, content)
+
+    def write(self, name, content):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    def cmake(self, *words):
+        ran = subprocess.run(["cmake", *words], capture_output=True, text=True, env=os.environ | {"DESTDIR": str(self.root)})
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def install(self):
+        status, output = self.cmake("--install", str(BUILD))
+        self.assertEqual(status, 0, output)
+        return output
+
+    def uninstall(self, succeeds=True):
+        status, output = self.cmake("--build", str(BUILD), "--target", "uninstall")
+        self.assertEqual(status == 0, succeeds, output)
+        return " ".join(output.split())  # CMake breaks lines
+
+    def files(self):
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+
+    def only(self, name):
+        """The one installed file of this name."""
+        found = [path for path in self.root.rglob(name) if path.is_file()]
+        self.assertEqual(len(found), 1, f"{name}: {found}")
+        return found[0]
+
+    def test_everything_arrives(self):
+        self.install()
+        for program in programs(TOP):
+            self.assertTrue(os.access(self.only(program), os.X_OK), program)
+        for page in paths(TOP, ".scd"):
+            self.assertEqual(self.only(page.stem).parent.name, "man" + page.stem[-1])
+        self.assertEqual((self.root / CONFIG).read_bytes(), (TOP / "control/tapdisk.conf").read_bytes())
+        unit = self.only("tapback.service")
+        self.assertTrue(str(unit).endswith("/lib/systemd/system/tapback.service"), unit)
+        self.assertNotIn("@", unit.read_text())
+
+    def test_systemd_understands_the_unit(self):
+        self.install()
+        unit = self.only("tapback.service")
+        started = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)[1]
+        self.assertRegex(started, "/sbin/tapback$")
+        if "tapback" in programs(TOP):
+            self.assertTrue((self.root / started.lstrip("/")).is_file(), started)
+        # It looks for the programs that a unit starts; modprobe(8) is not ours to install.
+        checked = self.root / "checked/tapback.service"
+        checked.parent.mkdir()
+        checked.write_text(re.sub(r"^(ExecStart(?:Pre)?=-?)\S+", r"\1/bin/true", unit.read_text(), flags=re.MULTILINE))
+        ran = subprocess.run(["systemd-analyze", "verify", "--man=no", str(checked)], capture_output=True, text=True)
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+
+    def test_nothing_is_left(self):
+        before = self.files()
+        self.install()
+        self.assertNotEqual(self.files(), before)
+        self.uninstall()
+        self.assertEqual(self.files(), before)
+        self.assertEqual([path for path in self.root.rglob("tapdisk")], [])
+
+    def test_an_edited_configuration_survives(self):
+        self.install()
+        self.write(CONFIG, "poll-us = 50\n")
+        self.assertIn("Kept, because it was edited", self.install())
+        self.assertEqual((self.root / CONFIG).read_text(), "poll-us = 50\n")
+        self.uninstall()
+        self.assertEqual(self.files().keys(), FOREIGN.keys() | {CONFIG})
+
+    def test_a_configuration_that_nobody_edited_is_replaced(self):
+        self.install()
+        old = "# an older sample\n"
+        self.write(CONFIG, old)
+        [pristine] = [path for path in self.root.rglob("tapdisk.conf") if path != self.root / CONFIG]
+        pristine.write_text(old)
+        self.install()
+        self.assertEqual((self.root / CONFIG).read_bytes(), (TOP / "control/tapdisk.conf").read_bytes())
+
+    def test_not_while_our_script_stands_in_for_xens(self):
+        self.install()
+        installed = self.files()
+        self.write("etc/xen/scripts/block.xen", "#!/bin/bash\n")
+        self.assertIn("tap-ctl takeover disable", self.uninstall(succeeds=False))
+        (self.root / "etc/xen/scripts/block.xen").unlink()
+        self.assertEqual(self.files(), installed)
+
+
+if __name__ == "__main__":
+    if not shutil.which("systemd-analyze"):
+        sys.exit("systemd-analyze is missing: tests/support/install-packages test")
+    unittest.main()

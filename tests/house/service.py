@@ -1,0 +1,86 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026, the blktap developers
+#
+# tapback's systemd unit cannot take guests down with it: each line that guests depend on is there, and none that would
+# break a tapdisk, which lives in the same control group and inherits everything.
+from pathlib import Path
+
+from tree import lines, report
+
+UNIT = Path("control/systemd/tapback.service.in")
+
+# (section, setting, words that its value must contain or, with "=", its whole value, why)
+REQUIRED = [
+    ("Service", "KillMode", "=process", "the default kills every tapdisk when tapback is stopped or restarted"),
+    ("Service", "OOMPolicy", "=continue", "the default ends the whole service when one tapdisk runs out of memory"),
+    ("Service", "OOMScoreAdjust", "=-900", "tapdisks inherit it; killed last, but after xenstored (-1000), without which none works"),
+    ("Service", "ManagedOOMPreference", "=omit", "systemd-oomd kills whole control groups"),
+    ("Service", "Restart", "=on-failure", "without tapback running disks go on, but no disk comes or goes"),
+    ("Service", "RestartPreventExitStatus", "=2", "a wrong configuration does not get right by trying again"),
+    ("Unit", "StartLimitIntervalSec", "=0", "after a few failures in a row systemd would give up, and nothing else brings tapback back"),
+    ("Service", "Type", "=notify", "domains start only when their disks can be attached"),
+    ("Service", "RuntimeDirectory", "=tapdisk", "the clients look for the socket in /run/tapdisk"),
+    ("Service", "RuntimeDirectoryPreserve", "=yes", "sockets and recovery logs of running disks lie there while tapback is down"),
+    ("Service", "RuntimeDirectoryMode", "=0700", "recovery logs are what a guest wrote"),
+    ("Service", "UMask", "=0077", "whatever is made is root's alone, should its maker forget to say so"),
+    ("Service", "TasksMax", "=infinity", "every tapdisk counts; the default is a few thousand threads"),
+    ("Service", "LimitNOFILE", "=65536", "a few descriptors a disk for thousands of disks; the default is 1024"),
+    ("Service", "LimitMEMLOCK", "=infinity", "tapdisks lock their memory; the default is 8 MiB"),
+    ("Service", "ExecStartPre", "=-/sbin/modprobe -abq xen-blkback xen-gntdev xen-evtchn",
+     "a later load of xen-blkback would grab the disks of running guests; a kernel may have them built in, so failing is no failure"),
+    ("Unit", "After", "xen.service xenstored.service xen-init-dom0.service", "nothing works without xenstored"),
+    ("Unit", "Before", "xendomains.service libvirtd.service virtxend.service libvirt-guests.service",
+     "guests start after and, when the host goes down, end before their disks"),
+    ("Unit", "Wants", "xen.service xenstored.service", "whichever of them exists is started"),
+    ("Unit", "ConditionPathExists", "=/proc/xen/capabilities", "the host may be booted without Xen: skipped, not failed"),
+    ("Install", "WantedBy", "=multi-user.target", "systemctl enable needs it"),
+]
+
+SECCOMP = "is a system call filter: each system call of every disk would pay for it"
+NAMESPACE = "gives a mount namespace: images on what is mounted or hidden later are not found, or keep it busy"
+DEVICES = "forbids devices: gntdev, evtchn and block devices are needed"
+CEASES = "stops tapback, or disks, with xenstored's service"
+FORBIDDEN = {
+    "PrivateTmp": NAMESPACE, "PrivateMounts": NAMESPACE, "ProtectSystem": NAMESPACE, "ProtectHome": NAMESPACE,
+    "ReadWritePaths": NAMESPACE, "ReadOnlyPaths": NAMESPACE, "InaccessiblePaths": NAMESPACE, "ProtectProc": NAMESPACE,
+    "ProtectKernelTunables": NAMESPACE, "ProtectControlGroups": NAMESPACE, "RootDirectory": NAMESPACE,
+    "PrivateDevices": DEVICES, "DevicePolicy": DEVICES, "DeviceAllow": DEVICES, "ProtectClock": DEVICES,
+    "SystemCallFilter": SECCOMP, "SystemCallArchitectures": SECCOMP, "RestrictAddressFamilies": SECCOMP,
+    "RestrictNamespaces": SECCOMP, "RestrictRealtime": SECCOMP, "RestrictSUIDSGID": SECCOMP, "LockPersonality": SECCOMP,
+    "MemoryDenyWriteExecute": SECCOMP, "ProtectKernelModules": SECCOMP, "ProtectKernelLogs": SECCOMP,
+    "ProtectHostname": SECCOMP,
+    "Requires": CEASES, "BindsTo": CEASES, "PartOf": CEASES,
+    "MemoryMax": "lets one disk's memory end another disk", "MemoryHigh": "slows all disks down for one",
+}
+
+
+def settings(top):
+    """(line number, section, name, value) of each setting."""
+    section = None
+    for number, text in lines(top, UNIT):
+        text = text.strip()
+        if text.startswith("["):
+            section = text.strip("[]")
+        elif "=" in text and not text.startswith(("#", ";")):
+            name, _, value = text.partition("=")
+            yield number, section, name.strip(), value.strip()
+
+
+def satisfies(value, wanted):
+    return value == wanted[1:] if wanted.startswith("=") else set(wanted.split()) <= set(value.split())
+
+
+def check(top):
+    found = list(settings(top))
+    for section, name, wanted, reason in REQUIRED:
+        values = [value for _, where, what, value in found if (where, what) == (section, name)]
+        if len(values) != 1 or not satisfies(values[0], wanted):
+            yield f"{UNIT}:1: [{section}] {name}={wanted.lstrip('=')} is missing: {reason}"
+    for number, _, name, _ in found:
+        if name in FORBIDDEN:
+            yield f"{UNIT}:{number}: {name} {FORBIDDEN[name]}"
+
+
+if __name__ == "__main__":
+    report(check)

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include <algorithm>
+#include <filesystem>
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+
+#include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/process.hpp"
+#include "tests/unit/control/tap_ctl_fixture.hpp"
+
+namespace blktap {
+namespace {
+
+using ipc::Json;
+using testing::FakeTapback;
+using testing::TapCtl;
+
+constexpr std::uint32_t vbds = 230;
+
+ipc::VbdEntry entry(std::uint32_t index) {
+    ipc::VbdEntry vbd;
+    vbd.backend = {ipc::VbdAddress::Kind::vbd3, 5, index};
+    vbd.state = "connected";
+    vbd.image = ipc::ImageArguments{"raw", "/srv/" + std::to_string(index), false, {}};
+    return vbd;
+}
+
+/// 230 VBDs, a hundred a reply, as the protocol has it.
+Json list(const ipc::ListArguments& arguments) {
+    // "5/99" -> 100
+    const auto name = arguments.after.empty() ? "5/-1" : arguments.after;
+    const auto first = static_cast<std::uint32_t>(std::stol(name.substr(2)) + 1);
+    ipc::ListResult result;
+    for (std::uint32_t index = first; index < std::min<std::uint32_t>(first + 100, vbds); ++index)
+        result.vbds.push_back(entry(index));
+    result.more = first + 100 < vbds;
+    return result;
+}
+
+Json answer(const ipc::Request& request) {
+    if (request.name == "list") return list(request.arguments.get<ipc::ListArguments>());
+    if (request.name == "info") return entry(request.arguments.get<ipc::VbdArguments>().device);
+    if (request.name == "status") return ipc::StatusResult{"0.1.0", 99, 1, true};
+    if (request.name == "stats") return {{"state", "open"}, {"aio", {{"slots", 48}}}};
+    if (request.name == "plug") return ipc::DeviceDescription{.size_sectors = 2048, .read_only = true};
+    if (request.name == "unplug") {
+        throw_error(Errc::wrong_state, "5/51728 was not made by plug: use the toolstack");
+    }
+    return Json::object();
+}
+
+}  // namespace
+
+TEST_CASE("tap-ctl: lists all VBDs, however many replies that takes", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    const auto table = tap_ctl.run({"list"});
+    CHECK(table.status == 0);
+    CHECK(std::count(table.out.begin(), table.out.end(), '\n') == vbds + 1);
+    CHECK(tapback.names() == "list list list");
+    CHECK(tapback.asked().at(1).arguments == Json{{"after", "5/99"}});
+    const Json json = Json::parse(tap_ctl.run({"list", "--json"}).out);
+    CHECK(json["vbds"].size() == vbds);
+    CHECK(json["vbds"][229]["image"]["path"] == "/srv/229");
+    CHECK(json["more"] == false);
+}
+
+TEST_CASE("tap-ctl: a reply that would be asked for again for ever is an error", "[unit][control]") {
+    const FakeTapback tapback([](const ipc::Request&) -> Json { return ipc::ListResult{{}, true}; });
+    const auto result = TapCtl(tapback.socket()).run({"list"});
+    CHECK(result.status == 1);
+    CHECK_THAT(result.err, Catch::StartsWith("tap-ctl: list: no entry, but more to come"));
+}
+
+TEST_CASE("tap-ctl: says what tapback knows, for people and as JSON", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK(tap_ctl.run({"status"}).out == "tapback 0.1.0, pid 99: 1 disk\n");
+    CHECK(Json::parse(tap_ctl.run({"--json", "status"}).out).at("pid") == 99);
+    CHECK_THAT(tap_ctl.run({"info", "5/xvda"}).out, Catch::Contains("image           raw:/srv/51712\n"));
+    CHECK(Json::parse(tap_ctl.run({"info", "5/xvda", "--json"}).out).at("vdev") == "xvda");
+    CHECK(tap_ctl.run({"stats", "5/51712"}).out == "aio.slots  48\nstate      open\n");
+    CHECK(Json::parse(tap_ctl.run({"stats", "5/51712", "--json"}).out).at("aio").at("slots") == 48);
+}
+
+TEST_CASE("tap-ctl: pauses and resumes", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    const auto paused = tap_ctl.run({"pause", "5/xvda"});
+    CHECK(paused.status == 0);
+    CHECK(paused.out.empty());
+    CHECK(tap_ctl.run({"resume", "5/xvda"}).status == 0);
+    CHECK(tap_ctl.run({"resume", "5/xvda", "--image", "raw:/new?size=1G", "--read-only", "--accept-loss"}).status == 0);
+    const Json vbd{{"domain", 5}, {"device", 51712}};
+    CHECK(tapback.asked().at(0) == FakeTapback::Asked{"pause", vbd, 0});
+    CHECK(tapback.asked().at(1).arguments == Json{{"domain", 5}, {"device", 51712}, {"accept-loss", false}});
+    const auto last = tapback.asked().at(2).arguments.get<ipc::VbdResumeArguments>();
+    CHECK(last.accept_loss);
+    CHECK(last.image == ipc::ImageArguments{"raw", "/new", true, {{"size", "1G"}}});
+    CHECK(tap_ctl.run({"resume", "5/xvda", "--read-only"}).status == 2);
+}
+
+TEST_CASE("tap-ctl: records into a new file, whose descriptor goes along", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    const testing::TemporaryDirectory directory;
+    const std::string trace = directory.path("boot.trace");
+    CHECK(tap_ctl.run({"record", "start", "5/xvda", trace}).status == 0);
+    CHECK(tapback.asked().at(0).descriptors == 1);
+    struct stat status {};
+    REQUIRE(::stat(trace.c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0600);
+
+    const auto again = tap_ctl.run({"record", "start", "5/xvda", trace});
+    CHECK(again.status == 1);
+    CHECK(again.err == "tap-ctl: " + trace + ": File exists\n");
+    CHECK(tap_ctl.run({"record", "stop", "5/xvda"}).status == 0);
+    CHECK(tapback.asked().at(1).arguments == Json{{"domain", 5}, {"device", 51712}, {"action", "stop"}});
+}
+
+TEST_CASE("tap-ctl: a recording that does not start leaves no file", "[unit][control]") {
+    const FakeTapback tapback([](const ipc::Request&) -> Json { throw_error(Errc::wrong_state, "no image is open"); });
+    const testing::TemporaryDirectory directory;
+    const auto result = TapCtl(tapback.socket()).run({"record", "start", "5/xvda", directory.path("boot.trace")});
+    CHECK(result.status == 1);
+    CHECK_FALSE(std::filesystem::exists(directory.path("boot.trace")));
+}
+
+TEST_CASE("tap-ctl: plugs and unplugs", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    const auto plugged =
+        tap_ctl.run({"plug", "--domain", "0", "--device", "xvdb", "--image", "raw:/srv/a", "--read-only"});
+    CHECK(plugged.out == "0/51728 is xvdb of domain 0: 1.0 MiB, read-only\n");
+    const auto arguments = tapback.asked().at(0).arguments.get<ipc::PlugArguments>();
+    CHECK(arguments == ipc::PlugArguments{{0, 51728}, {"raw", "/srv/a", true, {}}});
+    const auto refused = tap_ctl.run({"unplug", "5/xvdb", "--force"});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::StartsWith("tap-ctl: 5/51728 was not made by plug: use the toolstack"));
+    CHECK(tapback.asked().at(1).arguments == Json{{"domain", 5}, {"device", 51728}, {"force", true}});
+    tap_ctl.run({"unplug", "--domain", "5", "--device", "xvdb"});
+    CHECK(tapback.asked().at(2).arguments == Json{{"domain", 5}, {"device", 51728}, {"force", false}});
+}
+
+TEST_CASE("tap-ctl: wrong usage is 2, and a bad name is judged before anybody is asked", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    for (const auto& wrong : std::vector<std::vector<std::string>>{
+             {}, {"fly"}, {"info"}, {"info", "5/xvda", "more"}, {"record"}, {"unplug", "5/xvda", "--domain", "5"}}) {
+        const auto result = tap_ctl.run(wrong);
+        CHECK(result.status == 2);
+        CHECK(result.out.empty());
+        CHECK_FALSE(result.err.empty());
+    }
+    CHECK(tap_ctl.run({"--help"}).status == 0);
+    CHECK_THAT(tap_ctl.run({"--version"}).out, Catch::StartsWith("tap-ctl "));
+    for (const auto& bad : std::vector<std::vector<std::string>>{
+             {"unplug"}, {"resume", "5/xvda", "--image", "/srv/a"}, {"resume", "5/xvda", "--image", "raw:a"}}) {
+        const auto result = tap_ctl.run(bad);
+        CHECK(result.status == 1);
+        CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    }
+    CHECK(tapback.asked().empty());
+}
+
+TEST_CASE("tap-ctl: the program is this code", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const testing::TemporaryDirectory directory;
+    const testing::ProcessOptions options{.environment = {"TAPBACK_SOCKET=" + tapback.socket()},
+                                          .output = directory.path("out")};
+    CHECK(testing::run({BLKTAP_BIN_DIR "/tap-ctl", "status"}, options, std::chrono::seconds(20)) == 0);
+    CHECK(testing::read_file(directory.path("out")) == "tapback 0.1.0, pid 99: 1 disk\n");
+}
+
+}  // namespace blktap

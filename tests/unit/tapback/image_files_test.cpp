@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/image_files.hpp"
+
+#include <atomic>
+#include <cstdio>
+#include <sys/stat.h>
+#include <thread>
+
+#include "drivers/shared/image_lock.hpp"
+#include "libblktap/base/error.hpp"
+#include "tests/support/temporary_directory.hpp"
+#include "tests/support/thrown.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+
+namespace {
+
+ipc::OpenArguments image(const std::string& path, Access access = Access::read_write) {
+    ipc::OpenArguments arguments;
+    arguments.format = "raw";
+    arguments.path = path;
+    arguments.read_only = access == Access::read_only;
+    return arguments;
+}
+
+/// Opens an image as its own tapdisk would.
+int open_image(ImageFiles& files, const std::string& vbd, const std::string& path, Access access = Access::read_write) {
+    return files.open(vbd, image(path, access), {path, access == Access::read_only, false});
+}
+
+std::system_error refusal(ImageFiles& files, const std::string& path) {
+    return thrown([&] { open_image(files, "5/51712", path); });
+}
+
+bool can_be_written_by_another(const std::string& path) {
+    const UniqueFd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC)};
+    try {
+        return lock_image(fd.get(), path, Access::read_write);
+    } catch (const std::system_error&) {
+        return false;
+    }
+}
+
+/// Two folders: files of the first may be opened.
+struct Folders {
+    Folders() {
+        for (const char* name : {"images", "images-old"})
+            REQUIRE(::mkdir(all.path(name).c_str(), 0700) == 0);
+    }
+    TemporaryDirectory all{};
+    ImageFiles files{{all.path("images"), all.path("absent")}};
+};
+
+void link(const std::string& target, const std::string& name) {
+    REQUIRE(::symlink(target.c_str(), name.c_str()) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("image files: a file inside of the directories is opened for direct I/O", "[unit][tapback]") {
+    Folders f;
+    const std::string path = f.all.make_file("images/disk", 4096);
+    const int fd = open_image(f.files, "5/51712", path);
+    CHECK((::fcntl(fd, F_GETFL) & (O_ACCMODE | O_DIRECT)) == (O_RDWR | O_DIRECT));
+    CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEST_CASE("image files: a file elsewhere is refused, whether it exists or not", "[unit][tapback]") {
+    Folders f;
+    for (const std::string& path : {f.all.make_file("disk", 4096), f.all.make_file("images-old/disk", 4096),
+                                    f.all.path("absent-too"), f.all.path("images/../disk")}) {
+        const auto error = refusal(f.files, path);
+        CHECK(error.code() == std::errc::operation_not_permitted);
+        CHECK_THAT(error.what(), Catch::StartsWith(path + ": outside of image-directories (" + f.all.path("images") +
+                                                   ", " + f.all.path("absent") + ")"));
+    }
+}
+
+TEST_CASE("image files: a symbolic link counts as what it leads to", "[unit][tapback]") {
+    Folders f;
+    link(f.all.make_file("disk", 4096), f.all.path("images/out"));
+    link(f.all.make_file("images/disk", 4096), f.all.path("in"));
+    link(f.all.path("images"), f.all.path("also"));
+    CHECK(refusal(f.files, f.all.path("images/out")).code() == std::errc::operation_not_permitted);
+    CHECK(open_image(f.files, "5/51712", f.all.path("in")) >= 0);
+    ImageFiles by_link{{f.all.path("also")}};
+    f.files.release("5/51712");
+    CHECK(open_image(by_link, "5/51712", f.all.path("images/disk")) >= 0);
+}
+
+TEST_CASE("image files: a path that is exchanged while it is opened leads nowhere else", "[unit][tapback]") {
+    Folders f;
+    const std::string path = f.all.make_file("images/disk", 4096);
+    struct stat outside {};
+    REQUIRE(::stat(f.all.make_file("disk", 4096).c_str(), &outside) == 0);
+    link(f.all.path("disk"), f.all.path("images/link"));
+    std::atomic<bool> end = false;
+    std::thread exchanger{[&] {
+        while (!end)
+            ::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, f.all.path("images/link").c_str(), RENAME_EXCHANGE);
+    }};
+    int opened_outside = 0;
+    for (int round = 0; round < 2000; ++round) {
+        try {
+            struct stat status {};
+            ::fstat(open_image(f.files, "5/51712", path), &status);
+            if (status.st_ino == outside.st_ino) ++opened_outside;
+        } catch (const std::system_error&) {  // it was the link
+        }
+        f.files.release("5/51712");
+    }
+    end = true;
+    exchanger.join();
+    CHECK(opened_outside == 0);
+}
+
+TEST_CASE("image files: the root directory allows everything, but no relative path", "[unit][tapback]") {
+    Folders f;
+    ImageFiles all{{"/"}};
+    CHECK(open_image(all, "5/51712", f.all.make_file("disk", 4096)) >= 0);
+    CHECK(refusal(all, "disk").code() == std::errc::invalid_argument);
+}
+
+TEST_CASE("image files: an absent file is said to be absent", "[unit][tapback]") {
+    Folders f;
+    const auto error = refusal(f.files, f.all.path("images/disk"));
+    CHECK(error.code() == std::errc::no_such_file_or_directory);
+    CHECK_THAT(error.what(), Catch::StartsWith(f.all.path("images/disk") + ": "));
+}
+
+TEST_CASE("image files: a tapdisk gets its own image only, and not more of it than was granted", "[unit][tapback]") {
+    Folders f;
+    const std::string own = f.all.make_file("images/own", 4096);
+    const std::string other = f.all.make_file("images/other", 4096);
+    const auto asks = [&](const ipc::OpenArguments& granted, const ipc::OpenFileArguments& file) {
+        return thrown([&] { f.files.open("5/51712", granted, file); }).code();
+    };
+    CHECK(asks(image(own), {other, true, false}) == std::errc::operation_not_permitted);
+    CHECK(asks(image(own, Access::read_only), {own, false, false}) == std::errc::operation_not_permitted);
+    CHECK(f.files.open("5/51712", image(own), {own, true, false}) >= 0);
+}
+
+TEST_CASE("image files: the successor of a killed tapdisk gets the same open file, even if its path was replaced",
+          "[unit][tapback]") {
+    Folders f;
+    const std::string path = f.all.make_file("images/disk", 4096);
+    const int fd = open_image(f.files, "5/51712", path);
+    REQUIRE(::rename(f.all.make_file("images/new", 8192).c_str(), path.c_str()) == 0);
+    CHECK(open_image(f.files, "5/51712", path) == fd);
+    CHECK(f.files.count("5/51712") == 1);
+    f.files.release("5/51712");
+    struct stat status {};
+    REQUIRE(::fstat(open_image(f.files, "5/51712", path), &status) == 0);
+    CHECK(status.st_size == 8192);
+}
+
+TEST_CASE("image files: a file is locked until it is released", "[unit][tapback]") {
+    Folders f;
+    const std::string path = f.all.make_file("images/disk", 4096);
+    open_image(f.files, "5/51712", path);
+    CHECK_FALSE(can_be_written_by_another(path));
+    f.files.release("6/51712");
+    CHECK_FALSE(can_be_written_by_another(path));
+    f.files.release("5/51712");
+    CHECK(can_be_written_by_another(path));
+}
+
+TEST_CASE("image files: two disks may read one file; a second writer is told which disk has it", "[unit][tapback]") {
+    Folders f;
+    const std::string path = f.all.make_file("images/disk", 4096);
+    CHECK(open_image(f.files, "1/51712", path, Access::read_only) >= 0);
+    CHECK(open_image(f.files, "2/51712", path, Access::read_only) >= 0);
+    const auto error = refusal(f.files, path);
+    CHECK(error.code() == std::errc::device_or_resource_busy);
+    CHECK_THAT(error.what(), Catch::StartsWith(path + ": in use by the disk 1/51712"));
+    CHECK(f.files.count("5/51712") == 0);
+}
