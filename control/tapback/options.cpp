@@ -16,6 +16,7 @@
 #include "control/tapback/config_file.hpp"
 #include "control/tapback/installed.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/base/version.hpp"
 
 namespace blktap::tapback {
 namespace {
@@ -42,7 +43,7 @@ struct Parser {
 
     Parser() {
         app.name("tapback");
-        app.set_version_flag("--version", "tapback " + std::string(installed::version));
+        app.set_version_flag("--version", "tapback " + std::string(version));
         app.add_option("--config", config, "Read this configuration file instead of the installed one")
             ->type_name("FILE");
         app.add_option("--run-directory", options.run_directory, "Where sockets and state are kept; best on tmpfs")
