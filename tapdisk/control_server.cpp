@@ -34,11 +34,18 @@ ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, std::string path)
       watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) { accept_clients(); }) {}
 
 void ControlServer::accept_clients() {
-    while (auto socket = listener_.accept()) {
-        const ClientId id = ++last_client_;
-        clients_.emplace(id,
-                         std::make_unique<Client>(loop_, std::move(*socket), [this, id](std::uint32_t) { serve(id); }));
-    }
+    while (auto socket = listener_.accept())
+        add(std::move(*socket));
+}
+
+ControlServer::Client& ControlServer::add(ipc::MessageSocket socket) {
+    const ClientId id = ++last_client_;
+    auto client = std::make_unique<Client>(loop_, std::move(socket), [this, id](std::uint32_t) { serve(id); });
+    return *clients_.emplace(id, std::move(client)).first->second;
+}
+
+void ControlServer::add_client(ipc::MessageSocket socket, std::function<void()> hung_up) {
+    add(std::move(socket)).hung_up = std::move(hung_up);
 }
 
 ControlServer::Client* ControlServer::find(ClientId id) {
@@ -87,7 +94,8 @@ void ControlServer::handle(ClientId id, ipc::Request request) {
 }
 
 void ControlServer::drop(ClientId id) {
-    clients_.erase(id);
+    const auto client = clients_.extract(id);
+    if (!client.empty() && client.mapped()->hung_up) client.mapped()->hung_up();
     if (frontend_owner_ != id) return;
     frontend_owner_.reset();
     vbd_.hang_up();

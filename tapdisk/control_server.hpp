@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +31,9 @@ class ControlServer {
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
 
+    /// Serves a client that is connected already; `hung_up` is called when it goes away.
+    void add_client(ipc::MessageSocket socket, std::function<void()> hung_up);
+
     /// Asks the client `client` to open a file: what ControllerImageOpener uses.
     /// Errors: throws std::system_error; Errc::peer_closed when that client is gone.
     UniqueFd open_through_client(std::uint64_t client, const ipc::OpenFileArguments& file);
@@ -40,6 +44,7 @@ class ControlServer {
             : channel(std::move(socket)), watch(loop, channel.fd(), EPOLLIN, std::move(handler)) {}
         ipc::Channel channel;
         EventLoop::Watch watch;
+        std::function<void()> hung_up{};
     };
     using ClientId = std::uint64_t;
     /// Who waits for the answer to which request.
@@ -49,6 +54,7 @@ class ControlServer {
     };
 
     void accept_clients();
+    Client& add(ipc::MessageSocket socket);
     void serve(ClientId id);
     bool serve_next(ClientId id);
     void handle(ClientId id, ipc::Request request);

@@ -54,10 +54,16 @@ int serve(const Options& options) {
     Vbd vbd(loop, kernel, drivers, vbd_options);
     if (options.image) vbd.open(*options.image, std::make_unique<LocalImageOpener>());
     make_parent_directory(options.control_path);
-    const ControlServer server(loop, vbd, options.control_path);
+    ControlServer server(loop, vbd, options.control_path);
     loop.set_turn([&vbd] { return vbd.turn(); });
 
     int exit_status = 0;
+    if (options.client_fd) {
+        server.add_client(ipc::MessageSocket(UniqueFd(*options.client_fd)), [&] {
+            // Nobody knows of a tapdisk without an image whose starter is gone.
+            if (vbd.state() == Vbd::State::closed) loop.stop();
+        });
+    }
     const EventLoop::Watch end(loop, signals.get(), EPOLLIN, [&](std::uint32_t) {
         signalfd_siginfo signal{};
         if (::read(signals.get(), &signal, sizeof signal) != sizeof signal) return;

@@ -17,6 +17,7 @@ struct Options {
     std::optional<ImageSpec> image;
     std::string control_path;
     std::optional<std::string> recovery_log_path;
+    std::optional<int> client_fd;  ///< a connected control client, from whoever started us
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = 0;
     log::Level level = log::Level::info;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/backend_nodes.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <thread>
+
+#include "libblktap/base/units.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+constexpr unsigned info_read_only = 4;  // VDISK_READONLY
+
+}  // namespace
+
+void write_offers(const StoreNodes& nodes, const std::string& backend) {
+    const unsigned queues = std::clamp(std::thread::hardware_concurrency(), 1u, ipc::queues_max);
+    nodes.write_number(backend + "/max-ring-page-order", std::countr_zero(ipc::ring_pages_max));
+    nodes.write_number(backend + "/max-ring-pages", ipc::ring_pages_max);
+    nodes.write_number(backend + "/multi-queue-max-queues", queues);
+    // The most that a ring's request can name; the image's own limit is not known yet and never smaller.
+    nodes.write_number(backend + "/feature-max-indirect-segments", 256);
+}
+
+void write_features(const StoreNodes& nodes, const std::string& backend, const ipc::DeviceDescription& device) {
+    const auto put = [&](const char* name, std::uint64_t value) { nodes.write_number(backend + '/' + name, value); };
+    put("sectors", device.size_sectors);  // of 512 bytes whatever sector-size says
+    put("sector-size", sector_size_bytes);
+    put("physical-sector-size", device.physical_sector_size_bytes);
+    put("info", device.read_only ? info_read_only : 0);
+    put("feature-flush-cache", 1);
+    put("feature-barrier", 1);
+    put("feature-persistent", 1);
+    put("feature-max-indirect-segments", device.indirect_segments_max);
+    put("feature-discard", device.discard ? 1 : 0);
+    if (!device.discard) return;
+    put("discard-granularity", device.discard_granularity_bytes);
+    put("discard-alignment", device.discard_alignment_bytes);
+    put("discard-secure", 0);
+}
+
+void write_state(const StoreNodes& nodes, const std::string& backend, Xenbus state) {
+    nodes.write_number(backend + "/state", static_cast<unsigned>(state));
+}
+
+std::string frontend_path(const ipc::VbdAddress& vbd) {
+    return "/local/domain/" + std::to_string(vbd.domain) + "/device/vbd/" + std::to_string(vbd.device);
+}
+
+void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, bool read_only) {
+    const std::string own_domain = store.read("domid").value_or("0");
+    const auto own_number = static_cast<std::uint16_t>(std::stoul(own_domain));
+    const std::string backend = "/local/domain/" + own_domain + '/' + vbd.backend_path();
+    const std::string frontend = frontend_path(vbd);
+    const std::string mode = read_only ? "r" : "w";
+    store.transact([&](const StoreTransaction& nodes) {
+        if (nodes.read(frontend + "/backend")) throw_error(std::make_error_code(std::errc::file_exists), frontend);
+        for (const auto& [path, owner, reader] : {std::tuple{backend, own_number, vbd.domain},
+                                                  std::tuple{frontend, vbd.domain, own_number}}) {
+            nodes.remove(path);
+            nodes.write(path, "");
+            nodes.set_permissions(path, owner, reader);
+        }
+        const auto put_backend = [&](const char* name, const std::string& value) {
+            nodes.write(backend + '/' + name, value);
+        };
+        put_backend("frontend", frontend);
+        put_backend("frontend-id", std::to_string(vbd.domain));
+        put_backend("online", "1");
+        put_backend("removable", "0");
+        put_backend("bootable", "0");
+        put_backend("dev", ipc::device_name(vbd.device));
+        put_backend("type", "vbd3");
+        put_backend("mode", mode);
+        put_backend("device-type", "disk");
+        put_backend("discard-enable", read_only ? "0" : "1");
+        put_backend("tapdisk/owner", owner_name);
+        put_backend("state", "1");
+        nodes.write(frontend + "/backend", backend);
+        nodes.write(frontend + "/backend-id", own_domain);
+        nodes.write(frontend + "/virtual-device", std::to_string(vbd.device));
+        nodes.write(frontend + "/device-type", "disk");
+        nodes.write(frontend + "/state", "1");
+    });
+}
+
+void remove_nodes(const XenStore& store, const ipc::VbdAddress& vbd) {
+    store.transact([&](const StoreTransaction& nodes) {
+        nodes.remove(frontend_path(vbd));
+        nodes.remove(vbd.backend_path());
+    });
+}
+
+}  // namespace blktap::tapback

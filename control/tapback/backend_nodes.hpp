@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What a block backend writes into its directory: offers before InitWait, features before Connected; and the nodes of
+// both ends of a disk that no toolstack made. Source of the names: Xen's public/io/blkif.h.
+//
+// Tested by tests/control.
+#pragma once
+
+#include <string>
+
+#include "control/tapback/xenbus_machine.hpp"
+#include "libblktap/ipc/tapback_messages.hpp"
+#include "libblktap/xenstore/xen_store.hpp"
+
+namespace blktap::tapback {
+
+/// The value of `tapdisk/owner`: this VBD is ours.
+inline constexpr const char* owner_name = "tapback";
+
+/// What a frontend may ask of rings and requests.
+void write_offers(const StoreNodes& nodes, const std::string& backend);
+/// What the disk is, and can do.
+void write_features(const StoreNodes& nodes, const std::string& backend, const ipc::DeviceDescription& device);
+void write_state(const StoreNodes& nodes, const std::string& backend, Xenbus state);
+
+/// "/local/domain/5/device/vbd/51712"
+std::string frontend_path(const ipc::VbdAddress& vbd);
+/// Makes both ends of a disk, as a toolstack does: the guest's driver starts to look at it.
+/// Errors: throws std::system_error: EEXIST (the domain has that device), xenstored's.
+void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, bool read_only);
+/// Removes both ends.
+void remove_nodes(const XenStore& store, const ipc::VbdAddress& vbd);
+
+}  // namespace blktap::tapback

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/daemon.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <unistd.h>
+
+#include "control/tapback/backend_nodes.hpp"
+#include "control/tapback/guest_width.hpp"
+#include "libblktap/base/log.hpp"
+#include "libblktap/base/version.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+constexpr Nanoseconds tick_interval = std::chrono::seconds(2);
+// What one turn does for xenstore before clients and tapdisks have theirs: a guest may rewrite its state for ever.
+constexpr int events_per_turn = 256;
+constexpr int looks_per_turn = 64;
+// Leaves room in a message for the longest entry.
+constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;
+
+constexpr const char* backend_token = "backend";
+constexpr const char* release_token = "release";
+
+/// Whether a change of this node of a backend directory says something: what we write ourselves does not.
+bool matters(const std::string& below) {
+    return below.empty() || below == "state" || below == "online" || below == "frontend" || below == "tapdisk" ||
+           below == "tapdisk/owner";
+}
+
+}  // namespace
+
+Daemon::Daemon(EventLoop& loop, const Options& options)
+    : loop_(loop),
+      files_(options.image_directories),
+      host_{.loop = loop, .options = options, .files = files_, .mark = [this](const auto& vbd) { mark(vbd); }},
+      tick_(loop, [this] { tick(); }) {
+    connect_store();
+    restore();
+    scan();
+    tick_.arm(tick_interval);
+}
+
+const XenStore& Daemon::store() const {
+    if (!host_.store) throw_error(std::make_error_code(std::errc::not_connected), "xenstored is away");
+    return *host_.store;
+}
+
+// The VBDs.
+
+Vbd* Daemon::find(const std::string& name) const {
+    const auto found = vbds_.find(name);
+    return found == vbds_.end() ? nullptr : found->second.get();
+}
+
+Vbd* Daemon::find(const ipc::VbdAddress& backend) const {
+    Vbd* const vbd = find(backend.name());
+    return vbd != nullptr && vbd->address() == backend ? vbd : nullptr;
+}
+
+Vbd& Daemon::find_or_add(const ipc::VbdAddress& backend) {
+    Vbd* const known = find(backend.name());
+    if (known != nullptr && known->address() != backend) {
+        throw_error(std::make_error_code(std::errc::device_or_resource_busy),
+                    backend.backend_path() + ": " + known->address().backend_path() + " serves this device");
+    }
+    if (known != nullptr) return *known;
+    auto& added = vbds_[backend.name()];
+    added = std::make_unique<Vbd>(host_, backend, false);
+    mark(backend);
+    return *added;
+}
+
+Vbd& Daemon::vbd(const ipc::VbdArguments& name) {
+    const std::string text = std::to_string(name.domain) + '/' + std::to_string(name.device);
+    Vbd* const found = find(text);
+    if (found == nullptr) {
+        throw_error(std::make_error_code(std::errc::no_such_file_or_directory), text + ": not a disk of tapback's");
+    }
+    return *found;
+}
+
+void Daemon::restore() {
+    for (const VbdRecord& record : read_records(host_.options.run_directory)) {
+        vbds_[record.backend.name()] = std::make_unique<Vbd>(host_, record);
+        mark(record.backend);
+    }
+    end_strays();
+}
+
+/// A tapdisk without a record has no image and no guest: its tapback died between two of its steps.
+void Daemon::end_strays() {
+    for (const auto& entry : std::filesystem::directory_iterator(host_.options.run_directory)) {
+        const std::string stem = entry.path().stem();
+        if (entry.path().extension() != ".sock" || stem.find('-') == std::string::npos) continue;
+        if (std::filesystem::exists(entry.path().parent_path() / (stem + ".json"))) continue;
+        try {
+            const ipc::MessageSocket socket = ipc::MessageSocket::connect_to(entry.path());
+            log::warning("tapdisk.stray", {{"socket", entry.path()}, {"pid", std::to_string(socket.peer_pid())}});
+            ::kill(socket.peer_pid(), SIGTERM);
+        } catch (const std::system_error&) {
+            ::unlink(entry.path().c_str());
+        }
+    }
+}
+
+void Daemon::look(const std::string& name) {
+    Vbd* const vbd = find(name);
+    if (vbd == nullptr) return;
+    try {
+        vbd->look();
+    } catch (const std::system_error& error) {
+        failed_.insert(name);
+        if (host_.store && !host_.store->answers()) return lose_store();
+        log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
+    }
+    if (vbd->finished()) vbds_.erase(name);
+}
+
+EventLoop::Next Daemon::turn() {
+    take_events();
+    for (int i = 0; i < looks_per_turn && !marked_.empty(); ++i) {
+        const auto first = marked_.extract(marked_.begin());
+        look(first.value());
+    }
+    return marked_.empty() ? EventLoop::Next::sleep : EventLoop::Next::turn_again;
+}
+
+// xenstored.
+
+void Daemon::connect_store() {
+    host_.store = std::make_unique<XenStore>();
+    host_.store->watch("backend/vbd3", backend_token);
+    host_.store->watch("backend/vbd", backend_token);
+    host_.store->watch("@releaseDomain", release_token);
+    // The turn takes the events.
+    store_watch_.emplace(loop_, host_.store->fd(), EPOLLIN, [](std::uint32_t) {});
+}
+
+void Daemon::lose_store() {
+    if (!host_.store) return;
+    log::error("xenstored.lost", {{"state", "running disks go on, nothing is attached or detached"}});
+    store_watch_.reset();
+    host_.store.reset();
+    for (const auto& [name, vbd] : vbds_)
+        vbd->store_lost();
+}
+
+void Daemon::take_events() {
+    if (!host_.store) return;
+    try {
+        for (int i = 0; i < events_per_turn && host_.store; ++i) {
+            const auto event = host_.store->next_event();
+            if (!event) return;
+            handle(*event);
+        }
+    } catch (const std::system_error& error) {
+        log::warning("xenstored", {{"reason", error.what()}});
+        if (host_.store && !host_.store->answers()) lose_store();
+    }
+}
+
+void Daemon::handle(const XenStore::Event& event) {
+    if (event.token == release_token) return check_domains();
+    if (event.token != backend_token) {
+        const auto node = ipc::parse_backend_path(event.token);
+        if (node && find(node->vbd) != nullptr) mark(node->vbd);
+        return;
+    }
+    if (const auto node = ipc::parse_backend_path(event.path)) {
+        if (!matters(node->below)) return;
+        const bool ours = node->vbd.kind == ipc::VbdAddress::Kind::vbd3;
+        if (ours && find(node->vbd.name()) == nullptr && store().read(node->vbd.backend_path() + "/frontend"))
+            find_or_add(node->vbd);
+        if (find(node->vbd) != nullptr) mark(node->vbd);
+        return;
+    }
+    // A whole domain's directory was removed at once.
+    for (const auto& [name, vbd] : vbds_)
+        if (vbd->address().backend_path().starts_with(event.path + '/')) mark(vbd->address());
+}
+
+void Daemon::scan() {
+    scan(ipc::VbdAddress::Kind::vbd3);
+    scan(ipc::VbdAddress::Kind::vbd);
+}
+
+void Daemon::scan(ipc::VbdAddress::Kind kind) {
+    const std::string top = kind == ipc::VbdAddress::Kind::vbd ? "backend/vbd" : "backend/vbd3";
+    for (const std::string& domain : store().list(top)) {
+        for (const std::string& device : store().list(top + '/' + domain)) {
+            const auto node = ipc::parse_backend_path(top + '/' + domain + '/' + device);
+            if (!node || find(node->vbd.name()) != nullptr) continue;
+            const std::string directory = node->vbd.backend_path();
+            const bool ours = kind == ipc::VbdAddress::Kind::vbd3
+                                  ? store().read(directory + "/frontend").has_value()
+                                  : store().read(directory + "/tapdisk/owner") == owner_name;
+            if (ours) find_or_add(node->vbd);
+        }
+    }
+}
+
+void Daemon::check_domains() {
+    std::map<std::uint16_t, bool> known;
+    for (const auto& [name, vbd] : vbds_) {
+        const std::uint16_t domain = vbd->address().domain;
+        if (!known.contains(domain)) {
+            // A xenstored that began anew knows no domain; the hypervisor does.
+            known[domain] = store().is_domain_known(domain) || domain_exists(domain).value_or(vbd->is_store_lost());
+        }
+        if (!known[domain]) vbd->domain_died();
+    }
+    // "Not known" may have been "cannot be asked" until here.
+    if (!host_.store->answers()) lose_store();
+}
+
+void Daemon::tick() {
+    tick_.arm(tick_interval);
+    if (host_.store && !host_.store->answers()) lose_store();
+    if (!host_.store) {
+        try {
+            connect_store();
+            log::info("xenstored.back");
+            scan();
+            for (const auto& [name, vbd] : vbds_)
+                marked_.insert(name);
+        } catch (const std::system_error& error) {
+            log::debug("xenstored", {{"reason", error.what()}});
+            if (host_.store) lose_store();
+        }
+    }
+    marked_.merge(std::exchange(failed_, {}));
+}
+
+// Requests.
+
+void Daemon::require_directory(const ipc::VbdAddress& backend) const {
+    if (store().read(backend.backend_path() + "/frontend")) return;
+    throw_error(std::make_error_code(std::errc::no_such_file_or_directory), backend.backend_path());
+}
+
+void Daemon::claim(const ipc::VbdAddress& backend) {
+    require_directory(backend);
+    const std::string owner = backend.backend_path() + "/tapdisk/owner";
+    const auto present = store().read(owner);
+    if (present && *present != owner_name) {
+        throw_error(std::make_error_code(std::errc::device_or_resource_busy),
+                    backend.backend_path() + ": claimed by " + *present);
+    }
+    find_or_add(backend);
+    if (!present) store().write(owner, owner_name);
+    log::info("vbd.claimed", {{"backend", backend.backend_path()}});
+}
+
+void Daemon::attach(const ipc::AttachArguments& arguments, Done done) {
+    require_directory(arguments.backend);
+    const bool by_claim = arguments.backend.kind == ipc::VbdAddress::Kind::vbd;
+    if (by_claim && find(arguments.backend) == nullptr)
+        throw_error(Errc::wrong_state, arguments.backend.backend_path() + ": not claimed");
+    find_or_add(arguments.backend).attach(arguments.image, std::move(done));
+}
+
+void Daemon::detach(const ipc::VbdAddress& backend, Done done) {
+    Vbd* const vbd = find(backend);
+    if (vbd == nullptr) return done({});
+    vbd->detach(std::move(done));
+}
+
+bool Daemon::owns(const ipc::VbdAddress& backend) const {
+    return find(backend) != nullptr;
+}
+
+ipc::ListResult Daemon::list(const std::string& after) const {
+    ipc::ListResult result;
+    std::size_t size_bytes = 0;
+    for (auto next = vbds_.upper_bound(after); next != vbds_.end(); ++next) {
+        if (result.vbds.size() == ipc::list_entries_max || size_bytes > list_size_max_bytes) {
+            result.more = true;
+            break;
+        }
+        result.vbds.push_back(next->second->entry(false));
+        size_bytes += ipc::Json(result.vbds.back()).dump(-1, ' ', false, ipc::Json::error_handler_t::replace).size();
+    }
+    return result;
+}
+
+void Daemon::plug(const ipc::PlugArguments& arguments, Done done) {
+    const ipc::VbdAddress address{ipc::VbdAddress::Kind::vbd3, arguments.vbd.domain, arguments.vbd.device};
+    if (!store().is_domain_known(address.domain)) {
+        throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                    "domain " + std::to_string(address.domain));
+    }
+    if (find(address.name()) != nullptr)
+        throw_error(std::make_error_code(std::errc::file_exists), address.name() + ": the domain has that device");
+    auto& vbd = vbds_[address.name()];
+    vbd = std::make_unique<Vbd>(host_, address, true);
+    try {
+        make_nodes(store(), address, arguments.image.read_only);
+        vbd->attach(arguments.image, [this, address, done](const ipc::Reply& reply) {
+            Vbd* const plugged = find(address);
+            if (reply.error_code.empty() || plugged == nullptr) return done(reply);
+            plugged->detach([done, code = ipc::error_code_named(reply.error_code), message = reply.error_message](
+                                const ipc::Reply&) { done(error_reply(code, message)); });
+        });
+    } catch (const std::system_error& error) {
+        vbds_.erase(address.name());
+        if (error.code() != std::errc::file_exists) remove_nodes(store(), address);
+        throw;
+    }
+}
+
+void Daemon::unplug(const ipc::UnplugArguments& arguments, Done done) {
+    vbd(arguments.vbd).unplug(arguments.force, std::move(done));
+}
+
+ipc::StatusResult Daemon::status() const {
+    ipc::StatusResult result;
+    result.version = version;
+    result.pid = static_cast<std::uint32_t>(::getpid());
+    result.vbds = vbds_.size();
+    result.xenstore = host_.store && host_.store->answers();
+    return result;
+}
+
+}  // namespace blktap::tapback

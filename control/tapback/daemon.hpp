@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Daemon: all VBDs of this host, the connection to xenstored whose events make them look, and what clients ask for.
+// xenstored may go and come back: while it is away nothing is decided, because what cannot be read is not gone.
+//
+// Tested by tests/control.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "control/tapback/vbd.hpp"
+
+namespace blktap::tapback {
+
+class Daemon {
+  public:
+    using Done = Vbd::Done;
+
+    /// Connects to xenstored and finds the disks of an earlier tapback. `loop` and `options` outlive the daemon.
+    /// Errors: throws std::system_error (no xenstored).
+    Daemon(EventLoop& loop, const Options& options);
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+
+    /// The loop's turn: lets VBDs look, a bounded number of them.
+    EventLoop::Next turn();
+
+    // The requests of docs/tapback-protocol.md. Errors, of all: throw std::system_error, or come in the reply.
+    void claim(const ipc::VbdAddress& backend);
+    void attach(const ipc::AttachArguments& arguments, Done done);
+    void detach(const ipc::VbdAddress& backend, Done done);
+    bool owns(const ipc::VbdAddress& backend) const;
+    ipc::ListResult list(const std::string& after) const;
+    void plug(const ipc::PlugArguments& arguments, Done done);
+    void unplug(const ipc::UnplugArguments& arguments, Done done);
+    ipc::StatusResult status() const;
+    /// Errors: throws ENOENT: no such VBD.
+    Vbd& vbd(const ipc::VbdArguments& name);
+
+  private:
+    Vbd* find(const std::string& name) const;
+    Vbd* find(const ipc::VbdAddress& backend) const;
+    Vbd& find_or_add(const ipc::VbdAddress& backend);
+    void require_directory(const ipc::VbdAddress& backend) const;
+    void mark(const ipc::VbdAddress& vbd) { marked_.insert(vbd.name()); }
+    void look(const std::string& name);
+    void restore();
+    void end_strays();
+    void connect_store();
+    void lose_store();
+    void take_events();
+    void handle(const XenStore::Event& event);
+    void scan();
+    void scan(ipc::VbdAddress::Kind kind);
+    void check_domains();
+    void tick();
+    const XenStore& store() const;
+
+    EventLoop& loop_;
+    ImageFiles files_;
+    Host host_;
+    /// By name: a frontend has one device of a number, whichever kind its backend is.
+    std::map<std::string, std::unique_ptr<Vbd>> vbds_;
+    std::set<std::string> marked_;  ///< VBDs that are to look
+    std::set<std::string> failed_;  ///< whose last look failed; they look again at the next tick
+    std::optional<EventLoop::Watch> store_watch_;
+    EventLoop::Timer tick_;
+};
+
+}  // namespace blktap::tapback

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/guest_width.hpp"
+
+#include <memory>
+
+#ifdef BLKTAP_HAVE_XENCTRL
+extern "C" {
+#include <xenctrl.h>
+}
+#endif
+
+namespace blktap::tapback {
+
+#ifdef BLKTAP_HAVE_XENCTRL
+namespace {
+
+struct Close {
+    void operator()(xc_interface* handle) const noexcept { xc_interface_close(handle); }
+};
+
+std::unique_ptr<xc_interface, Close> open_interface() noexcept {
+    return std::unique_ptr<xc_interface, Close>(xc_interface_open(nullptr, nullptr, 0));
+}
+
+}  // namespace
+
+std::string guest_protocol(std::uint16_t domain) noexcept {
+    unsigned width_bytes = 0;
+    const auto handle = open_interface();
+    const bool known = handle && xc_domain_get_guest_width(handle.get(), domain, &width_bytes) == 0;
+    return known && width_bytes == 8 ? "x86_64-abi" : "x86_32-abi";
+}
+
+std::optional<bool> domain_exists(std::uint16_t domain) noexcept {
+    const auto handle = open_interface();
+    if (!handle) return std::nullopt;
+    xc_dominfo_t info{};
+    const int found = xc_domain_getinfo(handle.get(), domain, 1, &info);
+    if (found < 0) return std::nullopt;
+    return found == 1 && info.domid == domain && !info.dying;
+}
+#else
+std::string guest_protocol(std::uint16_t) noexcept {
+    return "x86_32-abi";
+}
+
+std::optional<bool> domain_exists(std::uint16_t) noexcept {
+    return std::nullopt;
+}
+#endif
+
+}  // namespace blktap::tapback

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What only the hypervisor knows of a domain. Through libxenctrl, whose interface changes with each release of Xen, and
+// which is therefore optional: without it the answers are those that are safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace blktap::tapback {
+
+/// The ring layout of a frontend that names none: its domain's word width, else that of 32-bit guests, as Linux assumes.
+std::string guest_protocol(std::uint16_t domain) noexcept;
+
+/// Whether the domain exists; nullopt: unknown.
+std::optional<bool> domain_exists(std::uint16_t domain) noexcept;
+
+}  // namespace blktap::tapback

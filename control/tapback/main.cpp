@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// tapback: the control daemon. This file wires the parts together and waits for the end, which leaves disks running.
+#include <csignal>
+#include <iostream>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/tapback/control_socket.hpp"
+#include "control/tapback/service_manager.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+UniqueFd open_signals() {
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, SIGTERM);
+    ::sigaddset(&signals, SIGINT);
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+    UniqueFd fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
+    if (!fd) throw_system_error("signalfd");
+    return fd;
+}
+
+/// Four descriptors a disk: as many disks as the hard limit allows.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void make_run_directory(const std::string& path) {
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error(path);
+}
+
+void serve(const Options& options) {
+    const UniqueFd signals = open_signals();
+    raise_descriptor_limit();
+    make_run_directory(options.run_directory);
+    const MonotonicClock clock;
+    EventLoop loop(clock);
+    const std::string socket_path = options.run_directory + "/tapback.sock";
+    // Before anything is touched: a second tapback must find out that it is the second.
+    ipc::MessageListener listener(socket_path);
+    Daemon daemon(loop, options);
+    const ControlSocket socket(loop, daemon, listener);
+    loop.set_turn([&daemon] { return daemon.turn(); });
+    const EventLoop::Watch end(loop, signals.get(), EPOLLIN, [&](std::uint32_t) {
+        signalfd_siginfo signal{};
+        if (::read(signals.get(), &signal, sizeof signal) != sizeof signal) return;
+        log::info("stop", {{"signal", std::to_string(signal.ssi_signo)}, {"state", "disks go on"}});
+        loop.stop();
+    });
+    log::info("ready", {{"socket", socket_path}, {"pid", std::to_string(::getpid())}});
+    notify_ready();
+    loop.run();
+}
+
+}  // namespace
+}  // namespace blktap::tapback
+
+int main(int argument_count, char** arguments) {
+    int exit_status = 0;
+    const auto options = blktap::tapback::parse_options(argument_count, arguments, exit_status);
+    if (!options) return exit_status;
+    try {
+        blktap::log::configure("tapback", options->level, options->sink);
+        blktap::tapback::serve(*options);
+        return 0;
+    } catch (const std::exception& error) {
+        std::cerr << "tapback: " << error.what() << '\n';
+        return 1;
+    }
+}

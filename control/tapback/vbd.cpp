@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/vbd.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "control/tapback/backend_nodes.hpp"
+#include "control/tapback/frontend_keys.hpp"
+#include "control/tapback/guest_width.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+using Tapdisk = Situation::Tapdisk;
+using Link = Situation::Link;
+
+constexpr Nanoseconds unplug_patience = std::chrono::seconds(10);  // as long as xl waits for a guest
+constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state around waits for the next turn
+
+bool is_starting_or_gone(Xenbus frontend) noexcept {
+    return frontend == Xenbus::unknown || frontend == Xenbus::initialising || frontend == Xenbus::closed;
+}
+
+}  // namespace
+
+Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
+    : host_(host), address_(address), plugged_(plugged), unplug_timer_(host.loop, [this] {
+          if (unplug_done_) std::exchange(unplug_done_, nullptr)(error_reply(std::make_error_code(std::errc::timed_out),
+                                                                             "the guest does not let it go"));
+      }) {}
+
+Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record.plugged) {
+    image_ = record.image;
+    now_.offered = true;
+    find_tapdisk();
+}
+
+Vbd::~Vbd() = default;
+
+const XenStore& Vbd::store() const {
+    if (!host_.store) throw_error(std::make_error_code(std::errc::not_connected), "xenstored is away");
+    return *host_.store;
+}
+
+std::string Vbd::file(const char* suffix) const {
+    return host_.options.run_directory + '/' + address_.file_name() + suffix;
+}
+
+TapdiskProcess::Hooks Vbd::hooks() {
+    return {.open_file =
+                [this](const ipc::OpenFileArguments& wanted) {
+                    if (!image_) throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
+                    return host_.files.open(address_.name(), ipc::open_arguments(*image_, true), wanted);
+                },
+            .ended = [this] { tapdisk_ended(); }};
+}
+
+// A restart: what an earlier tapback left.
+
+void Vbd::find_tapdisk() {
+    try {
+        tapdisk_ = TapdiskProcess::adopt(host_.loop, file(".sock"), hooks());
+    } catch (const std::system_error& error) {
+        set_problem(std::string("its tapdisk ended while tapback was away: ") + error.what());
+        return;
+    }
+    now_.tapdisk = Tapdisk::starting;
+    now_.link = Link::busy;
+    tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& reply) { found_tapdisk(reply); });
+}
+
+void Vbd::found_tapdisk(const ipc::Reply& stats) {
+    now_.link = Link::none;
+    const bool open = stats.error_code.empty() && stats.result.value("state", "closed") != "closed";
+    if (open) {
+        now_.tapdisk = Tapdisk::open;
+        paused_ = stats.result.value("state", "") == "paused";
+        if (stats.result.value("connected", false)) now_.link = Link::up;
+        if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
+            description_ = image->at("device").get<ipc::DeviceDescription>();
+        log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
+    } else if (tapdisk_ && !tapdisk_gone_) {
+        end_tapdisk();
+    }
+    host_.mark(address_);
+}
+
+// What xenstore says.
+
+bool Vbd::claimed() const {
+    return address_.kind == ipc::VbdAddress::Kind::vbd3 || store().read(node("tapdisk/owner")) == owner_name;
+}
+
+void Vbd::observe() {
+    const auto path = store().read(node("frontend"));
+    if (!path) {
+        if (!store_lost_) now_.owned = false;
+        return;
+    }
+    if (store_lost_ && !store().read(*path + "/state")) return;
+    store_lost_ = false;
+    now_.owned = !released_ && claimed();
+    now_.online = store().read(node("online")) == "1";
+    now_.backend = parse_frontend_state(store().read(node("state")));
+    if (!path->starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/")) {
+        set_problem("its frontend is not of its domain: " + *path);
+        now_.frontend = Xenbus::unknown;
+        return;
+    }
+    frontend_path_ = *path;
+    watch_frontend(*path + "/state");
+    now_.frontend = parse_frontend_state(store().read(*path + "/state"));
+    if (is_starting_or_gone(now_.frontend)) now_.refused = false;
+}
+
+void Vbd::watch_frontend(const std::string& path) {
+    if (frontend_watched_ == path) return;
+    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
+    store().watch(path, address_.backend_path());
+    frontend_watched_ = path;
+}
+
+void Vbd::look() {
+    if (tapdisk_gone_) {
+        tapdisk_.reset();
+        tapdisk_gone_ = false;
+    }
+    if (!host_.store) return;
+    for (int i = 0; i < steps_max; ++i) {
+        observe();
+        if (plugged_ && now_.backend == Xenbus::closed && !now_.online && now_.tapdisk == Tapdisk::none) {
+            released_ = true;
+            now_.owned = false;
+        }
+        const Step step = next_step(now_);
+        if (step == Step::none) return write_status();
+        perform(step);
+        if (finished_) return;
+    }
+    host_.mark(address_);
+}
+
+void Vbd::perform(Step step) {
+    switch (step) {
+        case Step::none: return;
+        case Step::offer: return offer();
+        case Step::connect: return connect();
+        case Step::publish: return publish();
+        case Step::disconnect: return disconnect();
+        case Step::closing: return write_state(Xenbus::closing);
+        case Step::close: return write_state(Xenbus::closed);
+        case Step::end_tapdisk: return end_tapdisk();
+        case Step::forget: return forget();
+    }
+}
+
+void Vbd::offer() {
+    store().transact([&](const StoreTransaction& nodes) {
+        // Looked at again: what vanished must not be made anew, and offers that a frontend has read stand.
+        if (!nodes.read(node("frontend"))) return;
+        const bool begins = now_.backend != Xenbus::init_wait;
+        if (begins || nodes.read(frontend_path_ + "/state") == "1") write_offers(nodes, address_.backend_path());
+        if (begins) tapback::write_state(nodes, address_.backend_path(), Xenbus::init_wait);
+    });
+    now_.offered = true;
+    now_.refused = false;
+}
+
+void Vbd::write_state(Xenbus state) {
+    store().transact([&](const StoreTransaction& nodes) {
+        if (nodes.read(node("frontend"))) tapback::write_state(nodes, address_.backend_path(), state);
+    });
+}
+
+void Vbd::connect() {
+    ipc::ConnectArguments arguments;
+    try {
+        arguments = read_frontend([this](const std::string& name) { return store().read(frontend_path_ + '/' + name); },
+                                  [this] { return guest_protocol(address_.domain); });
+        arguments.domain = address_.domain;
+        arguments.discard_enabled = store().read(node("discard-enable")) != "0";
+        arguments.direct_io_safe = store().read(node("direct-io-safe")) == "1";
+        recovery_log_.reset(::open(file(".recovery").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        if (!recovery_log_) throw_system_error(file(".recovery"));
+    } catch (const std::system_error& error) {
+        if (!host_.store || !host_.store->answers()) throw;
+        now_.refused = true;
+        return set_problem(error.what());
+    }
+    now_.link = Link::busy;
+    tapdisk_->call("connect", arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+        now_.link = reply.error_code.empty() ? Link::up : Link::none;
+        now_.refused = !reply.error_code.empty();
+        if (now_.refused) {
+            set_problem("the frontend cannot be served: " + reply.error_message);
+        } else {
+            problem_.clear();
+            description_ = reply.result.get<ipc::DeviceDescription>();
+        }
+        host_.mark(address_);
+    });
+}
+
+void Vbd::publish() {
+    store().transact([&](const StoreTransaction& nodes) {
+        const auto state = nodes.read(node("state"));
+        if (!state || *state == "5" || *state == "6") return;  // the toolstack takes it away meanwhile
+        write_features(nodes, address_.backend_path(), description_.value());
+        tapback::write_state(nodes, address_.backend_path(), Xenbus::connected);
+    });
+    log::info("vbd.connected", {{"vbd", address_.name()}, {"image", image_ ? image_->path : ""}});
+}
+
+void Vbd::disconnect() {
+    now_.link = Link::busy;
+    tapdisk_->call("disconnect", ipc::Json::object(), {}, [this](const ipc::Reply&) {
+        // An error says that nothing is connected, or that the process is gone: the same.
+        now_.link = Link::none;
+        log::info("vbd.disconnected", {{"vbd", address_.name()}});
+        host_.mark(address_);
+    });
+}
+
+// The tapdisk.
+
+void Vbd::attach(const ipc::ImageArguments& image, Done done) {
+    if (image_ || tapdisk_ || released_) throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
+    if (!claimed()) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
+    image_ = image;
+    problem_.clear();
+    try {
+        write_record(host_.options.run_directory, {address_, image, plugged_});
+        tapdisk_ = TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), file(".sock"), hooks());
+    } catch (const std::system_error&) {
+        image_.reset();
+        remove_record(host_.options.run_directory, address_);
+        throw;
+    }
+    now_.tapdisk = Tapdisk::starting;
+    tapdisk_->call("open", ipc::open_arguments(image, true), {},
+                   [this, done = std::move(done)](const ipc::Reply& reply) { opened(reply, done); });
+    host_.mark(address_);
+}
+
+void Vbd::opened(const ipc::Reply& reply, const Done& done) {
+    host_.mark(address_);
+    if (!reply.error_code.empty()) {
+        set_problem(reply.error_message);
+        // A retry finds no trace of this one.
+        when_ended_.emplace_back([done, code = ipc::error_code_named(reply.error_code),
+                                  message = reply.error_message] { done(error_reply(code, message)); });
+        return end_tapdisk();
+    }
+    if (now_.tapdisk == Tapdisk::starting) now_.tapdisk = Tapdisk::open;
+    description_ = reply.result.get<ipc::DeviceDescription>();
+    log::info("vbd.attached", {{"vbd", address_.name()},
+                               {"image", image_->format + ":" + image_->path},
+                               {"pid", std::to_string(tapdisk_->pid())}});
+    ipc::Reply result;
+    result.result = reply.result;
+    done(result);
+}
+
+void Vbd::end_tapdisk() {
+    now_.tapdisk = Tapdisk::ending;
+    tapdisk_->terminate();
+}
+
+void Vbd::tapdisk_ended() {
+    const bool expected = now_.tapdisk == Tapdisk::ending;
+    if (expected) {
+        image_.reset();
+        remove_record(host_.options.run_directory, address_);
+        ::unlink(file(".recovery").c_str());
+        recovery_log_.reset();
+        host_.files.release(address_.name());
+    } else {
+        set_problem("its tapdisk " + tapdisk_->end_reason());
+        log::error("tapdisk.died", {{"vbd", address_.name()},
+                                    {"pid", std::to_string(tapdisk_->pid())},
+                                    {"reason", tapdisk_->end_reason()},
+                                    {"state", "the disk is held"}});
+    }
+    ::unlink(file(".sock").c_str());
+    now_.tapdisk = Tapdisk::none;
+    now_.link = Link::none;
+    description_.reset();
+    tapdisk_gone_ = true;
+    for (const auto& call : std::exchange(when_ended_, {}))
+        call();
+    host_.mark(address_);
+}
+
+void Vbd::call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,
+                       Done done) {
+    if (!tapdisk_ || tapdisk_gone_) throw_error(Errc::wrong_state, address_.name() + ": no image is open");
+    tapdisk_->call(request, arguments, descriptors, std::move(done));
+}
+
+void Vbd::pause(Done done) {
+    call_tapdisk("pause", ipc::Json::object(), {}, [this, done = std::move(done)](const ipc::Reply& reply) {
+        // Kept, the file would be served again instead of what its path names by then.
+        paused_ = paused_ || reply.error_code.empty();
+        if (reply.error_code.empty()) host_.files.release(address_.name());
+        done(reply);
+    });
+}
+
+void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
+    ipc::ResumeArguments request;
+    request.accept_loss = arguments.accept_loss;
+    const auto before = image_;
+    if (arguments.image) image_ = arguments.image;  // its files are asked for before the reply comes
+    // Named also when it is the same: the one who opened it first may have been another tapback.
+    if (arguments.image || paused_) request.image = ipc::open_arguments(image_.value(), true);
+    try {
+        call_tapdisk("resume", request, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
+            paused_ = paused_ && !reply.error_code.empty();
+            if (!reply.error_code.empty()) image_ = before;
+            if (image_ != before) write_record(host_.options.run_directory, {address_, image_.value(), plugged_});
+            done(reply);
+        });
+    } catch (const std::system_error&) {
+        image_ = before;
+        throw;
+    }
+}
+
+// The end.
+
+void Vbd::detach(Done done) {
+    released_ = true;
+    when_finished_.emplace_back([done = std::move(done)] { done({}); });
+    host_.mark(address_);
+}
+
+void Vbd::unplug(bool force, Done done) {
+    if (!plugged_) throw_error(Errc::wrong_state, address_.name() + ": not made by plug; its toolstack takes it away");
+    if (unplug_done_) throw_error(Errc::wrong_state, address_.name() + ": being unplugged already");
+    store().transact([&](const StoreTransaction& nodes) {
+        if (force) nodes.remove(tapback::frontend_path(address_));
+        nodes.write(node("online"), "0");
+        if (nodes.read(node("state")) != "6") tapback::write_state(nodes, address_.backend_path(), Xenbus::closing);
+    });
+    unplug_done_ = std::move(done);
+    unplug_timer_.arm(unplug_patience);
+    host_.mark(address_);
+}
+
+void Vbd::domain_died() {
+    released_ = true;
+    host_.mark(address_);
+}
+
+void Vbd::forget() {
+    if (plugged_) {
+        remove_nodes(store(), address_);
+    } else if (store().read(node("frontend"))) {
+        if (now_.backend != Xenbus::closed) write_state(Xenbus::closed);
+        if (address_.kind == ipc::VbdAddress::Kind::vbd) store().remove(node("tapdisk"));
+    }
+    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
+    remove_record(host_.options.run_directory, address_);
+    ::unlink(file(".recovery").c_str());
+    ::unlink(file(".sock").c_str());
+    host_.files.release(address_.name());
+    log::info("vbd.gone", {{"vbd", address_.name()}});
+    finished_ = true;
+    unplug_timer_.disarm();
+    if (unplug_done_) std::exchange(unplug_done_, nullptr)({});
+    for (const auto& call : std::exchange(when_finished_, {}))
+        call();
+}
+
+// What people are told.
+
+void Vbd::set_problem(std::string problem) {
+    if (problem == problem_) return;
+    problem_ = std::move(problem);
+    log::warning("vbd.problem", {{"vbd", address_.name()}, {"reason", problem_}});
+    if (now_.tapdisk != Tapdisk::starting || !host_.store) return;
+    // The script that waits for this image is about to fail: this is what xl prints.
+    try {
+        store().transact([&](const StoreTransaction& nodes) {
+            if (nodes.read(node("frontend"))) nodes.write(node("hotplug-error"), problem_);
+        });
+    } catch (const std::system_error& error) {
+        log::warning("vbd.hotplug-error", {{"vbd", address_.name()}, {"reason", error.what()}});
+    }
+}
+
+std::string Vbd::describe() const {
+    if (now_.backend == Xenbus::closed) return "closed";
+    if (now_.link == Link::up) {
+        if (now_.backend == Xenbus::closing || now_.frontend == Xenbus::closing) return "closing";
+        return "connected";
+    }
+    if (now_.link == Link::busy) return "connecting or disconnecting";
+    switch (now_.tapdisk) {
+        case Tapdisk::none: return image_ ? "held" : "waiting for the image";
+        case Tapdisk::starting: return "opening the image";
+        case Tapdisk::ending: return "closing the image";
+        case Tapdisk::open: break;
+    }
+    return "waiting for the guest";
+}
+
+void Vbd::write_status() {
+    if (!now_.owned || store_lost_) return;
+    const std::string status = describe() + (problem_.empty() ? "" : ": " + problem_);
+    if (status == status_) return;
+    store().transact([&](const StoreTransaction& nodes) {
+        if (nodes.read(node("frontend"))) nodes.write(node("tapdisk/status"), status);
+    });
+    status_ = status;
+}
+
+ipc::VbdEntry Vbd::entry(bool whole) const {
+    ipc::VbdEntry entry;
+    entry.backend = address_;
+    entry.state = describe();
+    entry.backend_state = static_cast<std::uint32_t>(now_.backend);
+    entry.frontend_state = static_cast<std::uint32_t>(now_.frontend);
+    if (tapdisk_ && !tapdisk_gone_) entry.pid = static_cast<std::uint32_t>(tapdisk_->pid());
+    entry.image = image_;
+    if (!problem_.empty()) entry.problem = problem_;
+    if (whole) {
+        entry.description = description_;
+    } else if (entry.image) {
+        entry.image->options.clear();
+    }
+    return entry;
+}
+
+}  // namespace blktap::tapback

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Vbd: one virtual block device as tapback sees it: its nodes in xenstore, its tapdisk, and the steps between them
+// (xenbus_machine.hpp). look() re-reads the nodes and does what is to be done; everything else only changes what look()
+// will find, and asks for it.
+//
+// Tested by tests/control.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/tapback/image_files.hpp"
+#include "control/tapback/options.hpp"
+#include "control/tapback/tapdisk_process.hpp"
+#include "control/tapback/vbd_record.hpp"
+#include "control/tapback/xenbus_machine.hpp"
+#include "libblktap/ipc/tapback_messages.hpp"
+#include "libblktap/xenstore/xen_store.hpp"
+
+namespace blktap::tapback {
+
+/// What all VBDs share. Everything outlives them.
+struct Host {
+    EventLoop& loop;
+    const Options& options;
+    ImageFiles& files;
+    /// Null while xenstored is away.
+    std::unique_ptr<XenStore> store{};
+    /// Asks for a look() in this or the next turn.
+    std::function<void(const ipc::VbdAddress&)> mark{};
+};
+
+class Vbd {
+  public:
+    using Done = std::function<void(const ipc::Reply&)>;
+
+    /// A VBD without a tapdisk. `plugged`: its nodes are ours to remove.
+    Vbd(Host& host, const ipc::VbdAddress& address, bool plugged);
+    /// A VBD that an earlier tapback served, as it wrote down: finds its tapdisk again.
+    Vbd(Host& host, const VbdRecord& record);
+    Vbd(const Vbd&) = delete;
+    Vbd& operator=(const Vbd&) = delete;
+    /// Leaves its tapdisk running.
+    ~Vbd();
+
+    /// Does what the nodes ask for. Errors: throws std::system_error (xenstored); nothing is lost, look again.
+    void look();
+    /// Nothing is left to do: destroy this. Only after look().
+    bool finished() const noexcept { return finished_; }
+
+    /// Starts a tapdisk and opens the image. Errors: throws Errc::wrong_state; all others are replies.
+    void attach(const ipc::ImageArguments& image, Done done);
+    /// Gives the VBD up; `done` when its tapdisk has ended and the claim is dropped.
+    void detach(Done done);
+    /// Asks the guest to close a plugged disk, or (`force`) takes it. Errors: throws Errc::wrong_state: not plugged.
+    void unplug(bool force, Done done);
+    /// The frontend's domain is gone, and its frontend with it.
+    void domain_died();
+    /// Nodes that are missing from now on, until they are seen again, mean nothing: xenstored began anew.
+    void store_lost() noexcept {
+        store_lost_ = true;
+        frontend_watched_.clear();
+    }
+    bool is_store_lost() const noexcept { return store_lost_; }
+    /// Passes a request to the tapdisk. Errors: throws Errc::wrong_state: there is none.
+    void call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,
+                      Done done);
+    /// The requests of the same name of the tapdisk; files are opened, and given up, for them.
+    void pause(Done done);
+    void resume(const ipc::VbdResumeArguments& arguments, Done done);
+
+    const ipc::VbdAddress& address() const noexcept { return address_; }
+    bool has_image() const noexcept { return image_.has_value(); }
+    /// An entry of "list"; `whole`: of "info".
+    ipc::VbdEntry entry(bool whole) const;
+
+  private:
+    void find_tapdisk();
+    void found_tapdisk(const ipc::Reply& stats);
+    TapdiskProcess::Hooks hooks();
+    void observe();
+    void observe_missing();
+    void watch_frontend(const std::string& path);
+    void perform(Step step);
+    void offer();
+    void connect();
+    void publish();
+    void disconnect();
+    void end_tapdisk();
+    void forget();
+    void tapdisk_ended();
+    void opened(const ipc::Reply& reply, const Done& done);
+    void write_state(Xenbus state);
+    void write_status();
+    void set_problem(std::string problem);
+    std::string describe() const;
+    bool claimed() const;
+    std::string node(const char* name) const { return address_.backend_path() + '/' + name; }
+    std::string file(const char* suffix) const;
+    const XenStore& store() const;
+
+    Host& host_;
+    const ipc::VbdAddress address_;
+    const bool plugged_;
+    Situation now_;
+    bool released_ = false;  ///< somebody gave it up, or its domain died
+    bool finished_ = false;
+    bool store_lost_ = false;
+    bool paused_ = false;
+    std::string frontend_path_;
+    std::string frontend_watched_;
+    std::optional<ipc::ImageArguments> image_;
+    std::optional<ipc::DeviceDescription> description_;
+    std::string problem_;
+    std::string status_;  ///< as the node holds it
+    std::unique_ptr<TapdiskProcess> tapdisk_;
+    bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
+    UniqueFd recovery_log_;
+    std::vector<std::function<void()>> when_ended_;     ///< the tapdisk has ended
+    std::vector<std::function<void()>> when_finished_;  ///< this VBD is finished
+    EventLoop::Timer unplug_timer_;
+    Done unplug_done_;
+};
+
+}  // namespace blktap::tapback

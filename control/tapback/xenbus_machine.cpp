@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/xenbus_machine.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+using Tapdisk = Situation::Tapdisk;
+using Link = Situation::Link;
+
+bool is_starting(Xenbus frontend) noexcept {
+    return frontend == Xenbus::initialising || frontend == Xenbus::init_wait;
+}
+
+bool is_gone(Xenbus frontend) noexcept {
+    return frontend == Xenbus::unknown || frontend == Xenbus::closed;
+}
+
+/// Initialised, or Connected at once, as some firmware does.
+bool is_ready(Xenbus frontend) noexcept {
+    return frontend == Xenbus::initialised || frontend == Xenbus::connected;
+}
+
+Step give_up(const Situation& now) noexcept {
+    if (now.link == Link::up) return Step::disconnect;
+    if (now.tapdisk == Tapdisk::ending) return Step::none;
+    return now.tapdisk == Tapdisk::none ? Step::forget : Step::end_tapdisk;
+}
+
+Step while_closed(const Situation& now) noexcept {
+    if (!now.online) return now.tapdisk == Tapdisk::open ? Step::end_tapdisk : Step::none;
+    // Firmware hands over to the system's driver, a kernel to the next: they begin again.
+    return is_starting(now.frontend) || now.frontend == Xenbus::initialised ? Step::offer : Step::none;
+}
+
+Step while_closing(const Situation& now) noexcept {
+    // Without rings there is nothing to wait for: a toolstack that gives up a disk that never was waits 10 seconds.
+    if (is_gone(now.frontend) || is_starting(now.frontend) || !now.online) return Step::close;
+    return Step::none;
+}
+
+Step while_up(const Situation& now) noexcept {
+    if (is_gone(now.frontend) || is_starting(now.frontend)) return Step::disconnect;
+    if (now.backend >= Xenbus::closing) return Step::none;
+    if (now.frontend == Xenbus::closing) return Step::closing;
+    return now.backend < Xenbus::connected ? Step::publish : Step::none;
+}
+
+}  // namespace
+
+Xenbus parse_frontend_state(const std::optional<std::string>& text) noexcept {
+    if (!text) return Xenbus::unknown;
+    if (text->size() != 1 || text->front() < '0' || text->front() > '6') return Xenbus::closing;
+    return static_cast<Xenbus>(text->front() - '0');
+}
+
+Step next_step(const Situation& now) noexcept {
+    if (now.link == Link::busy) return Step::none;
+    if (!now.owned) return give_up(now);
+    if (now.link == Link::up) return while_up(now);
+    if (now.backend == Xenbus::closed) return while_closed(now);
+    if (now.backend == Xenbus::closing) return while_closing(now);
+    if (is_gone(now.frontend)) return Step::close;
+    if (now.backend < Xenbus::init_wait) return Step::offer;
+    if (now.backend == Xenbus::connected && is_starting(now.frontend)) return Step::offer;
+    if (now.frontend == Xenbus::closing || now.refused) return Step::closing;
+    if (!now.offered) return Step::offer;
+    return is_ready(now.frontend) && now.tapdisk == Tapdisk::open ? Step::connect : Step::none;
+}
+
+}  // namespace blktap::tapback

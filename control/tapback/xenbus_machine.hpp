@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The backend's half of xenbus as a pure function: from where a VBD stands and what its nodes say, to the one thing to
+// do next. It is asked again after each change, until it says `none`. It looks at states, not at events, because watches
+// coalesce: what a frontend was in between is nobody's business. docs/decisions/0012 has the reasons.
+//
+// Tested by tests/unit/tapback/xenbus_machine_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace blktap::tapback {
+
+/// Values of a "state" node. Source: Xen's public/io/xenbus.h.
+enum class Xenbus : std::uint8_t {
+    unknown = 0,  ///< no such node
+    initialising = 1,
+    init_wait = 2,
+    initialised = 3,
+    connected = 4,
+    closing = 5,
+    closed = 6,
+};
+
+/// A frontend's state, absent when there is no node. What is no state (nonsense, reconfiguring) is a frontend that must
+/// go: closing. Never trusted further than that.
+Xenbus parse_frontend_state(const std::optional<std::string>& text) noexcept;
+
+/// Where a VBD stands.
+struct Situation {
+    /// Its directory is there, bears our claim, and nobody asked to give it up.
+    bool owned = true;
+    bool online = true;  ///< "online": the toolstack wants the disk to stay
+    Xenbus backend = Xenbus::initialising;
+    Xenbus frontend = Xenbus::initialising;
+    enum class Tapdisk : std::uint8_t { none, starting, open, ending };
+    Tapdisk tapdisk = Tapdisk::none;
+    /// The rings: `busy` while a request about them is on its way.
+    enum class Link : std::uint8_t { none, busy, up };
+    Link link = Link::none;
+    bool offered = false;  ///< the offers of this backend directory are ours
+    bool refused = false;  ///< this frontend could not be connected; reset when it starts again
+};
+
+enum class Step : std::uint8_t {
+    none,
+    offer,        ///< write the offers; enter InitWait where that is right
+    connect,      ///< give the frontend's rings to the tapdisk
+    publish,      ///< write the features and enter Connected
+    disconnect,   ///< take the rings from the tapdisk
+    closing,      ///< enter Closing
+    close,        ///< enter Closed
+    end_tapdisk,  ///< close the image
+    forget,       ///< nothing is left to do for this VBD
+};
+
+Step next_step(const Situation& now) noexcept;
+
+}  // namespace blktap::tapback
