@@ -302,8 +302,8 @@ void Daemon::plug(const ipc::PlugArguments& arguments, Done done) {
         vbd->attach(arguments.image, [this, address, done](const ipc::Reply& reply) {
             Vbd* const plugged = find(address);
             if (reply.error_code.empty() || plugged == nullptr) return done(reply);
-            plugged->detach([done, code = ipc::error_code_named(reply.error_code), message = reply.error_message](
-                                const ipc::Reply&) { done(error_reply(code, message)); });
+            plugged->detach([done, code = ipc::error_code_named(reply.error_code),
+                             message = reply.error_message](const ipc::Reply&) { done(error_reply(code, message)); });
         });
     } catch (const std::system_error& error) {
         vbds_.erase(address.name());

@@ -28,8 +28,9 @@ bool is_starting_or_gone(Xenbus frontend) noexcept {
 
 Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
     : host_(host), address_(address), plugged_(plugged), unplug_timer_(host.loop, [this] {
-          if (unplug_done_) std::exchange(unplug_done_, nullptr)(error_reply(std::make_error_code(std::errc::timed_out),
-                                                                             "the guest does not let it go"));
+          if (unplug_done_)
+              std::exchange(unplug_done_, nullptr)(
+                  error_reply(std::make_error_code(std::errc::timed_out), "the guest does not let it go"));
       }) {}
 
 Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record.plugged) {
@@ -145,15 +146,24 @@ void Vbd::look() {
 
 void Vbd::perform(Step step) {
     switch (step) {
-        case Step::none: return;
-        case Step::offer: return offer();
-        case Step::connect: return connect();
-        case Step::publish: return publish();
-        case Step::disconnect: return disconnect();
-        case Step::closing: return write_state(Xenbus::closing);
-        case Step::close: return write_state(Xenbus::closed);
-        case Step::end_tapdisk: return end_tapdisk();
-        case Step::forget: return forget();
+        case Step::none:
+            return;
+        case Step::offer:
+            return offer();
+        case Step::connect:
+            return connect();
+        case Step::publish:
+            return publish();
+        case Step::disconnect:
+            return disconnect();
+        case Step::closing:
+            return write_state(Xenbus::closing);
+        case Step::close:
+            return write_state(Xenbus::closed);
+        case Step::end_tapdisk:
+            return end_tapdisk();
+        case Step::forget:
+            return forget();
     }
 }
 
@@ -250,8 +260,9 @@ void Vbd::opened(const ipc::Reply& reply, const Done& done) {
     if (!reply.error_code.empty()) {
         set_problem(reply.error_message);
         // A retry finds no trace of this one.
-        when_ended_.emplace_back([done, code = ipc::error_code_named(reply.error_code),
-                                  message = reply.error_message] { done(error_reply(code, message)); });
+        when_ended_.emplace_back([done, code = ipc::error_code_named(reply.error_code), message = reply.error_message] {
+            done(error_reply(code, message));
+        });
         return end_tapdisk();
     }
     if (now_.tapdisk == Tapdisk::starting) now_.tapdisk = Tapdisk::open;
@@ -400,10 +411,14 @@ std::string Vbd::describe() const {
     }
     if (now_.link == Link::busy) return "connecting or disconnecting";
     switch (now_.tapdisk) {
-        case Tapdisk::none: return image_ ? "held" : "waiting for the image";
-        case Tapdisk::starting: return "opening the image";
-        case Tapdisk::ending: return "closing the image";
-        case Tapdisk::open: break;
+        case Tapdisk::none:
+            return image_ ? "held" : "waiting for the image";
+        case Tapdisk::starting:
+            return "opening the image";
+        case Tapdisk::ending:
+            return "closing the image";
+        case Tapdisk::open:
+            break;
     }
     return "waiting for the guest";
 }
