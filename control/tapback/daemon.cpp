@@ -172,15 +172,27 @@ void Daemon::handle(const XenStore::Event& event) {
     }
     if (const auto node = ipc::parse_backend_path(event.path)) {
         if (!matters(node->below)) return;
-        const bool ours = node->vbd.kind == ipc::VbdAddress::Kind::vbd3;
-        if (ours && find(node->vbd.name()) == nullptr && store().read(node->vbd.backend_path() + "/frontend"))
-            find_or_add(node->vbd);
+        if (node->vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node->vbd);
         if (find(node->vbd) != nullptr) mark(node->vbd);
         return;
     }
     // A whole domain's directory was removed at once.
     for (const auto& [name, vbd] : vbds_)
         if (vbd->address().backend_path().starts_with(event.path + '/')) mark(vbd->address());
+}
+
+/// A new directory of the kind that is ours without a claim. When the frontend's device is served as the other kind,
+/// this one never is; its toolstack still waits for the end of it.
+void Daemon::find_or_refuse(const ipc::VbdAddress& backend) {
+    const std::string directory = backend.backend_path();
+    Vbd* const known = find(backend.name());
+    if (known != nullptr && known->address() == backend) return;
+    if (!store().read(directory + "/frontend")) return;
+    if (known == nullptr) {
+        find_or_add(backend);
+    } else if (store().read(directory + "/state") == "5") {
+        write_state(store(), directory, Xenbus::closed);
+    }
 }
 
 void Daemon::scan() {

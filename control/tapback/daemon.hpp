@@ -55,6 +55,7 @@ class Daemon {
     void lose_store();
     void take_events();
     void handle(const XenStore::Event& event);
+    void find_or_refuse(const ipc::VbdAddress& backend);
     void scan();
     void scan(ipc::VbdAddress::Kind kind);
     void check_domains();
