@@ -59,7 +59,7 @@ bool Vbd::claimed() const {
 void Vbd::observe() {
     const auto path = store().read(node("frontend"));
     if (!path) {
-        if (!store_lost_) now_.owned = false;
+        if (!store_lost_ || released_) now_.owned = false;
         return;
     }
     if (store_lost_ && !store().read(*path + "/state")) return;
@@ -93,6 +93,7 @@ void Vbd::look() {
     if (!host_.store) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();
+        if (store_lost_ && now_.owned) return;  // what it does not know it cannot act on
         if (plugged_ && now_.backend == Xenbus::closed && !now_.online && now_.tapdisk == Tapdisk::none) {
             released_ = true;
             now_.owned = false;
