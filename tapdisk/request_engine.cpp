@@ -5,6 +5,7 @@
 #include "tapdisk/request_engine.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "libblktap/base/assert.hpp"
 #include "tapdisk/trace_recorder.hpp"
@@ -177,9 +178,7 @@ void RequestEngine::reject(RequestSlot& slot, std::error_code error) noexcept {
 /// True when the slot was answered, or put away, instead of going on.
 bool RequestEngine::refuse(RequestSlot& slot) noexcept {
     const bool flushes = slot.plain_flush() || slot.phase != RequestSlot::Phase::data;
-    if (closing_ && driver_ == nullptr) {
-        finish(slot, Errc::wrong_state);
-    } else if (slot.plain_flush() && flush_failed_ && !closing_) {
+    if (slot.plain_flush() && flush_failed_ && !closing_) {
         hold(slot);
     } else if ((flushes && flush_failed_) || (slot.changes_disk() && writes_refused_)) {
         finish(slot, Errc::image_failed);
@@ -227,14 +226,9 @@ void RequestEngine::ready(RequestSlot& slot) noexcept {
 
 void RequestEngine::give_memory() noexcept {
     memory_exhausted_ = false;
-    if (paused_ && !closing_) return;
+    if (paused_) return;
     while (!memory_.empty()) {
         RequestSlot& slot = memory_.front();
-        if (closing_ && driver_ == nullptr) {
-            memory_.pop_front();
-            finish(slot, Errc::wrong_state);
-            continue;
-        }
         const auto prepared = guest_.prepare(slot);
         if (prepared == GuestData::Prepared::no_memory) {
             memory_exhausted_ = true;
@@ -266,9 +260,7 @@ void RequestEngine::fetch_written_data() noexcept {
 void RequestEngine::start_requests() noexcept {
     while (!starting_.empty()) {
         RequestSlot& slot = take_first(starting_);
-        if (closing_ && driver_ == nullptr) {
-            finish(slot, Errc::wrong_state);
-        } else if (paused_) {
+        if (paused_) {
             postponed_.push_back(slot);
         } else {
             start(slot);
@@ -323,6 +315,7 @@ void RequestEngine::pause() noexcept {
 void RequestEngine::clear_image() noexcept {
     BLKTAP_ASSERT(quiet() && paused_);
     driver_ = nullptr;
+    if (closing_) abandon_waiting();
 }
 
 void RequestEngine::close() noexcept {
@@ -333,8 +326,19 @@ void RequestEngine::close() noexcept {
     while (!held_.empty())
         finish(take_first(held_), Errc::image_failed);
     starting_.splice(starting_.begin(), postponed_);
-    if (driver_ == nullptr) {
-        order_.abandon([this](RequestSlot& slot) { finish(slot, Errc::wrong_state); });
+    if (driver_ == nullptr) abandon_waiting();
+}
+
+/// Answers everything that waits for an image, which will not come.
+void RequestEngine::abandon_waiting() noexcept {
+    const auto end = [this](RequestSlot& slot) { finish(slot, Errc::wrong_state); };
+    order_.abandon(end);
+    // The end of one lets others go on to the lists before it: until all are empty.
+    for (bool any = true; std::exchange(any, false);) {
+        for (StageList* list : {&ordered_, &ranged_, &memory_, &starting_, &postponed_}) {
+            for (; !list->empty(); any = true)
+                end(take_first(*list));
+        }
     }
 }
 

@@ -86,6 +86,8 @@ class RequestEngine {
     std::size_t without_space() const noexcept { return without_space_; }
     std::size_t held_flush_count() const noexcept { return held_.size(); }
     std::size_t in_flight() const noexcept { return live_.size() + held_.size(); }
+    /// Requests that the driver has at this moment.
+    std::size_t in_driver() const noexcept { return in_driver_; }
     /// Requests taken from all rings since the beginning.
     std::uint64_t taken() const noexcept { return next_sequence_ - 1; }
 
@@ -126,6 +128,7 @@ class RequestEngine {
     void start_requests() noexcept;
     void start(RequestSlot& slot) noexcept;
     void begin_again() noexcept;
+    void abandon_waiting() noexcept;
 
     // engine_completion.cpp: from the driver to the answer
     static void on_complete(ImageRequest& image, std::error_code error) noexcept;

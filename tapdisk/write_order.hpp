@@ -4,8 +4,10 @@
 // WriteOrder: what a barrier and a failed flush do to the order of requests, over all queues.
 //
 // A barrier (WRITE_BARRIER, of old frontends) waits until everything consumed before it is finished, and what changes
-// the disk and was consumed after it waits for the barrier; reads and flushes pass. A flush never waits: it covers the
-// writes that were answered before it was consumed, and those are complete.
+// the disk and was consumed after it waits for the barrier; reads and flushes pass. That a read passes even where it
+// overlaps the barrier's own data is what blkif says (io/blkif.h orders writes only), what Linux's blkback does, and
+// what any disk does with a read and a write under way together: who wants the new data waits for the answer.
+// A flush never waits: it covers the writes that were answered before it was consumed, and those are complete.
 //
 // Tested by tests/unit/tapdisk/write_order_test.cpp and overlap_test.cpp.
 #pragma once

@@ -50,45 +50,6 @@ std::string Vbd::file(const char* suffix) const {
     return host_.options.run_directory + '/' + address_.file_name() + suffix;
 }
 
-TapdiskProcess::Hooks Vbd::hooks() {
-    return {.open_file =
-                [this](const ipc::OpenFileArguments& wanted) {
-                    if (!image_) throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
-                    return host_.files.open(address_.name(), ipc::open_arguments(*image_, true), wanted);
-                },
-            .ended = [this] { tapdisk_ended(); }};
-}
-
-// A restart: what an earlier tapback left.
-
-void Vbd::find_tapdisk() {
-    try {
-        tapdisk_ = TapdiskProcess::adopt(host_.loop, file(".sock"), hooks());
-    } catch (const std::system_error& error) {
-        set_problem(std::string("its tapdisk ended while tapback was away: ") + error.what());
-        return;
-    }
-    now_.tapdisk = Tapdisk::starting;
-    now_.link = Link::busy;
-    tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& reply) { found_tapdisk(reply); });
-}
-
-void Vbd::found_tapdisk(const ipc::Reply& stats) {
-    now_.link = Link::none;
-    const bool open = stats.error_code.empty() && stats.result.value("state", "closed") != "closed";
-    if (open) {
-        now_.tapdisk = Tapdisk::open;
-        paused_ = stats.result.value("state", "") == "paused";
-        if (stats.result.value("connected", false)) now_.link = Link::up;
-        if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
-            description_ = image->at("device").get<ipc::DeviceDescription>();
-        log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
-    } else if (tapdisk_ && !tapdisk_gone_) {
-        end_tapdisk();
-    }
-    host_.mark(address_);
-}
-
 // What xenstore says.
 
 bool Vbd::claimed() const {
@@ -98,7 +59,7 @@ bool Vbd::claimed() const {
 void Vbd::observe() {
     const auto path = store().read(node("frontend"));
     if (!path) {
-        if (!store_lost_) now_.owned = false;
+        if (!store_lost_ || released_) now_.owned = false;
         return;
     }
     if (store_lost_ && !store().read(*path + "/state")) return;
@@ -132,6 +93,7 @@ void Vbd::look() {
     if (!host_.store) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();
+        if (store_lost_ && now_.owned) return;  // what it does not know it cannot act on
         if (plugged_ && now_.backend == Xenbus::closed && !now_.online && now_.tapdisk == Tapdisk::none) {
             released_ = true;
             now_.owned = false;
@@ -234,6 +196,7 @@ void Vbd::disconnect() {
     });
 }
 
+<<<<<<< HEAD
 // The tapdisk.
 
 void Vbd::attach(const ipc::ImageArguments& image, Done done) {
@@ -340,6 +303,8 @@ void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
     }
 }
 
+=======
+>>>>>>> main
 // The end.
 
 void Vbd::detach(Done done) {

@@ -17,7 +17,7 @@
 
 #include "libblktap/base/error.hpp"
 #include "libblktap/ring/request.hpp"
-#include "libblktap/ring/shared_index.hpp"
+#include "libblktap/ring/shared_ring.hpp"
 
 namespace blktap::ring {
 
@@ -27,7 +27,7 @@ class BackRing {
     /// outlives this object. Starts at the frontend's current response producer: a fresh ring has 0 there.
     BackRing(std::span<std::byte> pages, Protocol protocol) noexcept;
 
-    std::uint32_t slot_count() const noexcept { return slot_count_; }
+    std::uint32_t slot_count() const noexcept { return shared_.slot_count; }
 
     /// How many requests wait, from one load of the producer index.
     /// Errors: Errc::ring_overrun when the producer is more than a ring ahead of what was answered; the ring is then
@@ -55,16 +55,11 @@ class BackRing {
     std::uint32_t responses_published() const noexcept { return response_published_; }
 
   private:
-    volatile std::byte* slot(std::uint32_t index) const noexcept;
-
-    const Layout* layout_;
-    std::byte* base_;
-    std::uint32_t slot_count_;
+    SharedRing shared_;
     std::uint32_t request_consumed_;
     std::uint32_t response_private_;
     std::uint32_t response_published_;
     bool stopped_ = false;
-    SharedIndex request_producer_, request_event_, response_producer_, response_event_;
 };
 
 }  // namespace blktap::ring

@@ -13,7 +13,7 @@
 
 #include "libblktap/base/error.hpp"
 #include "libblktap/ring/request.hpp"
-#include "libblktap/ring/shared_index.hpp"
+#include "libblktap/ring/shared_ring.hpp"
 
 namespace blktap::ring {
 
@@ -22,8 +22,8 @@ class FrontRing {
     /// Initialises the shared indices. `pages` is contiguous, 1 to 16 pages, and outlives this object.
     FrontRing(std::span<std::byte> pages, Protocol protocol) noexcept;
 
-    std::uint32_t slot_count() const noexcept { return slot_count_; }
-    bool full() const noexcept { return request_private_ - response_consumed_ == slot_count_; }
+    std::uint32_t slot_count() const noexcept { return shared_.slot_count; }
+    bool full() const noexcept { return request_private_ - response_consumed_ == shared_.slot_count; }
     /// Requests put and not yet answered.
     std::uint32_t in_flight() const noexcept { return request_private_ - response_consumed_; }
 
@@ -46,15 +46,10 @@ class FrontRing {
     std::uint32_t requests_put() const noexcept { return request_private_; }
 
   private:
-    volatile std::byte* slot(std::uint32_t index) const noexcept;
-
-    const Layout* layout_;
-    std::byte* base_;
-    std::uint32_t slot_count_;
+    SharedRing shared_;
     std::uint32_t request_private_ = 0;
     std::uint32_t request_published_ = 0;
     std::uint32_t response_consumed_ = 0;
-    SharedIndex request_producer_, request_event_, response_producer_, response_event_;
 };
 
 }  // namespace blktap::ring

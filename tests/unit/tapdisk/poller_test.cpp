@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Poller: the window grows while a longer look would have helped and closes while looking is a waste.
+// Poller: the window grows while a longer look would have helped, closes while looking is a waste, and rests when
+// looking takes the processor from others.
 #include "tapdisk/poller.hpp"
 
 #include <catch2/catch.hpp>
@@ -22,6 +23,21 @@ class TickingClock final : public Clock {
 };
 
 const auto nothing = [] { return false; };
+const auto something = [] { return true; };
+
+constexpr auto window_max = 50us;
+
+/// Work comes right after each of `count` sleeps.
+void sleep_shortly(Poller& poller, TickingClock& clock, int count) {
+    for (int i = 0; i < count; ++i) {
+        CHECK_FALSE(poller.look(nothing));
+        clock.advance(10us);
+        poller.woke();
+    }
+}
+
+/// As many as open the window: 2, 4, 8, 16, 32, 50 us.
+constexpr int sleeps_to_open = 6;
 
 }  // namespace
 
@@ -33,24 +49,28 @@ TEST_CASE("poller: with a maximum of zero it never looks", "[unit][tapdisk]") {
 
 TEST_CASE("poller: work soon after a sleep opens the window, up to the maximum", "[unit][tapdisk]") {
     TickingClock clock;
-    Poller poller(clock, 50us);
-    for (int i = 0; i < 10; ++i) {
-        CHECK_FALSE(poller.look(nothing));
-        clock.advance(10us);
-        poller.woke();
-    }
-    CHECK(poller.window() == 50us);
-    CHECK(poller.look([] { return true; }));
+    Poller poller(clock, window_max);
+    sleep_shortly(poller, clock, sleeps_to_open - 1);
+    CHECK(poller.window() < window_max);
+    sleep_shortly(poller, clock, 1);
+    CHECK(poller.window() == window_max);
+    CHECK(poller.look(something));
     CHECK(poller.hits() == 1);
+}
+
+TEST_CASE("poller: a maximum below the first window is kept", "[unit][tapdisk]") {
+    TickingClock clock;
+    Poller poller(clock, 1us);
+    CHECK_FALSE(poller.look(nothing));
+    clock.advance(500ns);
+    poller.woke();
+    CHECK(poller.window() == 1us);
 }
 
 TEST_CASE("poller: long sleeps close the window", "[unit][tapdisk]") {
     TickingClock clock;
-    Poller poller(clock, 50us);
-    for (int i = 0; i < 10; ++i) {
-        (void)poller.look(nothing);
-        poller.woke();
-    }
+    Poller poller(clock, window_max);
+    sleep_shortly(poller, clock, sleeps_to_open);
     CHECK(poller.window() > 0ns);
     for (int i = 0; i < 10; ++i) {
         (void)poller.look(nothing);
@@ -58,4 +78,46 @@ TEST_CASE("poller: long sleeps close the window", "[unit][tapdisk]") {
         poller.woke();
     }
     CHECK(poller.window() == 0ns);
+}
+
+TEST_CASE("poller: rests when whole windows pass and work comes right after, again and again", "[unit][tapdisk]") {
+    TickingClock clock;
+    Poller poller(clock, window_max);
+    sleep_shortly(poller, clock, sleeps_to_open);
+    SECTION("every time") {
+        sleep_shortly(poller, clock, Poller::in_vain_max);
+        CHECK(poller.window() == 0ns);
+        const std::uint64_t misses = poller.misses();
+        CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
+        CHECK(poller.misses() == misses);
+        clock.advance(Poller::rest);
+        sleep_shortly(poller, clock, sleeps_to_open);
+        CHECK(poller.window() == window_max);
+    }
+    SECTION("not when a look finds something in between") {
+        sleep_shortly(poller, clock, Poller::in_vain_max - 1);
+        CHECK(poller.look(something));
+        sleep_shortly(poller, clock, Poller::in_vain_max - 1);
+        CHECK(poller.window() == window_max);
+    }
+}
+
+TEST_CASE("poller: rests when another process ran in the middle of a look", "[unit][tapdisk]") {
+    TickingClock clock;
+    Poller poller(clock, window_max);
+    sleep_shortly(poller, clock, sleeps_to_open);
+    const bool found = GENERATE(false, true);
+    int looks = 0;
+    const auto interrupted = [&] {
+        if (++looks == 40) clock.advance(Poller::processor_lost);
+        return found && looks == 40;
+    };
+    CHECK(poller.look(interrupted) == found);
+    CHECK(looks <= 48);  // no more than to the next reading of the clock
+    poller.woke();
+    CHECK(poller.window() == 0ns);
+    CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
+    clock.advance(Poller::rest);
+    sleep_shortly(poller, clock, sleeps_to_open);
+    CHECK(poller.window() == window_max);
 }

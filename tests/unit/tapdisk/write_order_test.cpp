@@ -135,6 +135,36 @@ TEST_CASE("barrier: later writes wait for it on all rings, reads and flushes pas
     CHECK(machine.unanswered() == 0);
 }
 
+TEST_CASE("barrier: a read of its own sectors passes it too, and sees its data once it is answered",
+          "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    GuestBuffer written = machine.pages(1);
+    written.fill(64, 1);
+    GuestBuffer early = machine.pages(1);
+    GuestBuffer late = machine.pages(1);
+    machine.put(machine.barrier(1, 64, written));
+    machine.put(machine.read(2, 64, early));
+    machine.publish();
+    machine.settle();
+    REQUIRE(disk.waiting() == "FR");
+    disk.complete(disk.find('R'));
+    machine.settle();
+    CHECK(machine.answer(2) == Status::okay);
+    CHECK(early.get() == std::vector<std::byte>(page_size_bytes));  // as it was before the barrier
+    while (disk.count() > 0) {
+        disk.complete_all();
+        machine.settle();
+    }
+    REQUIRE(machine.answer(1) == Status::okay);
+    machine.send(machine.read(3, 64, late));
+    machine.settle();
+    disk.complete_all();
+    machine.settle();
+    CHECK(machine.answer(3) == Status::okay);
+    CHECK(late.get() == written.get());
+}
+
 TEST_CASE("barrier: of several, each waits for its turn", "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
