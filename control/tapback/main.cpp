@@ -39,22 +39,12 @@ void make_run_directory(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error(path);
 }
 
-<<<<<<< HEAD
-/// Errors: throws std::system_error, in words for the commonest.
-ipc::MessageListener listen_at(const std::string& path) {
-    try {
-        return ipc::MessageListener(path);
-    } catch (const std::system_error& error) {
-        if (error.code() != std::errc::address_in_use) throw;
-        throw_error(error.code(), path + ": another tapback is running");
-=======
 std::unique_ptr<ipc::MessageListener> listen_alone(const std::string& path) {
     try {
         return std::make_unique<ipc::MessageListener>(path);
     } catch (const std::system_error& error) {
         if (error.code() != std::errc::address_in_use) throw;
         throw_error(error.code(), "another tapback is running: " + path);
->>>>>>> main
     }
 }
 
@@ -66,11 +56,7 @@ void serve(const Options& options) {
     EventLoop loop(clock);
     const std::string socket_path = options.run_directory + "/tapback.sock";
     // Before anything is touched: a second tapback must find out that it is the second.
-<<<<<<< HEAD
-    ipc::MessageListener listener = listen_at(socket_path);
-=======
     const auto listener = listen_alone(socket_path);
->>>>>>> main
     Daemon daemon(loop, options);
     const ControlSocket socket(loop, daemon, *listener);
     loop.set_turn([&daemon] { return daemon.turn(); });
