@@ -23,7 +23,7 @@ ImageArguments read_image_fields(Fields& fields) {
 }
 
 ImageArguments read_image(Fields fields) {
-    const ImageArguments image = read_image_fields(fields);
+    ImageArguments image = read_image_fields(fields);
     fields.expect_no_others();
     return image;
 }
