@@ -19,8 +19,9 @@ constexpr const char* allocated_prefix = "/run/blktap-control/tapdisk/tapdisk-";
 constexpr std::chrono::seconds answer_time{10};
 constexpr std::chrono::seconds open_time{30};
 
+// Both are required() where these are asked.
 ipc::TapArguments tap_of(const CommandLine& line) {
-    return {*line.pid, *line.minor};
+    return {line.pid.value(), line.minor.value()};
 }
 
 int check(const CommandLine& line, std::ostream& out) {
@@ -58,7 +59,7 @@ int destroy(const CommandLine& line, std::ostream&) {
 }
 
 int free_minor(const CommandLine& line, std::ostream&) {
-    TapbackClient(line.socket).call("tap-free", ipc::TapMinor{*line.minor}, answer_time);
+    TapbackClient(line.socket).call("tap-free", ipc::TapMinor{line.minor.value()}, answer_time);
     return 0;
 }
 

@@ -26,8 +26,9 @@ void append_values(std::vector<Row>& rows, const std::string& name, const ipc::J
         if (!json.is_object()) rows.push_back({name, json.is_string() ? json.get<std::string>() : json.dump()});
         return;
     }
+    const std::string prefix = name.empty() ? "" : name + '.';
     for (const auto& [key, value] : json.items())
-        append_values(rows, name.empty() ? key : name + '.' + key, value);
+        append_values(rows, prefix + key, value);
 }
 
 /// The names of xenbus's states, from 0 on.
@@ -78,8 +79,10 @@ std::string size_text(std::uint64_t sectors) {
     constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB"};
     long double size = static_cast<long double>(sectors) * 512;  // 2^64 sectors are more bytes than an integer holds
     std::size_t unit = 0;
-    for (; size >= 1024; size /= 1024)
+    while (size >= 1024) {
+        size /= 1024;
         ++unit;
+    }
     const auto tenths = static_cast<std::uint64_t>(size * 10);
     if (unit == 0) return std::to_string(tenths / 10) + " B";
     return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + ' ' + units.at(unit);
@@ -89,7 +92,7 @@ std::string image_text(const ipc::ImageArguments& image) {
     std::string text = image.format + ':' + image.path;
     char separator = '?';
     for (const auto& [name, value] : image.options) {
-        text += separator + name + '=' + value;
+        text.append(1, separator).append(name).append(1, '=').append(value);
         separator = '&';
     }
     return text + (image.read_only ? " (read-only)" : "");

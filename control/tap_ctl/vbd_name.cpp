@@ -27,11 +27,10 @@ std::optional<std::uint16_t> to_domain(std::string_view text) {
 
 std::vector<std::uint16_t> domains_named(const std::string& name) {
     const XenStore store;
-    const std::string domains = "/local/domain";
     std::vector<std::uint16_t> found;
-    for (const std::string& entry : store.list(domains)) {
+    for (const std::string& entry : store.list("/local/domain")) {
         const auto domain = to_domain(entry);
-        if (domain && store.read(domains + '/' + entry + "/name") == name) found.push_back(*domain);
+        if (domain && store.read("/local/domain/" + entry + "/name") == name) found.push_back(*domain);
     }
     return found;
 }

@@ -58,8 +58,8 @@ void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, bool read_onl
     const std::string mode = read_only ? "r" : "w";
     store.transact([&](const StoreTransaction& nodes) {
         if (nodes.read(frontend + "/backend")) throw_error(std::make_error_code(std::errc::file_exists), frontend);
-        for (const auto& [path, owner, reader] : {std::tuple{backend, own_number, vbd.domain},
-                                                  std::tuple{frontend, vbd.domain, own_number}}) {
+        for (const auto& [path, owner, reader] :
+             {std::tuple{backend, own_number, vbd.domain}, std::tuple{frontend, vbd.domain, own_number}}) {
             nodes.remove(path);
             nodes.write(path, "");
             nodes.set_permissions(path, owner, reader);

@@ -24,9 +24,10 @@ struct ControlSocket::Client {
 };
 
 ControlSocket::ControlSocket(EventLoop& loop, Daemon& daemon, ipc::MessageListener& listener)
-    : loop_(loop), daemon_(daemon), listener_(listener), watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) {
-          accept_clients();
-      }) {}
+    : loop_(loop),
+      daemon_(daemon),
+      listener_(listener),
+      watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) { accept_clients(); }) {}
 
 ControlSocket::~ControlSocket() = default;
 

@@ -24,6 +24,8 @@ constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;
 
 constexpr const char* backend_token = "backend";
 constexpr const char* release_token = "release";
+/// Tells a xenstored that lost its nodes from one that did not.
+constexpr const char* store_mark = "/tool/tapback";
 
 /// Whether a change of this node of a backend directory says something: what we write ourselves does not.
 bool matters(const std::string& below) {
@@ -38,9 +40,8 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
       files_(options.image_directories),
       host_{.loop = loop, .options = options, .files = files_, .mark = [this](const auto& vbd) { mark(vbd); }},
       tick_(loop, [this] { tick(); }) {
-    connect_store();
     restore();
-    scan();
+    try_store();
     tick_.arm(tick_interval);
 }
 
@@ -132,12 +133,44 @@ EventLoop::Next Daemon::turn() {
 // xenstored.
 
 void Daemon::connect_store() {
-    host_.store = std::make_unique<XenStore>();
-    host_.store->watch("backend/vbd3", backend_token);
-    host_.store->watch("backend/vbd", backend_token);
-    host_.store->watch("@releaseDomain", release_token);
+    auto store = std::make_unique<XenStore>();
+    store->watch("backend/vbd3", backend_token);
+    store->watch("backend/vbd", backend_token);
+    store->watch("@releaseDomain", release_token);
+    // Without our mark it is a xenstored that began anew, and what is missing there may be all the same.
+    store_marked_ = store->read(store_mark).has_value();
+    for (const auto& [name, vbd] : vbds_) {
+        if (store_marked_) {
+            vbd->store_found();
+        } else {
+            vbd->store_lost();
+        }
+    }
     // The turn takes the events.
-    store_watch_.emplace(loop_, host_.store->fd(), EPOLLIN, [](std::uint32_t) {});
+    store_watch_.emplace(loop_, store->fd(), EPOLLIN, [](std::uint32_t) {});
+    host_.store = std::move(store);
+}
+
+void Daemon::try_store() {
+    try {
+        connect_store();
+        scan();
+        for (const auto& [name, vbd] : vbds_)
+            marked_.insert(name);
+        mark_store();
+    } catch (const std::system_error& error) {
+        log::warning("xenstored", {{"reason", error.what()}, {"state", "tries again"}});
+        if (host_.store) lose_store();
+    }
+}
+
+/// Not before each disk was seen: another tapback would take what is missing for removed.
+void Daemon::mark_store() {
+    if (store_marked_) return;
+    for (const auto& [name, vbd] : vbds_)
+        if (vbd->is_store_lost()) return;
+    store().write(store_mark, std::to_string(::getpid()));
+    store_marked_ = true;
 }
 
 void Daemon::lose_store() {
@@ -172,15 +205,27 @@ void Daemon::handle(const XenStore::Event& event) {
     }
     if (const auto node = ipc::parse_backend_path(event.path)) {
         if (!matters(node->below)) return;
-        const bool ours = node->vbd.kind == ipc::VbdAddress::Kind::vbd3;
-        if (ours && find(node->vbd.name()) == nullptr && store().read(node->vbd.backend_path() + "/frontend"))
-            find_or_add(node->vbd);
+        if (node->vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node->vbd);
         if (find(node->vbd) != nullptr) mark(node->vbd);
         return;
     }
     // A whole domain's directory was removed at once.
     for (const auto& [name, vbd] : vbds_)
         if (vbd->address().backend_path().starts_with(event.path + '/')) mark(vbd->address());
+}
+
+/// A new directory of the kind that is ours without a claim. When the frontend's device is served as the other kind,
+/// this one never is; its toolstack still waits for the end of it.
+void Daemon::find_or_refuse(const ipc::VbdAddress& backend) {
+    const std::string directory = backend.backend_path();
+    Vbd* const known = find(backend.name());
+    if (known != nullptr && known->address() == backend) return;
+    if (!store().read(directory + "/frontend")) return;
+    if (known == nullptr) {
+        find_or_add(backend);
+    } else if (store().read(directory + "/state") == "5") {
+        write_state(store(), directory, Xenbus::closed);
+    }
 }
 
 void Daemon::scan() {
@@ -221,15 +266,12 @@ void Daemon::tick() {
     tick_.arm(tick_interval);
     if (host_.store && !host_.store->answers()) lose_store();
     if (!host_.store) {
+        try_store();
+    } else if (!store_marked_) {
         try {
-            connect_store();
-            log::info("xenstored.back");
-            scan();
-            for (const auto& [name, vbd] : vbds_)
-                marked_.insert(name);
+            mark_store();
         } catch (const std::system_error& error) {
-            log::debug("xenstored", {{"reason", error.what()}});
-            if (host_.store) lose_store();
+            log::warning("xenstored", {{"reason", error.what()}});
         }
     }
     marked_.merge(std::exchange(failed_, {}));
@@ -302,8 +344,8 @@ void Daemon::plug(const ipc::PlugArguments& arguments, Done done) {
         vbd->attach(arguments.image, [this, address, done](const ipc::Reply& reply) {
             Vbd* const plugged = find(address);
             if (reply.error_code.empty() || plugged == nullptr) return done(reply);
-            plugged->detach([done, code = ipc::error_code_named(reply.error_code), message = reply.error_message](
-                                const ipc::Reply&) { done(error_reply(code, message)); });
+            plugged->detach([done, code = ipc::error_code_named(reply.error_code),
+                             message = reply.error_message](const ipc::Reply&) { done(error_reply(code, message)); });
         });
     } catch (const std::system_error& error) {
         vbds_.erase(address.name());

@@ -21,8 +21,8 @@ class Daemon {
   public:
     using Done = Vbd::Done;
 
-    /// Connects to xenstored and finds the disks of an earlier tapback. `loop` and `options` outlive the daemon.
-    /// Errors: throws std::system_error (no xenstored).
+    /// Finds the disks of an earlier tapback and connects to xenstored, now or when there is one. `loop` and `options`
+    /// outlive the daemon. Errors: throws std::system_error (the run directory).
     Daemon(EventLoop& loop, const Options& options);
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
@@ -53,8 +53,11 @@ class Daemon {
     void end_strays();
     void connect_store();
     void lose_store();
+    void try_store();
+    void mark_store();
     void take_events();
     void handle(const XenStore::Event& event);
+    void find_or_refuse(const ipc::VbdAddress& backend);
     void scan();
     void scan(ipc::VbdAddress::Kind kind);
     void check_domains();
@@ -70,6 +73,7 @@ class Daemon {
     std::set<std::string> failed_;  ///< whose last look failed; they look again at the next tick
     std::optional<EventLoop::Watch> store_watch_;
     EventLoop::Timer tick_;
+    bool store_marked_ = false;  ///< xenstored has our mark: what is missing there was removed
 };
 
 }  // namespace blktap::tapback

@@ -11,7 +11,8 @@
 
 namespace blktap::tapback {
 
-/// The ring layout of a frontend that names none: its domain's word width, else that of 32-bit guests, as Linux assumes.
+/// The ring layout of a frontend that names none: its domain's word width, else that of 32-bit guests, as Linux
+/// assumes.
 std::string guest_protocol(std::uint16_t domain) noexcept;
 
 /// Whether the domain exists; nullopt: unknown.

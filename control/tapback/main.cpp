@@ -39,6 +39,15 @@ void make_run_directory(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error(path);
 }
 
+std::unique_ptr<ipc::MessageListener> listen_alone(const std::string& path) {
+    try {
+        return std::make_unique<ipc::MessageListener>(path);
+    } catch (const std::system_error& error) {
+        if (error.code() != std::errc::address_in_use) throw;
+        throw_error(error.code(), "another tapback is running: " + path);
+    }
+}
+
 void serve(const Options& options) {
     const UniqueFd signals = open_signals();
     raise_descriptor_limit();
@@ -47,9 +56,9 @@ void serve(const Options& options) {
     EventLoop loop(clock);
     const std::string socket_path = options.run_directory + "/tapback.sock";
     // Before anything is touched: a second tapback must find out that it is the second.
-    ipc::MessageListener listener(socket_path);
+    const auto listener = listen_alone(socket_path);
     Daemon daemon(loop, options);
-    const ControlSocket socket(loop, daemon, listener);
+    const ControlSocket socket(loop, daemon, *listener);
     loop.set_turn([&daemon] { return daemon.turn(); });
     const EventLoop::Watch end(loop, signals.get(), EPOLLIN, [&](std::uint32_t) {
         signalfd_siginfo signal{};

@@ -16,6 +16,7 @@
 #include "control/tapback/config_file.hpp"
 #include "control/tapback/installed.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/base/version.hpp"
 
 namespace blktap::tapback {
 namespace {
@@ -42,16 +43,16 @@ struct Parser {
 
     Parser() {
         app.name("tapback");
-        app.set_version_flag("--version", "tapback " + std::string(installed::version));
+        app.set_version_flag("--version", "tapback " + std::string(version));
         app.add_option("--config", config, "Read this configuration file instead of the installed one")
             ->type_name("FILE");
         app.add_option("--run-directory", options.run_directory, "Where sockets and state are kept; best on tmpfs")
-            ->check(CLI::Validator(require_absolute, "DIRECTORY"))
-            ->type_name("")
+            ->check(CLI::Validator(require_absolute, ""))
+            ->type_name("DIRECTORY")
             ->capture_default_str();
         app.add_option("--tapdisk", options.tapdisk, "The program that serves one disk")
-            ->check(CLI::Validator(require_absolute, "FILE"))
-            ->type_name("")
+            ->check(CLI::Validator(require_absolute, ""))
+            ->type_name("FILE")
             ->default_str("beside this program");
         app.add_option("--image-directories", options.image_directories,
                        "Open images in these directories only, separated by commas")
@@ -61,8 +62,8 @@ struct Parser {
                     path = trim_directory(path);
                     return require_absolute(path);
                 },
-                "DIRECTORY,..."))
-            ->type_name("")
+                ""))
+            ->type_name("DIRECTORY[,DIRECTORY]")
             ->default_str("/");
         app.add_option("--log-level", options.level, "What to log")
             ->transform(CLI::CheckedTransformer(levels))

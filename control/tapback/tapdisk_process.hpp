@@ -32,8 +32,8 @@ class TapdiskProcess {
         Ended ended;
     };
 
-    /// Starts `command` with "--control `socket_path`" and a connection of its own. It outlives this process once it has
-    /// an image. Errors: throws std::system_error (ENOENT, EMFILE, ...).
+    /// Starts `command` with "--control `socket_path`" and a connection of its own. It outlives this process once it
+    /// has an image. Errors: throws std::system_error (ENOENT, EMFILE, ...).
     static std::unique_ptr<TapdiskProcess> spawn(EventLoop& loop, std::vector<std::string> command,
                                                  const std::string& socket_path, Hooks hooks);
     /// Finds the one that listens on `socket_path`. Errors: throws std::system_error (ENOENT, ECONNREFUSED: none).

@@ -66,6 +66,7 @@ class Vbd {
         store_lost_ = true;
         frontend_watched_.clear();
     }
+    void store_found() noexcept { store_lost_ = false; }
     bool is_store_lost() const noexcept { return store_lost_; }
     /// Passes a request to the tapdisk. Errors: throws Errc::wrong_state: there is none.
     void call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,

@@ -31,7 +31,7 @@ Step give_up(const Situation& now) noexcept {
 Step while_closed(const Situation& now) noexcept {
     if (!now.online) return now.tapdisk == Tapdisk::open ? Step::end_tapdisk : Step::none;
     // Firmware hands over to the system's driver, a kernel to the next: they begin again.
-    return is_starting(now.frontend) || now.frontend == Xenbus::initialised ? Step::offer : Step::none;
+    return is_starting(now.frontend) || is_ready(now.frontend) ? Step::offer : Step::none;
 }
 
 Step while_closing(const Situation& now) noexcept {

@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // The backend's half of xenbus as a pure function: from where a VBD stands and what its nodes say, to the one thing to
-// do next. It is asked again after each change, until it says `none`. It looks at states, not at events, because watches
-// coalesce: what a frontend was in between is nobody's business. docs/decisions/0012 has the reasons.
+// do next. It is asked again after each change, until it says `none`. It looks at states, not at events, because
+// watches coalesce: what a frontend was in between is nobody's business. docs/decisions/0011 has the reasons.
 //
 // Tested by tests/unit/tapback/xenbus_machine_test.cpp.
 #pragma once

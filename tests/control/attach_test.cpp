@@ -31,7 +31,7 @@ TEST_CASE("attach: what a guest needs to know is there before the state that it 
     CHECK(scene.xl.backend_node(scene.disk, "feature-max-indirect-segments") == "256");
     REQUIRE(scene.xl.run_script(scene.disk, "add").okay());
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "60"}));
-    REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
     for (const char* feature : {"feature-flush-cache", "feature-barrier", "feature-persistent", "feature-discard"})
         CHECK(scene.xl.backend_node(scene.disk, feature) == "1");
     CHECK(scene.xl.backend_node(scene.disk, "physical-sector-size") != "none");

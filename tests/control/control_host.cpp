@@ -3,6 +3,7 @@
 //
 #include "tests/control/control_host.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -122,6 +123,12 @@ std::vector<std::string> ControlHost::leftovers() const {
         if (!entry.is_directory() && !name.starts_with("tapback.")) found.push_back(name);
     }
     return found;
+}
+
+std::string ControlHost::log() const {
+    constexpr std::size_t end_bytes = 6000;
+    const std::string all = testing::read_file(directory_.path("log"));
+    return all.substr(all.size() - std::min(all.size(), end_bytes));
 }
 
 std::string ControlHost::take_unbound() const {

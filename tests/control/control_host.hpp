@@ -66,7 +66,8 @@ class ControlHost {
     std::vector<pid_t> tapdisks() const;
     /// What is in the run directory besides tapback's own socket.
     std::vector<std::string> leftovers() const;
-    std::string log() const { return testing::read_file(directory_.path("log")); }
+    /// The end of what tapback and its tapdisks said.
+    std::string log() const;
 
     /// What block-tapdisk told the kernel's driver to let go of; empties it.
     std::string take_unbound() const;

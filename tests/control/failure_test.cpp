@@ -68,7 +68,7 @@ TEST_CASE("failure: an image in use is refused, and its user is served on", "[co
     Scene scene(any_xl());
     scene.attach(scene.disk);
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
-    REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
     Disk second = scene.disk;
     second.device = xvdb;
     check_refused(scene, second, {"in use"});

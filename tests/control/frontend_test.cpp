@@ -21,7 +21,7 @@ struct TwoGuests : Scene {
         attach(disk);
         attach(other);
         worker.emplace(host, other, verified_load({"--seconds", "600"}));
-        REQUIRE(xl.wait_for_backend_state(other, "4", 10s));
+        REQUIRE(xl.wait_until_connected(other));
     }
     /// The other guest noticed nothing, and both disks go.
     void end() {
@@ -123,9 +123,6 @@ TEST_CASE("frontend: nonsense is refused, and the next good frontend is served",
         CHECK_THAT(guest.output(), Catch::Contains("refused to connect"));
         CHECK(guests.host.world().pages_mapped_by(0) > 0);  // the other guest's
     }
-    // What a frontend left behind is its own affair; a toolstack's frontend begins with an empty directory.
-    for (const char* node : {"ring-page-order", "multi-queue-num-queues"})
-        guests.host.store().remove(Toolstack::frontend(guests.disk) + '/' + node);
     check_serves(guests.host, guests.disk);
     guests.end();
 }
@@ -165,7 +162,7 @@ TEST_CASE("frontend: connecting and leaving without end leaves nothing mapped", 
     scene.attach(scene.disk);
     for (int i = 0; i < 10; ++i) {
         Guest guest(scene.host, scene.disk, {"load", "--seconds", "600"});
-        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+        REQUIRE(scene.xl.wait_until_connected(scene.disk));
         guest.kill();
         // The domain lives on, and its next driver finds what the last one left.
         scene.host.store().write(Toolstack::frontend(scene.disk) + "/state", "6");

@@ -38,6 +38,10 @@ void Guest::interrupt() const noexcept {
     process_.signal(SIGINT);
 }
 
+void Guest::pause() const noexcept {
+    process_.signal(SIGSTOP);
+}
+
 std::vector<std::string> verified_load(const std::vector<std::string>& more) {
     std::vector<std::string> words{"load", "--verify", "--mix", "mixed", "--depth", "8"};
     words.insert(words.end(), more.begin(), more.end());

@@ -18,6 +18,8 @@ class Guest {
     int wait(Nanoseconds limit = std::chrono::seconds(60));
     /// Ctrl-C: ends its load in order.
     void interrupt() const noexcept;
+    /// As a domain that is being destroyed: it does not run any more, and its memory is still there.
+    void pause() const noexcept;
     /// As a guest that crashes.
     void kill() noexcept { process_.kill(); }
     std::string output() const { return testing::read_file(output_); }

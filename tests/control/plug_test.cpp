@@ -50,7 +50,7 @@ TEST_CASE("plug: a disk without a toolstack serves, and goes without a trace", "
 TEST_CASE("plug: a disk in use is unplugged when its guest has closed it", "[control]") {
     Plugged it;
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
-    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
     CHECK(it.unplug(false).error_message == "");
     CHECK(guest.wait() == 0);
     CHECK_FALSE(it.has_nodes());
@@ -60,7 +60,7 @@ TEST_CASE("plug: a disk in use is unplugged when its guest has closed it", "[con
 TEST_CASE("plug: by force a disk goes without its guest's consent", "[control]") {
     Plugged it;
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600", "--never-close"}));
-    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
     CHECK(it.unplug(true).error_message == "");
     CHECK(guest.wait() == 1);
     CHECK_FALSE(it.has_nodes());
@@ -70,7 +70,7 @@ TEST_CASE("plug: by force a disk goes without its guest's consent", "[control]")
 TEST_CASE("plug: the domain's end is the disk's", "[control]") {
     Plugged it;
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
-    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
     guest.kill();
     it.xl.destroy_domain(5);
     CHECK(testing::wait_until([&] { return !it.has_nodes(); }, 10s));
@@ -103,7 +103,7 @@ TEST_CASE("plug: a toolstack's disk is not unplugged", "[control]") {
 TEST_CASE("plug: a plugged disk outlives tapback, and can be unplugged after", "[control]") {
     Plugged it;
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
-    REQUIRE(it.xl.wait_for_backend_state(it.disk, "4", 10s));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
     it.host.replace_tapback();
     CHECK(it.unplug(false).error_message == "");
     CHECK(guest.wait() == 0);

@@ -65,7 +65,7 @@ TEST_CASE("restart: a disk under load runs on, and is found again", "[control]")
     Scene scene(any_xl());
     scene.attach(scene.disk);
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
-    REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
     const auto tapdisks = scene.host.tapdisks();
     for (int time = 0; time < 5; ++time) {
         scene.host.replace_tapback();
@@ -90,7 +90,7 @@ TEST_CASE("restart: a disk in use can be detached while tapback is replaced", "[
         INFO("replaced after " << changes << " changes");
         scene.attach(scene.disk);
         Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
-        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+        REQUIRE(scene.xl.wait_until_connected(scene.disk));
         Interference interference(everything, changes, [&scene] { scene.host.replace_tapback(); });
         scene.detach(scene.disk);
         const int status = guest.wait();
@@ -106,7 +106,7 @@ TEST_CASE("restart: a domain can be destroyed under load while tapback is replac
         INFO("replaced after " << changes << " changes");
         scene.attach(scene.disk);
         Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
-        REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+        REQUIRE(scene.xl.wait_until_connected(scene.disk));
         guest.kill();
         Interference interference(everything, changes, [&scene] { scene.host.replace_tapback(); });
         scene.xl.destroy_domain(5);
@@ -120,7 +120,7 @@ TEST_CASE("restart: what happened while there was no tapback is caught up with",
     Scene scene(any_xl());
     scene.attach(scene.disk);
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
-    REQUIRE(scene.xl.wait_for_backend_state(scene.disk, "4", 10s));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
     scene.host.kill_tapback();
     SECTION("the guest closed") {
         guest.interrupt();

@@ -59,6 +59,11 @@ bool Toolstack::wait_for_backend_state(const Disk& disk, const std::string& stat
     return testing::wait_until([&] { return backend_node(disk, "state") == state; }, limit);
 }
 
+bool Toolstack::wait_until_connected(const Disk& disk) const {
+    return testing::wait_until(
+        [&] { return backend_node(disk, "state") == "4" && frontend_node(disk, "state") == "4"; }, 10s);
+}
+
 void Toolstack::create_domain(std::uint16_t domain) {
     const std::string directory = domain_directory(domain);
     host_.store().transact([&](const StoreTransaction& transaction) {

@@ -61,6 +61,9 @@ class Toolstack {
     std::string frontend_node(const Disk& disk, const std::string& name) const;
     bool wait_for_backend_state(const Disk& disk, const std::string& state, Nanoseconds limit) const;
 
+    /// Both ends say that they are connected.
+    bool wait_until_connected(const Disk& disk) const;
+
   private:
     std::string kind() const { return version_ == Xl::v4_17 ? "vbd" : "vbd3"; }
     std::string libxl(const Disk& disk) const;

@@ -23,7 +23,7 @@ struct Running : Scene {
     explicit Running(Xl version) : Scene(version) {
         attach(disk);
         guest.emplace(host, disk, verified_load({"--seconds", "600", "--timeout", "20"}));
-        REQUIRE(xl.wait_for_backend_state(disk, "4", 10s));
+        REQUIRE(xl.wait_until_connected(disk));
         REQUIRE(testing::wait_until([this] { return xl.frontend_node(disk, "state") == "4"; }));
         collect(host.store(), "/local", nodes);
         collect(host.store(), "/libxl", nodes);

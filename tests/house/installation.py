@@ -74,9 +74,7 @@ class Installation(unittest.TestCase):
         self.install()
         unit = self.only("tapback.service")
         started = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)[1]
-        self.assertRegex(started, "/sbin/tapback$")
-        if "tapback" in programs(TOP):
-            self.assertTrue((self.root / started.lstrip("/")).is_file(), started)
+        self.assertTrue((self.root / started.lstrip("/")).is_file(), started)
         # It looks for the programs that a unit starts; modprobe(8) is not ours to install.
         checked = self.root / "checked/tapback.service"
         checked.parent.mkdir()

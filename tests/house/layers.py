@@ -32,6 +32,7 @@ MAY_INCLUDE = {
 # System headers that only their owner includes; everyone else uses the owner's types. The longest prefix that fits counts.
 OWNED_HEADERS = {
     "xenstore.h": ("libblktap/xenstore", "tests"),
+    "xenctrl.h": ("control/tapback", "tests"),
     "xen": ("libblktap/xen", "tests"),
     "libaio.h": ("libblktap/aio", "tests"),
     "spdlog/": ("libblktap/base", "tests"),

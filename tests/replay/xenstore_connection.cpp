@@ -41,7 +41,7 @@ void XenstoreConnection::open_store() {
 }
 
 FrontendOptions XenstoreConnection::prepare(const FrontendOptions& wishes) {
-    asked_to_close_ = false;
+    asked_to_close_ = leaving_ = false;
     set_state(XenbusState::initialising);
     FrontendOptions options = wishes;
     options.backend_domain = backend_.domain;
@@ -57,6 +57,26 @@ FrontendOptions XenstoreConnection::prepare(const FrontendOptions& wishes) {
 }
 
 ipc::DeviceDescription XenstoreConnection::connect(const ipc::ConnectArguments& rings) {
+    try {
+        return publish(rings);
+    } catch (...) {
+        give_up();
+        throw;
+    }
+}
+
+/// The rings are about to go: a backend that took them lets go first, and nobody finds them in the store later.
+void XenstoreConnection::give_up() noexcept {
+    try {
+        if (read_state(*store_, backend_.path) == XenbusState::connected) return disconnect();
+        set_state(XenbusState::closing);
+        set_state(XenbusState::closed);
+    } catch (const std::exception&) {
+        // What brought us here is the better message.
+    }
+}
+
+ipc::DeviceDescription XenstoreConnection::publish(const ipc::ConnectArguments& rings) {
     const XenbusState before = read_state(*store_, backend_.path);
     store_->transact(
         [&](StoreTransaction& transaction) { write_rings(transaction, options_.frontend, rings, options_.odd); });
@@ -65,10 +85,8 @@ ipc::DeviceDescription XenstoreConnection::connect(const ipc::ConnectArguments& 
         return state == XenbusState::connected || (is_closing(state) && state != before);
     };
     const XenbusState state = wait_for_backend(decided, "did not connect");
-    if (state != XenbusState::connected) {
-        disconnect();  // so that the rings may go
+    if (state != XenbusState::connected)
         throw std::runtime_error("the backend refused to connect: it went to state " + number_of(state));
-    }
     const ipc::DeviceDescription device = read_device(*store_, backend_.path);
     set_state(XenbusState::connected);
     return device;
@@ -76,6 +94,7 @@ ipc::DeviceDescription XenstoreConnection::connect(const ipc::ConnectArguments& 
 
 void XenstoreConnection::disconnect() {
     if (options_.never_close) return;
+    leaving_ = true;
     if (!store_->answers()) open_store();  // xenstored may have been restarted since
     store_->watch(backend_.path + "/state", "state");
     set_state(XenbusState::closing);
@@ -118,7 +137,9 @@ XenbusState XenstoreConnection::wait_for_backend(const std::function<bool(Xenbus
         if (done(state)) return state;
         const Nanoseconds left = deadline - clock_.now();
         if (left <= Nanoseconds(0)) throw Failure("the backend " + what + ": it is in state " + number_of(state));
-        std::array<pollfd, 2> watched{pollfd{store_->fd(), POLLIN, 0}, pollfd{interrupt_fd_, POLLIN, 0}};
+        // Who was interrupted still leaves in order, and that takes the backend's time.
+        std::array<pollfd, 2> watched{pollfd{store_->fd(), POLLIN, 0},
+                                      pollfd{leaving_ ? -1 : interrupt_fd_, POLLIN, 0}};
         // At least now and then: a lost xenstored makes no descriptor readable, but the next look fails.
         const auto limit = std::min(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(500));
         ::poll(watched.data(), watched.size(), static_cast<int>(limit.count()));

@@ -25,8 +25,8 @@ struct XenstoreOptions {
 
 class XenstoreConnection final : public Connection {
   public:
-    /// `timeout` limits each wait for the backend; `interrupt_fd` (-1: never) ends one.
-    /// Errors: throws std::system_error (no xenstored), std::runtime_error (no such frontend).
+    /// `timeout` limits each wait for the backend; `interrupt_fd` (-1: never) ends one of those before the disk is
+    /// there. Errors: throws std::system_error (no xenstored), std::runtime_error (no such frontend).
     XenstoreConnection(XenstoreOptions options, Nanoseconds timeout, int interrupt_fd);
 
     FrontendOptions prepare(const FrontendOptions& wishes) override;
@@ -38,6 +38,8 @@ class XenstoreConnection final : public Connection {
 
   private:
     void open_store();
+    ipc::DeviceDescription publish(const ipc::ConnectArguments& rings);
+    void give_up() noexcept;
     void set_state(XenbusState state);
     void drain_events() const;
     /// The backend's state when `done` holds for it. Errors: throws Failure "the backend <what> ..." after the timeout.
@@ -50,6 +52,7 @@ class XenstoreConnection final : public Connection {
     std::optional<XenStore> store_;
     BackendPlace backend_;
     bool asked_to_close_ = false;
+    bool leaving_ = false;
 };
 
 }  // namespace blktap::replay

@@ -51,6 +51,15 @@ std::string_view abi_name(std::string_view protocol) noexcept {
 #endif
 }
 
+/// What the last driver of this guest left (firmware, another kernel) and this one will not write over.
+void remove_rings(const StoreNodes& store, const std::string& frontend) {
+    for (const std::string& name : store.list(frontend)) {
+        const bool of_ring = name.starts_with("ring-") || name.starts_with("queue-");
+        if (of_ring || name == "multi-queue-num-queues" || name == "event-channel" || name == "protocol")
+            store.remove(frontend + '/' + name);
+    }
+}
+
 void write_queue(const StoreNodes& store, const std::string& directory, const ipc::QueueArguments& queue) {
     if (queue.ring_refs.size() == 1) {
         store.write_number(directory + "ring-ref", queue.ring_refs.front());
@@ -89,6 +98,7 @@ BackendOffers read_offers(const StoreNodes& store, const std::string& backend) {
 void write_rings(const StoreNodes& store, const std::string& frontend, const ipc::ConnectArguments& rings,
                  const OddNodes& odd) {
     const std::string top = frontend + '/';
+    remove_rings(store, frontend);
     const std::size_t pages = rings.queues.front().ring_refs.size();
     if (pages > 1) store.write_number(top + "ring-page-order", static_cast<unsigned>(std::bit_width(pages) - 1));
     if (rings.queues.size() == 1) {

@@ -48,7 +48,7 @@ struct OddNodes {
     bool omit_protocol = false;
     std::vector<std::pair<std::string, std::string>> nodes{};  ///< written last: names below the frontend, values
 };
-/// Writes the rings as Linux does: the short names for a single queue and a single page.
+/// Writes the rings as Linux does: the short names for a single queue and a single page. Rings of before are removed.
 void write_rings(const StoreNodes& store, const std::string& frontend, const ipc::ConnectArguments& rings,
                  const OddNodes& odd);
 

@@ -53,7 +53,6 @@ void XenstoreBackend::serve() {
         const std::string state = node_of(store, "state");
         if (state == last) continue;
         last = state;
-        frontend_states.push_back(state);
         follow(store, state);
     }
     disk_.disconnect();
@@ -62,19 +61,22 @@ void XenstoreBackend::serve() {
 void XenstoreBackend::follow(const XenStore& store, const std::string& state) {
     const std::string own = store.read(path("state")).value_or("");
     if (state == "1" && own == "6") set_state(store, "2");
-    if ((state == "3" || state == "4") && own != "4") {
+    if ((state == "3" || state == "4") && !connected_) {
         if (refuses) set_state(store, "5");
+        connected_in = state;
         if (connects) connect(store);
     }
     if (state == "5") set_state(store, "5");
     if (state == "6") {
         disk_.disconnect();
+        connected_ = false;
         set_state(store, "6");
     }
 }
 
 void XenstoreBackend::connect(const XenStore& store) {
     disk_.connect(read_rings(store));
+    connected_ = true;
     const std::vector<std::pair<std::string, std::string>> nodes{
         {"sectors", std::to_string(disk_.disk.size() / sector_size_bytes)},
         {"sector-size", sector_size},

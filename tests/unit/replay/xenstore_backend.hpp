@@ -38,7 +38,7 @@ class XenstoreBackend {
     bool connects = true;
     bool refuses = false;
 
-    std::vector<std::string> frontend_states{};  ///< in the order seen; read it after stop()
+    std::string connected_in{};  ///< the frontend's state that made it connect; read it after stop()
     XenStore toolstack{};
 
   private:
@@ -51,6 +51,7 @@ class XenstoreBackend {
 
     MemoryBackend& disk_;
     std::atomic<bool> stopping_ = false;
+    bool connected_ = false;
     std::thread thread_;
 };
 

@@ -5,6 +5,7 @@
 #include "tests/replay/xenstore_connection.hpp"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include <catch2/catch.hpp>
 
@@ -18,8 +19,6 @@ using Catch::Contains;
 using testing::wait_until;
 
 namespace {
-
-using States = std::vector<std::string>;
 
 struct Guest {
     testing::Xenstored xenstored{};
@@ -88,11 +87,13 @@ TEST_CASE("xenstore connection: walks a frontend's states, and the rings behind 
         CHECK(guest.machine.backend.connected_with.queues.size() == wishes.queue_count);
         CHECK(guest.machine.backend.connected_with.queues[0].ring_refs.size() == 1u << wishes.ring_order);
         CHECK(guest.machine.backend.connected_with.persistent == wishes.persistent);
+        CHECK(guest.frontend_node("state") == "4");
         write_and_verify(session, guest.machine);
         session.disconnect();
+        CHECK(guest.frontend_node("state") == "6");
     }
     guest.backend.stop();
-    CHECK(guest.backend.frontend_states == States{"1", "3", "4", "5", "6"});
+    CHECK(guest.backend.connected_in == "3");
     CHECK(guest.machine.world.pages_shared_by(MemoryBackend::guest) == 0);
 }
 
@@ -124,10 +125,10 @@ TEST_CASE("xenstore connection: the nodes of one page and one queue have the sho
 TEST_CASE("xenstore connection: odd frontends are played", "[unit][replay]") {
     Guest guest;
     FrontendOptions wishes = guest.machine.frontend();
-    States states{"1", "3", "4", "5", "6"};
+    std::string state = "3";
     SECTION("straight to Connected") {
         guest.options.straight_to_connected = true;
-        states = {"1", "4", "5", "6"};
+        state = "4";
     }
     SECTION("no wait for offers") {
         guest.options.skip_init_wait = true;
@@ -151,7 +152,7 @@ TEST_CASE("xenstore connection: odd frontends are played", "[unit][replay]") {
         session.disconnect();
     }
     guest.backend.stop();
-    CHECK(guest.backend.frontend_states == states);
+    CHECK(guest.backend.connected_in == state);
 }
 
 TEST_CASE("xenstore connection: what the backend does not offer is not asked for", "[unit][replay]") {
@@ -192,8 +193,12 @@ TEST_CASE("xenstore connection: a backend that does nothing is a failure, after 
     }
     guest.backend.start();
     XenstoreConnection connection = guest.open();
-    CHECK_THROWS_AS(Session(connection, guest.machine.frontend()), Failure);
-    CHECK_THROWS_WITH(Session(connection, guest.machine.frontend()), Contains(complaint));
+    try {
+        const Session session(connection, guest.machine.frontend());
+        FAIL("it connected");
+    } catch (const Failure& failure) {
+        CHECK_THAT(failure.what(), Contains(complaint));
+    }
 }
 
 TEST_CASE("xenstore connection: a backend that refuses is told from one that fails", "[unit][replay]") {
@@ -258,6 +263,7 @@ TEST_CASE("xenstore connection: a backend that closes by itself is gone", "[unit
     guest.backend.start();
     XenstoreConnection connection = guest.open();
     Session session(connection, guest.machine.frontend());
+    write_and_verify(session, guest.machine);
     guest.take_old_news(connection);
     SECTION("closed") {
         guest.set_backend_state("6");
@@ -273,8 +279,30 @@ TEST_CASE("xenstore connection: a frontend whose directory was removed leaves no
     guest.backend.start();
     XenstoreConnection connection = guest.open();
     Session session(connection, guest.machine.frontend());
+    write_and_verify(session, guest.machine);
     guest.backend.toolstack.remove("/local/domain/5");
     guest.backend.toolstack.remove(XenstoreBackend::backend);
     CHECK_NOTHROW(session.disconnect());
     CHECK(guest.backend.toolstack.list("/local/domain/5").empty());
+}
+
+TEST_CASE("xenstore connection: who is interrupted waits for no backend, but leaves one in order", "[unit][replay]") {
+    Guest guest;
+    UniqueFd interrupt(::eventfd(0, EFD_CLOEXEC));
+    const auto open = [&] { return XenstoreConnection(guest.options, guest.timeout, interrupt.get()); };
+    SECTION("before it is connected") {
+        ::eventfd_write(interrupt.get(), 1);
+        guest.backend.makes_offers = false;
+        guest.backend.start();
+        XenstoreConnection connection = open();
+        CHECK_THROWS_WITH(Session(connection, guest.machine.frontend()), "interrupted");
+    }
+    SECTION("after") {
+        guest.backend.start();
+        XenstoreConnection connection = open();
+        Session session(connection, guest.machine.frontend());
+        ::eventfd_write(interrupt.get(), 1);
+        CHECK_NOTHROW(session.disconnect());
+        CHECK(guest.frontend_node("state") == "6");
+    }
 }

@@ -3,6 +3,8 @@
 //
 #include "tests/replay/xenstore_nodes.hpp"
 
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "tests/support/xenstored.hpp"
@@ -49,4 +51,18 @@ TEST_CASE("xenstore nodes: several queues of several pages have a node each", "[
         CHECK(store.read("/front/" + name) == value);
     CHECK_FALSE(store.read("/front/ring-ref"));
     CHECK_FALSE(store.read("/front/event-channel"));
+}
+
+TEST_CASE("xenstore nodes: rings of before are not mixed with those of now", "[unit][replay]") {
+    const testing::Xenstored xenstored;
+    const XenStore store;
+    store.write("/front/backend", "/back");
+    ipc::ConnectArguments rings;
+    rings.queues = {{{8, 9}, 3}, {{10, 11}, 4}};
+    write_rings(store, "/front", rings, {});
+    rings.queues = {{{12}, 5}};
+    write_rings(store, "/front", rings, {.omit_protocol = true});
+    auto names = store.list("/front");
+    std::ranges::sort(names);
+    CHECK(names == std::vector<std::string>{"backend", "event-channel", "feature-persistent", "ring-ref"});
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/vbd_record.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/temporary_directory.hpp"
+
+using namespace blktap;
+using namespace blktap::tapback;
+
+namespace {
+
+const VbdRecord example{
+    {ipc::VbdAddress::Kind::vbd, 5, 51712}, {"raw", "/images/a", true, {{"buffered", "yes"}}}, true};
+
+}  // namespace
+
+TEST_CASE("record: what was written is read, until it is removed", "[unit]") {
+    const testing::TemporaryDirectory directory;
+    const std::string path = directory.path("");
+    write_record(path, example);
+    CHECK(read_records(path) == std::vector<VbdRecord>{example});
+    VbdRecord changed = example;
+    changed.image.path = "/images/b";
+    write_record(path, changed);
+    CHECK(read_records(path) == std::vector<VbdRecord>{changed});
+    remove_record(path, example.backend);
+    remove_record(path, example.backend);
+    CHECK(read_records(path).empty());
+    CHECK(std::filesystem::is_empty(path));
+}
+
+TEST_CASE("record: one that cannot be read is left, and hides no other", "[unit]") {
+    const testing::TemporaryDirectory directory;
+    const std::string path = directory.path("");
+    write_record(path, example);
+    for (const char* text : {"", "{", "{\"version\": 2}", "{\"version\": 1, \"backend\": \"backend/vif/1/0\"}"}) {
+        std::ofstream(path + "/7-51712.json") << text;
+        CHECK(read_records(path) == std::vector<VbdRecord>{example});
+        CHECK(std::filesystem::exists(path + "/7-51712.json"));
+    }
+}
