@@ -19,7 +19,6 @@ namespace blktap {
 
 class Poller {
   public:
-    static constexpr unsigned window_default_us = 50;
     static constexpr Nanoseconds window_start = std::chrono::microseconds(2);
     /// How often to ask whether somebody else wanted the processor: a system call.
     static constexpr Nanoseconds ask_interval = std::chrono::milliseconds(1);
@@ -86,11 +85,11 @@ class Poller {
         slept_at_ = Nanoseconds{0};
         return true;
     }
-    /// Another process ran here since the last time we asked, if that was while we were looking.
+    /// Another process took this processor since the last time we asked.
     bool processor_wanted(Nanoseconds now) noexcept {
         const std::uint64_t before = std::exchange(preempted_, preemptions_());
-        const bool looked_meanwhile = now - std::exchange(asked_at_, now) < 2 * ask_interval;
-        if (!looked_meanwhile || preempted_ == before) return false;
+        const bool asked_before = std::exchange(asked_at_, now) != Nanoseconds{0};
+        if (!asked_before || preempted_ == before) return false;
         stop_until(now + rest);
         return true;
     }
