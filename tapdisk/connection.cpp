@@ -13,9 +13,6 @@ namespace {
 
 /// Times that one call of turn() goes on with new work before the loop looks at its other descriptors.
 constexpr int turns_per_round = 16;
-/// With more than this under way a wake-up's cost is hidden behind the others, and a look would only take the processor
-/// from the kernel's threads that complete writes (docs/decisions/0010).
-constexpr std::size_t poll_depth_max = 2;
 
 std::string describe(std::size_t queue, const ipc::ConnectArguments& frontend) {
     return "domain " + std::to_string(frontend.domain) + ", queue " + std::to_string(queue);
@@ -81,15 +78,11 @@ void Connection::unmask() noexcept {
     masked_.clear();
 }
 
-bool Connection::look() noexcept {
-    return engine_->in_driver() <= poll_depth_max && poller_.look([this] { return engine_->work_waiting(); });
-}
-
 EventLoop::Next Connection::turn() noexcept {
     poller_.woke();
     for (int i = 0; i < turns_per_round; ++i) {
         const bool again = engine_->turn() == RequestEngine::Next::turn_again;
-        if (again || look()) continue;
+        if (again || poller_.look([this] { return engine_->work_waiting(); })) continue;
         unmask();
         if (!engine_->rearm()) return EventLoop::Next::sleep;
     }

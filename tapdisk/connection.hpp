@@ -46,8 +46,6 @@ class Connection {
     std::vector<ConnectionQueue> map_queues();
     void take_events() noexcept;
     void unmask() noexcept;
-    /// Looks for work a while before sleeping, if that may pay. True: there is some.
-    bool look() noexcept;
 
     EventLoop& loop_;
     ipc::ConnectArguments frontend_;

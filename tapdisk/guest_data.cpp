@@ -79,7 +79,7 @@ void GuestData::build_mapped_iovecs(RequestSlot& slot) noexcept {
         std::byte* page = persistent_->acquire(segment.gref);
         persistent_->release(segment.gref);
         BLKTAP_ASSERT(page != nullptr);
-        std::byte* start = page + segment.first_sector * sector_size_bytes;
+        std::byte* start = page + segment.first_sector * std::size_t{sector_size_bytes};
         const std::size_t length = segment.sector_count() * std::size_t{sector_size_bytes};
         iovec* last = count > 0 ? &slot.iovecs[count - 1] : nullptr;
         if (last != nullptr && static_cast<std::byte*>(last->iov_base) + last->iov_len == start) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/defaults.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
@@ -19,7 +20,7 @@ struct Options {
     std::optional<std::string> recovery_log_path;
     std::optional<int> client_fd;  ///< a connected control client, from whoever started us
     unsigned aio_slots = IoQueue::default_slots;
-    unsigned poll_us = 0;
+    unsigned poll_us = default_poll_us;
     log::Level level = log::Level::info;
     log::Sink sink = log::Sink::standard_error;
 };

@@ -3,8 +3,8 @@
 //
 // Poller: how long a tapdisk that has run out of work looks for more before it sleeps. A wake-up costs two context
 // switches; looking costs a processor. So the window grows while looking pays and shrinks to nothing while it does not:
-// an idle disk never polls. And looking must not take the processor from whoever would bring the work, which the kernel
-// does not say but the clock shows: see the constants below, and docs/decisions/0010 for what was measured.
+// an idle disk never polls. And looking must not take the processor from others, least of all from the kernel thread
+// that would bring the work: see the constants below, and docs/decisions/0010 for what was measured.
 //
 // Tested by tests/unit/tapdisk/poller_test.cpp.
 #pragma once
@@ -19,18 +19,22 @@ namespace blktap {
 
 class Poller {
   public:
-    static constexpr unsigned window_default_us = 50;
     static constexpr Nanoseconds window_start = std::chrono::microseconds(2);
-    /// More than this between two readings of the clock: another process ran here meanwhile, and wants to again.
-    static constexpr Nanoseconds processor_lost = std::chrono::microseconds(100);
+    /// How often to ask whether somebody else wanted the processor: a system call.
+    static constexpr Nanoseconds ask_interval = std::chrono::milliseconds(1);
     /// So many times in a row the whole window passed and work came right after the sleep began: it needed this very
     /// processor, or is always too late.
     static constexpr int in_vain_max = 8;
     /// After either no look is worth trying for this long.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
 
+    /// How many times the calling thread lost its processor to another since it began.
+    using Preemptions = std::uint64_t() noexcept;
+    static std::uint64_t preemptions_of_this_thread() noexcept;
+
     /// Looks at most `window_max` at a time; 0 turns polling off.
-    Poller(const Clock& clock, Nanoseconds window_max) noexcept : clock_(clock), window_max_(window_max) {}
+    Poller(const Clock& clock, Nanoseconds window_max, Preemptions& preemptions = preemptions_of_this_thread) noexcept
+        : clock_(clock), window_max_(window_max), preemptions_(preemptions) {}
 
     /// Calls `work_waiting()` until it is true (returns true) or the window is over (false).
     template <class WorkWaiting>
@@ -38,19 +42,17 @@ class Poller {
         if (window_max_ <= Nanoseconds{0}) return false;
         const Nanoseconds began = clock_.now();
         if (began < resting_until_) return false;
+        if (window_ > Nanoseconds{0} && began - asked_at_ > ask_interval && processor_wanted(began)) return false;
         Nanoseconds now = began;
         while (now - began < window_) {
-            bool found = false;
-            for (int i = 0; i < looks_per_clock_read && !found; ++i) {
-                found = work_waiting();
-                if (!found) pause();
+            for (int i = 0; i < looks_per_clock_read; ++i) {
+                if (work_waiting()) return hit();
+                pause();
             }
-            const Nanoseconds last = std::exchange(now, clock_.now());
-            if (now - last > processor_lost) stop_until(now + rest);
-            if (found) return hit();
+            now = clock_.now();
         }
         ++misses_;
-        if (now >= resting_until_) slept_at_ = now;
+        slept_at_ = now;
         return false;
     }
 
@@ -83,6 +85,14 @@ class Poller {
         slept_at_ = Nanoseconds{0};
         return true;
     }
+    /// Another process took this processor since the last time we asked.
+    bool processor_wanted(Nanoseconds now) noexcept {
+        const std::uint64_t before = std::exchange(preempted_, preemptions_());
+        const bool asked_before = std::exchange(asked_at_, now) != Nanoseconds{0};
+        if (!asked_before || preempted_ == before) return false;
+        stop_until(now + rest);
+        return true;
+    }
     void stop_until(Nanoseconds time) noexcept {
         resting_until_ = time;
         window_ = Nanoseconds{0};
@@ -96,9 +106,12 @@ class Poller {
 
     const Clock& clock_;
     const Nanoseconds window_max_;
+    Preemptions& preemptions_;
     Nanoseconds window_{0};
     Nanoseconds slept_at_{0};
     Nanoseconds resting_until_{0};
+    Nanoseconds asked_at_{0};
+    std::uint64_t preempted_ = 0;
     int in_vain_ = 0;
     std::uint64_t hits_ = 0;
     std::uint64_t misses_ = 0;

@@ -86,8 +86,6 @@ class RequestEngine {
     std::size_t without_space() const noexcept { return without_space_; }
     std::size_t held_flush_count() const noexcept { return held_.size(); }
     std::size_t in_flight() const noexcept { return live_.size() + held_.size(); }
-    /// Requests that the driver has at this moment.
-    std::size_t in_driver() const noexcept { return in_driver_; }
     /// Requests taken from all rings since the beginning.
     std::uint64_t taken() const noexcept { return next_sequence_ - 1; }
 

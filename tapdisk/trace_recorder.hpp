@@ -41,7 +41,8 @@ class TraceRecorder {
     std::uint64_t lost() const noexcept { return lost_; }
 
   private:
-    static constexpr std::size_t buffer_size_bytes = 256 * 1024;  // about 8,000 requests between two writes
+    static constexpr std::size_t buffer_size_bytes =
+        std::size_t{256} * 1024;  // about 8,000 requests between two writes
 
     void write_filled() noexcept;
     void go_on_stopping();

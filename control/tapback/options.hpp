@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/defaults.hpp"
 #include "libblktap/base/log.hpp"
 
 namespace blktap::tapback {
@@ -21,7 +22,7 @@ struct Options {
     std::vector<std::string> image_directories{};  ///< absolute, at least one
     log::Level level = log::Level::info;           ///< of tapback, and of each tapdisk
     log::Sink sink = log::Sink::standard_error;
-    unsigned poll_us = 0;
+    unsigned poll_us = default_poll_us;
     unsigned aio_slots = IoQueue::default_slots;
 };
 

@@ -15,11 +15,13 @@ class Workload:
     depth: int
     metrics: tuple
     persistent: bool = False  # persistent grants: the guest's pages stay mapped and nothing is copied
+    sleeping: bool = False  # at depth 1: the guest sleeps until it is woken; else it looks at its ring all the time
 
     @property
     def name(self):
         access = ("rand" if self.pattern == "random" else "") + self.mix
-        return f"{self.image}-{access}-{self.size}-qd{self.depth}" + ("-persistent" if self.persistent else "")
+        variant = ("-persistent" if self.persistent else "") + ("-sleeping" if self.sleeping else "")
+        return f"{self.image}-{access}-{self.size}-qd{self.depth}{variant}"
 
 
 # Metric: (unit, what it is). Both sides report all of them for every run.
@@ -40,6 +42,8 @@ WORKLOADS = [
     for depth in (32, 1)
     for persistent in (False, True)
     for mix in ("read", "write")
+] + [
+    Workload("raw", "random", mix, "4k", 1, DEPTH_1, sleeping=True) for mix in ("read", "write")
 ] + [
     Workload("raw", "sequential", mix, size, 8, STREAM, persistent)
     for size in ("64k", "1m")

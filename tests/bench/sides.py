@@ -17,21 +17,17 @@ class BenchError(Exception):
     """Why nothing could be measured, for a person."""
 
 
-# docs/decisions/0010: what is measured is a tapdisk that may look for work before it sleeps.
-POLL_US = "50"
-
-
 class Tapdisk:
     """A tapdisk that serves one image on a simulated hypervisor, from construction to stop()."""
 
-    def __init__(self, build, folder, image_spec):
+    def __init__(self, build, folder, image_spec, options=()):
         self.replay = build / "bin/ring-replay"
         self.socket = folder / "control.sock"
         self.log = folder / "tapdisk.log"
         self.environment = {**os.environ, "LD_PRELOAD": str(build / "lib/libfakexen.so"), "FAKEXEN": str(folder)}
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [build / "bin/tapdisk", "--open", image_spec, "--control", self.socket, "--poll-us", POLL_US],
+                [build / "bin/tapdisk", "--open", image_spec, "--control", self.socket, *options],
                 stderr=log, stdin=subprocess.DEVNULL, env={**self.environment, "FAKEXEN_DOMAIN": "0"})
         self._wait_until_ready()
 
@@ -57,8 +53,8 @@ class Tapdisk:
                    "--size", workload.size, "--depth", str(workload.depth), "--seconds", str(seconds), "--json"]
         if workload.persistent:
             command.append("--persistent")
-        if workload.depth == 1:
-            # What waking the simulated guest costs is the guest's affair; a real one has not two processes to switch.
+        if workload.depth == 1 and not workload.sleeping:
+            # What waking the simulated guest costs is the guest's affair. The rows named "sleeping" include it.
             command.append("--spin")
         result = json.loads(run(command, {**self.environment, "FAKEXEN_DOMAIN": GUEST_DOMAIN}))
         requests = result["requests"]

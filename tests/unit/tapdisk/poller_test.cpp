@@ -5,6 +5,10 @@
 // looking takes the processor from others.
 #include "tapdisk/poller.hpp"
 
+#include <atomic>
+#include <sched.h>
+#include <thread>
+
 #include <catch2/catch.hpp>
 
 using namespace blktap;
@@ -34,6 +38,11 @@ void sleep_shortly(Poller& poller, TickingClock& clock, int count) {
         clock.advance(10us);
         poller.woke();
     }
+}
+
+std::uint64_t times_preempted = 0;
+std::uint64_t preemptions() noexcept {
+    return times_preempted;
 }
 
 /// As many as open the window: 2, 4, 8, 16, 32, 50 us.
@@ -102,22 +111,53 @@ TEST_CASE("poller: rests when whole windows pass and work comes right after, aga
     }
 }
 
-TEST_CASE("poller: rests when another process ran in the middle of a look", "[unit][tapdisk]") {
+TEST_CASE("poller: rests when the processor was wanted by another while it looked", "[unit][tapdisk]") {
     TickingClock clock;
-    Poller poller(clock, window_max);
+    times_preempted = GENERATE(0u, 7u);  // before it began: nobody's business
+    Poller poller(clock, window_max, preemptions);
     sleep_shortly(poller, clock, sleeps_to_open);
-    const bool found = GENERATE(false, true);
-    int looks = 0;
-    const auto interrupted = [&] {
-        if (++looks == 40) clock.advance(Poller::processor_lost);
-        return found && looks == 40;
+    const auto look_for = [&](Nanoseconds duration) {
+        for (const Nanoseconds end = clock.now() + duration; clock.now() < end;) {
+            if (!poller.look(something)) return false;
+            clock.advance(20us);
+        }
+        return true;
     };
-    CHECK(poller.look(interrupted) == found);
-    CHECK(looks <= 48);  // no more than to the next reading of the clock
-    poller.woke();
-    CHECK(poller.window() == 0ns);
-    CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
-    clock.advance(Poller::rest);
-    sleep_shortly(poller, clock, sleeps_to_open);
-    CHECK(poller.window() == window_max);
+    REQUIRE(look_for(10 * Poller::ask_interval));
+    ++times_preempted;
+    SECTION("in the midst of looking") {
+        CHECK_FALSE(look_for(2 * Poller::ask_interval));
+        CHECK(poller.window() == 0ns);
+        CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
+        clock.advance(Poller::rest);
+        sleep_shortly(poller, clock, sleeps_to_open);
+        CHECK(look_for(10 * Poller::ask_interval));
+    }
+    SECTION("however long that took") {
+        clock.advance(10 * Poller::ask_interval);
+        CHECK_FALSE(look_for(2 * Poller::ask_interval));
+    }
+}
+
+TEST_CASE("poller: sees that this thread lost its processor", "[unit][tapdisk]") {
+    // Two threads on one processor, which never sleep: sooner or later the kernel takes it from this one.
+    cpu_set_t before;
+    REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(::sched_getcpu(), &one);
+    REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+    const std::uint64_t at_first = Poller::preemptions_of_this_thread();
+    std::atomic<bool> over = false;
+    std::thread other([&over] {
+        while (!over) {
+        }
+    });
+    const auto give_up = std::chrono::steady_clock::now() + 30s;
+    while (Poller::preemptions_of_this_thread() == at_first && std::chrono::steady_clock::now() < give_up) {
+    }
+    CHECK(Poller::preemptions_of_this_thread() > at_first);
+    over = true;
+    other.join();
+    ::sched_setaffinity(0, sizeof before, &before);
 }
