@@ -12,12 +12,11 @@ import tempfile
 from pathlib import Path
 
 from file_tree import FileTree
-from kernel import fetch_kernel
+from packages import fetch_hypervisor, fetch_kernel
 from slim_fio import add_slim_fio
 
 HERE = Path(__file__).resolve().parent
 XEN_TOOLS = Path("/usr/lib/xen-4.17/bin")
-HYPERVISOR = Path("/boot/xen-4.17-amd64.gz")
 DATA_BYTES = 5 << 30
 ROOT_BYTES = 512 << 20
 
@@ -49,13 +48,14 @@ class Images:
     def build(self, report):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.kernel = fetch_kernel(self.folder / "kernel")
+        self.hypervisor = fetch_hypervisor(self.folder / "hypervisor")
         stamp = self.folder / "images.key"
         key = self.key()
         if not stamp.exists() or stamp.read_text() != key:
             report("making the images of dom0 and the guests")
             stamp.unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-                self.xen.write_bytes(gzip.decompress(HYPERVISOR.read_bytes()))
+                self.xen.write_bytes(gzip.decompress(self.hypervisor.read_bytes()))
                 self.build_guest(Path(scratch))
                 self.build_boot(Path(scratch))
                 self.build_root(Path(scratch))

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# Debian's kernel for dom0 and the guests: downloaded and unpacked, never installed, kept until the folder is removed.
+# Debian's hypervisor, and its kernel for dom0 and the guests: downloaded and unpacked, never installed, because an installed
+# one becomes what this machine boots next. Kept until the folder is removed.
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-PACKAGE = "linux-image-amd64"
+KERNEL_PACKAGE = "linux-image-amd64"
+HYPERVISOR_PACKAGE = "xen-hypervisor-4.17-amd64"
 
 
-class NoKernel(Exception):
-    """The kernel package cannot be had."""
+class NoPackage(Exception):
+    """A package cannot be had."""
 
 
 class Kernel:
@@ -41,28 +43,36 @@ class Kernel:
 def fetch_kernel(folder):
     """The kernel unpacked in `folder`, which is filled when it is not there."""
     if not folder.exists():
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        package = newest_package()
-        download(package, partial)
-        subprocess.run(["dpkg", "-x", next(partial.glob("*.deb")), partial], check=True)
-        for archive in partial.glob("*.deb"):
-            archive.unlink()
+        partial = unpacked(newest_kernel(), folder)
         subprocess.run(["depmod", "-b", partial, next((partial / "lib/modules").iterdir()).name], check=True)
         partial.rename(folder)
     return Kernel(folder)
 
 
-def newest_package():
-    shown = subprocess.run(["apt-cache", "depends", PACKAGE], capture_output=True, text=True, check=False)
+def fetch_hypervisor(folder):
+    """The hypervisor's compressed image, from its package unpacked in `folder`."""
+    if not folder.exists():
+        unpacked(HYPERVISOR_PACKAGE, folder).rename(folder)
+    return next((folder / "boot").glob("xen-*.gz"))
+
+
+def newest_kernel():
+    shown = subprocess.run(["apt-cache", "depends", KERNEL_PACKAGE], capture_output=True, text=True, check=False)
     names = re.findall(r"Depends: (linux-image-\S+)", shown.stdout)
     if not names:
-        raise NoKernel(f"apt knows no package {PACKAGE}: run apt-get update")
+        raise NoPackage(f"apt knows no package {KERNEL_PACKAGE}: run apt-get update")
     return names[0]
 
 
-def download(package, folder):
-    done = subprocess.run(["apt-get", "download", package], cwd=folder, capture_output=True, text=True, check=False)
+def unpacked(package, folder):
+    """Downloads and unpacks beside `folder`, so that an interrupted download is not taken for a whole one."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    done = subprocess.run(["apt-get", "download", package], cwd=partial, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise NoKernel(f"apt-get download {package}: {done.stderr.strip().splitlines()[-1]}; is apt-get update due?")
+        raise NoPackage(f"apt-get download {package}: {done.stderr.strip().splitlines()[-1]}; is apt-get update due?")
+    archive = next(partial.glob("*.deb"))
+    subprocess.run(["dpkg", "-x", archive, partial], check=True)
+    archive.unlink()
+    return partial
