@@ -10,7 +10,7 @@ usage() {
 usage: ./test.sh [--quick]
 
   --quick   one debug build and the fast tests
-  (nothing) release, sanitizers, thread sanitizer, fuzzers: what must pass before a change goes in
+  (nothing) release, sanitizers, thread sanitizer, fuzzers, guests on real Xen: what must pass before a change goes in
 
 Environment: BLKTAP_FUZZ_SECONDS  time for each fuzzer (default 20)
              BLKTAP_SEED          seed of the property tests (default: a new one, printed on failure)
@@ -86,7 +86,27 @@ layer() {
     echo "$((SECONDS - begin)) s"
 }
 
-if ! tests/support/install-packages build test; then
+# xen_layer SCENARIO...: guests on real Xen in an emulated machine; counts the runner's last line.
+xen_layer() {
+    local begin=$SECONDS status=0 run_passed run_failed
+    echo
+    echo "== xen"
+    rm -f "$logs"/xen*
+    run_logged "$logs/xen.log" tests/xen/run "$@" || status=$?
+    if read -r run_passed run_failed < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$logs/xen.log"); then
+        grep '^FAILED' "$logs/xen.log"
+        echo "$run_passed passed, $run_failed failed"
+        passed=$((passed + run_passed))
+        failed=$((failed + run_failed))
+        [ "$status" -eq 0 ] || [ "$run_failed" -ne 0 ] || fail "xen: status $status"
+    else
+        tail -n 20 "$logs/xen.log"
+        fail "xen: status $status and no result; see $logs/xen.log"
+    fi
+    echo "$((SECONDS - begin)) s"
+}
+
+if ! tests/support/install-packages build test xen; then
     fail "packages are missing"
 elif [ -n "$quick" ]; then
     layer dev "" --label-exclude '^(slow|explore)$'
@@ -97,6 +117,7 @@ else
     layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test:'
     fuzzers=$(cd tests/fuzz && echo fuzz_*.cpp)
     layer fuzz "${fuzzers//.cpp/}" --label-regex '^fuzz$'
+    xen_layer
 fi
 
 echo

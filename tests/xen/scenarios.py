@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
-DEFAULT_SECONDS = 120
+DEFAULT_SECONDS = 400
 
 
 class NoScenario(Exception):

@@ -102,13 +102,13 @@ guest_said_or_gone() { guest_said "$1" "$2" || guest_gone "$1"; }
 
 # wait_until_says NAME PATTERN [SECONDS]
 wait_until_says() {
-    wait_for "${3:-60}" guest_said_or_gone "$1" "$2" || true
+    wait_for "${3:-200}" guest_said_or_gone "$1" "$2" || true
     guest_said "$1" "$2" || { console_of "$1"; fail "guest $1 did not say '$2'"; }
 }
 
 # wait_until_gone NAME [SECONDS]
 wait_until_gone() {
-    wait_for "${2:-60}" guest_gone "$1" || { console_of "$1"; fail "guest $1 did not end"; }
+    wait_for "${2:-200}" guest_gone "$1" || { console_of "$1"; fail "guest $1 did not end"; }
 }
 
 # expect_done NAME [SECONDS]: the guest's script ends with status 0, and the guest with it.
