@@ -3,12 +3,12 @@
 //
 #include "control/tapback/daemon.hpp"
 
-#include <csignal>
 #include <filesystem>
 #include <unistd.h>
 
 #include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/guest_width.hpp"
+#include "control/tapback/stray_tapdisk.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/version.hpp"
 
@@ -42,7 +42,8 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .options = options,
             .files = files_,
             .mark = [this](const auto& vbd) { mark(vbd); },
-            .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); }},
+            .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); },
+            .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
       taps_(host_),
       tick_(loop, [this] { tick(); }) {
     restore();
@@ -103,30 +104,24 @@ void Daemon::restore() {
     end_strays(sockets);
 }
 
-/// A tapdisk without a record has no image and no guest: its tapback died between two of its steps.
 void Daemon::end_strays(const std::set<std::string>& known) {
     for (const auto& entry : std::filesystem::directory_iterator(host_.options.run_directory)) {
         const std::string stem = entry.path().stem();
         if (entry.path().extension() != ".sock" || stem.find('-') == std::string::npos) continue;
         if (std::filesystem::exists(entry.path().parent_path() / (stem + ".json"))) continue;
         if (known.contains(entry.path().filename()) || taps_.has_socket(entry.path().filename())) continue;
-        try {
-            const ipc::MessageSocket socket = ipc::MessageSocket::connect_to(entry.path());
-            log::warning("tapdisk.stray", {{"socket", entry.path()}, {"pid", std::to_string(socket.peer_pid())}});
-            ::kill(socket.peer_pid(), SIGTERM);
-        } catch (const std::system_error&) {
-            ::unlink(entry.path().c_str());
-        }
+        end_stray_tapdisk(entry.path());
     }
 }
 
-void Daemon::look(const std::string& name) {
+/// What fails because of xenstored is tried again at the next tick.
+void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& work) {
     Vbd* const vbd = find(name);
     if (vbd == nullptr) return;
     try {
-        vbd->look();
-        taps_.look(*vbd);
+        work(*vbd);
     } catch (const std::system_error& error) {
+        vbd->all_changed();
         later_.insert(name);
         if (host_.store && !host_.store->answers()) return lose_store();
         log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
@@ -134,6 +129,13 @@ void Daemon::look(const std::string& name) {
     if (!vbd->finished()) return;
     taps_.forget(*vbd);
     vbds_.erase(name);
+}
+
+void Daemon::look(const std::string& name) {
+    guard(name, [this](Vbd& vbd) {
+        vbd.look();
+        taps_.look(vbd);
+    });
 }
 
 EventLoop::Next Daemon::turn() {
@@ -217,18 +219,25 @@ void Daemon::handle(const XenStore::Event& event) {
     if (event.token == release_token) return check_domains();
     if (event.token != backend_token) {
         const auto node = ipc::parse_backend_path(event.token);
-        if (node && find(node->vbd) != nullptr) mark(node->vbd);
-        return;
+        Vbd* const vbd = node ? find(node->vbd) : nullptr;
+        if (vbd == nullptr) return;
+        vbd->frontend_changed();
+        return mark(node->vbd);
     }
     if (const auto node = ipc::parse_backend_path(event.path)) {
         if (!matters(node->below)) return;
         if (node->vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node->vbd);
-        if (find(node->vbd) != nullptr) mark(node->vbd);
-        return;
+        Vbd* const vbd = find(node->vbd);
+        if (vbd == nullptr) return;
+        vbd->node_changed(node->below);
+        return mark(node->vbd);
     }
     // A whole domain's directory was removed at once.
-    for (const auto& [name, vbd] : vbds_)
-        if (vbd->address().backend_path().starts_with(event.path + '/')) mark(vbd->address());
+    for (const auto& [name, vbd] : vbds_) {
+        if (!vbd->address().backend_path().starts_with(event.path + '/')) continue;
+        vbd->all_changed();
+        mark(vbd->address());
+    }
 }
 
 /// A new directory of the kind that is ours without a claim. When the frontend's device is served as the other kind,
@@ -291,6 +300,8 @@ void Daemon::tick() {
             log::warning("xenstored", {{"reason", error.what()}});
         }
     }
+    for (const std::string& name : std::exchange(untold_, {}))
+        guard(name, [](Vbd& vbd) { vbd.write_status(); });
     marked_.merge(std::exchange(later_, {}));
 }
 
@@ -315,10 +326,11 @@ void Daemon::claim(const ipc::VbdAddress& backend) {
 }
 
 void Daemon::attach(const ipc::AttachArguments& arguments, Done done) {
-    require_directory(arguments.backend);
-    const bool by_claim = arguments.backend.kind == ipc::VbdAddress::Kind::vbd;
-    if (by_claim && find(arguments.backend) == nullptr)
-        throw_error(Errc::wrong_state, arguments.backend.backend_path() + ": not claimed");
+    if (find(arguments.backend) == nullptr) {
+        require_directory(arguments.backend);
+        if (arguments.backend.kind == ipc::VbdAddress::Kind::vbd)
+            throw_error(Errc::wrong_state, arguments.backend.backend_path() + ": not claimed");
+    }
     find_or_add(arguments.backend).attach(arguments.image, std::move(done));
 }
 

@@ -51,6 +51,7 @@ class Daemon {
     void require_directory(const ipc::VbdAddress& backend) const;
     void mark(const ipc::VbdAddress& vbd) { marked_.insert(vbd.name()); }
     void look(const std::string& name);
+    void guard(const std::string& name, const std::function<void(Vbd&)>& work);
     void restore();
     void end_strays(const std::set<std::string>& known);
     void connect_store();
@@ -75,6 +76,7 @@ class Daemon {
     std::set<std::string> marked_;  ///< VBDs that are to look
     std::string last_looked_;       ///< of `marked_`, by name
     std::set<std::string> later_;   ///< VBDs that are to look at the next tick: their last look failed, or was too soon
+    std::set<std::string> untold_;  ///< whose status is to be written at the next tick
     std::optional<EventLoop::Watch> store_watch_;
     EventLoop::Timer tick_;
     bool store_marked_ = false;  ///< xenstored has our mark: what is missing there was removed

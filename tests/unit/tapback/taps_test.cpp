@@ -37,8 +37,12 @@ struct Fixture {
     ManualClock clock{};
     EventLoop loop{clock};
     ImageFiles files{{"/"}};
-    Host host{
-        .loop = loop, .options = options, .files = files, .mark = [](const auto&) {}, .mark_later = [](const auto&) {}};
+    Host host{.loop = loop,
+              .options = options,
+              .files = files,
+              .mark = [](const auto&) {},
+              .mark_later = [](const auto&) {},
+              .mark_status = [](const auto&) {}};
     std::optional<Taps> taps{std::in_place, host};
 };
 
