@@ -3,6 +3,9 @@
 //
 #include "tapdisk/control_server.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/log.hpp"
 #include "tapdisk/controller_image_opener.hpp"
@@ -23,6 +26,14 @@ UniqueFd take_descriptor(ipc::Request& request) {
                                            " descriptors in the message instead of 1");
     }
     return std::move(request.descriptors.front());
+}
+
+/// Whether `fd` is still what it was: numbers are used again.
+bool is_same(int fd, dev_t device, ino_t inode, bool read_only) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0 || status.st_dev != device || status.st_ino != inode) return false;
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && ((flags & O_ACCMODE) == O_RDONLY) == read_only;
 }
 
 }  // namespace
@@ -131,6 +142,12 @@ Json ControlServer::run(ClientId id, ipc::Request& request, bool& answered_later
     if (name == "resume") return resume(id, request);
     if (name == "record") return record(pending, request, answered_later);
 
+    if (name == "files") {
+        ipc::expect_no_arguments(request.arguments);
+        answered_later = true;
+        send_files(pending);
+        return {};
+    }
     const bool known = name == "disconnect" || name == "pause" || name == "close" || name == "stats";
     if (!known) throw_error(Errc::unknown_request, "\"" + name + "\"");
     ipc::expect_no_arguments(request.arguments);
@@ -142,8 +159,22 @@ Json ControlServer::run(ClientId id, ipc::Request& request, bool& answered_later
     return {};
 }
 
+void ControlServer::send_files(const Pending& pending) {
+    if (vbd_.state() != Vbd::State::open) throw_error(Errc::wrong_state, "files: no image is open");
+    ipc::FilesResult result;
+    std::vector<int> descriptors;
+    for (const OpenedFile& opened : files_) {
+        if (descriptors.size() == ipc::message_descriptors_max) break;
+        if (!is_same(opened.fd, opened.device, opened.inode, opened.file.read_only)) continue;
+        result.files.push_back(opened.file);
+        descriptors.push_back(opened.fd);
+    }
+    if (Client* client = find(pending.client)) client->channel.reply(pending.request, result, descriptors);
+}
+
 Json ControlServer::open(ClientId id, const ipc::Request& request) {
     const auto arguments = request.arguments.get<ipc::OpenArguments>();
+    if (vbd_.state() == Vbd::State::closed) files_.clear();
     vbd_.open(to_spec(arguments), opener_for(id, arguments));
     return vbd_.describe();
 }
@@ -160,6 +191,7 @@ Json ControlServer::connect(ClientId id, ipc::Request& request) {
 Json ControlServer::resume(ClientId id, const ipc::Request& request) {
     const auto arguments = request.arguments.get<ipc::ResumeArguments>();
     if (vbd_.state() == Vbd::State::paused) {
+        files_.clear();
         const auto image = arguments.image ? std::optional(to_spec(*arguments.image)) : std::nullopt;
         vbd_.resume(image, arguments.image ? opener_for(id, *arguments.image) : nullptr);
     } else if (arguments.image) {
@@ -195,7 +227,11 @@ UniqueFd ControlServer::open_through_client(std::uint64_t id, const ipc::OpenFil
     ipc::Reply reply = client->channel.call("open-file", file);
     ipc::throw_if_error(reply);
     if (reply.descriptors.size() != 1) throw_error(Errc::bad_message, file.path + ": no descriptor in the reply");
-    return std::move(reply.descriptors.front());
+    UniqueFd fd = std::move(reply.descriptors.front());
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) throw_system_error(file.path);
+    files_.push_back({file, fd.get(), status.st_dev, status.st_ino});
+    return fd;
 }
 
 }  // namespace blktap

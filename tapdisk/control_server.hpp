@@ -17,6 +17,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <sys/types.h>
+#include <vector>
 
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
@@ -47,6 +49,13 @@ class ControlServer {
         std::function<void()> hung_up{};
     };
     using ClientId = std::uint64_t;
+    /// A file that a client opened for the image. The driver owns the descriptor, so it is looked at again before use.
+    struct OpenedFile {
+        ipc::OpenFileArguments file;
+        int fd;
+        dev_t device;
+        ino_t inode;
+    };
     /// Who waits for the answer to which request.
     struct Pending {
         ClientId client;
@@ -62,6 +71,7 @@ class ControlServer {
     Client* find(ClientId id);
 
     ipc::Json run(ClientId id, ipc::Request& request, bool& answered_later);
+    void send_files(const Pending& pending);
     ipc::Json open(ClientId id, const ipc::Request& request);
     ipc::Json connect(ClientId id, ipc::Request& request);
     ipc::Json resume(ClientId id, const ipc::Request& request);
@@ -76,6 +86,7 @@ class ControlServer {
     std::map<ClientId, std::unique_ptr<Client>> clients_;
     ClientId last_client_ = 0;
     std::optional<ClientId> frontend_owner_;  ///< its hang-up disconnects the frontend
+    std::vector<OpenedFile> files_;           ///< of the image that is open, or was last
     std::optional<ClientId> asked_client_;    ///< open_through_client() read its socket
     EventLoop::Watch watch_;
 };

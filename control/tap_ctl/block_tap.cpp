@@ -7,7 +7,6 @@
 
 #include "control/client/image_target.hpp"
 #include "libblktap/base/error.hpp"
-#include "libblktap/ipc/fields.hpp"
 
 namespace blktap {
 namespace {
@@ -121,17 +120,19 @@ bool asks_as_block_tap(const CommandLine& line) {
 }
 
 int list_as_block_tap(const CommandLine& line, std::ostream& out) {
-    const Json result = TapbackClient(line.socket).call("tap-list", nullptr, answer_time);
-    ipc::Fields fields(result, "tap-list");
-    const Json& taps = fields.require("taps");
-    if (!taps.is_array()) fields.fail("taps", "not an array");
     const TapFilter filter{line.type, line.file, line.pid, line.minor};
+    TapbackClient tapback(line.socket);
     Json found = Json::array();
-    for (const Json& entry : taps) {
-        const auto tap = entry.get<ipc::TapEntry>();
-        if (!matches(filter, tap)) continue;
-        found.push_back(entry);
-        if (!line.json) out << tap_list_line(tap) << '\n';
+    ipc::TapListArguments arguments;
+    for (bool more = true; more;) {
+        const auto reply = tapback.call("tap-list", arguments, answer_time).get<ipc::TapListResult>();
+        more = reply.more && !reply.taps.empty();
+        arguments.after += static_cast<std::uint32_t>(reply.taps.size());
+        for (const ipc::TapEntry& tap : reply.taps) {
+            if (!matches(filter, tap)) continue;
+            found.push_back(tap);
+            if (!line.json) out << tap_list_line(tap) << '\n';
+        }
     }
     return print_result(line, out, {{"taps", found}});
 }

@@ -1,24 +1,58 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// takeover enable, disable, status: does not talk to tapback, which need not run.
+// takeover enable, disable, status. tapback need not run: it is asked only which disks go on after a disable.
 #include <ostream>
 
 #include "control/tap_ctl/command_line.hpp"
 #include "control/tap_ctl/takeover.hpp"
+#include "control/tap_ctl/vbd_list.hpp"
 
 namespace blktap {
 namespace {
 
 constexpr int needs_attention = 1;
 
+/// The disks that the wrapper has given to tapdisk and that run; nullopt: tapback does not say.
+std::optional<std::vector<std::string>> taken_disks(const std::string& socket) {
+    try {
+        TapbackClient tapback(socket);
+        std::vector<std::string> names;
+        for (const ipc::VbdEntry& vbd : list_vbds(tapback))
+            if (vbd.takeover) names.push_back(vbd.backend.name());
+        return names;
+    } catch (const std::system_error&) {
+        return std::nullopt;
+    }
+}
+
+/// "2 disks" with their names
+std::string disks_text(const std::vector<std::string>& names) {
+    std::string text = names.size() == 1 ? "1 disk" : std::to_string(names.size()) + " disks";
+    for (const std::string& name : names)
+        text += (&name == &names.front() ? " (" : ", ") + name;
+    return text + ')';
+}
+
+/// After a disable: what is attached stays on tapdisk.
+void report_taken(std::ostream& out, const std::optional<std::vector<std::string>>& names) {
+    if (!names) {
+        out << "tapback does not say which disks still run on tapdisk; they go on until they are detached\n";
+    } else if (!names->empty()) {
+        out << disks_text(*names) << " of plain disk lines still on tapdisk; they go on until they are detached. Until "
+            << "then give no other guest their images: Xen's script does not see that they are in use\n";
+    }
+}
+
 /// Says how it stands; exit status 1 when something has to be done about it.
-int report(const CommandLine& line, std::ostream& out, const Takeover& takeover, const char* prefix) {
+int report(const CommandLine& line, std::ostream& out, const Takeover& takeover, const char* prefix,
+           const ipc::Json& more = ipc::Json::object()) {
     const TakeoverState state = takeover.state();
     const bool waits = state != TakeoverState::disabled && takeover.newer_script_waits();
     if (line.json) {
-        out << ipc::Json({{"state", name_of(state)}, {"message", advice(state)}, {"newer-script-waits", waits}}).dump(2)
-            << '\n';
+        ipc::Json json{{"state", name_of(state)}, {"message", advice(state)}, {"newer-script-waits", waits}};
+        json.update(more);
+        out << json.dump(2) << '\n';
     } else {
         out << prefix << name_of(state) << ": " << advice(state) << '\n';
         if (waits) {
@@ -38,7 +72,11 @@ int enable(const CommandLine& line, std::ostream& out) {
 int disable(const CommandLine& line, std::ostream& out) {
     const Takeover takeover(TakeoverFiles::under(line.root));
     const bool done = takeover.disable();
-    return report(line, out, takeover, done ? "" : "already ");
+    const auto names = taken_disks(line.socket);
+    const ipc::Json more = names ? ipc::Json{{"on-tapdisk", *names}} : ipc::Json::object();
+    const int result = report(line, out, takeover, done ? "" : "already ", more);
+    if (!line.json) report_taken(out, names);
+    return result;
 }
 
 int status(const CommandLine& line, std::ostream& out) {

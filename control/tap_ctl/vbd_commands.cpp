@@ -11,6 +11,7 @@
 #include "control/tap_ctl/block_tap.hpp"
 #include "control/tap_ctl/command_line.hpp"
 #include "control/tap_ctl/table.hpp"
+#include "control/tap_ctl/vbd_list.hpp"
 #include "control/tap_ctl/vbd_name.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
@@ -28,22 +29,10 @@ ipc::VbdArguments vbd_of(const CommandLine& line) {
     return read_vbd(line.vbd, domains_named);
 }
 
-std::vector<ipc::VbdEntry> all_vbds(TapbackClient& tapback) {
-    std::vector<ipc::VbdEntry> vbds;
-    ipc::ListArguments arguments;
-    for (;;) {
-        auto reply = tapback.call("list", arguments, answer_time).get<ipc::ListResult>();
-        vbds.insert(vbds.end(), reply.vbds.begin(), reply.vbds.end());
-        if (!reply.more) return vbds;
-        if (reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");
-        arguments.after = vbds.back().backend.name();
-    }
-}
-
 int list(const CommandLine& line, std::ostream& out) {
     if (asks_as_block_tap(line)) return list_as_block_tap(line, out);
     TapbackClient tapback(line.socket);
-    const auto vbds = all_vbds(tapback);
+    const auto vbds = list_vbds(tapback);
     if (line.json) {
         out << Json(ipc::ListResult{vbds, false}).dump(2) << '\n';
     } else {

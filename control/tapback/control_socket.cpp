@@ -102,6 +102,7 @@ void ControlSocket::run(const ipc::Request& request, const Daemon::Done& done) {
         ipc::expect_no_arguments(request.arguments);
         return done(success(daemon_.status()));
     }
+    if (name.starts_with("tap-")) return run_tap(request, done);
     if (name == "info" || name == "stats" || name == "pause") return run_operator(request, done);
     throw_error(Errc::unknown_request, '"' + name + '"');
 }
@@ -113,6 +114,26 @@ void ControlSocket::run_hotplug(const ipc::Request& request, const Daemon::Done&
     if (request.name == "owner") return done(success({{"owned", daemon_.owns(backend)}}));
     daemon_.claim(backend);
     done({});
+}
+
+void ControlSocket::run_tap(const ipc::Request& request, const Daemon::Done& done) {
+    const std::string& name = request.name;
+    Taps& taps = daemon_.taps();
+    if (name == "tap-open") return taps.open(request.arguments.get<ipc::TapOpenArguments>(), done);
+    if (name == "tap-destroy") return taps.destroy(request.arguments.get<ipc::TapArguments>(), done);
+    if (name == "tap-list") return done(success(taps.list(request.arguments.get<ipc::TapListArguments>())));
+    if (name == "tap-attach") {
+        taps.attach(request.arguments.get<ipc::TapArguments>());
+        return done({});
+    }
+    if (name == "tap-free") {
+        taps.free(request.arguments.get<ipc::TapMinor>());
+        return done({});
+    }
+    const bool allocates = name == "tap-allocate";
+    if (!allocates && name != "tap-spawn") throw_error(Errc::unknown_request, '"' + name + '"');
+    ipc::expect_no_arguments(request.arguments);
+    done(success(allocates ? ipc::Json(taps.allocate()) : ipc::Json(taps.spawn())));
 }
 
 void ControlSocket::run_operator(const ipc::Request& request, const Daemon::Done& done) {

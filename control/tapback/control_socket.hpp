@@ -34,6 +34,7 @@ class ControlSocket {
     void handle(ClientId id, const ipc::Request& request);
     void run(const ipc::Request& request, const Daemon::Done& done);
     void run_hotplug(const ipc::Request& request, const Daemon::Done& done);
+    void run_tap(const ipc::Request& request, const Daemon::Done& done);
     void run_operator(const ipc::Request& request, const Daemon::Done& done);
     void resume(const ipc::Request& request, const Daemon::Done& done);
     void record(const ipc::Request& request, const Daemon::Done& done);

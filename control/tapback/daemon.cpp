@@ -3,12 +3,12 @@
 //
 #include "control/tapback/daemon.hpp"
 
-#include <csignal>
 #include <filesystem>
 #include <unistd.h>
 
 #include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/guest_width.hpp"
+#include "control/tapback/stray_tapdisk.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/version.hpp"
 
@@ -30,7 +30,7 @@ constexpr const char* store_mark = "/tool/tapback";
 /// Whether a change of this node of a backend directory says something: what we write ourselves does not.
 bool matters(const std::string& below) {
     return below.empty() || below == "state" || below == "online" || below == "frontend" || below == "tapdisk" ||
-           below == "tapdisk/owner";
+           below == "tapdisk/owner" || below == "pid" || below == "minor";
 }
 
 }  // namespace
@@ -42,7 +42,9 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .options = options,
             .files = files_,
             .mark = [this](const auto& vbd) { mark(vbd); },
+            .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); },
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
+      taps_(host_),
       tick_(loop, [this] { tick(); }) {
     restore();
     try_store();
@@ -89,26 +91,26 @@ Vbd& Daemon::vbd(const ipc::VbdArguments& name) {
 }
 
 void Daemon::restore() {
-    for (const VbdRecord& record : read_records(host_.options.run_directory)) {
-        vbds_[record.backend.name()] = std::make_unique<Vbd>(host_, record);
+    const auto records = read_records(host_.options.run_directory);
+    taps_.restore(records);
+    std::set<std::string> sockets;
+    for (const VbdRecord& record : records) {
+        auto& vbd = vbds_[record.backend.name()];
+        vbd = std::make_unique<Vbd>(host_, record);
+        taps_.add(*vbd);
+        sockets.insert(record.socket);
         mark(record.backend);
     }
-    end_strays();
+    end_strays(sockets);
 }
 
-/// A tapdisk without a record has no image and no guest: its tapback died between two of its steps.
-void Daemon::end_strays() {
+void Daemon::end_strays(const std::set<std::string>& known) {
     for (const auto& entry : std::filesystem::directory_iterator(host_.options.run_directory)) {
         const std::string stem = entry.path().stem();
         if (entry.path().extension() != ".sock" || stem.find('-') == std::string::npos) continue;
         if (std::filesystem::exists(entry.path().parent_path() / (stem + ".json"))) continue;
-        try {
-            const ipc::MessageSocket socket = ipc::MessageSocket::connect_to(entry.path());
-            log::warning("tapdisk.stray", {{"socket", entry.path()}, {"pid", std::to_string(socket.peer_pid())}});
-            ::kill(socket.peer_pid(), SIGTERM);
-        } catch (const std::system_error&) {
-            ::unlink(entry.path().c_str());
-        }
+        if (known.contains(entry.path().filename()) || taps_.has_socket(entry.path().filename())) continue;
+        end_stray_tapdisk(entry.path());
     }
 }
 
@@ -120,22 +122,29 @@ void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& wor
         work(*vbd);
     } catch (const std::system_error& error) {
         vbd->all_changed();
-        failed_.insert(name);
+        later_.insert(name);
         if (host_.store && !host_.store->answers()) return lose_store();
         log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
     }
-    if (vbd->finished()) vbds_.erase(name);
+    if (!vbd->finished()) return;
+    taps_.forget(*vbd);
+    vbds_.erase(name);
 }
 
 void Daemon::look(const std::string& name) {
-    guard(name, [](Vbd& vbd) { vbd.look(); });
+    guard(name, [this](Vbd& vbd) {
+        vbd.look();
+        taps_.look(vbd);
+    });
 }
 
 EventLoop::Next Daemon::turn() {
     take_events();
     for (int i = 0; i < looks_per_turn && !marked_.empty(); ++i) {
-        const auto first = marked_.extract(marked_.begin());
-        look(first.value());
+        // Round and round: those that are marked again at once must not keep the others waiting.
+        const auto next = marked_.upper_bound(last_looked_);
+        last_looked_ = marked_.extract(next == marked_.end() ? marked_.begin() : next).value();
+        look(last_looked_);
     }
     return marked_.empty() ? EventLoop::Next::sleep : EventLoop::Next::turn_again;
 }
@@ -293,7 +302,7 @@ void Daemon::tick() {
     }
     for (const std::string& name : std::exchange(untold_, {}))
         guard(name, [](Vbd& vbd) { vbd.write_status(); });
-    marked_.merge(std::exchange(failed_, {}));
+    marked_.merge(std::exchange(later_, {}));
 }
 
 // Requests.

@@ -13,7 +13,7 @@
 #include <set>
 #include <string>
 
-#include "control/tapback/vbd.hpp"
+#include "control/tapback/taps.hpp"
 
 namespace blktap::tapback {
 
@@ -39,6 +39,8 @@ class Daemon {
     void plug(const ipc::PlugArguments& arguments, Done done);
     void unplug(const ipc::UnplugArguments& arguments, Done done);
     ipc::StatusResult status() const;
+    /// Those of Xen's block-tap script.
+    Taps& taps() noexcept { return taps_; }
     /// Errors: throws ENOENT: no such VBD.
     Vbd& vbd(const ipc::VbdArguments& name);
 
@@ -51,7 +53,7 @@ class Daemon {
     void look(const std::string& name);
     void guard(const std::string& name, const std::function<void(Vbd&)>& work);
     void restore();
-    void end_strays();
+    void end_strays(const std::set<std::string>& known);
     void connect_store();
     void lose_store();
     void try_store();
@@ -68,10 +70,12 @@ class Daemon {
     EventLoop& loop_;
     ImageFiles files_;
     Host host_;
+    Taps taps_;
     /// By name: a frontend has one device of a number, whichever kind its backend is.
     std::map<std::string, std::unique_ptr<Vbd>> vbds_;
     std::set<std::string> marked_;  ///< VBDs that are to look
-    std::set<std::string> failed_;  ///< whose last look failed; they look again at the next tick
+    std::string last_looked_;       ///< of `marked_`, by name
+    std::set<std::string> later_;   ///< VBDs that are to look at the next tick: their last look failed, or was too soon
     std::set<std::string> untold_;  ///< whose status is to be written at the next tick
     std::optional<EventLoop::Watch> store_watch_;
     EventLoop::Timer tick_;

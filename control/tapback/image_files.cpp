@@ -90,9 +90,29 @@ int ImageFiles::open(const std::string& vbd, const ipc::OpenArguments& image, co
     UniqueFd fd = opener.open(file.path, file.read_only ? Access::read_only : Access::read_write,
                               file.buffered ? Caching::buffered : Caching::direct);
     require_inside(file.path, path_of(fd.get(), file.path));
+    return hold(vbd, file, std::move(fd));
+}
+
+int ImageFiles::hold(const std::string& vbd, const ipc::OpenFileArguments& file, UniqueFd fd) {
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) throw_system_error(file.path);
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) refuse(EINVAL, file.path + ": not an image");
     return held_.emplace(vbd, Held{file, std::move(fd), status.st_dev, status.st_ino})->second.fd.get();
+}
+
+void ImageFiles::keep(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
+                      UniqueFd fd) {
+    require_granted(image, file);
+    hold(vbd, file, std::move(fd));
+}
+
+void ImageFiles::hand_over(const std::string& from, const std::string& to) {
+    auto [next, end] = held_.equal_range(from);
+    while (next != end) {
+        auto entry = held_.extract(next++);
+        entry.key() = to;
+        held_.insert(std::move(entry));
+    }
 }
 
 }  // namespace blktap

@@ -31,6 +31,12 @@ class ImageFiles {
     /// than `image` grants), EBUSY (in use; the text says by whom); those of ImageOpener::open(). Context: may block.
     int open(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file);
 
+    /// Keeps a file that the tapdisk of `vbd` got from an earlier tapback, as if open() had opened it. Errors: throws
+    /// std::system_error: EPERM (not the image's), EINVAL (no file).
+    void keep(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file, UniqueFd fd);
+    /// What `from` has open is the disk `to`'s from now on.
+    void hand_over(const std::string& from, const std::string& to);
+
     /// Closes what `vbd` has open, and so gives its locks up. For an image that is closed, paused, or was not opened
     /// after all: kept, it would be served instead of what its path names by then.
     void release(const std::string& vbd) noexcept { held_.erase(vbd); }
@@ -48,6 +54,7 @@ class ImageFiles {
 
     std::string outside_text() const;
     void require_inside(const std::string& path, const std::string& resolved) const;
+    int hold(const std::string& vbd, const ipc::OpenFileArguments& file, UniqueFd fd);
     void require_not_served(const std::string& vbd, const ipc::OpenFileArguments& file) const;
 
     const std::vector<std::string> directories_;

@@ -42,6 +42,8 @@ class TapdiskProcess {
     TapdiskProcess& operator=(const TapdiskProcess&) = delete;
     ~TapdiskProcess();
 
+    /// Another owner's from now on. Not from inside a hook.
+    void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
     /// Sends a request. `done` is called later, never from in here, unless the request cannot be sent.
     void call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
     /// Asks it to end (SIGTERM): it finishes, flushes and closes.

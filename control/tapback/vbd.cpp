@@ -35,6 +35,8 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
 
 Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record.plugged) {
     image_ = record.image;
+    if (record.tap) tap_ = {*record.tap, record.image};
+    socket_ = record.socket;
     now_.offered = true;
     find_tapdisk();
 }
@@ -91,8 +93,8 @@ void Vbd::observe() {
         now_.backend = parse_frontend_state(store().read(node("state")));
     }
     if (stale_.frontend) {
-        now_.frontend = frontend_path_.empty() ? Xenbus::unknown
-                                               : parse_frontend_state(store().read(frontend_path_ + "/state"));
+        now_.frontend =
+            frontend_path_.empty() ? Xenbus::unknown : parse_frontend_state(store().read(frontend_path_ + "/state"));
         if (is_starting_or_gone(now_.frontend)) now_.refused = false;
     }
     stale_ = {.directory = false, .backend = false, .frontend = false};
@@ -109,6 +111,7 @@ void Vbd::look() {
     if (tapdisk_gone_) {
         tapdisk_.reset();
         tapdisk_gone_ = false;
+        if (std::exchange(start_anew_, false)) open_again();
     }
     if (!host_.store) return;
     for (int i = 0; i < steps_max; ++i) {
@@ -119,11 +122,21 @@ void Vbd::look() {
             now_.owned = false;
         }
         const Step step = next_step(now_);
-        if (step == Step::none) return settle();
+        if (step == Step::none || is_too_soon(step)) return settle();
         perform(step);
         if (finished_) return;
     }
     host_.mark(address_);
+}
+
+/// Only what begins something waits: to end it is never too soon.
+bool Vbd::is_too_soon(Step step) {
+    if (step != Step::offer && step != Step::connect) return false;
+    const bool before = std::exchange(paced_, !pace_.take(host_.loop.clock().now()));
+    if (!paced_) return false;
+    if (!before) log::warning("vbd.paced", {{"vbd", address_.name()}, {"state", "reconnects too often, and waits"}});
+    host_.mark_later(address_);
+    return true;
 }
 
 void Vbd::perform(Step step) {
@@ -272,7 +285,7 @@ void Vbd::forget() {
     if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
-    ::unlink(file(".sock").c_str());
+    ::unlink(socket_path().c_str());
     host_.files.release(address_.name());
     log::info("vbd.gone", {{"vbd", address_.name()}});
     finished_ = true;
@@ -302,6 +315,7 @@ void Vbd::set_problem(std::string problem) {
 
 std::string Vbd::describe(const Situation& now) const {
     if (now.backend == Xenbus::closed) return "closed";
+    if (paused_ && now.tapdisk == Tapdisk::open) return "paused";
     if (now.link == Link::up) {
         if (now.backend == Xenbus::closing || now.frontend == Xenbus::closing) return "closing";
         return "connected";
@@ -317,7 +331,7 @@ std::string Vbd::describe(const Situation& now) const {
         case Tapdisk::open:
             break;
     }
-    return "waiting for the guest";
+    return paced_ ? "waiting, because its guest reconnects too often" : "waiting for the guest";
 }
 
 std::string Vbd::status(const Situation& now) const {
@@ -343,6 +357,13 @@ void Vbd::write_status() {
     problem_told_ = true;
 }
 
+/// A plain disk line names no script: xl runs Xen's "block", in whose place the wrapper was.
+bool Vbd::came_by_takeover() const {
+    if (address_.kind != ipc::VbdAddress::Kind::vbd || !host_.store) return false;
+    const std::string script = host_.store->read(node("script")).value_or("");
+    return script.substr(script.rfind('/') + 1) == "block";
+}
+
 ipc::VbdEntry Vbd::entry(bool whole) const {
     ipc::VbdEntry entry;
     entry.backend = address_;
@@ -352,6 +373,8 @@ ipc::VbdEntry Vbd::entry(bool whole) const {
     if (tapdisk_ && !tapdisk_gone_) entry.pid = static_cast<std::uint32_t>(tapdisk_->pid());
     entry.image = image_;
     if (!problem_.empty()) entry.problem = problem_;
+    if (tap_) entry.minor = tap_->name.minor;
+    entry.takeover = came_by_takeover();
     if (whole) {
         entry.description = description_;
     } else if (entry.image) {

@@ -16,6 +16,7 @@
 
 #include "control/tapback/image_files.hpp"
 #include "control/tapback/options.hpp"
+#include "control/tapback/reconnect_pace.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "control/tapback/xenbus_machine.hpp"
@@ -33,8 +34,16 @@ struct Host {
     std::unique_ptr<XenStore> store{};
     /// Asks for a look() in this or the next turn.
     std::function<void(const ipc::VbdAddress&)> mark{};
+    /// Asks for a look() some seconds later.
+    std::function<void(const ipc::VbdAddress&)> mark_later{};
     /// Asks for a write_status() within seconds.
     std::function<void(const ipc::VbdAddress&)> mark_status{};
+};
+
+/// Where the tapdisk of a VBD came from that Xen's block-tap script made.
+struct VbdTap {
+    ipc::TapArguments name{};     ///< as the script names it
+    ipc::ImageArguments image{};  ///< as it serves this VBD
 };
 
 class Vbd {
@@ -64,6 +73,20 @@ class Vbd {
 
     /// Starts a tapdisk and opens the image. Errors: throws Errc::wrong_state; all others are replies.
     void attach(const ipc::ImageArguments& image, Done done);
+    /// Takes a tapdisk that has its image open; `socket` is its file's name. An image that is open for writing is
+    /// opened again when `tap` says that it is only read. Errors: throws std::system_error, and `process` stays the
+    /// caller's.
+    void pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskProcess>& process);
+    /// Starts a tapdisk of its own on the image of another VBD's. Errors: throws std::system_error.
+    void share(const VbdTap& tap);
+    /// Says why it does not serve.
+    void report(const std::string& problem);
+    /// Null unless its tapdisk came by pair() or share().
+    const VbdTap* tap() const noexcept { return tap_ ? &*tap_ : nullptr; }
+    /// Whether a tapdisk may be paired with it: it has none, and is not on its way out.
+    bool wants_tap() const noexcept;
+    bool is_opening() const noexcept { return now_.tapdisk == Situation::Tapdisk::starting; }
+
     /// Gives the VBD up; `done` when its tapdisk has ended and the claim is dropped.
     void detach(Done done);
     /// Asks the guest to close a plugged disk, or (`force`) takes it. Errors: throws Errc::wrong_state: not plugged.
@@ -93,11 +116,14 @@ class Vbd {
 
   private:
     void find_tapdisk();
+    void ask_tapdisk();
     void found_tapdisk(const ipc::Reply& stats);
+    void open_for_reading();
     TapdiskProcess::Hooks hooks();
     void observe();
     bool observe_directory();
     void watch_frontend(const std::string& path);
+    bool is_too_soon(Step step);
     void perform(Step step);
     void offer();
     void connect();
@@ -107,6 +133,12 @@ class Vbd {
     void forget();
     void tapdisk_ended();
     void opened(const ipc::Reply& reply, const Done& done);
+    void start_tapdisk(const ipc::ImageArguments& image);
+    void open_image(Done done);
+    void open_again();
+    bool may_start_anew() const;
+    VbdRecord record(const ipc::ImageArguments& image) const;
+    std::string socket_path() const;
     void enter(Xenbus state);
     void enter(Xenbus state, const std::function<bool(const StoreTransaction&)>& write_first);
     void settle();
@@ -114,6 +146,7 @@ class Vbd {
     std::string describe(const Situation& now) const;
     std::string status(const Situation& now) const;
     bool claimed() const;
+    bool came_by_takeover() const;
     std::string node(const char* name) const { return address_.backend_path() + '/' + name; }
     std::string file(const char* suffix) const;
     const XenStore& store() const;
@@ -133,13 +166,19 @@ class Vbd {
     bool finished_ = false;
     bool store_lost_ = false;
     bool paused_ = false;
+    ReconnectPace pace_;
+    bool paced_ = false;  ///< the guest waits because it came too often
     std::string frontend_path_;
     std::string frontend_watched_;
     std::optional<ipc::ImageArguments> image_;
+    std::optional<VbdTap> tap_;
+    std::string socket_;         ///< the tapdisk's file in the run directory; empty: the usual one
+    bool start_anew_ = false;    ///< look() starts a tapdisk in place of the one that has ended
+    bool started_anew_ = false;  ///< it did; not a second time
     std::optional<ipc::DeviceDescription> description_;
     std::string problem_;
-    std::string status_;          ///< as the node holds it
-    bool problem_told_ = true;    ///< `status_` is not older than `problem_`
+    std::string status_;        ///< as the node holds it
+    bool problem_told_ = true;  ///< `status_` is not older than `problem_`
     std::unique_ptr<TapdiskProcess> tapdisk_;
     bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
     UniqueFd recovery_log_;

@@ -38,24 +38,32 @@ VbdRecord read_record(const std::filesystem::path& path) {
     record.backend = node->vbd;
     record.image = fields.require("image").get<ipc::ImageArguments>();
     fields.read("plugged", record.plugged);
+    fields.read_optional("socket", record.socket);
+    if (record.socket.find('/') != std::string::npos) fields.fail("socket", record.socket + ": not a file's name");
+    if (const ipc::Json* tap = fields.find("tap")) record.tap = tap->get<ipc::TapArguments>();
     fields.expect_no_others();
     return record;
 }
 
 }  // namespace
 
-void write_record(const std::string& directory, const VbdRecord& record) {
-    const std::string path = path_of(directory, record.backend);
+void replace_file(const std::string& path, const std::string& text) {
     const std::string fresh = path + ".new";
-    const ipc::Json json{{"version", record_version},
-                         {"backend", record.backend.backend_path()},
-                         {"image", record.image},
-                         {"plugged", record.plugged}};
     std::ofstream file(fresh, std::ios::trunc);
-    file << json.dump() << '\n';
+    file << text;
     file.close();
     if (!file) throw_error(std::make_error_code(std::errc::io_error), fresh + ": cannot be written");
     if (std::rename(fresh.c_str(), path.c_str()) != 0) throw_system_error(path);
+}
+
+void write_record(const std::string& directory, const VbdRecord& record) {
+    ipc::Json json{{"version", record_version},
+                   {"backend", record.backend.backend_path()},
+                   {"image", record.image},
+                   {"plugged", record.plugged}};
+    if (!record.socket.empty()) json["socket"] = record.socket;
+    if (record.tap) json["tap"] = *record.tap;
+    replace_file(path_of(directory, record.backend), json.dump() + '\n');
 }
 
 void remove_record(const std::string& directory, const ipc::VbdAddress& backend) noexcept {

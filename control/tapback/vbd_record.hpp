@@ -8,6 +8,7 @@
 // Tested by tests/unit/tapback/vbd_record_test.cpp.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,14 @@ struct VbdRecord {
     ipc::VbdAddress backend{};
     ipc::ImageArguments image{};
     bool plugged = false;
+    std::string socket{};                    ///< file in the run directory; empty: "D-V.sock"
+    std::optional<ipc::TapArguments> tap{};  ///< as Xen's block-tap script names its tapdisk
 
     friend bool operator==(const VbdRecord&, const VbdRecord&) = default;
 };
+
+/// Replaces a file: a reader finds the old text or the new one. Errors: throws std::system_error.
+void replace_file(const std::string& path, const std::string& text);
 
 /// Replaces the file in `directory`: a reader finds the old one or the new one. Errors: throws std::system_error.
 void write_record(const std::string& directory, const VbdRecord& record);

@@ -4,6 +4,7 @@
 // Vbd's tapdisk: started or found again, what it is asked, and its end.
 #include <unistd.h>
 
+#include "control/tapback/kept_files.hpp"
 #include "control/tapback/vbd.hpp"
 #include "libblktap/base/log.hpp"
 
@@ -28,11 +29,19 @@ TapdiskProcess::Hooks Vbd::hooks() {
 
 void Vbd::find_tapdisk() {
     try {
-        tapdisk_ = TapdiskProcess::adopt(host_.loop, file(".sock"), hooks());
+        tapdisk_ = TapdiskProcess::adopt(host_.loop, socket_path(), hooks());
     } catch (const std::system_error& error) {
-        set_problem(std::string("its tapdisk ended while tapback was away: ") + error.what());
+        if (may_start_anew()) {
+            tapdisk_gone_ = start_anew_ = true;
+        } else {
+            set_problem(std::string("its tapdisk ended while tapback was away: ") + error.what());
+        }
         return;
     }
+    ask_tapdisk();
+}
+
+void Vbd::ask_tapdisk() {
     now_.tapdisk = Tapdisk::starting;
     now_.link = Link::busy;
     tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& reply) { found_tapdisk(reply); });
@@ -40,42 +49,136 @@ void Vbd::find_tapdisk() {
 
 void Vbd::found_tapdisk(const ipc::Reply& stats) {
     now_.link = Link::none;
+    host_.mark(address_);
     const bool open = stats.error_code.empty() && stats.result.value("state", "closed") != "closed";
-    if (open) {
-        now_.tapdisk = Tapdisk::open;
-        paused_ = stats.result.value("state", "") == "paused";
-        if (stats.result.value("connected", false)) now_.link = Link::up;
-        if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
-            description_ = image->at("device").get<ipc::DeviceDescription>();
-        log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
-    } else if (tapdisk_ && !tapdisk_gone_) {
-        end_tapdisk();
+    if (!open) {
+        if (!tapdisk_ || tapdisk_gone_) return;
+        // The script that asked for an ordinary disk had an error for its answer; block-tap has long gone by.
+        return tap_ ? open_image([](const ipc::Reply&) {}) : end_tapdisk();
     }
+    paused_ = stats.result.value("state", "") == "paused";
+    if (stats.result.value("connected", false)) now_.link = Link::up;
+    if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
+        description_ = image->at("device").get<ipc::DeviceDescription>();
+    if (tap_ && image_ && image_->read_only && description_ && !description_->read_only && now_.link == Link::none)
+        return open_for_reading();
+    now_.tapdisk = Tapdisk::open;
+    if (!paused_ && image_ && host_.files.count(address_.name()) == 0)
+        keep_files_of(*tapdisk_, host_.files, address_.name(), *image_, [] {});
+    log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
+}
+
+// Xen's block-tap script opens every image for writing, and the disk's mode comes later.
+void Vbd::open_for_reading() {
+    tapdisk_->call("close", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+        host_.files.release(address_.name());
+        if (now_.tapdisk != Tapdisk::starting) return;  // given up meanwhile
+        if (!reply.error_code.empty()) return opened(reply, [](const ipc::Reply&) {});
+        open_image([](const ipc::Reply&) {});
+    });
+}
+
+void Vbd::pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskProcess>& process) {
+    tap_ = tap;
+    socket_ = socket;
+    try {
+        write_record(host_.options.run_directory, record(tap.image));
+    } catch (const std::system_error&) {
+        tap_.reset();
+        socket_.clear();
+        throw;
+    }
+    image_ = tap.image;
+    problem_.clear();
+    tapdisk_ = std::move(process);
+    tapdisk_->set_hooks(hooks());
+    log::info("vbd.paired", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
+    ask_tapdisk();
+}
+
+void Vbd::share(const VbdTap& tap) {
+    tap_ = tap;
+    try {
+        start_tapdisk(tap.image);
+    } catch (const std::system_error&) {
+        tap_.reset();
+        throw;
+    }
+    open_image([](const ipc::Reply&) {});
+}
+
+void Vbd::report(const std::string& problem) {
+    if (problem == problem_) return;
+    set_problem(problem);
+    host_.mark(address_);
+}
+
+bool Vbd::wants_tap() const noexcept {
+    return address_.kind == ipc::VbdAddress::Kind::vbd3 && !plugged_ && !released_ && !image_ && !tapdisk_ &&
+           now_.owned && now_.online && now_.backend < Xenbus::closing;
+}
+
+/// block-tap knows nothing of a tapback that was killed in the middle: what was never connected can begin again.
+bool Vbd::may_start_anew() const {
+    return tap_ && image_ && !released_ && !started_anew_ && ::access(file(".recovery").c_str(), F_OK) != 0;
+}
+
+void Vbd::open_again() {
+    started_anew_ = true;
+    try {
+        socket_.clear();  // the one that ended may still be about to remove its own
+        start_tapdisk(image_.value());
+        open_image([](const ipc::Reply&) {});
+    } catch (const std::system_error& error) {
+        set_problem(error.what());
+    }
+}
+
+// An image.
+
+VbdRecord Vbd::record(const ipc::ImageArguments& image) const {
+    VbdRecord record{address_, image, plugged_};
+    record.socket = socket_;
+    if (tap_) record.tap = tap_->name;
+    return record;
+}
+
+std::string Vbd::socket_path() const {
+    return socket_.empty() ? file(".sock") : host_.options.run_directory + '/' + socket_;
+}
+
+void Vbd::start_tapdisk(const ipc::ImageArguments& image) {
+    image_ = image;
+    problem_.clear();
+    try {
+        write_record(host_.options.run_directory, record(image));
+        tapdisk_ = TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), socket_path(), hooks());
+    } catch (const std::system_error&) {
+        image_.reset();
+        remove_record(host_.options.run_directory, address_);
+        throw;
+    }
+}
+
+void Vbd::open_image(Done done) {
+    now_.tapdisk = Tapdisk::starting;
+    tapdisk_->call("open", ipc::open_arguments(image_.value(), true), {},
+                   [this, done = std::move(done)](const ipc::Reply& reply) { opened(reply, done); });
     host_.mark(address_);
 }
 
 void Vbd::attach(const ipc::ImageArguments& image, Done done) {
     if (image_ || tapdisk_ || released_) throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
     if (!claimed()) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
-    image_ = image;
-    problem_.clear();
-    try {
-        write_record(host_.options.run_directory, {address_, image, plugged_});
-        tapdisk_ = TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), file(".sock"), hooks());
-    } catch (const std::system_error&) {
-        image_.reset();
-        remove_record(host_.options.run_directory, address_);
-        throw;
-    }
-    now_.tapdisk = Tapdisk::starting;
-    tapdisk_->call("open", ipc::open_arguments(image, true), {},
-                   [this, done = std::move(done)](const ipc::Reply& reply) { opened(reply, done); });
-    host_.mark(address_);
+    start_tapdisk(image);
+    open_image(std::move(done));
 }
 
 void Vbd::opened(const ipc::Reply& reply, const Done& done) {
     host_.mark(address_);
     if (!reply.error_code.empty()) {
+        // Its end follows, and is looked at there.
+        if (reply.error_code == ipc::error_code_name(Errc::peer_closed) && may_start_anew()) return;
         set_problem(reply.error_message);
         // A retry finds no trace of this one.
         when_ended_.emplace_back([done, code = ipc::error_code_named(reply.error_code), message = reply.error_message] {
@@ -106,6 +209,9 @@ void Vbd::tapdisk_ended() {
         ::unlink(file(".recovery").c_str());
         recovery_log_.reset();
         host_.files.release(address_.name());
+    } else if (may_start_anew()) {
+        start_anew_ = true;
+        host_.files.release(address_.name());
     } else {
         set_problem("its tapdisk " + tapdisk_->end_reason());
         log::error("tapdisk.died", {{"vbd", address_.name()},
@@ -113,9 +219,10 @@ void Vbd::tapdisk_ended() {
                                     {"reason", tapdisk_->end_reason()},
                                     {"state", "the disk is held"}});
     }
-    ::unlink(file(".sock").c_str());
+    ::unlink(socket_path().c_str());
     now_.tapdisk = Tapdisk::none;
     now_.link = Link::none;
+    paused_ = false;
     description_.reset();
     tapdisk_gone_ = true;
     for (const auto& call : std::exchange(when_ended_, {}))
@@ -134,6 +241,7 @@ void Vbd::pause(Done done) {
         // Kept, the file would be served again instead of what its path names by then.
         paused_ = paused_ || reply.error_code.empty();
         if (reply.error_code.empty()) host_.files.release(address_.name());
+        host_.mark(address_);
         done(reply);
     });
 }
@@ -148,12 +256,13 @@ void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
     try {
         call_tapdisk("resume", request, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
             paused_ = paused_ && !reply.error_code.empty();
+            host_.mark(address_);
             if (!reply.error_code.empty()) {
                 image_ = before;
                 // What was refused must not stay locked, nor be served when its path names another file by then.
                 if (paused_) host_.files.release(address_.name());
             }
-            if (image_ != before) write_record(host_.options.run_directory, {address_, image_.value(), plugged_});
+            if (image_ != before) write_record(host_.options.run_directory, record(image_.value()));
             done(reply);
         });
     } catch (const std::system_error&) {

@@ -157,6 +157,22 @@ void to_json(Json& json, const OpenFileArguments& value) {
     json = {{"path", value.path}, {"read-only", value.read_only}, {"buffered", value.buffered}};
 }
 
+void from_json(const Json& json, FilesResult& value) {
+    value = {};
+    Fields fields(json, "files");
+    const Json& files = fields.require("files");
+    if (!files.is_array() || files.size() > message_descriptors_max)
+        fields.fail("files", "not an array of as many as a message has descriptors");
+    for (const Json& file : files)
+        value.files.push_back(file.get<OpenFileArguments>());
+}
+
+void to_json(Json& json, const FilesResult& value) {
+    json = {{"files", Json::array()}};
+    for (const OpenFileArguments& file : value.files)
+        json["files"].push_back(file);
+}
+
 void expect_no_arguments(const Json& json) {
     Fields(json, "arguments").expect_no_others();
 }

@@ -90,6 +90,13 @@ struct OpenFileArguments {
     friend bool operator==(const OpenFileArguments&, const OpenFileArguments&) = default;
 };
 
+/// The result of "files"; as many descriptors come with it, in the same order.
+struct FilesResult {
+    std::vector<OpenFileArguments> files{};
+
+    friend bool operator==(const FilesResult&, const FilesResult&) = default;
+};
+
 // A field may be absent if the struct gives it a default that means something; strings that name something may be
 // neither empty nor contain a NUL. Only a description may have fields that are not known here: a newer tapdisk may say
 // more. Errors: throws std::system_error (Errc::bad_message) naming the field: "connect: queues[1].ring-refs: 17
@@ -106,6 +113,8 @@ void from_json(const Json& json, RecordArguments& value);
 void to_json(Json& json, const RecordArguments& value);
 void from_json(const Json& json, OpenFileArguments& value);
 void to_json(Json& json, const OpenFileArguments& value);
+void from_json(const Json& json, FilesResult& value);
+void to_json(Json& json, const FilesResult& value);
 
 /// `json` must be an empty object: for requests without arguments. Errors: as from_json.
 void expect_no_arguments(const Json& json);

@@ -236,6 +236,7 @@ void from_json(const Json& json, VbdEntry& value) {
     if (const Json* problem = fields.find("problem")) fields.convert("problem", *problem, value.problem.emplace());
     value.minor = read_optional_number(fields, "minor");
     if (const Json* description = fields.find("description")) value.description = description->get<DeviceDescription>();
+    fields.read_optional("takeover", value.takeover);
 }
 
 void to_json(Json& json, const VbdEntry& value) {
@@ -252,6 +253,7 @@ void to_json(Json& json, const VbdEntry& value) {
     put_optional(json, "problem", value.problem);
     put_optional(json, "minor", value.minor);
     put_optional(json, "description", value.description);
+    if (value.takeover) json["takeover"] = true;
 }
 
 void from_json(const Json& json, ListResult& value) {
@@ -294,6 +296,33 @@ void to_json(Json& json, const TapEntry& value) {
     put_optional(json, "pid", value.pid);
     put_optional(json, "minor", value.minor);
     put_optional(json, "image", value.image);
+}
+
+void from_json(const Json& json, TapListArguments& value) {
+    value = {};
+    Fields fields(json, "tap-list");
+    fields.read_optional("after", value.after);
+    fields.expect_no_others();
+}
+
+void to_json(Json& json, const TapListArguments& value) {
+    json = {{"after", value.after}};
+}
+
+void from_json(const Json& json, TapListResult& value) {
+    value = {};
+    Fields fields(json, "tap-list");
+    const Json& taps = fields.require("taps");
+    if (!taps.is_array()) fields.fail("taps", "not an array");
+    for (const Json& tap : taps)
+        value.taps.push_back(tap.get<TapEntry>());
+    fields.read_optional("more", value.more);
+}
+
+void to_json(Json& json, const TapListResult& value) {
+    json = {{"taps", Json::array()}, {"more", value.more}};
+    for (const TapEntry& tap : value.taps)
+        json["taps"].push_back(tap);
 }
 
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller) {

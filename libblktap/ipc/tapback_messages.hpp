@@ -129,6 +129,13 @@ struct TapOpenArguments {
     friend bool operator==(const TapOpenArguments&, const TapOpenArguments&) = default;
 };
 
+/// "tap-list"
+struct TapListArguments {
+    std::uint32_t after = 0;  ///< how many entries the client has already
+
+    friend bool operator==(const TapListArguments&, const TapListArguments&) = default;
+};
+
 /// One VBD in the result of "list"; with `description`, and options in `image`, the result of "info".
 struct VbdEntry {
     VbdAddress backend{};           ///< "vbd", "domain", "device", "vdev" and "backend" follow from it
@@ -140,6 +147,7 @@ struct VbdEntry {
     std::optional<std::string> problem{};  ///< why it does not serve
     std::optional<std::uint32_t> minor{};
     std::optional<DeviceDescription> description{};
+    bool takeover = false;  ///< of a plain disk line, through the wrapper of "tap-ctl takeover"
 
     friend bool operator==(const VbdEntry&, const VbdEntry&) = default;
 };
@@ -171,6 +179,14 @@ struct TapEntry {
     friend bool operator==(const TapEntry&, const TapEntry&) = default;
 };
 
+/// The result of "tap-list"
+struct TapListResult {
+    std::vector<TapEntry> taps{};
+    bool more = false;
+
+    friend bool operator==(const TapListResult&, const TapListResult&) = default;
+};
+
 // Errors: throws std::system_error (Errc::bad_message) naming the field: "attach: image.format: missing". Where several
 // requests share a struct the field is in "arguments".
 void from_json(const Json& json, ImageArguments& value);
@@ -199,6 +215,8 @@ void from_json(const Json& json, TapPid& value);
 void to_json(Json& json, const TapPid& value);
 void from_json(const Json& json, TapOpenArguments& value);
 void to_json(Json& json, const TapOpenArguments& value);
+void from_json(const Json& json, TapListArguments& value);
+void to_json(Json& json, const TapListArguments& value);
 
 // Results.
 void from_json(const Json& json, VbdEntry& value);
@@ -209,6 +227,8 @@ void from_json(const Json& json, StatusResult& value);
 void to_json(Json& json, const StatusResult& value);
 void from_json(const Json& json, TapEntry& value);
 void to_json(Json& json, const TapEntry& value);
+void from_json(const Json& json, TapListResult& value);
+void to_json(Json& json, const TapListResult& value);
 
 /// The same image as a tapdisk is told to open it.
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller);

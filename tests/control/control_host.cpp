@@ -28,7 +28,7 @@ ControlHost::ControlHost() : directory_(BLKTAP_BIN_DIR) {
     warden_.wait(10s);  // its first process ends at once
     std::filesystem::create_directories(path("sysfs/bus/xen-backend/drivers/vbd"));
     std::ofstream(path(unbind_file)).flush();
-    std::ofstream(path("tapdisk.conf")) << "# all defaults\n";
+    configure("# all defaults\n");
     start_tapback();
 }
 
@@ -36,6 +36,10 @@ ControlHost::~ControlHost() {
     if (std::uncaught_exceptions() == 0) check_nothing_left();
     tapback_.kill();
     end_processes_of(world_.directory());
+}
+
+void ControlHost::configure(const std::string& text) const {
+    std::ofstream(path("tapdisk.conf")) << text;
 }
 
 std::vector<std::string> ControlHost::tapback_command() const {

@@ -29,6 +29,8 @@ class ControlHost {
     /// Ends all of it; CHECKs that no disk left anything.
     ~ControlHost();
 
+    /// The configuration file of a tapback that starts from now on.
+    void configure(const std::string& text) const;
     /// Returns when it answers.
     void start_tapback();
     /// kill -9

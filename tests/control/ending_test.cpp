@@ -124,3 +124,30 @@ TEST_CASE("ending: a script that removes without being asked to, and twice", "[c
     CHECK(scene.xl.run_script(scene.disk, "remove").okay());
     scene.xl.destroy_domain(5);
 }
+
+TEST_CASE("ending: a disk of the takeover goes when Xen's own script is told to remove it", "[control]") {
+    Scene scene(Xl::v4_17);
+    scene.disk.target = scene.host.path("image-5-51712");  // a plain line
+    scene.attach(scene.disk);
+    const std::string script = scene.xl.backend(scene.disk) + "/script";
+    CHECK_FALSE(scene.host.entry(5, xvda).contains("takeover"));
+    scene.host.store().write(script, "/etc/xen/scripts/block");
+    CHECK(scene.host.entry(5, xvda).value("takeover", false));
+    // "tap-ctl takeover disable" has put Xen's "block" back: it looks for the loop device that it made, finds none, and
+    // says so. libxl takes no notice.
+    scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/block-remove";
+    SECTION("its guest is there") {
+        Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+        REQUIRE(scene.xl.wait_until_connected(scene.disk));
+        scene.detach(scene.disk);
+        CHECK(guest.wait() == 0);
+    }
+    SECTION("it was never used") {
+        scene.detach(scene.disk);
+    }
+    SECTION("its domain is destroyed") {
+        scene.xl.destroy_domain(5);
+    }
+    CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).is_null(); }, 10s));
+    CHECK(scene.host.tapdisks().empty());
+}

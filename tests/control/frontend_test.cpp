@@ -173,3 +173,30 @@ TEST_CASE("frontend: connecting and leaving without end leaves nothing mapped", 
     check_serves(scene.host, scene.disk);
     scene.detach(scene.disk);
 }
+
+TEST_CASE("frontend: reconnecting as fast as it can makes a guest wait, and no other", "[control]") {
+    TwoGuests guests(any_xl());
+    const std::string front = Toolstack::frontend(guests.disk);
+    guests.host.store().write(front + "/ring-ref", "9");
+    guests.host.store().write(front + "/event-channel", "9");
+    const std::string state = front + "/state";
+    // As its driver would: waits for each answer, so that each round costs a whole connection.
+    const auto enter = [&](const char* frontend, const char* backend) {
+        guests.host.store().write(state, frontend);
+        CHECK(guests.xl.wait_for_backend_state(guests.disk, backend, 20s));
+    };
+    const auto paced = [&] {
+        return testing::read_file(guests.host.path("log")).find("vbd.paced") != std::string::npos;
+    };
+    for (int round = 0; round < 100 && !paced(); ++round) {
+        enter("1", "2");
+        enter("3", "5");
+        enter("6", "6");
+    }
+    CHECK(paced());
+    CHECK(guests.worker->running());
+    guests.host.store().write(state, "6");
+    CHECK(guests.xl.wait_for_backend_state(guests.disk, "6", 10s));  // to leave is never too soon
+    check_serves(guests.host, guests.disk);
+    guests.end();
+}

@@ -67,6 +67,28 @@ TEST_CASE("plug: by force a disk goes without its guest's consent", "[control]")
     it.xl.destroy_domain(5);
 }
 
+TEST_CASE("plug: a paused disk says so", "[control]") {
+    Plugged it;
+    const auto state = [&] { return it.host.entry(5, xvda).value("state", ""); };
+    CHECK(it.host.call("pause", it.vbd).error_message == "");
+    CHECK(state() == "paused");
+    CHECK(testing::wait_until([&] { return it.xl.backend_node(it.disk, "tapdisk/status") == "paused"; }));
+    it.host.replace_tapback();
+    CHECK(testing::wait_until([&] { return state() == "paused"; }));
+    CHECK(it.host.call("resume", it.vbd).error_message == "");
+    CHECK(state() == "waiting for the guest");
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
+    CHECK(it.host.call("pause", it.vbd).error_message == "");
+    CHECK(state() == "paused");
+    CHECK(it.host.call("resume", it.vbd).error_message == "");
+    CHECK(state() == "connected");
+    guest.interrupt();
+    CHECK(guest.wait() == 0);
+    CHECK(it.unplug(false).error_message == "");
+    it.xl.destroy_domain(5);
+}
+
 TEST_CASE("plug: the domain's end is the disk's", "[control]") {
     Plugged it;
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));

@@ -4,9 +4,12 @@
 // tapback killed and started again at every step: of an attach, of a running disk, of a detach. A running disk notices
 // nothing, and what was half done can be done again.
 #include <csignal>
+#include <filesystem>
 
+#include "drivers/shared/local_image_opener.hpp"
 #include "tests/control/interference.hpp"
 #include "tests/control/scene.hpp"
+#include "tests/support/thrown.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -19,6 +22,14 @@ constexpr const char* everything = "/local";
 /// xl's script to remove waits for the end of the tapdisk, unless its tapback was killed.
 void wait_until_forgotten(const Scene& scene) {
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).is_null(); }, 10s));
+}
+
+/// Whether a process has the file open.
+bool has_open(pid_t pid, const std::string& path) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", error))
+        if (std::filesystem::read_symlink(entry.path(), error) == path) return true;
+    return false;
 }
 
 /// Runs `life` with tapback replaced after the first change of xenstore, after the second, ... until a whole life has
@@ -157,4 +168,41 @@ TEST_CASE("restart: what happened while there was no tapback is caught up with",
         scene.host.start_tapback();
         CHECK(scene.xl.detach_by_force(scene.disk).error == "");
     }
+}
+
+TEST_CASE("restart: an image stays locked when its tapdisk dies under the next tapback", "[control]") {
+    Scene scene(any_xl());
+    const std::string image = scene.host.path("image-5-51712");
+    scene.attach(scene.disk);
+    scene.host.replace_tapback();
+    const pid_t tapback = scene.host.tapback_pid();
+    CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "waiting for the guest"; }));
+    CHECK(testing::wait_until([&] { return has_open(tapback, image); }));
+    for (const pid_t pid : scene.host.tapdisks())
+        ::kill(pid, SIGKILL);
+    CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "held"; }));
+    LocalImageOpener opener;
+    CHECK(testing::thrown([&] { opener.open(image, Access::read_write, Caching::direct); }).code() ==
+          std::errc::device_or_resource_busy);
+    Disk second = scene.disk;
+    second.device = xvdb;
+    CHECK_THAT(scene.xl.attach(second).error, Catch::Contains("in use by the disk 5/51712"));
+    CHECK(scene.xl.detach_by_force(second).error == "");
+    CHECK(scene.xl.detach_by_force(scene.disk).error == "");
+    wait_until_forgotten(scene);
+    CHECK(opener.open(image, Access::read_write, Caching::direct));
+}
+
+TEST_CASE("restart: an image that is paused is open nowhere, whichever tapback paused it", "[control]") {
+    Scene scene(any_xl());
+    const std::string image = scene.host.path("image-5-51712");
+    scene.attach(scene.disk);
+    scene.host.replace_tapback();
+    CHECK(testing::wait_until([&] { return has_open(scene.host.tapback_pid(), image); }));
+    CHECK(scene.host.call("pause", {{"domain", 5}, {"device", xvda}}).error_message == "");
+    CHECK_FALSE(has_open(scene.host.tapback_pid(), image));
+    CHECK(LocalImageOpener().open(image, Access::read_write, Caching::direct));
+    CHECK(scene.host.call("resume", {{"domain", 5}, {"device", xvda}}).error_message == "");
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
 }

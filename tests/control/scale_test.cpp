@@ -80,8 +80,9 @@ TEST_CASE("scale: a thousand disks on one tapback", "[control][slow]") {
         disks.push_back(disk);
     }
     const std::size_t descriptors = descriptors_of(host.tapback_pid()) - descriptors_before;
-    WARN(count << " disks: attach " << first_and_last(whole) << ", block-tapdisk's part of it " << first_and_last(script)
-               << "; descriptors a disk in tapback " << static_cast<double>(descriptors) / static_cast<double>(count));
+    WARN(count << " disks: attach " << first_and_last(whole) << ", block-tapdisk's part of it "
+               << first_and_last(script) << "; descriptors a disk in tapback "
+               << static_cast<double>(descriptors) / static_cast<double>(count));
     // The times are a measurement to read, not a verdict: other programs of the machine are in them.
     CHECK(descriptors <= 4 * count);
     CHECK(host.tapdisks().size() == count);

@@ -100,7 +100,7 @@ void Toolstack::write_nodes(const Disk& disk) {
     const Nodes back{
         {"frontend", frontend(disk)},
         {"params", version_ == Xl::v4_17 ? disk.target : "aio:" + disk.target},
-        {"script", "/etc/xen/scripts/block-tapdisk"},
+        {"script", "/etc/xen/scripts/" + script.substr(script.rfind('/') + 1)},
         {"frontend-id", std::to_string(disk.domain)},
         {"online", "1"},
         {"removable", "0"},
@@ -149,13 +149,14 @@ Toolstack::Outcome Toolstack::wait_for_offers(const Disk& disk) const {
 
 Toolstack::Outcome Toolstack::run_script(const Disk& disk, const std::string& command) const {
     std::vector<std::string> environment = host_.environment(0);
-    environment.push_back("script=/etc/xen/scripts/block-tapdisk");
+    environment.insert(environment.end(), script_environment.begin(), script_environment.end());
+    environment.push_back("script=" + script);
     environment.push_back("XENBUS_TYPE=" + kind());
     environment.push_back("XENBUS_PATH=backend/" + kind() + '/' + std::to_string(disk.domain) + '/' +
                           std::to_string(disk.device));
     environment.push_back("XENBUS_BASE_PATH=backend");
-    const int status = testing::run({BLKTAP_BIN_DIR "/block-tapdisk", command},
-                                    {.environment = environment, .output = host_.path("scripts")}, script_limit);
+    const int status =
+        testing::run({script, command}, {.environment = environment, .output = host_.path("scripts")}, script_limit);
     if (status == 0) return {};
     const auto reason = host_.store().read(backend(disk) + "/hotplug-error");
     return {reason.value_or("the script ended with " + std::to_string(status) + " and left no hotplug-error")};

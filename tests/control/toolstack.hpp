@@ -38,6 +38,10 @@ class Toolstack {
     /// Called before each step of attach(), detach() and destroy_domain(), with its name: a place to interfere.
     std::function<void(const std::string& step)> before_step = [](const std::string&) {};
 
+    /// What it runs for a disk, and what that finds in its environment besides what xl tells it.
+    std::string script = BLKTAP_BIN_DIR "/block-tapdisk";
+    std::vector<std::string> script_environment{};
+
     void create_domain(std::uint16_t domain);
     /// As "xl destroy" does: its disks by force, its nodes, the domain.
     void destroy_domain(std::uint16_t domain);

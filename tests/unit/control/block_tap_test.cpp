@@ -49,6 +49,18 @@ TEST_CASE("block-tap: finds a tapdisk by type and file", "[unit][control]") {
     CHECK(Json::parse(tap_ctl.run({"list", "-p", "4713", "--json"}).out) == Json{{"taps", {{{"pid", 4713}}}}});
 }
 
+TEST_CASE("block-tap: asks on until it has seen all tapdisks", "[unit][control]") {
+    const FakeTapback tapback([](const ipc::Request& request) -> Json {
+        const auto after = request.arguments.get<ipc::TapListArguments>().after;
+        const ipc::TapEntry entry{100 + after, after, ipc::ImageArguments{"raw", "/srv/a.img"}};
+        return ipc::TapListResult{{entry}, after < 2};
+    });
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK(tap_ctl.run({"list", "-t", "aio", "-f", "/srv/a.img", "-m", "2"}).out ==
+          "pid=102 minor=2 state=0 args=aio:/srv/a.img\n");
+    CHECK(tapback.names() == "tap-list tap-list tap-list");
+}
+
 TEST_CASE("block-tap: adds a disk", "[unit][control]") {
     const FakeTapback tapback(answer);
     const TapCtl tap_ctl(tapback.socket());

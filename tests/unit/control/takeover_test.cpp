@@ -11,6 +11,7 @@
 #include <catch2/catch.hpp>
 
 #include "control/tap_ctl/sha256.hpp"
+#include "libblktap/ipc/tapback_messages.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
@@ -206,6 +207,34 @@ TEST_CASE("takeover: the command says how it stands, and fails when something ha
     CHECK(replaced.status == 1);
     CHECK(ipc::Json::parse(replaced.out).at("state") == "replaced");
     CHECK_THAT(run("disable").out, Catch::StartsWith("disabled: "));
+}
+
+TEST_CASE("takeover: disable says which disks go on", "[unit][control]") {
+    const Host host;
+    host.takeover.enable();
+    std::size_t taken = 2;
+    const testing::FakeTapback tapback([&](const ipc::Request& request) -> ipc::Json {
+        if (request.name != "list") throw_error(Errc::unknown_request, request.name);
+        ipc::ListResult result;
+        for (std::uint32_t domain = 5; domain < 9; ++domain) {
+            ipc::VbdEntry& vbd = result.vbds.emplace_back();
+            vbd.backend = {ipc::VbdAddress::Kind::vbd, static_cast<std::uint16_t>(domain), 51712};
+            vbd.state = "connected";
+            vbd.takeover = domain < 5 + taken;
+        }
+        return result;
+    });
+    const auto run = [&](const std::string& socket, std::vector<std::string> words) {
+        words.insert(words.begin(), {"takeover", "disable", "--root", host.root.path("")});
+        return testing::TapCtl(socket).run(words).out;
+    };
+    CHECK_THAT(run(tapback.socket(), {}), Catch::StartsWith("disabled: ") &&
+                                              Catch::Contains("2 disks (5/51712, 6/51712) of plain disk lines") &&
+                                              Catch::Contains("until they are detached"));
+    CHECK(ipc::Json::parse(run(tapback.socket(), {"--json"})).at("on-tapdisk") == ipc::Json{"5/51712", "6/51712"});
+    taken = 0;
+    CHECK_THAT(run(tapback.socket(), {}), !Catch::Contains("of plain disk lines"));
+    CHECK_THAT(run("/nonexistent/tapback.sock", {}), Catch::Contains("tapback does not say which disks"));
 }
 
 }  // namespace blktap

@@ -51,6 +51,8 @@ TEST_CASE("tapback messages: every struct survives its text", "[unit][ipc]") {
     survives_its_text(StatusResult{"0.1.0", 4711, 1024, true});
     survives_its_text(TapEntry{4711, 3, image});
     survives_its_text(TapEntry{{}, 3, {}});
+    survives_its_text(TapListArguments{7});
+    survives_its_text(TapListResult{{TapEntry{4711, 3, image}, TapEntry{{}, 3, {}}}, true});
 }
 
 TEST_CASE("tapback messages: an entry of the list also says the names that people use", "[unit][ipc]") {

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdio>
+#include <fcntl.h>
+#include <optional>
 #include <sys/stat.h>
 #include <thread>
 
@@ -177,4 +179,44 @@ TEST_CASE("image files: two disks may read one file; a second writer is told whi
     CHECK(error.code() == std::errc::device_or_resource_busy);
     CHECK_THAT(error.what(), Catch::StartsWith(path + ": in use by the disk 1/51712"));
     CHECK(f.files.count("5/51712") == 0);
+}
+
+TEST_CASE("image files: what a tapdisk gives back is kept and locked as if it had been opened here", "[unit]") {
+    const Folders folders;
+    const std::string path = folders.all.make_file("images/a", 4096);
+    std::optional<ImageFiles> before{std::in_place, std::vector<std::string>{"/"}};
+    UniqueFd at_tapdisk{::fcntl(open_image(*before, "5/51712", path), F_DUPFD_CLOEXEC, 0)};
+    before.reset();
+    ImageFiles files{{"/"}};
+    CHECK(thrown([&] {
+              files.keep("5/51712", image("/other"), {path, false, false},
+                         UniqueFd{::fcntl(at_tapdisk.get(), F_DUPFD_CLOEXEC, 0)});
+          }).code() == std::errc::operation_not_permitted);
+    CHECK(thrown([&] {
+              files.keep("5/51712", image(path, Access::read_only), {path, false, false},
+                         UniqueFd{::fcntl(at_tapdisk.get(), F_DUPFD_CLOEXEC, 0)});
+          }).code() == std::errc::operation_not_permitted);
+    CHECK(thrown([&] {
+              files.keep("5/51712", image("/dev/null"), {"/dev/null", false, false},
+                         UniqueFd{::open("/dev/null", O_RDWR | O_CLOEXEC)});
+          }).code() == std::errc::invalid_argument);
+    files.keep("5/51712", image(path), {path, false, false}, std::move(at_tapdisk));
+    CHECK_FALSE(can_be_written_by_another(path));  // the tapdisk has none any more
+    CHECK(files.count("5/51712") == 1);
+    CHECK(thrown([&] { open_image(files, "6/51712", path); }).code() == std::errc::device_or_resource_busy);
+    files.release("5/51712");
+    CHECK(can_be_written_by_another(path));
+}
+
+TEST_CASE("image files: files change hands with their locks", "[unit]") {
+    Folders folders;
+    const std::string path = folders.all.make_file("images/a", 4096);
+    const int fd = open_image(folders.files, "before", path);
+    folders.files.hand_over("before", "5/51712");
+    folders.files.hand_over("nobody", "6/51712");
+    CHECK(folders.files.count("before") == 0);
+    CHECK(folders.files.count("6/51712") == 0);
+    folders.files.release("before");
+    CHECK(open_image(folders.files, "5/51712", path) == fd);
+    CHECK_FALSE(can_be_written_by_another(path));
 }

@@ -29,6 +29,10 @@ TEST_CASE("record: what was written is read, until it is removed", "[unit]") {
     changed.image.path = "/images/b";
     write_record(path, changed);
     CHECK(read_records(path) == std::vector<VbdRecord>{changed});
+    changed.socket = "tap-3.sock";
+    changed.tap = ipc::TapArguments{4711, 3};
+    write_record(path, changed);
+    CHECK(read_records(path) == std::vector<VbdRecord>{changed});
     remove_record(path, example.backend);
     remove_record(path, example.backend);
     CHECK(read_records(path).empty());

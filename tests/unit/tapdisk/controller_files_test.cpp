@@ -3,6 +3,7 @@
 //
 // Images whose files the controller opens: the request in the other direction, while tapdisk is in the middle of one.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <thread>
 
 #include <catch2/catch.hpp>
@@ -135,4 +136,41 @@ TEST_CASE("control: what a controller asks while it is asked for a file is answe
     CHECK(t.client.reply(resume).error_code.empty());
     t.machine.settle();
     CHECK(controller.has_reply(stats));
+}
+
+TEST_CASE("control: a tapdisk gives its image's files to the controller that asks for them", "[unit][tapdisk]") {
+    Controlled t;
+    CHECK(t.client.error("files") == "wrong-state");
+    Json image = t.image();
+    image["files"] = "controller";
+    const auto open = [&](const char* request, const Json& arguments) {
+        const FileOpener opener{t.client.socket(), [&](ipc::Channel& channel, const ipc::Request& asked) {
+                                    const UniqueFd file{::open(t.machine.image_path().c_str(), O_RDWR | O_CLOEXEC)};
+                                    channel.reply(asked.id, Json::object(), {file.get()});
+                                }};
+        const std::uint64_t id = t.client.send(request, arguments);
+        t.machine.settle();
+        return id;
+    };
+    REQUIRE(t.client.reply(open("open", image)).error_code.empty());
+    const auto check_files = [&] {
+        ipc::Reply reply = t.client.call("files");
+        REQUIRE(reply.descriptors.size() == 1);
+        CHECK(reply.result.get<ipc::FilesResult>().files ==
+              std::vector<ipc::OpenFileArguments>{{t.machine.image_path(), false, true}});
+        struct stat ours {};
+        struct stat image_file {};
+        REQUIRE(::fstat(reply.descriptors.front().get(), &ours) == 0);
+        REQUIRE(::stat(t.machine.image_path().c_str(), &image_file) == 0);
+        CHECK(ours.st_ino == image_file.st_ino);
+    };
+    check_files();
+    REQUIRE(t.client.error("pause").empty());
+    CHECK(t.client.error("files") == "wrong-state");
+    REQUIRE(t.client.reply(open("resume", Json::object())).error_code.empty());
+    check_files();
+    REQUIRE(t.client.error("close").empty());
+    // An image that tapdisk opens by itself is no business of a controller's.
+    REQUIRE(t.client.error("open", t.image()).empty());
+    CHECK(t.client.call("files").descriptors.empty());
 }

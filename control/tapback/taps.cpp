@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/taps.hpp"
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <unistd.h>
+
+#include "control/tapback/kept_files.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+constexpr const char* table_file = "taps.state";
+constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;  // leaves room for the longest entry
+
+/// Who holds the image's files until a disk does.
+std::string owner_of(std::uint32_t pid) {
+    return "of process " + std::to_string(pid);
+}
+
+/// A whole number as the script writes it; anything else is no number of ours.
+std::optional<std::uint32_t> to_number(const std::optional<std::string>& text) {
+    if (!text) return std::nullopt;
+    std::uint32_t number = 0;
+    const char* const end = text->data() + text->size();
+    const auto [rest, error] = std::from_chars(text->data(), end, number);
+    if (error != std::errc{} || rest != end) return std::nullopt;
+    return number;
+}
+
+std::optional<ipc::TapArguments> read_name(const XenStore& store, const std::string& directory) {
+    const auto minor = to_number(store.read(directory + "/minor"));
+    if (!minor) return std::nullopt;
+    const auto pid = to_number(store.read(directory + "/pid"));
+    if (!pid) return std::nullopt;
+    return ipc::TapArguments{*pid, *minor};
+}
+
+std::string text_of(const ipc::TapArguments& name) {
+    return "tapdisk " + std::to_string(name.pid) + ", number " + std::to_string(name.minor);
+}
+
+}  // namespace
+
+Taps::Taps(Host& host) : host_(host), timer_(host.loop, [this] { tick(); }) {}
+
+Taps::~Taps() = default;
+
+// The file that outlives this tapback.
+
+void Taps::save() {
+    const std::string file = path(table_file);
+    try {
+        if (table_.empty()) {
+            ::unlink(file.c_str());
+        } else {
+            replace_file(file, table_.to_json().dump() + '\n');
+        }
+    } catch (const std::system_error& error) {
+        log::error("taps", {{"reason", error.what()}, {"state", "the next tapback will end what it does not find"}});
+    }
+    if (const auto deadline = table_.next_deadline()) timer_.arm(std::max(Nanoseconds{0}, *deadline - now()));
+}
+
+void Taps::restore(const std::vector<VbdRecord>& records) {
+    std::ifstream file(path(table_file));
+    if (!file) return;
+    std::stringstream text;
+    text << file.rdbuf();
+    try {
+        table_ = TapTable::from_json(ipc::Json::parse(text.str(), nullptr, false), now());
+    } catch (const std::exception& error) {
+        log::error("taps", {{"file", path(table_file)}, {"reason", error.what()}, {"state", "begins anew"}});
+    }
+    // A disk's record is written before its tapdisk leaves this file.
+    for (const VbdRecord& record : records)
+        if (const auto pid = table_.pid_of(record.socket)) table_.remove(*pid);
+    for (const auto& [pid, tap] : std::map(table_.taps()))
+        find_again(tap);
+    save();
+}
+
+void Taps::find_again(const Tap& tap) {
+    const std::uint32_t pid = tap.pid;
+    try {
+        auto process = TapdiskProcess::adopt(host_.loop, path(tap.socket), hooks(pid));
+        if (static_cast<std::uint32_t>(process->pid()) != pid)
+            throw_error(std::make_error_code(std::errc::no_such_process), path(tap.socket));
+        process->call("stats", ipc::Json::object(), {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
+        processes_[pid] = std::move(process);
+    } catch (const std::system_error& error) {
+        log::info("tap.gone", {{"pid", std::to_string(pid)}, {"reason", error.what()}});
+        table_.remove(pid);
+    }
+}
+
+void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
+    Tap* const tap = table_.find(pid);
+    if (tap == nullptr) return;
+    const bool open = stats.error_code.empty() && stats.result.value("state", "") == "open";
+    if (!open || !tap->image) return end(*tap);
+    // A disk gets it with its files.
+    keep_files_of(*processes_.at(pid), host_.files, owner_of(pid), *tap->image, [this, pid] {
+        Tap* const kept = table_.find(pid);
+        if (kept == nullptr) return;
+        kept->open = true;
+        log::info("tap.found", {{"pid", std::to_string(pid)}, {"image", kept->image->path}});
+        wake_waiting();
+    });
+}
+
+// Requests.
+
+bool Taps::is_taken(std::uint32_t minor) const {
+    for (const auto& [name, vbd] : paired_)
+        if (vbd->tap()->name.minor == minor) return true;
+    return false;
+}
+
+ipc::TapMinor Taps::allocate() {
+    const std::uint32_t minor = table_.allocate([this](std::uint32_t number) { return is_taken(number); }, now());
+    save();
+    return {minor};
+}
+
+ipc::TapPid Taps::spawn() {
+    table_.require_room();
+    const std::string socket =
+        table_.free_socket([this](const std::string& name) { return std::filesystem::exists(path(name)); });
+    // What it is to do when this one ends follows when its number is known.
+    auto process = TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), path(socket), {});
+    const auto pid = static_cast<std::uint32_t>(process->pid());
+    process->set_hooks(hooks(pid));
+    processes_[pid] = std::move(process);
+    table_.add(pid, socket, now());
+    save();
+    log::info("tap.spawned", {{"pid", std::to_string(pid)}});
+    return {pid};
+}
+
+void Taps::attach(const ipc::TapArguments& name) {
+    table_.attach(
+        name, [this](std::uint32_t number) { return is_taken(number); }, now());
+    save();
+}
+
+TapdiskProcess::Hooks Taps::hooks(std::uint32_t pid) {
+    return {.open_file =
+                [this, pid](const ipc::OpenFileArguments& wanted) {
+                    const Tap* const tap = table_.find(pid);
+                    if (tap == nullptr || !tap->image)
+                        throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
+                    return host_.files.open(owner_of(pid), ipc::open_arguments(*tap->image, true), wanted);
+                },
+            .ended = [this, pid] { ended(pid); }};
+}
+
+void Taps::open(const ipc::TapOpenArguments& arguments, Done done) {
+    table_.begin_open(arguments.tap, arguments.image, now());
+    save();
+    const std::uint32_t pid = arguments.tap.pid;
+    processes_.at(pid)->call(
+        "open", ipc::open_arguments(arguments.image, true), {},
+        [this, pid, done = std::move(done)](const ipc::Reply& reply) { opened(pid, reply, done); });
+}
+
+void Taps::opened(std::uint32_t pid, const ipc::Reply& reply, const Done& done) {
+    if (Tap* const tap = table_.find(pid)) {
+        tap->open = reply.error_code.empty();
+        tap->deadline = now() + TapTable::patience;
+        if (!tap->open) {
+            tap->image.reset();
+            host_.files.release(owner_of(pid));
+        }
+        save();
+        wake_waiting();
+        log::info("tap.open", {{"pid", std::to_string(pid)}, {"result", tap->open ? "open" : reply.error_message}});
+    }
+    ipc::Reply answer = error_reply(ipc::error_code_named(reply.error_code), reply.error_message);
+    if (reply.error_code.empty()) {
+        answer = {};
+        answer.result = reply.result;
+    }
+    done(answer);
+}
+
+void Taps::destroy(const ipc::TapArguments& name, Done done) {
+    if (Tap* const tap = table_.find(name)) {
+        when_ended_.emplace(name.pid, [done = std::move(done)] { done({}); });
+        return end(*tap);
+    }
+    std::vector<Vbd*> users;
+    for (const auto& [vbd_name, vbd] : paired_)
+        if (vbd->tap()->name == name) users.push_back(vbd);
+    // Nobody: it ended when its disk was closed, as "detach" has it.
+    const auto left = std::make_shared<std::size_t>(users.size());
+    if (users.empty()) return done({});
+    for (Vbd* const vbd : users) {
+        vbd->detach([left, done](const ipc::Reply&) {
+            if (--*left == 0) done({});
+        });
+    }
+}
+
+void Taps::free(const ipc::TapMinor& minor) {
+    table_.free(minor.minor);
+    if (is_taken(minor.minor)) {
+        throw_error(std::make_error_code(std::errc::device_or_resource_busy),
+                    "number " + std::to_string(minor.minor) + ": a disk's tapdisk has it");
+    }
+    save();
+}
+
+std::vector<ipc::TapEntry> Taps::entries() const {
+    std::map<std::pair<std::uint32_t, std::uint32_t>, ipc::TapEntry> of_disks;
+    for (const auto& [name, vbd] : paired_) {
+        const VbdTap& tap = *vbd->tap();
+        of_disks[{tap.name.pid, tap.name.minor}] = {tap.name.pid, tap.name.minor, tap.image};
+    }
+    std::vector<ipc::TapEntry> entries;
+    for (const auto& [name, entry] : of_disks)
+        entries.push_back(entry);
+    for (const auto& [pid, tap] : table_.taps())
+        if (!tap.ending) entries.push_back({pid, tap.minor, tap.image});
+    for (const auto& [minor, deadline] : table_.numbers())
+        entries.push_back({std::nullopt, minor, std::nullopt});
+    return entries;
+}
+
+ipc::TapListResult Taps::list(const ipc::TapListArguments& arguments) const {
+    ipc::TapListResult result;
+    std::size_t size_bytes = 0;
+    const auto all = entries();
+    for (std::size_t i = arguments.after; i < all.size(); ++i) {
+        if (result.taps.size() == ipc::list_entries_max || size_bytes > list_size_max_bytes) {
+            result.more = true;
+            break;
+        }
+        result.taps.push_back(all[i]);
+        size_bytes += ipc::Json(all[i]).dump(-1, ' ', false, ipc::Json::error_handler_t::replace).size();
+    }
+    return result;
+}
+
+// Disks.
+
+Vbd* Taps::user_of(const ipc::TapArguments& name) const {
+    Vbd* user = nullptr;
+    for (const auto& [vbd_name, vbd] : paired_)
+        if (vbd->tap()->name == name && (user == nullptr || user->is_opening())) user = vbd;
+    return user;
+}
+
+void Taps::look(Vbd& vbd) {
+    if (vbd.tap()) {
+        if (!vbd.is_opening()) wake_waiting();
+        return;
+    }
+    if ((table_.empty() && paired_.empty()) || !host_.store || !vbd.wants_tap()) return;
+    const std::string directory = vbd.address().backend_path();
+    const auto name = read_name(*host_.store, directory);
+    if (!name) return;
+    const bool read_only = host_.store->read(directory + "/mode").value_or("r").find('w') == std::string::npos;
+    Tap* const tap = table_.find(*name);
+    if (tap != nullptr) {
+        if (tap->open) return pair(vbd, *tap, read_only);
+        waiting_.insert(vbd.address());
+    } else if (Vbd* const first = user_of(*name)) {
+        share(vbd, *first, read_only);
+    } else {
+        vbd.report(text_of(*name) + ": not known to tapback");
+    }
+}
+
+void Taps::pair(Vbd& vbd, Tap& tap, bool read_only) {
+    VbdTap origin{{tap.pid, *tap.minor}, *tap.image};
+    if (origin.image.read_only && !read_only)
+        return vbd.report(text_of(origin.name) + ": opened for reading only, and the disk is to be written");
+    const std::uint32_t pid = tap.pid;
+    origin.image.read_only = read_only;
+    vbd.pair(origin, tap.socket, processes_.at(pid));
+    processes_.erase(pid);
+    table_.remove(pid);
+    host_.files.hand_over(owner_of(pid), vbd.address().name());
+    paired_[vbd.address().name()] = &vbd;
+    save();
+}
+
+void Taps::share(Vbd& vbd, Vbd& first, bool read_only) {
+    const VbdTap& tap = *first.tap();
+    if (!read_only || !tap.image.read_only) {
+        return vbd.report(text_of(tap.name) + ": serves " + first.address().name() +
+                          ", and only disks that read share an image");
+    }
+    if (first.is_opening()) {
+        waiting_.insert(vbd.address());
+        return;
+    }
+    vbd.share(tap);
+    paired_[vbd.address().name()] = &vbd;
+}
+
+void Taps::wake_waiting() {
+    for (const ipc::VbdAddress& vbd : std::exchange(waiting_, {}))
+        host_.mark(vbd);
+}
+
+void Taps::add(Vbd& vbd) {
+    if (vbd.tap()) paired_[vbd.address().name()] = &vbd;
+}
+
+void Taps::forget(const Vbd& vbd) {
+    paired_.erase(vbd.address().name());
+    waiting_.erase(vbd.address());
+    wake_waiting();
+}
+
+// The end.
+
+void Taps::end(Tap& tap) {
+    tap.ending = true;
+    processes_.at(tap.pid)->terminate();
+    save();
+}
+
+void Taps::ended(std::uint32_t pid) {
+    auto process = processes_.extract(pid);
+    if (process.empty()) return;
+    log::info("tap.ended", {{"pid", std::to_string(pid)}, {"reason", process.mapped()->end_reason()}});
+    ::unlink(path(table_.taps().at(pid).socket).c_str());
+    gone_.push_back(std::move(process.mapped()));
+    table_.remove(pid);
+    host_.files.release(owner_of(pid));
+    save();
+    wake_waiting();
+    timer_.arm(Nanoseconds{0});
+    const auto [begin, last] = when_ended_.equal_range(pid);
+    std::vector<std::function<void()>> calls;
+    for (auto call = begin; call != last; ++call)
+        calls.push_back(std::move(call->second));
+    when_ended_.erase(pid);
+    for (const auto& call : calls)
+        call();
+}
+
+void Taps::tick() {
+    gone_.clear();
+    for (const std::uint32_t pid : table_.expire(now())) {
+        log::warning("tap.unclaimed", {{"pid", std::to_string(pid)}, {"state", "ends it"}});
+        end(*table_.find(pid));
+    }
+    save();
+}
+
+}  // namespace blktap::tapback
