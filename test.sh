@@ -86,13 +86,13 @@ layer() {
     echo "$((SECONDS - begin)) s"
 }
 
-# xen_layer SCENARIO...: guests on real Xen in an emulated machine; counts the runner's last line.
+# xen_layer: guests on real Xen in an emulated machine; counts the runner's last line.
 xen_layer() {
     local begin=$SECONDS status=0 run_passed run_failed
     echo
     echo "== xen"
     rm -f "$logs"/xen*
-    run_logged "$logs/xen.log" tests/xen/run "$@" || status=$?
+    run_logged "$logs/xen.log" tests/xen/run || status=$?
     if read -r run_passed run_failed < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$logs/xen.log"); then
         grep '^FAILED' "$logs/xen.log"
         echo "$run_passed passed, $run_failed failed"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# What the emulated machine boots: the hypervisor, dom0's initramfs and root disk, the guests' initramfs, an empty data
-# disk. All but the last are kept in build/xen and made again only when something that went into them has changed.
+# What the emulated machine boots: the hypervisor, dom0's initramfs and root disk, the guests' initramfs, empty data
+# disks. All but the last are kept in build/xen and made again only when something that went into them has changed.
 import gzip
 import hashlib
 import os
@@ -14,10 +14,12 @@ from pathlib import Path
 from file_tree import FileTree
 from packages import fetch_hypervisor, fetch_kernel
 from slim_fio import add_slim_fio
+from vmlinux import vmlinux
 
 HERE = Path(__file__).resolve().parent
 XEN_TOOLS = Path("/usr/lib/xen-4.17/bin")
 DATA_BYTES = 5 << 30
+SLOW_BYTES = 1 << 30
 ROOT_BYTES = 512 << 20
 
 BOOT_MODULES = "virtio_pci virtio_blk ext4 crc32c_generic"
@@ -40,10 +42,10 @@ class Images:
     def __init__(self, folder):
         self.folder = folder
         self.xen = folder / "xen"
+        self.vmlinux = folder / "vmlinux"
         self.boot = folder / "boot.cpio"
         self.root = folder / "root.img"
         self.guest = folder / "guest.cpio"
-        self.data = folder / "data.img"
 
     def build(self, report):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,14 +58,18 @@ class Images:
             stamp.unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
                 self.xen.write_bytes(gzip.decompress(self.hypervisor.read_bytes()))
+                self.vmlinux.write_bytes(vmlinux(self.kernel.image.read_bytes()))
                 self.build_guest(Path(scratch))
                 self.build_boot(Path(scratch))
                 self.build_root(Path(scratch))
             stamp.write_text(key)
-        self.renew_data()
 
-    def renew_data(self):
-        make_ext4(self.data, DATA_BYTES)
+    def new_disks(self, number):
+        """Empty file systems, of which dom0 sees the second as slow; `number` tells them from those of other machines."""
+        disks = self.folder / f"data-{number}.img", self.folder / f"slow-{number}.img"
+        for disk, size_bytes in zip(disks, (DATA_BYTES, SLOW_BYTES)):
+            make_ext4(disk, size_bytes)
+        return disks
 
     def key(self):
         """Changes with everything that the images are made of."""
@@ -110,7 +116,7 @@ class Images:
         tree.add_folders("boot", "data", "out", "share", "var/lib/xen", "var/lib/xenstored", "var/log/xen/console",
                          "usr/lib/xen-test")
         self.kernel.add_modules(tree, DOM0_MODULES)
-        tree.add_file(self.kernel.image, "/boot/vmlinuz")
+        tree.add_file(self.vmlinux, "/boot/vmlinuz")
         tree.add_file(self.guest, "/boot/guest.cpio")
         tree.place("/boot/guest.cpio.gz").write_bytes(gzip.compress(self.guest.read_bytes()))
         tree.add_file(HERE / "dom0/guest-initramfs", "/usr/bin/guest-initramfs", 0o755)

@@ -2,11 +2,9 @@
 # Copyright (c) 2026, the blktap developers
 #
 # The emulated machine: QEMU without KVM, Xen, dom0, and the agent in it that runs jobs.
-import ctypes
 import os
 import secrets
 import select
-import signal
 import socket
 import subprocess
 import time
@@ -14,7 +12,11 @@ import time
 BOOT_SECONDS = 600
 # A job's own limit is kept in dom0; this is for a dom0 that does not keep it.
 GRACE_SECONDS = 90
-PR_SET_PDEATHSIG = 1
+# As a disk or a network that cannot keep up with what guests write.
+SLOW_BYTES_PER_SECOND = 8 << 20
+
+# What a kernel may leave out: clearing memory twice, tests of its own code, string instructions that emulation makes slow.
+LESS_WORK = "mitigations=off init_on_alloc=0 cryptomgr.notests rcupdate.rcu_expedited=1 clearcpuid=rep_good lsm=capability"
 
 
 class MachineFailed(Exception):
@@ -24,8 +26,9 @@ class MachineFailed(Exception):
 class Machine:
     """One boot. Ends with its owner, however that ends."""
 
-    def __init__(self, images, share, out, console, output, shell=False):
-        """`share` and `out` are folders, seen by dom0 as /share and /out; `output(bytes)` takes what jobs print."""
+    def __init__(self, images, disks, share, out, console, output, shell=False):
+        """`disks` from Images.new_disks(); `share` and `out` are folders, seen by dom0 as /share and /out; `output(bytes)`
+        takes what jobs print."""
         self.output = output
         self.console = console
         self.buffer = b""
@@ -35,8 +38,8 @@ class Machine:
         environment = dict(os.environ, TMPDIR=str(images.folder))  # where QEMU keeps what dom0 writes to its root disk
         with theirs, open(console.with_suffix(".qemu"), "wb") as errors:
             self.process = subprocess.Popen(
-                command_line(images, share, out, console, theirs.fileno(), shell), env=environment,
-                pass_fds=[theirs.fileno()], preexec_fn=die_with_parent, start_new_session=not shell,
+                command_line(images, disks, share, out, console, theirs.fileno(), shell), env=environment,
+                pass_fds=[theirs.fileno()], start_new_session=not shell,
                 stdin=None if shell else subprocess.DEVNULL, stdout=None if shell else errors, stderr=errors)
 
     def wait_for_boot(self):
@@ -90,28 +93,27 @@ class Machine:
         self.socket.close()
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def option(path):
     """A path as part of one of QEMU's lists."""
     return str(path).replace(",", ",,")
 
 
-def command_line(images, share, out, console, agent, shell):
-    dom0 = "console=hvc0 quiet panic=-1 mitigations=off"
+def command_line(images, disks, share, out, console, agent, shell):
+    data, slow = (f"file={option(disk)},format=raw,if=virtio,cache=unsafe,discard=unmap" for disk in disks)
+    dom0 = f"console=hvc0 quiet panic=-1 {LESS_WORK}"
     xen = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 conring_size=256k spec-ctrl=no loglvl=warning"
     return [
-        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "4G",
-        # -cpu max crashes a PV dom0 in its first instructions. With nested SVM, PVH guests run as well.
-        "-cpu", "qemu64,+svm,+npt,+nrip-save", "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
+        "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "4G",
+        # -cpu max crashes a PV dom0 in its first instructions. With nested SVM, PVH guests run as well. Without a source of
+        # randomness kernels wait for seconds until they have gathered some.
+        "-cpu", "qemu64,+svm,+npt,+nrip-save,+rdrand", "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
         "-kernel", str(images.xen), "-append", xen,
-        "-initrd", f"{option(images.kernel.image)} {dom0},{option(images.boot)}",
+        "-initrd", f"{option(images.vmlinux)} {dom0},{option(images.boot)}",
         "-serial", f"file:{option(console)}",
         "-drive", f"file={option(images.root)},format=raw,if=virtio,snapshot=on",
         # Nothing here outlives this machine, so its flushes need not reach the host's disk.
-        "-drive", f"file={option(images.data)},format=raw,if=virtio,cache=unsafe,discard=unmap",
+        "-drive", data,
+        "-drive", f"{slow},throttling.bps-total={SLOW_BYTES_PER_SECOND}",
         "-virtfs", f"local,path={option(share)},mount_tag=share,security_model=none,readonly=on",
         "-virtfs", f"local,path={option(out)},mount_tag=out,security_model=none",
         "-device", "virtio-serial-pci",

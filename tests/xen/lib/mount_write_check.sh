@@ -13,7 +13,7 @@ mount_write_check() {
 grep xvda /proc/partitions
 mount /dev/xvda /mnt
 cat /mnt/hello
-dd if=/dev/urandom of=/mnt/data bs=64k count=64
+dd if=/dev/urandom of=/mnt/data bs=64k count=24
 sha256sum /mnt/data | cut -d' ' -f1 >/mnt/sum
 sync
 echo 3 >/proc/sys/vm/drop_caches

@@ -14,6 +14,8 @@ rm -rf "$work"
 mkdir -p "$work"
 trap 'scenario_ends $?' EXIT
 
+# For guests' kernels as for dom0's (machine.py, LESS_WORK).
+less_work=$(grep -oE 'mitigations=.*' /proc/cmdline)
 # Of the guests that make_guest() is about to make.
 guest_type=pv
 guest_memory=160
@@ -78,7 +80,7 @@ memory = $guest_memory
 vcpus = $guest_vcpus
 kernel = "/boot/vmlinuz"
 ramdisk = "$work/$name.cpio"
-extra = "console=hvc0 panic=-1 quiet mitigations=off $guest_args"
+extra = "console=hvc0 panic=-1 quiet $less_work $guest_args"
 on_poweroff = "destroy"
 on_crash = "destroy"
 disk = [ $lines ]
@@ -98,17 +100,17 @@ console_of() {
 
 guest_said() { console_of "$1" 2>/dev/null | grep -q "$2"; }
 guest_gone() { ! xl domid "$1" >/dev/null 2>&1; }
-guest_said_or_gone() { guest_said "$1" "$2" || guest_gone "$1"; }
 
-# wait_until_says NAME PATTERN [SECONDS]
+# wait_until_says NAME REGEX [SECONDS]
 wait_until_says() {
-    wait_for "${3:-200}" guest_said_or_gone "$1" "$2" || true
-    guest_said "$1" "$2" || { console_of "$1"; fail "guest $1 did not say '$2'"; }
+    wait_for_line "$consoles/guest-$1.log" "${3:-200}" "$2" '^GUEST-EXIT|Kernel panic' ||
+        { console_of "$1"; fail "guest $1 did not say '$2'"; }
 }
 
-# wait_until_gone NAME [SECONDS]
+# wait_until_gone NAME [SECONDS]: its console says when it is about to go, so that xl need not be asked all the time.
 wait_until_gone() {
-    wait_for "${2:-200}" guest_gone "$1" || { console_of "$1"; fail "guest $1 did not end"; }
+    wait_for_line "$consoles/guest-$1.log" "${2:-200}" '^GUEST-EXIT|Kernel panic' || true
+    wait_for 60 guest_gone "$1" || { console_of "$1"; fail "guest $1 did not end"; }
 }
 
 # expect_done NAME [SECONDS]: the guest's script ends with status 0, and the guest with it.
