@@ -151,13 +151,17 @@ void TapdiskProcess::receive() {
 }
 
 void TapdiskProcess::handle(ipc::Parsed message) {
-    if (message.request) return open_file(*message.request);
+    if (message.request) return serve(*message.request);
     auto call = calls_.extract(message.reply->id);
     if (!call.empty()) call.mapped()(std::move(*message.reply));
 }
 
-void TapdiskProcess::open_file(const ipc::Request& request) {
+void TapdiskProcess::serve(const ipc::Request& request) {
     try {
+        if (request.name == "problems") {
+            hooks_.problems(request.arguments.get<ipc::Problems>());
+            return channel_.reply(request.id, ipc::Json::object());
+        }
         if (request.name != "open-file") throw_error(Errc::unknown_request, '"' + request.name + '"');
         const int fd = hooks_.open_file(request.arguments.get<ipc::OpenFileArguments>());
         channel_.reply(request.id, ipc::Json::object(), {fd});

@@ -27,9 +27,12 @@ class TapdiskProcess {
     /// Called once, when the process and its I/O are gone. Must not destroy this object: its owner does later.
     using Ended = std::function<void()>;
     using Done = std::function<void(ipc::Reply)>;
+    /// Called when the tapdisk, asked to by "watch", tells what is wrong with the disk now.
+    using Problems = std::function<void(const ipc::Problems&)>;
     struct Hooks {
         OpenFile open_file;
         Ended ended;
+        Problems problems = [](const ipc::Problems&) {};
     };
 
     /// Starts `command` with "--control `socket_path`" and a connection of its own. It outlives this process once it
@@ -54,7 +57,7 @@ class TapdiskProcess {
     TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, pid_t pid, UniqueFd pidfd, Hooks hooks);
     void receive();
     void handle(ipc::Parsed message);
-    void open_file(const ipc::Request& request);
+    void serve(const ipc::Request& request);
     void hang_up(const std::string& reason);
     void ended();
 

@@ -281,7 +281,8 @@ std::string Vbd::describe() const {
 
 void Vbd::write_status() {
     if (!now_.owned || store_lost_) return;
-    const std::string status = describe() + (problem_.empty() ? "" : ": " + problem_);
+    const std::string reason = problem();
+    const std::string status = describe() + (reason.empty() ? "" : ": " + reason);
     if (status == status_) return;
     store().transact([&](const StoreTransaction& nodes) {
         if (nodes.read(node("frontend"))) nodes.write(node("tapdisk/status"), status);
@@ -297,7 +298,7 @@ ipc::VbdEntry Vbd::entry(bool whole) const {
     entry.frontend_state = static_cast<std::uint32_t>(now_.frontend);
     if (tapdisk_ && !tapdisk_gone_) entry.pid = static_cast<std::uint32_t>(tapdisk_->pid());
     entry.image = image_;
-    if (!problem_.empty()) entry.problem = problem_;
+    if (std::string reason = problem(); !reason.empty()) entry.problem = std::move(reason);
     if (whole) {
         entry.description = description_;
     } else if (entry.image) {

@@ -71,6 +71,9 @@ class Vbd {
     /// Passes a request to the tapdisk. Errors: throws Errc::wrong_state: there is none.
     void call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,
                       Done done);
+    /// Makes the image, the device and what xenstore says of it `size_bytes` long. Errors: throws Errc::wrong_state;
+    /// all others are replies.
+    void resize(std::uint64_t size_bytes, Done done);
     /// The requests of the same name of the tapdisk; files are opened, and given up, for them.
     void pause(Done done);
     void resume(const ipc::VbdResumeArguments& arguments, Done done);
@@ -98,6 +101,10 @@ class Vbd {
     void opened(const ipc::Reply& reply, const Done& done);
     void write_state(Xenbus state);
     void write_status();
+    void watch_problems();
+    void told_problems(const ipc::Problems& problems);
+    std::string problem() const;
+    void resized(const ipc::DeviceDescription& device);
     void set_problem(std::string problem);
     std::string describe() const;
     bool claimed() const;
@@ -118,7 +125,8 @@ class Vbd {
     std::optional<ipc::ImageArguments> image_;
     std::optional<ipc::DeviceDescription> description_;
     std::string problem_;
-    std::string status_;  ///< as the node holds it
+    ipc::Problems disk_problems_;  ///< what its tapdisk says
+    std::string status_;           ///< as the node holds it
     std::unique_ptr<TapdiskProcess> tapdisk_;
     bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
     UniqueFd recovery_log_;

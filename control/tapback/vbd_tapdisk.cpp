@@ -21,7 +21,8 @@ TapdiskProcess::Hooks Vbd::hooks() {
                     if (!image_) throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
                     return host_.files.open(address_.name(), ipc::open_arguments(*image_, true), wanted);
                 },
-            .ended = [this] { tapdisk_ended(); }};
+            .ended = [this] { tapdisk_ended(); },
+            .problems = [this](const ipc::Problems& problems) { told_problems(problems); }};
 }
 
 // A restart: what an earlier tapback left.
@@ -47,6 +48,7 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
         if (stats.result.value("connected", false)) now_.link = Link::up;
         if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
             description_ = image->at("device").get<ipc::DeviceDescription>();
+        watch_problems();
         log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
     } else if (tapdisk_ && !tapdisk_gone_) {
         end_tapdisk();
@@ -85,6 +87,7 @@ void Vbd::opened(const ipc::Reply& reply, const Done& done) {
     }
     if (now_.tapdisk == Tapdisk::starting) now_.tapdisk = Tapdisk::open;
     description_ = reply.result.get<ipc::DeviceDescription>();
+    watch_problems();
     log::info("vbd.attached", {{"vbd", address_.name()},
                                {"image", image_->format + ":" + image_->path},
                                {"pid", std::to_string(tapdisk_->pid())}});
@@ -117,6 +120,7 @@ void Vbd::tapdisk_ended() {
     now_.tapdisk = Tapdisk::none;
     now_.link = Link::none;
     description_.reset();
+    disk_problems_ = {};
     tapdisk_gone_ = true;
     for (const auto& call : std::exchange(when_ended_, {}))
         call();

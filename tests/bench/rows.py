@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class Workload:
-    image: str  # "raw": a file, beside fio on the same file; "null": no disk, so the engine's cost alone
+    # "raw": a file, beside fio on the same file; "null": no disk, so the engine's cost alone; "growth": first writes into
+    # a growing file, beside overwrites of a written one; "growth-fio": the same, beside fio that appends to a new file
+    image: str
     pattern: str  # "random" or "sequential"
     mix: str  # "read" or "write"
     size: str
@@ -49,6 +51,8 @@ WORKLOADS = [
     for size in ("64k", "1m")
     for persistent in (False, True)
     for mix in ("read", "write")
+] + [
+    Workload(image, "sequential", "write", "256k", 8, ("throughput",)) for image in ("growth", "growth-fio")
 ]
 
 
