@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "drivers/raw/discard.hpp"
+#include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
@@ -17,6 +18,9 @@
 namespace blktap {
 namespace {
 
+/// The first write to a place may wait for the file system's journal inside io_submit(), for milliseconds. A worker does
+/// it from this size on, where handing it over costs little in comparison.
+constexpr std::uint64_t first_write_by_worker_bytes = 64 * 1024;
 constexpr std::uint64_t size_max_sectors = INT64_MAX / sector_size_bytes;  // of off_t
 
 RawDriver& driver_of(const ImageRequest& request) noexcept {
@@ -129,11 +133,13 @@ void RawDriver::start_read(ImageRequest& request) noexcept {
 
 void RawDriver::start_write(ImageRequest& request) noexcept {
     const bool first = growth_ && growth_->note_write(request.range);
-    if (reaches_device(request)) {
+    if (!reaches_device(request)) {
+        start_job<&RawDriver::write_misaligned>(request);
+    } else if (first && request.range.length_bytes() >= first_write_by_worker_bytes) {
+        start_job<&RawDriver::write_first>(request);
+    } else {
         stage(request, IoOp::Kind::write, &transfer_completed);
         request.io.allocates = first || image_.sparse;
-    } else {
-        start_job<&RawDriver::write_misaligned>(request);
     }
 }
 
@@ -159,6 +165,10 @@ std::error_code RawDriver::read_misaligned(ImageRequest& request) noexcept {
     for (const iovec& entry : request.data)
         length_bytes += entry.iov_len;
     return bounce_.read(image_.fd.get(), {request.range.first, length_bytes / sector_size_bytes}, request.data);
+}
+
+std::error_code RawDriver::write_first(ImageRequest& request) noexcept {
+    return write_all_at(image_.fd.get(), request.data, request.range.offset_bytes());
 }
 
 std::error_code RawDriver::write_misaligned(ImageRequest& request) noexcept {

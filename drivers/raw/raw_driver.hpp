@@ -53,6 +53,7 @@ class RawDriver final : public ImageDriver {
 
     // Jobs.
     std::error_code read_misaligned(ImageRequest& request) noexcept;
+    std::error_code write_first(ImageRequest& request) noexcept;
     std::error_code write_misaligned(ImageRequest& request) noexcept;
     std::error_code flush_blocking(ImageRequest& request) noexcept;
     std::error_code discard(ImageRequest& request) noexcept;

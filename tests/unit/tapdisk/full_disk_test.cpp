@@ -84,10 +84,11 @@ TEST_CASE("full disk: parked writes hold no memory: more of them than fit the po
     StubDisk disk;
     disk.automatic = true;
     disk.answer = no_space;
+    disk.info.size_sectors = 64 * 1024;
     VbdHarness machine{disk.options()};
     const GuestBuffer data = machine.pages(ring::segments_indirect_max);
     for (std::uint64_t id = 1; id <= 24; ++id)
-        machine.put(machine.write(id, 0, data));
+        machine.put(machine.write(id, id * 2048, data));
     machine.publish();
     machine.settle();
     CHECK(machine.counter("/parked") == 24);
