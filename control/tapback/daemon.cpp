@@ -38,7 +38,12 @@ bool matters(const std::string& below) {
 Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
       files_(options.image_directories),
-      host_{.loop = loop, .options = options, .files = files_, .mark = [this](const auto& vbd) { mark(vbd); }},
+      problem_hook_(loop, options.problem_hook),
+      host_{.loop = loop,
+            .options = options,
+            .files = files_,
+            .problem_hook = problem_hook_,
+            .mark = [this](const auto& vbd) { mark(vbd); }},
       tick_(loop, [this] { tick(); }) {
     restore();
     try_store();

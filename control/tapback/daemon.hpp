@@ -66,6 +66,7 @@ class Daemon {
 
     EventLoop& loop_;
     ImageFiles files_;
+    ProblemHook problem_hook_;
     Host host_;
     /// By name: a frontend has one device of a number, whichever kind its backend is.
     std::map<std::string, std::unique_ptr<Vbd>> vbds_;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "control/tapback/child_process.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
@@ -49,12 +50,12 @@ class TapdiskProcess {
     void call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
     /// Asks it to end (SIGTERM): it finishes, flushes and closes.
     void terminate() const noexcept;
-    pid_t pid() const noexcept { return pid_; }
+    pid_t pid() const noexcept { return process_.pid; }
     /// How it ended, for people: "killed by signal 9". Only after `ended`.
     const std::string& end_reason() const noexcept { return end_reason_; }
 
   private:
-    TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, pid_t pid, UniqueFd pidfd, Hooks hooks);
+    TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, ChildProcess process, Hooks hooks);
     void receive();
     void handle(ipc::Parsed message);
     void serve(const ipc::Request& request);
@@ -62,8 +63,7 @@ class TapdiskProcess {
     void ended();
 
     ipc::Channel channel_;
-    const pid_t pid_;
-    UniqueFd pidfd_;
+    ChildProcess process_;
     Hooks hooks_;
     std::map<std::uint64_t, Done> calls_;
     std::string end_reason_ = "ended";

@@ -16,6 +16,7 @@
 
 #include "control/tapback/image_files.hpp"
 #include "control/tapback/options.hpp"
+#include "control/tapback/problem_hook.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "control/tapback/xenbus_machine.hpp"
@@ -29,6 +30,7 @@ struct Host {
     EventLoop& loop;
     const Options& options;
     ImageFiles& files;
+    ProblemHook& problem_hook;
     /// Null while xenstored is away.
     std::unique_ptr<XenStore> store{};
     /// Asks for a look() in this or the next turn.

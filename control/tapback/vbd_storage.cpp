@@ -21,10 +21,12 @@ void Vbd::told_problems(const ipc::Problems& problems) {
     for (const ipc::Problem& problem : problems.problems) {
         if (std::ranges::find(disk_problems_.problems, problem) != disk_problems_.problems.end()) continue;
         log::warning("vbd.problem", {{"vbd", address_.name()}, {"name", problem.name}, {"reason", problem.text}});
+        host_.problem_hook.run(address_.name(), problem, true);
     }
     for (const ipc::Problem& problem : disk_problems_.problems) {
         if (std::ranges::find(problems.problems, problem) != problems.problems.end()) continue;
         log::info("vbd.problem.over", {{"vbd", address_.name()}, {"name", problem.name}});
+        host_.problem_hook.run(address_.name(), problem, false);
     }
     disk_problems_ = problems;
     host_.mark(address_);

@@ -18,8 +18,8 @@
 namespace blktap {
 namespace {
 
-/// The first write to a place may wait for the file system's journal inside io_submit(), for milliseconds. A worker does
-/// it from this size on, where handing it over costs little in comparison.
+/// The first write to a place may wait for the file system's journal inside io_submit(), for milliseconds. A worker
+/// does it from this size on, where handing it over costs little in comparison.
 constexpr std::uint64_t first_write_by_worker_bytes = 64 * 1024;
 constexpr std::uint64_t size_max_sectors = INT64_MAX / sector_size_bytes;  // of off_t
 
