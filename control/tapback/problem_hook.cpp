@@ -13,6 +13,8 @@ struct ProblemHook::Running {
     EventLoop::Watch watch;
 };
 
+ProblemHook::ProblemHook(EventLoop& loop, std::string program) : loop_(loop), program_(std::move(program)) {}
+
 ProblemHook::~ProblemHook() = default;
 
 void ProblemHook::run(const std::string& vbd, const ipc::Problem& problem, bool begins) {

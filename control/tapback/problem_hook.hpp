@@ -25,7 +25,7 @@ class ProblemHook {
     static constexpr std::size_t running_max = 16;
 
     /// `program`: absolute, or empty: nothing is run. `loop` outlives this.
-    ProblemHook(EventLoop& loop, std::string program) : loop_(loop), program_(std::move(program)) {}
+    ProblemHook(EventLoop& loop, std::string program);
     ProblemHook(const ProblemHook&) = delete;
     ProblemHook& operator=(const ProblemHook&) = delete;
     /// Leaves running programs alone.

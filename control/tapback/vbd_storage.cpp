@@ -41,17 +41,17 @@ std::string Vbd::problem() const {
 }
 
 void Vbd::resize(std::uint64_t size_bytes, Done done) {
-    call_tapdisk("resize", ipc::ResizeArguments{size_bytes}, {}, [this, done = std::move(done)](ipc::Reply reply) {
-        if (reply.error_code.empty()) {
-            try {
-                resized(reply.result.get<ipc::DeviceDescription>());
-            } catch (const std::system_error& error) {
-                // The disk is larger; the guest learns it when it connects the next time.
-                reply = error_reply(error.code(), std::string("resized, but the guest was not told: ") + error.what());
-            }
-        }
-        done(reply);
-    });
+    call_tapdisk("resize", ipc::ResizeArguments{size_bytes}, {},
+                 [this, done = std::move(done)](const ipc::Reply& reply) {
+                     try {
+                         if (reply.error_code.empty()) resized(reply.result.get<ipc::DeviceDescription>());
+                     } catch (const std::system_error& error) {
+                         // The disk is larger; the guest learns it when it connects the next time.
+                         const std::string reason = error.what();
+                         return done(error_reply(error.code(), "resized, but the guest was not told: " + reason));
+                     }
+                     done(reply);
+                 });
 }
 
 void Vbd::resized(const ipc::DeviceDescription& device) {
