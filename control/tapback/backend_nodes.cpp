@@ -39,7 +39,6 @@ void write_features(const StoreNodes& nodes, const std::string& backend, const i
     if (!device.discard) return;
     put("discard-granularity", device.discard_granularity_bytes);
     put("discard-alignment", device.discard_alignment_bytes);
-    put("discard-secure", 0);
 }
 
 void write_state(const StoreNodes& nodes, const std::string& backend, Xenbus state) {

@@ -43,7 +43,8 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .options = options,
             .files = files_,
             .problem_hook = problem_hook_,
-            .mark = [this](const auto& vbd) { mark(vbd); }},
+            .mark = [this](const auto& vbd) { mark(vbd); },
+            .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
       tick_(loop, [this] { tick(); }) {
     restore();
     try_store();
@@ -113,17 +114,23 @@ void Daemon::end_strays() {
     }
 }
 
-void Daemon::look(const std::string& name) {
+/// What fails because of xenstored is tried again at the next tick.
+void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& work) {
     Vbd* const vbd = find(name);
     if (vbd == nullptr) return;
     try {
-        vbd->look();
+        work(*vbd);
     } catch (const std::system_error& error) {
+        vbd->all_changed();
         failed_.insert(name);
         if (host_.store && !host_.store->answers()) return lose_store();
         log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
     }
     if (vbd->finished()) vbds_.erase(name);
+}
+
+void Daemon::look(const std::string& name) {
+    guard(name, [](Vbd& vbd) { vbd.look(); });
 }
 
 EventLoop::Next Daemon::turn() {
@@ -205,18 +212,25 @@ void Daemon::handle(const XenStore::Event& event) {
     if (event.token == release_token) return check_domains();
     if (event.token != backend_token) {
         const auto node = ipc::parse_backend_path(event.token);
-        if (node && find(node->vbd) != nullptr) mark(node->vbd);
-        return;
+        Vbd* const vbd = node ? find(node->vbd) : nullptr;
+        if (vbd == nullptr) return;
+        vbd->frontend_changed();
+        return mark(node->vbd);
     }
     if (const auto node = ipc::parse_backend_path(event.path)) {
         if (!matters(node->below)) return;
         if (node->vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node->vbd);
-        if (find(node->vbd) != nullptr) mark(node->vbd);
-        return;
+        Vbd* const vbd = find(node->vbd);
+        if (vbd == nullptr) return;
+        vbd->node_changed(node->below);
+        return mark(node->vbd);
     }
     // A whole domain's directory was removed at once.
-    for (const auto& [name, vbd] : vbds_)
-        if (vbd->address().backend_path().starts_with(event.path + '/')) mark(vbd->address());
+    for (const auto& [name, vbd] : vbds_) {
+        if (!vbd->address().backend_path().starts_with(event.path + '/')) continue;
+        vbd->all_changed();
+        mark(vbd->address());
+    }
 }
 
 /// A new directory of the kind that is ours without a claim. When the frontend's device is served as the other kind,
@@ -279,6 +293,8 @@ void Daemon::tick() {
             log::warning("xenstored", {{"reason", error.what()}});
         }
     }
+    for (const std::string& name : std::exchange(untold_, {}))
+        guard(name, [](Vbd& vbd) { vbd.write_status(); });
     marked_.merge(std::exchange(failed_, {}));
 }
 
@@ -303,10 +319,11 @@ void Daemon::claim(const ipc::VbdAddress& backend) {
 }
 
 void Daemon::attach(const ipc::AttachArguments& arguments, Done done) {
-    require_directory(arguments.backend);
-    const bool by_claim = arguments.backend.kind == ipc::VbdAddress::Kind::vbd;
-    if (by_claim && find(arguments.backend) == nullptr)
-        throw_error(Errc::wrong_state, arguments.backend.backend_path() + ": not claimed");
+    if (find(arguments.backend) == nullptr) {
+        require_directory(arguments.backend);
+        if (arguments.backend.kind == ipc::VbdAddress::Kind::vbd)
+            throw_error(Errc::wrong_state, arguments.backend.backend_path() + ": not claimed");
+    }
     find_or_add(arguments.backend).attach(arguments.image, std::move(done));
 }
 

@@ -49,6 +49,7 @@ class Daemon {
     void require_directory(const ipc::VbdAddress& backend) const;
     void mark(const ipc::VbdAddress& vbd) { marked_.insert(vbd.name()); }
     void look(const std::string& name);
+    void guard(const std::string& name, const std::function<void(Vbd&)>& work);
     void restore();
     void end_strays();
     void connect_store();
@@ -72,6 +73,7 @@ class Daemon {
     std::map<std::string, std::unique_ptr<Vbd>> vbds_;
     std::set<std::string> marked_;  ///< VBDs that are to look
     std::set<std::string> failed_;  ///< whose last look failed; they look again at the next tick
+    std::set<std::string> untold_;  ///< whose status is to be written at the next tick
     std::optional<EventLoop::Watch> store_watch_;
     EventLoop::Timer tick_;
     bool store_marked_ = false;  ///< xenstored has our mark: what is missing there was removed

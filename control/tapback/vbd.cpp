@@ -56,26 +56,46 @@ bool Vbd::claimed() const {
     return address_.kind == ipc::VbdAddress::Kind::vbd3 || store().read(node("tapdisk/owner")) == owner_name;
 }
 
-void Vbd::observe() {
+void Vbd::node_changed(const std::string& below) noexcept {
+    if (below == "state" || below == "online") {
+        stale_.backend = true;  // a toolstack writes both at once, and the events come in any order
+    } else {
+        all_changed();
+    }
+}
+
+/// False: it is not there, or not known to be.
+bool Vbd::observe_directory() {
     const auto path = store().read(node("frontend"));
     if (!path) {
         if (!store_lost_ || released_) now_.owned = false;
-        return;
+        return false;
     }
-    if (store_lost_ && !store().read(*path + "/state")) return;
+    if (store_lost_ && !store().read(*path + "/state")) return false;
     store_lost_ = false;
     now_.owned = !released_ && claimed();
-    now_.online = store().read(node("online")) == "1";
-    now_.backend = parse_frontend_state(store().read(node("state")));
-    if (!path->starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/")) {
+    if (path->starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/")) {
+        frontend_path_ = *path;
+        watch_frontend(*path + "/state");
+    } else {
         set_problem("its frontend is not of its domain: " + *path);
-        now_.frontend = Xenbus::unknown;
-        return;
+        frontend_path_.clear();
     }
-    frontend_path_ = *path;
-    watch_frontend(*path + "/state");
-    now_.frontend = parse_frontend_state(store().read(*path + "/state"));
-    if (is_starting_or_gone(now_.frontend)) now_.refused = false;
+    return true;
+}
+
+void Vbd::observe() {
+    if (stale_.directory && !observe_directory()) return;
+    if (stale_.backend) {
+        now_.online = store().read(node("online")) == "1";
+        now_.backend = parse_frontend_state(store().read(node("state")));
+    }
+    if (stale_.frontend) {
+        now_.frontend =
+            frontend_path_.empty() ? Xenbus::unknown : parse_frontend_state(store().read(frontend_path_ + "/state"));
+        if (is_starting_or_gone(now_.frontend)) now_.refused = false;
+    }
+    stale_ = {.directory = false, .backend = false, .frontend = false};
 }
 
 void Vbd::watch_frontend(const std::string& path) {
@@ -99,7 +119,7 @@ void Vbd::look() {
             now_.owned = false;
         }
         const Step step = next_step(now_);
-        if (step == Step::none) return write_status();
+        if (step == Step::none) return settle();
         perform(step);
         if (finished_) return;
     }
@@ -119,9 +139,9 @@ void Vbd::perform(Step step) {
         case Step::disconnect:
             return disconnect();
         case Step::closing:
-            return write_state(Xenbus::closing);
+            return enter(Xenbus::closing);
         case Step::close:
-            return write_state(Xenbus::closed);
+            return enter(Xenbus::closed);
         case Step::end_tapdisk:
             return end_tapdisk();
         case Step::forget:
@@ -130,21 +150,38 @@ void Vbd::perform(Step step) {
 }
 
 void Vbd::offer() {
-    store().transact([&](const StoreTransaction& nodes) {
+    enter(Xenbus::init_wait, [this](const StoreTransaction& nodes) {
         // Looked at again: what vanished must not be made anew, and offers that a frontend has read stand.
-        if (!nodes.read(node("frontend"))) return;
+        if (!nodes.read(node("frontend"))) return false;
         const bool begins = now_.backend != Xenbus::init_wait;
         if (begins || nodes.read(frontend_path_ + "/state") == "1") write_offers(nodes, address_.backend_path());
-        if (begins) tapback::write_state(nodes, address_.backend_path(), Xenbus::init_wait);
+        return true;
     });
     now_.offered = true;
     now_.refused = false;
 }
 
-void Vbd::write_state(Xenbus state) {
+/// Writes a state, in one transaction with what goes before it and with what people are told, unless `write_first` says
+/// that there is nothing to write to any more.
+void Vbd::enter(Xenbus state, const std::function<bool(const StoreTransaction&)>& write_first) {
+    Situation then = now_;
+    then.backend = state;
+    const std::string told = status(then);
+    bool written = false;
     store().transact([&](const StoreTransaction& nodes) {
-        if (nodes.read(node("frontend"))) tapback::write_state(nodes, address_.backend_path(), state);
+        written = write_first(nodes);
+        if (!written) return;
+        if (state != now_.backend) write_state(nodes, address_.backend_path(), state);
+        if (told != status_) nodes.write(node("tapdisk/status"), told);
     });
+    if (!written) return all_changed();
+    now_.backend = state;
+    status_ = told;
+    problem_told_ = true;
+}
+
+void Vbd::enter(Xenbus state) {
+    enter(state, [this](const StoreTransaction& nodes) { return nodes.read(node("frontend")).has_value(); });
 }
 
 void Vbd::connect() {
@@ -177,12 +214,13 @@ void Vbd::connect() {
 }
 
 void Vbd::publish() {
-    store().transact([&](const StoreTransaction& nodes) {
+    enter(Xenbus::connected, [this](const StoreTransaction& nodes) {
         const auto state = nodes.read(node("state"));
-        if (!state || *state == "5" || *state == "6") return;  // the toolstack takes it away meanwhile
+        if (!state || *state == "5" || *state == "6") return false;  // the toolstack takes it away meanwhile
         write_features(nodes, address_.backend_path(), description_.value());
-        tapback::write_state(nodes, address_.backend_path(), Xenbus::connected);
+        return true;
     });
+    if (now_.backend != Xenbus::connected) return;
     log::info("vbd.connected", {{"vbd", address_.name()}, {"image", image_ ? image_->path : ""}});
 }
 
@@ -200,6 +238,7 @@ void Vbd::disconnect() {
 
 void Vbd::detach(Done done) {
     released_ = true;
+    all_changed();
     when_finished_.emplace_back([done = std::move(done)] { done({}); });
     host_.mark(address_);
 }
@@ -210,7 +249,7 @@ void Vbd::unplug(bool force, Done done) {
     store().transact([&](const StoreTransaction& nodes) {
         if (force) nodes.remove(tapback::frontend_path(address_));
         nodes.write(node("online"), "0");
-        if (nodes.read(node("state")) != "6") tapback::write_state(nodes, address_.backend_path(), Xenbus::closing);
+        if (nodes.read(node("state")) != "6") write_state(nodes, address_.backend_path(), Xenbus::closing);
     });
     unplug_done_ = std::move(done);
     unplug_timer_.arm(unplug_patience);
@@ -219,6 +258,7 @@ void Vbd::unplug(bool force, Done done) {
 
 void Vbd::domain_died() {
     released_ = true;
+    all_changed();
     host_.mark(address_);
 }
 
@@ -226,7 +266,7 @@ void Vbd::forget() {
     if (plugged_) {
         remove_nodes(store(), address_);
     } else if (store().read(node("frontend"))) {
-        if (now_.backend != Xenbus::closed) write_state(Xenbus::closed);
+        if (now_.backend != Xenbus::closed) enter(Xenbus::closed);
         if (address_.kind == ipc::VbdAddress::Kind::vbd) store().remove(node("tapdisk"));
     }
     if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
@@ -247,6 +287,7 @@ void Vbd::forget() {
 void Vbd::set_problem(std::string problem) {
     if (problem == problem_) return;
     problem_ = std::move(problem);
+    problem_told_ = false;
     log::warning("vbd.problem", {{"vbd", address_.name()}, {"reason", problem_}});
     if (now_.tapdisk != Tapdisk::starting || !host_.store) return;
     // The script that waits for this image is about to fail: this is what xl prints.
@@ -259,14 +300,14 @@ void Vbd::set_problem(std::string problem) {
     }
 }
 
-std::string Vbd::describe() const {
-    if (now_.backend == Xenbus::closed) return "closed";
-    if (now_.link == Link::up) {
-        if (now_.backend == Xenbus::closing || now_.frontend == Xenbus::closing) return "closing";
+std::string Vbd::describe(const Situation& now) const {
+    if (now.backend == Xenbus::closed) return "closed";
+    if (now.link == Link::up) {
+        if (now.backend == Xenbus::closing || now.frontend == Xenbus::closing) return "closing";
         return "connected";
     }
-    if (now_.link == Link::busy) return "connecting or disconnecting";
-    switch (now_.tapdisk) {
+    if (now.link == Link::busy) return "connecting or disconnecting";
+    switch (now.tapdisk) {
         case Tapdisk::none:
             return image_ ? "held" : "waiting for the image";
         case Tapdisk::starting:
@@ -279,21 +320,34 @@ std::string Vbd::describe() const {
     return "waiting for the guest";
 }
 
-void Vbd::write_status() {
-    if (!now_.owned || store_lost_) return;
+std::string Vbd::status(const Situation& now) const {
     const std::string reason = problem();
-    const std::string status = describe() + (reason.empty() ? "" : ": " + reason);
-    if (status == status_) return;
-    store().transact([&](const StoreTransaction& nodes) {
-        if (nodes.read(node("frontend"))) nodes.write(node("tapdisk/status"), status);
-    });
-    status_ = status;
+    return describe(now) + (reason.empty() ? "" : ": " + reason);
+}
+
+/// A problem is told at once. What it is doing is told if it still does so at the next tick: a disk goes through many
+/// states within milliseconds, and to write each down would make it wait for xenstored.
+void Vbd::settle() {
+    if (!problem_told_) return write_status();
+    if (now_.owned && !store_lost_ && status(now_) != status_) host_.mark_status(address_);
+}
+
+void Vbd::write_status() {
+    if (!host_.store || !now_.owned || store_lost_) return;
+    const std::string told = status(now_);
+    if (told != status_) {
+        store().transact([&](const StoreTransaction& nodes) {
+            if (nodes.read(node("frontend"))) nodes.write(node("tapdisk/status"), told);
+        });
+    }
+    status_ = told;
+    problem_told_ = true;
 }
 
 ipc::VbdEntry Vbd::entry(bool whole) const {
     ipc::VbdEntry entry;
     entry.backend = address_;
-    entry.state = describe();
+    entry.state = describe(now_);
     entry.backend_state = static_cast<std::uint32_t>(now_.backend);
     entry.frontend_state = static_cast<std::uint32_t>(now_.frontend);
     if (tapdisk_ && !tapdisk_gone_) entry.pid = static_cast<std::uint32_t>(tapdisk_->pid());

@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Vbd: one virtual block device as tapback sees it: its nodes in xenstore, its tapdisk, and the steps between them
-// (xenbus_machine.hpp). look() re-reads the nodes and does what is to be done; everything else only changes what look()
-// will find, and asks for it.
+// (xenbus_machine.hpp). look() reads the nodes that have changed and does what is to be done; everything else only
+// changes what look() will find, and asks for it. Each round trip to xenstored is time that a guest waits for its disk.
 //
 // Tested by tests/control.
 #pragma once
@@ -35,6 +35,8 @@ struct Host {
     std::unique_ptr<XenStore> store{};
     /// Asks for a look() in this or the next turn.
     std::function<void(const ipc::VbdAddress&)> mark{};
+    /// Asks for a write_status() within seconds.
+    std::function<void(const ipc::VbdAddress&)> mark_status{};
 };
 
 class Vbd {
@@ -52,6 +54,13 @@ class Vbd {
 
     /// Does what the nodes ask for. Errors: throws std::system_error (xenstored); nothing is lost, look again.
     void look();
+    /// A node of its directory has changed: "state", "online", another one, or "" for the directory itself.
+    void node_changed(const std::string& below) noexcept;
+    /// Writes the node that tells people where it stands. Errors: as of look().
+    void write_status();
+    void frontend_changed() noexcept { stale_.frontend = true; }
+    /// Nothing that was read before counts.
+    void all_changed() noexcept { stale_ = {}; }
     /// Nothing is left to do: destroy this. Only after look().
     bool finished() const noexcept { return finished_; }
 
@@ -67,6 +76,8 @@ class Vbd {
     void store_lost() noexcept {
         store_lost_ = true;
         frontend_watched_.clear();
+        status_.clear();
+        all_changed();
     }
     void store_found() noexcept { store_lost_ = false; }
     bool is_store_lost() const noexcept { return store_lost_; }
@@ -90,7 +101,7 @@ class Vbd {
     void found_tapdisk(const ipc::Reply& stats);
     TapdiskProcess::Hooks hooks();
     void observe();
-    void observe_missing();
+    bool observe_directory();
     void watch_frontend(const std::string& path);
     void perform(Step step);
     void offer();
@@ -101,14 +112,16 @@ class Vbd {
     void forget();
     void tapdisk_ended();
     void opened(const ipc::Reply& reply, const Done& done);
-    void write_state(Xenbus state);
-    void write_status();
+    void enter(Xenbus state);
+    void enter(Xenbus state, const std::function<bool(const StoreTransaction&)>& write_first);
+    void settle();
     void watch_problems();
     void told_problems(const ipc::Problems& problems);
     std::string problem() const;
     void resized(const ipc::DeviceDescription& device);
     void set_problem(std::string problem);
-    std::string describe() const;
+    std::string describe(const Situation& now) const;
+    std::string status(const Situation& now) const;
     bool claimed() const;
     std::string node(const char* name) const { return address_.backend_path() + '/' + name; }
     std::string file(const char* suffix) const;
@@ -118,6 +131,13 @@ class Vbd {
     const ipc::VbdAddress address_;
     const bool plugged_;
     Situation now_;
+    /// What of `now_` is to be read again.
+    struct Stale {
+        bool directory = true;  ///< that it is there, whose it is, and where its frontend is
+        bool backend = true;    ///< its state, and "online"
+        bool frontend = true;
+    };
+    Stale stale_;
     bool released_ = false;  ///< somebody gave it up, or its domain died
     bool finished_ = false;
     bool store_lost_ = false;
@@ -129,6 +149,7 @@ class Vbd {
     std::string problem_;
     ipc::Problems disk_problems_;  ///< what its tapdisk says
     std::string status_;           ///< as the node holds it
+    bool problem_told_ = true;     ///< `status_` is not older than `problem_` and `disk_problems_`
     std::unique_ptr<TapdiskProcess> tapdisk_;
     bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
     UniqueFd recovery_log_;

@@ -28,6 +28,7 @@ void Vbd::told_problems(const ipc::Problems& problems) {
         log::info("vbd.problem.over", {{"vbd", address_.name()}, {"name", problem.name}});
         host_.problem_hook.run(address_.name(), problem, false);
     }
+    problem_told_ = problem_told_ && problems == disk_problems_;
     disk_problems_ = problems;
     host_.mark(address_);
 }

@@ -107,7 +107,7 @@ TEST_CASE("tap-ctl: resizes to a size with a unit, and refuses what is none", "[
     const FakeTapback tapback(answer);
     const TapCtl tap_ctl(tapback.socket());
     CHECK(tap_ctl.run({"resize", "5/xvda", "20G"}).status == 0);
-    CHECK(tapback.asked().at(0).name == "resize");
+    CHECK(tapback.asked().at(0).request == "resize");
     CHECK(tapback.asked().at(0).arguments.get<ipc::VbdResizeArguments>() ==
           ipc::VbdResizeArguments{{5, 51712}, 20ULL << 30});
     CHECK(tap_ctl.run({"resize", "5/xvda", "large"}).status == 1);

@@ -253,7 +253,7 @@ TEST_CASE("control: who watches is told of a problem when it begins and when it 
     ControlClient watcher{t.machine, t.path};
     t.serve(t.client);
     CHECK(watcher.call("watch").result == Json({{"problems", Json::array()}}));
-    t.machine.kernel().result_error(1, ENOSPC);
+    t.machine.kernel().set_chances({.write_enospc = 1000});
     t.machine.send(t.machine.write(1, 0, t.machine.pages(1)));
     const auto next = [&] {
         std::optional<ipc::Message> message;
@@ -266,6 +266,7 @@ TEST_CASE("control: who watches is told of a problem when it begins and when it 
     REQUIRE(problems.size() == 1);
     CHECK(problems.front().name == "no-space");
     CHECK(t.client.call("stats").result.at("problems").size() == 1);
+    t.machine.kernel().set_chances({});
     CHECK(t.client.error("resume").empty());
     CHECK(next().arguments.get<ipc::Problems>().problems.empty());
     CHECK_FALSE(t.client.socket().receive().has_value());
