@@ -33,7 +33,7 @@ RequestSlot& ConnectionQueue::take_slot() noexcept {
     free_slots_.pop_back();
     slot.phase = RequestSlot::Phase::data;
     slot.drains = false;
-    slot.found_no_space = false;
+    slot.lack = RequestSlot::Lack::nothing;
     slot.result = {};
     slot.segments = {};
     slot.judged = {};

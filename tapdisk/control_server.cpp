@@ -42,7 +42,13 @@ ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, std::string path)
     : loop_(loop),
       vbd_(vbd),
       listener_(std::move(path)),
-      watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) { accept_clients(); }) {}
+      watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) { accept_clients(); }) {
+    vbd_.on_problems([this] { tell_problems(); });
+}
+
+ControlServer::~ControlServer() {
+    vbd_.on_problems([] {});
+}
 
 void ControlServer::accept_clients() {
     while (auto socket = listener_.accept())
@@ -117,15 +123,27 @@ void ControlServer::reply_error(ClientId id, std::uint64_t request, std::error_c
     if (Client* client = find(id)) client->channel.reply_error(request, code, message);
 }
 
-Vbd::Done ControlServer::reply_later(const Pending& pending) {
-    return [this, pending](std::error_code error) {
+/// A client that does not read has its connection's end to learn it from.
+void ControlServer::tell_problems() noexcept {
+    for (const auto& [id, client] : clients_) {
+        if (!client->watches) continue;
+        try {
+            client->channel.send_request("problems", vbd_.problems());
+        } catch (const std::exception& error) {
+            log::warning("control.client", {{"reason", error.what()}});
+        }
+    }
+}
+
+Vbd::Done ControlServer::reply_later(const Pending& pending, bool describes) {
+    return [this, pending, describes](std::error_code error) {
         try {
             Client* client = find(pending.client);
             if (client == nullptr) return;
             if (error) {
                 reply_error(pending.client, pending.request, error, error.message());
             } else {
-                client->channel.reply(pending.request, Json::object());
+                client->channel.reply(pending.request, describes ? Json(vbd_.describe()) : Json::object());
             }
         } catch (const std::system_error& failure) {
             // Its own watch will find the connection closed.
@@ -141,6 +159,7 @@ Json ControlServer::run(ClientId id, ipc::Request& request, bool& answered_later
     if (name == "connect") return connect(id, request);
     if (name == "resume") return resume(id, request);
     if (name == "record") return record(pending, request, answered_later);
+    if (name == "resize") return resize(pending, request, answered_later);
 
     if (name == "files") {
         ipc::expect_no_arguments(request.arguments);
@@ -148,10 +167,11 @@ Json ControlServer::run(ClientId id, ipc::Request& request, bool& answered_later
         send_files(pending);
         return {};
     }
-    const bool known = name == "disconnect" || name == "pause" || name == "close" || name == "stats";
+    const bool known = name == "watch" || name == "disconnect" || name == "pause" || name == "close" || name == "stats";
     if (!known) throw_error(Errc::unknown_request, "\"" + name + "\"");
     ipc::expect_no_arguments(request.arguments);
     if (name == "stats") return vbd_.stats();
+    if (name == "watch") return watch(id);
     if (name == "disconnect") vbd_.disconnect(reply_later(pending));
     if (name == "pause") vbd_.pause(reply_later(pending));
     if (name == "close") vbd_.close(reply_later(pending));
@@ -202,6 +222,18 @@ Json ControlServer::resume(ClientId id, const ipc::Request& request) {
     // Last: a resume that was refused has accepted nothing.
     if (arguments.accept_loss) vbd_.accept_loss();
     return vbd_.describe();
+}
+
+Json ControlServer::watch(ClientId id) {
+    if (Client* client = find(id)) client->watches = true;
+    return vbd_.problems();
+}
+
+Json ControlServer::resize(const Pending& pending, const ipc::Request& request, bool& answered_later) {
+    const auto arguments = request.arguments.get<ipc::ResizeArguments>();
+    vbd_.resize(arguments.size_bytes, reply_later(pending, true));
+    answered_later = true;
+    return {};
 }
 
 Json ControlServer::record(const Pending& pending, ipc::Request& request, bool& answered_later) {

@@ -32,6 +32,7 @@ class ControlServer {
     ControlServer(EventLoop& loop, Vbd& vbd, std::string path);
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
+    ~ControlServer();
 
     /// Serves a client that is connected already; `hung_up` is called when it goes away.
     void add_client(ipc::MessageSocket socket, std::function<void()> hung_up);
@@ -47,6 +48,7 @@ class ControlServer {
         ipc::Channel channel;
         EventLoop::Watch watch;
         std::function<void()> hung_up{};
+        bool watches = false;  ///< is told of problems
     };
     using ClientId = std::uint64_t;
     /// A file that a client opened for the image. The driver owns the descriptor, so it is looked at again before use.
@@ -75,9 +77,13 @@ class ControlServer {
     ipc::Json open(ClientId id, const ipc::Request& request);
     ipc::Json connect(ClientId id, ipc::Request& request);
     ipc::Json resume(ClientId id, const ipc::Request& request);
+    ipc::Json watch(ClientId id);
+    ipc::Json resize(const Pending& pending, const ipc::Request& request, bool& answered_later);
     ipc::Json record(const Pending& pending, ipc::Request& request, bool& answered_later);
     std::unique_ptr<ImageOpener> opener_for(ClientId id, const ipc::OpenArguments& arguments);
-    Vbd::Done reply_later(const Pending& pending);
+    /// `describes`: the result is the device's description, not {}.
+    Vbd::Done reply_later(const Pending& pending, bool describes = false);
+    void tell_problems() noexcept;
     void reply_error(ClientId id, std::uint64_t request, std::error_code code, const std::string& message);
 
     EventLoop& loop_;

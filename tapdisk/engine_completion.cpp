@@ -3,6 +3,8 @@
 //
 // RequestEngine, from the driver's completion to the answer in the ring.
 #include <algorithm>
+#include <array>
+#include <cerrno>
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/ring/wire_status.hpp"
@@ -13,6 +15,13 @@ namespace {
 
 bool out_of_space(std::error_code error) noexcept {
     return error == std::errc::no_space_on_device || error == std::error_code{EDQUOT, std::system_category()};
+}
+
+/// What storage says while the way to it is broken, or the storage itself, and may be mended.
+bool storage_failed(std::error_code error) noexcept {
+    constexpr std::array errors{EIO,    ETIMEDOUT, ENOLINK,   EREMOTEIO,    ENODEV,   ENXIO,
+                                ESTALE, ENOTCONN,  EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH};
+    return error.category() == std::system_category() && std::ranges::find(errors, error.value()) != errors.end();
 }
 
 }  // namespace
@@ -48,7 +57,9 @@ void RequestEngine::completed(RequestSlot& slot, std::error_code error) noexcept
 }
 
 void RequestEngine::failed(RequestSlot& slot, std::error_code error) noexcept {
-    if (out_of_space(error) && !closing_) return park(slot);
+    const RequestSlot::Lack lack = lack_of(slot, error);
+    if (lack != RequestSlot::Lack::nothing) return park(slot, lack);
+    if (slot.lack != RequestSlot::Lack::nothing) ++stats_.gave_up;
     if (slot.image.kind != ImageRequest::Kind::flush) return finish(slot, error);
 
     // What the kernel failed to write back it may report once only: a second flush that succeeds would prove nothing.
@@ -70,13 +81,37 @@ void RequestEngine::leave_order(RequestSlot& slot) noexcept {
     order_.finished(slot, live_, [this](RequestSlot& next) { ordered_.push_back(next); });
 }
 
-void RequestEngine::park(RequestSlot& slot) noexcept {
+/// What `slot` should wait for instead of being answered with `error`.
+RequestSlot::Lack RequestEngine::lack_of(const RequestSlot& slot, std::error_code error) const noexcept {
+    using Lack = RequestSlot::Lack;
+    if (closing_) return Lack::nothing;
+    if (out_of_space(error)) {
+        // An empty flush never ends in an error: see hold().
+        if (slot.lack == Lack::nothing || !policy_.no_space_timeout || slot.plain_flush()) return Lack::space;
+        return clock_.now() - slot.waits_since < *policy_.no_space_timeout ? Lack::space : Lack::nothing;
+    }
+    // Not a flush: a second one that succeeds proves nothing.
+    const bool held = policy_.hold_errors && slot.image.kind != ImageRequest::Kind::flush && storage_failed(error);
+    return held ? Lack::health : Lack::nothing;
+}
+
+void RequestEngine::park(RequestSlot& slot, RequestSlot::Lack lack) noexcept {
     guest_.release(slot);
     memory_exhausted_ = false;
     ++stats_.parked;
-    if (!slot.found_no_space) ++without_space_;
-    slot.found_no_space = true;
+    if (slot.lack == RequestSlot::Lack::nothing) slot.waits_since = clock_.now();
+    count_waiting(slot, lack);
+    if (slot.claim.is_linked()) ranges_.order(slot.claim);
     parked_.push_back(slot);
+}
+
+/// Counts `slot` among those that wait for `lack`, and no longer where it was.
+void RequestEngine::count_waiting(RequestSlot& slot, RequestSlot::Lack lack) noexcept {
+    if (slot.lack == RequestSlot::Lack::space) --waiting_.for_space;
+    if (slot.lack == RequestSlot::Lack::health) --waiting_.for_health;
+    slot.lack = lack;
+    if (lack == RequestSlot::Lack::space) ++waiting_.for_space;
+    if (lack == RequestSlot::Lack::health) ++waiting_.for_health;
 }
 
 void RequestEngine::deliver_read_data() noexcept {
@@ -99,7 +134,7 @@ void RequestEngine::finish(RequestSlot& slot, std::error_code error) noexcept {
         ranges_.release(slot.claim, [this](RangeGuard::Claim& claim) { ranged_.push_back(slot_of(claim)); });
     }
     if (slot.LiveHook::is_linked()) leave_order(slot);
-    if (slot.found_no_space) --without_space_;
+    count_waiting(slot, RequestSlot::Lack::nothing);
     slot.result = error;
     count(slot);
     queues_[slot.queue].answers.push_back(slot);

@@ -6,23 +6,41 @@
 #include "libblktap/base/assert.hpp"
 
 namespace blktap {
+namespace {
+
+bool orders(RangeGuard::Mode mode) noexcept {
+    return mode == RangeGuard::Mode::exclusive || mode == RangeGuard::Mode::ordered_write;
+}
+
+}  // namespace
 
 bool RangeGuard::acquire(Claim& claim, SectorRange range, Mode mode) noexcept {
     BLKTAP_ASSERT(!claim.is_linked());
     claim.range = range;
     claim.mode = mode;
     claims_.push_back(claim);
-    if (mode == Mode::exclusive) ++exclusive_count_;
-    claim.waiting = exclusive_count_ != 0 && conflicts_with_earlier(claim);
+    if (orders(mode)) ++ordering_count_;
+    claim.waiting = ordering_count_ != 0 && conflicts_with_earlier(claim);
     if (claim.waiting) ++waiting_count_;
     return !claim.waiting;
+}
+
+bool RangeGuard::follows(Mode later, Mode earlier) noexcept {
+    if (later == Mode::exclusive || earlier == Mode::exclusive) return true;
+    return earlier == Mode::ordered_write && later != Mode::shared;
+}
+
+void RangeGuard::order(Claim& claim) noexcept {
+    BLKTAP_ASSERT(claim.is_linked());
+    if (claim.mode != Mode::shared_write) return;
+    claim.mode = Mode::ordered_write;
+    ++ordering_count_;
 }
 
 bool RangeGuard::conflicts_with_earlier(const Claim& claim) const noexcept {
     for (const Claim& earlier : claims_) {
         if (&earlier == &claim) return false;
-        const bool ordered = earlier.mode == Mode::exclusive || claim.mode == Mode::exclusive;
-        if (ordered && earlier.range.overlaps(claim.range)) return true;
+        if (follows(claim.mode, earlier.mode) && earlier.range.overlaps(claim.range)) return true;
     }
     return false;
 }
@@ -30,7 +48,7 @@ bool RangeGuard::conflicts_with_earlier(const Claim& claim) const noexcept {
 bool RangeGuard::unlink(Claim& claim) noexcept {
     BLKTAP_ASSERT(claim.is_linked());
     claims_.erase(ClaimList::s_iterator_to(claim));
-    if (claim.mode == Mode::exclusive) --exclusive_count_;
+    if (orders(claim.mode)) --ordering_count_;
     if (claim.waiting) --waiting_count_;
     claim.waiting = false;
     return waiting_count_ != 0;

@@ -3,9 +3,11 @@
 //
 // RangeGuard: keeps the order of overlapping requests where order matters. Ordinary reads and writes claim their range
 // shared and never wait for each other, as on any disk; a discard or a read-modify-write claims it exclusively and
-// runs alone on it. A claim that must wait waits only for earlier ones, so nobody starves and nothing deadlocks.
+// runs alone on it. A write that waits for space is ordered: later writes to its range wait for it, or it would one day
+// go over them; reads pass. A claim that must wait waits only for earlier ones, so nobody starves and nothing
+// deadlocks.
 //
-// Claims are embedded in request slots; nothing is allocated. While nobody claims exclusively a claim costs a list
+// Claims are embedded in request slots; nothing is allocated. While nobody is ordered or exclusive a claim costs a list
 // insertion; otherwise it is compared with every live claim, at most a ring's worth.
 //
 // Tested by tests/unit/tapdisk/range_guard_test.cpp.
@@ -21,7 +23,12 @@ namespace blktap {
 
 class RangeGuard {
   public:
-    enum class Mode : std::uint8_t { shared, exclusive };
+    enum class Mode : std::uint8_t {
+        shared,         ///< a read
+        shared_write,   ///< a write, which no other waits for
+        ordered_write,  ///< a write that later ones wait for
+        exclusive,
+    };
 
     struct Claim : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
         SectorRange range{};
@@ -47,16 +54,20 @@ class RangeGuard {
         }
     }
 
+    /// Makes a claim for a write that holds one that later writes wait for. No effect on an exclusive one.
+    void order(Claim& claim) noexcept;
+
     bool empty() const noexcept { return claims_.empty(); }
 
   private:
     using ClaimList = boost::intrusive::list<Claim>;
+    static bool follows(Mode later, Mode earlier) noexcept;
     bool conflicts_with_earlier(const Claim& claim) const noexcept;
     /// Removes a claim; true when another one may have waited for it.
     bool unlink(Claim& claim) noexcept;
 
-    ClaimList claims_;  ///< held and waiting, in order of arrival
-    std::size_t exclusive_count_ = 0;
+    ClaimList claims_;                ///< held and waiting, in order of arrival
+    std::size_t ordering_count_ = 0;  ///< ordered or exclusive
     std::size_t waiting_count_ = 0;
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The turn and its steps from the ring to the driver. What follows a completion is engine_completion.cpp.
+// The turn and its steps from the ring to the driver. What follows a completion is engine_completion.cpp; what the
+// operator and the end of a connection do is engine_control.cpp.
 #include "tapdisk/request_engine.hpp"
 
 #include <algorithm>
@@ -13,10 +14,10 @@
 namespace blktap {
 namespace {
 
-RequestSlot& take_first(StageList& list) noexcept {
-    RequestSlot& slot = list.front();
-    list.pop_front();
-    return slot;
+RangeGuard::Mode mode_of(const RequestSlot& slot) noexcept {
+    if (!slot.changes_disk()) return RangeGuard::Mode::shared;
+    const bool parked_before = slot.lack != RequestSlot::Lack::nothing;
+    return parked_before ? RangeGuard::Mode::ordered_write : RangeGuard::Mode::shared_write;
 }
 
 }  // namespace
@@ -49,13 +50,22 @@ RequestEngine::Next RequestEngine::turn() noexcept {
     give_memory();
     fetch_written_data();
     start_requests();
-    io_.submit_staged();
+    submit();
     io_.reap();
     deliver_read_data();
     answer();
 
     note_turn(before, submits_before, began);
     return can_go_on() ? Next::turn_again : Next::wait;
+}
+
+void RequestEngine::submit() noexcept {
+    if (!io_.staged()) return;
+    const std::uint64_t allocating_before = io_.stats().allocating_submits;
+    const Nanoseconds began = clock_.now();
+    io_.submit_staged();
+    if (io_.stats().allocating_submits == allocating_before) return;
+    stats_.allocation.note(static_cast<std::uint64_t>((clock_.now() - began).count()));
 }
 
 bool RequestEngine::can_go_on() const noexcept {
@@ -209,8 +219,8 @@ void RequestEngine::claim_ranges() noexcept {
             const std::uint64_t first = round_down(range.first, block_sectors);
             range = {first, round_up(range.end(), block_sectors) - first};
         }
-        const auto mode = discard || partial_block ? RangeGuard::Mode::exclusive : RangeGuard::Mode::shared;
-        if (ranges_.acquire(slot.claim, range, mode)) {
+        if (ranges_.acquire(slot.claim, range,
+                            discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(slot))) {
             ready(slot);
         } else {
             ++stats_.waited_for_range;
@@ -282,82 +292,6 @@ void RequestEngine::start(RequestSlot& slot) noexcept {
     image.on_complete = &RequestEngine::on_complete;
     ++in_driver_;
     driver_->start(image);
-}
-
-void RequestEngine::set_image(ImageDriver& driver) noexcept {
-    driver_ = &driver;
-    write_alignment_bytes_ = driver.info().write_alignment_bytes;
-    guest_.set_image(driver.info());
-    writes_refused_ = false;
-    paused_ = false;
-    begin_again();
-}
-
-/// Sends every request that has not started back to where it claims its range and its memory: both depend on the image.
-void RequestEngine::begin_again() noexcept {
-    for (RequestSlot& slot : live_) {
-        if (slot.claim.is_linked() && slot.claim.waiting) ordered_.push_back(slot);
-    }
-    for (StageList* list : {&ranged_, &memory_, &starting_, &postponed_, &parked_}) {
-        for (RequestSlot& slot : *list)
-            guest_.release(slot);
-        ordered_.splice(ordered_.end(), *list);
-    }
-    for (RequestSlot& slot : ordered_) {
-        if (slot.claim.is_linked()) ranges_.release(slot.claim, [](RangeGuard::Claim&) {});
-    }
-}
-
-void RequestEngine::pause() noexcept {
-    paused_ = true;
-}
-
-void RequestEngine::clear_image() noexcept {
-    BLKTAP_ASSERT(quiet() && paused_);
-    driver_ = nullptr;
-    if (closing_) abandon_waiting();
-}
-
-void RequestEngine::close() noexcept {
-    closing_ = true;
-    taking_ = false;
-    while (!parked_.empty())
-        finish(take_first(parked_), std::make_error_code(std::errc::no_space_on_device));
-    while (!held_.empty())
-        finish(take_first(held_), Errc::image_failed);
-    starting_.splice(starting_.begin(), postponed_);
-    if (driver_ == nullptr) abandon_waiting();
-}
-
-/// Answers everything that waits for an image, which will not come.
-void RequestEngine::abandon_waiting() noexcept {
-    const auto end = [this](RequestSlot& slot) { finish(slot, Errc::wrong_state); };
-    order_.abandon(end);
-    // The end of one lets others go on to the lists before it: until all are empty.
-    for (bool any = true; std::exchange(any, false);) {
-        for (StageList* list : {&ordered_, &ranged_, &memory_, &starting_, &postponed_}) {
-            for (; !list->empty(); any = true)
-                end(take_first(*list));
-        }
-    }
-}
-
-void RequestEngine::retry_parked() noexcept {
-    while (!parked_.empty())
-        ready(take_first(parked_));
-}
-
-void RequestEngine::accept_loss() noexcept {
-    flush_failed_ = false;
-    while (!held_.empty())
-        finish(take_first(held_), Errc::image_failed);
-}
-
-void RequestEngine::trim() noexcept {
-    if (!live_.empty()) return;
-    guest_.trim();
-    for (ConnectionQueue& queue : queues_)
-        queue.trim();
 }
 
 }  // namespace blktap

@@ -30,6 +30,7 @@
 #include "tapdisk/range_guard.hpp"
 #include "tapdisk/recovery_log.hpp"
 #include "tapdisk/request_slot.hpp"
+#include "tapdisk/storage_policy.hpp"
 #include "tapdisk/write_order.hpp"
 
 namespace blktap {
@@ -43,6 +44,13 @@ class RequestEngine {
         GuestData::Options data{};
     };
     enum class Next : std::uint8_t { wait, turn_again };
+    /// Requests that are not answered because the storage lacks something: parked, or being tried again.
+    struct Waiting {
+        std::size_t for_space = 0;
+        std::size_t for_health = 0;  ///< of storage that answered with an error
+
+        friend bool operator==(const Waiting&, const Waiting&) = default;
+    };
 
     /// Requests taken from one ring in one turn. Few, so that the disk has the first while the next are still being
     /// taken and completions do not wait behind them (docs/decisions/0010).
@@ -79,11 +87,16 @@ class RequestEngine {
     /// Every request taken was answered.
     bool idle() const noexcept;
 
-    /// Tries what was parked for lack of space again.
+    /// How long requests wait for the storage, and for what, from now on.
+    void set_policy(const StoragePolicy& policy) noexcept { policy_ = policy; }
+    /// The device is larger than it was; never smaller.
+    void set_size(std::uint64_t size_sectors) noexcept { rules_.size_sectors = size_sectors; }
+    /// Tries what was parked again.
     void retry_parked() noexcept;
     std::size_t parked_count() const noexcept { return parked_.size(); }
-    /// Requests that found no space and are not answered: parked, or being tried again.
-    std::size_t without_space() const noexcept { return without_space_; }
+    const Waiting& waiting() const noexcept { return waiting_; }
+    /// When the first of waiting() was parked first; the clock's now when there is none. Looks at every request.
+    Nanoseconds waiting_since() const noexcept;
     std::size_t held_flush_count() const noexcept { return held_.size(); }
     std::size_t in_flight() const noexcept { return live_.size() + held_.size(); }
     /// Requests taken from all rings since the beginning.
@@ -125,6 +138,9 @@ class RequestEngine {
     void fetch_written_data() noexcept;
     void start_requests() noexcept;
     void start(RequestSlot& slot) noexcept;
+    void submit() noexcept;
+
+    // engine_control.cpp: images, and the end
     void begin_again() noexcept;
     void abandon_waiting() noexcept;
 
@@ -132,7 +148,9 @@ class RequestEngine {
     static void on_complete(ImageRequest& image, std::error_code error) noexcept;
     void completed(RequestSlot& slot, std::error_code error) noexcept;
     void failed(RequestSlot& slot, std::error_code error) noexcept;
-    void park(RequestSlot& slot) noexcept;
+    RequestSlot::Lack lack_of(const RequestSlot& slot, std::error_code error) const noexcept;
+    void park(RequestSlot& slot, RequestSlot::Lack lack) noexcept;
+    void count_waiting(RequestSlot& slot, RequestSlot::Lack lack) noexcept;
     void hold(RequestSlot& slot) noexcept;
     void leave_order(RequestSlot& slot) noexcept;
     void deliver_read_data() noexcept;
@@ -145,7 +163,8 @@ class RequestEngine {
 
     IoQueue& io_;
     const Clock& clock_;
-    const ring::DeviceRules rules_;
+    ring::DeviceRules rules_;
+    StoragePolicy policy_;
     RecoveryLog log_;
     std::vector<ConnectionQueue> queues_;
     GuestData guest_;
@@ -156,7 +175,7 @@ class RequestEngine {
     LiveList live_;  ///< consumed and unfinished, in order of consumption
     StageList taken_, ordered_, ranged_, memory_, fetching_, starting_, delivering_;
     StageList postponed_;  ///< would start, but the image is paused
-    StageList parked_;     ///< no space: tried again later
+    StageList parked_;     ///< the storage lacks something: tried again later
     StageList held_;       ///< flushes that must not be answered, since one failed
     WriteOrder order_;
     RangeGuard ranges_;
@@ -164,7 +183,7 @@ class RequestEngine {
     std::uint64_t next_sequence_ = 1;
     std::size_t first_queue_ = 0;  ///< the turn begins with another queue each time
     std::size_t in_driver_ = 0;
-    std::size_t without_space_ = 0;
+    Waiting waiting_;
     bool taking_ = true;
     bool paused_ = true;
     bool closing_ = false;

@@ -12,6 +12,7 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/parent_from_member.hpp>
 
+#include "libblktap/base/clock.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 #include "libblktap/ring/judge.hpp"
 #include "tapdisk/page_pool.hpp"
@@ -35,6 +36,8 @@ struct RequestSlot : StageHook, LiveHook {
     };
     /// Where the data of the driver's iovecs is.
     enum class Memory : std::uint8_t { none, pooled, mapped };
+    /// What the storage lacks for this request.
+    enum class Lack : std::uint8_t { nothing, space, health };
 
     /// Inline room is for direct requests; the larger arrays of an indirect one lie in its queue's tables.
     static constexpr std::size_t inline_max = ring::segments_direct_max;
@@ -53,7 +56,8 @@ struct RequestSlot : StageHook, LiveHook {
     // While it is served.
     Phase phase = Phase::data;
     Memory memory = Memory::none;
-    bool found_no_space = false;   ///< parked at least once
+    Lack lack = Lack::nothing;     ///< why it was parked, at least once
+    Nanoseconds waits_since{0};    ///< parked for the first time, by the engine's clock
     bool drains = false;           ///< a barrier: everything before it is answered first
     std::uint16_t copy_count = 0;  ///< pieces in the grant copy under way
     std::uint16_t run_count = 0;
@@ -89,6 +93,11 @@ inline RequestSlot& slot_of(ImageRequest& image) noexcept {
 
 /// The slots that wait for one thing, in order. A slot is in at most one.
 using StageList = boost::intrusive::list<RequestSlot, boost::intrusive::base_hook<StageHook>>;
+inline RequestSlot& take_first(StageList& list) noexcept {
+    RequestSlot& slot = list.front();
+    list.pop_front();
+    return slot;
+}
 /// Every slot that was consumed and not finished, in order of consumption.
 using LiveList = boost::intrusive::list<RequestSlot, boost::intrusive::base_hook<LiveHook>>;
 

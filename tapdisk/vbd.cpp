@@ -7,16 +7,13 @@
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/log.hpp"
+#include "tapdisk/retry_delays.hpp"
 
 namespace blktap {
 namespace {
 
 // Enough for the blocking requests of one disk (discards, partial blocks) to overlap; threads start when first needed.
 constexpr unsigned worker_threads = 4;
-constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
-constexpr Nanoseconds retry_delay_min = std::chrono::milliseconds(100);
-constexpr Nanoseconds retry_delay_max = std::chrono::seconds(5);
-constexpr Nanoseconds kernel_retry_delay = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -25,6 +22,7 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
       drivers_(drivers),
       options_(options),
       workers_(loop, worker_threads),
+      space_(workers_, [this](const SpaceWatch::Space& space) { told_space(space); }),
       io_(kernel, options.aio_slots),
       // Edge-triggered and empty: it only wakes the loop, whose turn reaps.
       completion_watch_(loop, io_.completion_fd(), EPOLLIN | EPOLLET, [](std::uint32_t) {}),
@@ -32,16 +30,11 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
                   [this] {
                       if (connection_) trim_when_idle(connection_->engine());
                   }),
-      retry_timer_(loop,
-                   [this] {
-                       io_.retry();
-                       retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
-                       if (connection_ && state_ == State::open && ending_ == Ending::none) {
-                           connection_->engine().retry_parked();
-                       }
-                   }),
+      retry_timer_(loop, [this] { try_again(); }),
+      space_timer_(loop, [this] { watch_space(); }),
       retry_delay_(retry_delay_min) {
     final_flush_.vbd = this;
+    resize_.vbd = this;
 }
 
 Vbd::~Vbd() = default;
@@ -52,7 +45,11 @@ void Vbd::require(bool condition, const char* reason) const {
 }
 
 std::unique_ptr<ImageDriver> Vbd::open_image(const ImageSpec& image, ImageOpener& files) {
-    return drivers_.open(image, DriverContext{io_, workers_, files});
+    ImageSpec for_driver = image;
+    const StoragePolicy policy = take_storage_policy(for_driver);
+    auto driver = drivers_.open(for_driver, DriverContext{io_, workers_, files});
+    policy_ = policy;
+    return driver;
 }
 
 void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
@@ -62,6 +59,8 @@ void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
     image_ = image;
     info_ = driver_->info();
     state_ = State::open;
+    low_space_ = false;
+    look_at_space();
     log::info("image.open", {{"image", image.format + ":" + image.path},
                              {"sectors", std::to_string(info_.size_sectors)},
                              {"read_only", info_.read_only ? "yes" : "no"}});
@@ -79,10 +78,12 @@ void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
     connection_ = std::make_unique<Connection>(loop_, io_, std::move(options));
     if (flush_failed_) connection_->engine().set_flush_failed();
     connection_->engine().set_recorder(recorder_.get());
+    connection_->engine().set_policy(policy_);
     connection_->engine().set_image(*driver_);
     if (writes_refused_) connection_->engine().refuse_writes();
-    reported_ = {};
+    reported_stopped_queues_ = 0;
     requests_at_idle_check_ = 0;
+    requests_at_space_check_ = 0;
     log::info("ring.connect", {{"domain", std::to_string(frontend.domain)},
                                {"queues", std::to_string(frontend.queues.size())},
                                {"ring_pages", std::to_string(frontend.queues.front().ring_refs.size())},
@@ -92,6 +93,7 @@ void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
 
 void Vbd::disconnect(Done done) {
     require(connection_ != nullptr, "no frontend is connected");
+    give_up_waiting();
     connection_->engine().close();
     begin(Ending::disconnect, std::move(done));
 }
@@ -126,7 +128,11 @@ void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpe
     image_ = std::move(next);
     writes_refused_ = false;
     state_ = State::open;
-    if (connection_) connection_->engine().set_image(*driver_);
+    if (connection_) {
+        connection_->engine().set_policy(policy_);
+        connection_->engine().set_image(*driver_);
+    }
+    look_at_space();
     log::info("image.resume", {{"image", name}});
 }
 
@@ -142,10 +148,63 @@ void Vbd::accept_loss() {
     log::warning("flush.loss_accepted", {});
 }
 
+void Vbd::resize(std::uint64_t size_bytes, Done done) {
+    require(state_ == State::open, state_ == State::paused ? "the image is paused" : "no image is open");
+    if (resize_.done) throw_error(Errc::wrong_state, "a resize is under way");
+    const std::uint64_t now_bytes = info_.size_sectors * sector_size_bytes;
+    const std::string name = image_.format + ":" + image_.path + ": ";
+    const auto refuse = [&name](const std::string& reason) {
+        throw_error(std::make_error_code(std::errc::invalid_argument), name + reason);
+    };
+    if (info_.read_only) refuse("it is read-only");
+    if (size_bytes < now_bytes) {
+        refuse("it has " + std::to_string(now_bytes) +
+               " bytes; making it smaller would cut off what the guest has there");
+    }
+    if (!is_aligned(size_bytes, info_.write_alignment_bytes)) {
+        refuse(std::to_string(size_bytes) + " bytes are not a multiple of " +
+               std::to_string(info_.write_alignment_bytes));
+    }
+    resize_.size_sectors = size_bytes / sector_size_bytes;
+    resize_.done = std::move(done);
+    resize_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+        static_cast<Resize&>(request).vbd->resized(error);
+    };
+    driver_->resize(resize_.size_sectors, resize_);
+}
+
+void Vbd::resized(std::error_code error) {
+    const std::string name = image_.format + ":" + image_.path;
+    if (error) {
+        log::warning("image.resize", {{"image", name}, {"reason", error.message()}});
+    } else {
+        info_.size_sectors = resize_.size_sectors;
+        if (connection_) connection_->engine().set_size(info_.size_sectors);
+        log::info("image.resize", {{"image", name}, {"sectors", std::to_string(info_.size_sectors)}});
+    }
+    std::exchange(resize_.done, nullptr)(error);
+}
+
 void Vbd::close(Done done) {
     require(state_ != State::closed, "no image is open");
-    if (connection_) connection_->engine().close();
+    if (connection_) {
+        give_up_waiting();
+        connection_->engine().close();
+    }
     begin(Ending::close, std::move(done));
+}
+
+/// The end of a connection fails what waits; the operator is told how much that is.
+void Vbd::give_up_waiting() {
+    const RequestEngine& engine = connection_->engine();
+    const std::size_t parked = engine.parked_count();
+    const std::size_t held = engine.held_flush_count();
+    if (parked + held == 0) return;
+    log::error("ring.gave_up", {{"domain", std::to_string(connection_->frontend().domain)},
+                                {"image", image_.path},
+                                {"waited_for_storage", std::to_string(parked)},
+                                {"held_flushes", std::to_string(held)},
+                                {"state", "answered with an error; what they wrote is not on the disk"}});
 }
 
 void Vbd::shut_down(Done done) {
@@ -163,7 +222,8 @@ void Vbd::begin(Ending ending, Done done) {
 }
 
 bool Vbd::ended() const noexcept {
-    if (finishing_) return false;  // the last step is under way and ends it
+    if (finishing_) return false;                     // the last step is under way and ends it
+    if (space_.busy() || resize_.done) return false;  // both use the open image
     if (!connection_) return true;
     const bool all_answered = ending_ == Ending::disconnect || ending_ == Ending::close;
     return all_answered ? connection_->engine().idle() : connection_->engine().quiet();
@@ -319,60 +379,6 @@ EventLoop::Next Vbd::turn() noexcept {
         next = EventLoop::Next::turn_again;
     }
     return next;
-}
-
-void Vbd::arm_idle_timer(const RequestEngine& engine) {
-    requests_at_idle_check_ = engine.taken();
-    idle_timer_.arm(idle_before_trim);
-}
-
-void Vbd::trim_when_idle(RequestEngine& engine) {
-    if (engine.taken() == requests_at_idle_check_ && engine.in_flight() == 0) {
-        engine.trim();
-    } else {
-        arm_idle_timer(engine);
-    }
-}
-
-void Vbd::watch_progress() {
-    if (io_.needs_retry_timer() && !retry_timer_.armed()) retry_timer_.arm(kernel_retry_delay);
-    if (!connection_) return;
-    const RequestEngine& engine = connection_->engine();
-    if (engine.taken() != requests_at_idle_check_ && !idle_timer_.armed()) arm_idle_timer(engine);
-    if (engine.without_space() == 0) {
-        retry_delay_ = retry_delay_min;
-    } else if (!retry_timer_.armed()) {
-        retry_timer_.arm(retry_delay_);
-    }
-    report_changes();
-}
-
-void Vbd::report_changes() {
-    const RequestEngine& engine = connection_->engine();
-    // Called each turn: the text is made only when there is something to say.
-    const auto domain = [this] { return std::to_string(connection_->frontend().domain); };
-    if (engine.stats().stopped_queues != reported_.stopped_queues) {
-        reported_.stopped_queues = engine.stats().stopped_queues;
-        log::error("ring.stopped", {{"domain", domain()}, {"reason", "request producer more than a ring ahead"}});
-    }
-    if ((engine.without_space() > 0) != reported_.parked) {
-        reported_.parked = engine.without_space() > 0;
-        if (reported_.parked) {
-            log::warning("image.full",
-                         {{"domain", domain()}, {"image", image_.path}, {"state", "writes wait for space"}});
-        } else {
-            log::info("image.space", {{"domain", domain()}, {"image", image_.path}, {"state", "writes go on"}});
-        }
-    }
-    if (engine.flush_failed() != reported_.flush_failed) {
-        reported_.flush_failed = engine.flush_failed();
-        if (reported_.flush_failed) {
-            log::error("image.failed", {{"domain", domain()},
-                                        {"image", image_.path},
-                                        {"reason", "a flush failed"},
-                                        {"state", "writes are refused, flushes are held"}});
-        }
-    }
 }
 
 }  // namespace blktap

@@ -22,6 +22,8 @@
 #include "libblktap/base/worker_pool.hpp"
 #include "libblktap/ipc/messages.hpp"
 #include "tapdisk/connection.hpp"
+#include "tapdisk/space_watch.hpp"
+#include "tapdisk/storage_policy.hpp"
 #include "tapdisk/trace_recorder.hpp"
 
 namespace blktap {
@@ -62,6 +64,9 @@ class Vbd {
     void retry();
     /// Answers held flushes with an error.
     void accept_loss();
+    /// Makes the image and the device `size_bytes` long. Errors: also through `done`: EINVAL (smaller than it is, not a
+    /// multiple of the disk's smallest write, or more than a block device has), EOPNOTSUPP (the format cannot), ENOSPC.
+    void resize(std::uint64_t size_bytes, Done done);
     /// Disconnects if needed, flushes and closes the image.
     void close(Done done);
     /// Stops taking requests, finishes what can be finished, flushes and closes; requests that wait for space stay in
@@ -76,6 +81,10 @@ class Vbd {
     bool connected() const noexcept { return connection_ != nullptr; }
     /// What a guest is offered. Only while an image was opened.
     ipc::DeviceDescription describe() const;
+    /// What is wrong now, or soon will be.
+    const ipc::Problems& problems() const noexcept { return problems_; }
+    /// `changed` is called on the loop's thread whenever problems() has changed. It must not throw.
+    void on_problems(std::function<void()> changed) { problems_changed_ = std::move(changed); }
     /// The counters for "stats"; docs/control-protocol.md names each.
     ipc::Json stats() const;
 
@@ -95,26 +104,40 @@ class Vbd {
     std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
     void require(bool condition, const char* reason) const;
     void stop_recorder(Done done);
+    void give_up_waiting();
+    void resized(std::error_code error);
+
+    // vbd_progress.cpp
     void watch_progress();
     void arm_idle_timer(const RequestEngine& engine);
     void trim_when_idle(RequestEngine& engine);
+    void watch_waiting(const RequestEngine& engine);
+    Nanoseconds next_retry(const RequestEngine& engine) const;
+    void try_again();
+    void watch_space();
+    void look_at_space();
+    void told_space(const SpaceWatch::Space& space);
     void report_changes();
+    bool report(const char* name, bool now, const char* text);
 
     EventLoop& loop_;
     const Registry& drivers_;
     const Options options_;
     WorkerPool workers_;
+    SpaceWatch space_;
     IoQueue io_;
     EventLoop::Watch completion_watch_;
     EventLoop::Timer idle_timer_;   ///< gives memory back some time after the last request
     EventLoop::Timer retry_timer_;  ///< tries parked requests, and a kernel that refused I/O, again
+    EventLoop::Timer space_timer_;  ///< asks for the file system's space, after traffic or while requests wait for it
     Nanoseconds retry_delay_;
 
     State state_ = State::closed;
     ImageSpec image_;
     std::unique_ptr<ImageOpener> files_;
     std::unique_ptr<ImageDriver> driver_;
-    ImageInfo info_;  ///< of the image as it was opened first: what guests were told
+    ImageInfo info_;  ///< of the image as it was opened first, or resized: what guests were told
+    StoragePolicy policy_;
     std::unique_ptr<Connection> connection_;
     std::unique_ptr<TraceRecorder> recorder_;
     struct FinalFlush : ImageRequest {
@@ -131,12 +154,18 @@ class Vbd {
     std::function<void()> recording_over_;  ///< the image is closed and waits for the end of a recording
     Done flush_done_;
     std::optional<std::error_code> flush_result_;  ///< the last flush has ended: close the image in the next turn
+    struct Resize : ImageRequest {
+        Vbd* vbd = nullptr;
+        Done done{};
+        std::uint64_t size_sectors = 0;
+    } resize_;
     std::uint64_t requests_at_idle_check_ = 0;
-    struct Reported {
-        std::uint64_t stopped_queues = 0;
-        bool parked = false;
-        bool flush_failed = false;
-    } reported_;  ///< what the log says already
+    std::uint64_t requests_at_space_check_ = 0;
+    std::optional<std::uint64_t> least_free_bytes_;  ///< seen since requests wait for space
+    bool low_space_ = false;
+    std::uint64_t reported_stopped_queues_ = 0;  ///< what the log says already
+    ipc::Problems problems_;
+    std::function<void()> problems_changed_ = [] {};
 };
 
 }  // namespace blktap

@@ -19,6 +19,25 @@ Json requests(const EngineStats& stats) {
             {"discard", operation(stats.discard)}, {"rejected", stats.rejected}};
 }
 
+Json allocation(const AllocationStats& stats) {
+    Json turns = Json::object();
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < stats.turns.size(); ++i) {
+        const bool last = i == AllocationStats::limits_us.size();
+        turns[last ? "more" : std::to_string(AllocationStats::limits_us[i])] = stats.turns[i];
+        count += stats.turns[i];
+    }
+    return {{"turns", count}, {"longest-ns", stats.longest_ns}, {"up-to-us", std::move(turns)}};
+}
+
+Json waiting(const RequestEngine& engine, Nanoseconds now) {
+    const auto oldest = std::chrono::duration_cast<std::chrono::milliseconds>(now - engine.waiting_since());
+    return {{"no-space", engine.waiting().for_space},
+            {"io-error", engine.waiting().for_health},
+            {"oldest-ms", oldest.count()},
+            {"gave-up", engine.stats().gave_up}};
+}
+
 Json turns(const EngineStats& stats) {
     return {{"count", stats.turns},
             {"longest-ns", stats.longest_turn_ns},
@@ -30,7 +49,7 @@ Json turns(const EngineStats& stats) {
               {"notifies", stats.turn_max.notifies}}}};
 }
 
-Json connection_stats(const Connection& connection) {
+Json connection_stats(const Connection& connection, Nanoseconds now) {
     const RequestEngine& engine = connection.engine();
     const EngineStats& stats = engine.stats();
     const ipc::ConnectArguments& frontend = connection.frontend();
@@ -44,6 +63,8 @@ Json connection_stats(const Connection& connection) {
         {"taken", engine.taken()},
         {"in-flight", engine.in_flight()},
         {"parked", engine.parked_count()},
+        {"waiting", waiting(engine, now)},
+        {"allocation", allocation(stats.allocation)},
         {"held-flushes", engine.held_flush_count()},
         {"requests", requests(stats)},
         {"turns", turns(stats)},
@@ -94,7 +115,13 @@ ipc::Json Vbd::stats() const {
     if (state_ != State::closed) {
         json["image"] = {{"format", image_.format}, {"path", image_.path}, {"device", ipc::Json(describe())}};
     }
-    if (connection_) json["connection"] = connection_stats(*connection_);
+    json.update(ipc::Json(problems_));
+    if (driver_) {
+        const ImageActivity activity = driver_->activity();
+        json["image"]["growth"] = {
+            {"growths", activity.growths}, {"bytes", activity.grown_bytes}, {"waited", activity.waited_for_growth}};
+    }
+    if (connection_) json["connection"] = connection_stats(*connection_, loop_.clock().now());
     if (recorder_) json["recording"] = {{"recorded", recorder_->recorded()}, {"lost", recorder_->lost()}};
     return json;
 }

@@ -13,6 +13,7 @@
 #include "control/tap_ctl/table.hpp"
 #include "control/tap_ctl/vbd_list.hpp"
 #include "control/tap_ctl/vbd_name.hpp"
+#include "drivers/shared/options.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
@@ -75,6 +76,14 @@ int resume(const CommandLine& line, std::ostream& out) {
     return print_result(line, out, TapbackClient(line.socket).call("resume", arguments, disk_time));
 }
 
+int resize(const CommandLine& line, std::ostream& out) {
+    const auto size_bytes = parse_size(line.size);
+    if (!size_bytes) throw std::runtime_error(line.size + ": not a size such as 512M, 20G or 2T");
+    const Json result =
+        TapbackClient(line.socket).call("resize", ipc::VbdResizeArguments{vbd_of(line), *size_bytes}, disk_time);
+    return print_result(line, out, result);
+}
+
 int start_recording(const CommandLine& line, std::ostream& out) {
     const ipc::VbdRecordArguments arguments{vbd_of(line), true};
     TapbackClient tapback(line.socket);
@@ -113,6 +122,10 @@ void add_vbd_commands(CLI::App& app, CommandLine& line) {
     go_on.add_flag("--read-only", line.read_only, "Open that image for reading only")->needs(image);
     go_on.add_flag("--accept-loss", line.accept_loss,
                    "After a failed flush: tell the guest that what it wrote may be lost, and go on");
+
+    add_for_vbd(app, line, "resize", "Make a disk larger while the guest uses it", resize)
+        .add_option("SIZE", line.size, "The new size: bytes, or in units of 1024 with K, M, G or T: 20G")
+        ->required();
 
     CLI::App& record = *app.add_subcommand("record", "Record the requests of a guest for ring-replay");
     record.require_subcommand(1);

@@ -98,6 +98,10 @@ void ControlSocket::run(const ipc::Request& request, const Daemon::Done& done) {
     if (name == "unplug") return daemon_.unplug(request.arguments.get<ipc::UnplugArguments>(), done);
     if (name == "resume") return resume(request, done);
     if (name == "record") return record(request, done);
+    if (name == "resize") {
+        const auto arguments = request.arguments.get<ipc::VbdResizeArguments>();
+        return daemon_.vbd(arguments.vbd).resize(arguments.size_bytes, done);
+    }
     if (name == "status") {
         ipc::expect_no_arguments(request.arguments);
         return done(success(daemon_.status()));

@@ -38,9 +38,11 @@ bool matters(const std::string& below) {
 Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
       files_(options.image_directories),
+      problem_hook_(loop, options.problem_hook),
       host_{.loop = loop,
             .options = options,
             .files = files_,
+            .problem_hook = problem_hook_,
             .mark = [this](const auto& vbd) { mark(vbd); },
             .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); },
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},

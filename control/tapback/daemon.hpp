@@ -69,6 +69,7 @@ class Daemon {
 
     EventLoop& loop_;
     ImageFiles files_;
+    ProblemHook problem_hook_;
     Host host_;
     Taps taps_;
     /// By name: a frontend has one device of a number, whichever kind its backend is.

@@ -65,6 +65,10 @@ struct Parser {
                 ""))
             ->type_name("DIRECTORY[,DIRECTORY]")
             ->default_str("/");
+        app.add_option("--problem-hook", options.problem_hook,
+                       "Run this program when something is wrong with a disk's storage, and when that is over")
+            ->check(CLI::Validator(require_absolute, ""))
+            ->type_name("FILE");
         app.add_option("--log-level", options.level, "What to log")
             ->transform(CLI::CheckedTransformer(levels))
             ->default_str("info");

@@ -4,9 +4,7 @@
 #include "control/tapback/tapdisk_process.hpp"
 
 #include <csignal>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "libblktap/base/log.hpp"
 
@@ -14,70 +12,7 @@ extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 does not say so itself
 }
 
-extern char** environ;
-
 namespace blktap::tapback {
-namespace {
-
-UniqueFd open_pidfd(pid_t pid) {
-    UniqueFd fd(::pidfd_open(pid, 0));
-    if (!fd) throw_system_error("pidfd of " + std::to_string(pid));
-    return fd;
-}
-
-void require(int error, const char* what) {
-    if (error != 0) throw_error({error, std::system_category()}, what);
-}
-
-/// posix_spawn's two objects, with their ends.
-class SpawnSettings {
-  public:
-    SpawnSettings() {
-        require(::posix_spawn_file_actions_init(&actions_), "posix_spawn");
-        require(::posix_spawnattr_init(&attributes_), "posix_spawn");
-        sigset_t none;
-        ::sigemptyset(&none);
-        sigset_t all;
-        ::sigfillset(&all);
-        // A session of its own: a signal to ours, from a terminal say, must not end guests' disks.
-        require(::posix_spawnattr_setflags(&attributes_,
-                                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
-                "posix_spawn");
-        require(::posix_spawnattr_setsigmask(&attributes_, &none), "posix_spawn");
-        require(::posix_spawnattr_setsigdefault(&attributes_, &all), "posix_spawn");
-    }
-    SpawnSettings(const SpawnSettings&) = delete;
-    SpawnSettings& operator=(const SpawnSettings&) = delete;
-    ~SpawnSettings() {
-        ::posix_spawnattr_destroy(&attributes_);
-        ::posix_spawn_file_actions_destroy(&actions_);
-    }
-    /// All others of our descriptors close on exec.
-    void keep(int fd) { require(::posix_spawn_file_actions_adddup2(&actions_, fd, fd), "posix_spawn"); }
-
-    pid_t spawn(const std::vector<std::string>& command) const {
-        std::vector<char*> arguments;
-        for (const std::string& argument : command)
-            arguments.push_back(const_cast<char*>(argument.c_str()));
-        arguments.push_back(nullptr);
-        pid_t pid = -1;
-        const int error =
-            ::posix_spawn(&pid, command.front().c_str(), &actions_, &attributes_, arguments.data(), environ);
-        if (error != 0) throw_error({error, std::system_category()}, command.front());
-        return pid;
-    }
-
-  private:
-    posix_spawn_file_actions_t actions_{};
-    posix_spawnattr_t attributes_{};
-};
-
-std::string describe_end(const siginfo_t& end) {
-    if (end.si_code == CLD_EXITED) return "exited with status " + std::to_string(end.si_status);
-    return "killed by signal " + std::to_string(end.si_status);
-}
-
-}  // namespace
 
 ipc::Reply error_reply(std::error_code code, const std::string& message) {
     ipc::Reply reply;
@@ -94,17 +29,8 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::spawn(EventLoop& loop, std::vect
     UniqueFd ours(ends[0]);
     const UniqueFd theirs(ends[1]);
     command.insert(command.end(), {"--control", socket_path, "--client-fd", std::to_string(theirs.get())});
-    SpawnSettings settings;
-    settings.keep(theirs.get());
-    const pid_t pid = settings.spawn(command);
-    try {
-        return std::unique_ptr<TapdiskProcess>(
-            new TapdiskProcess(loop, ipc::MessageSocket(std::move(ours)), pid, open_pidfd(pid), std::move(hooks)));
-    } catch (const std::exception&) {
-        ::kill(pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
-        throw;
-    }
+    return std::unique_ptr<TapdiskProcess>(new TapdiskProcess(loop, ipc::MessageSocket(std::move(ours)),
+                                                              spawn_child(command, theirs.get()), std::move(hooks)));
 }
 
 std::unique_ptr<TapdiskProcess> TapdiskProcess::adopt(EventLoop& loop, const std::string& socket_path, Hooks hooks) {
@@ -113,13 +39,13 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::adopt(EventLoop& loop, const std
     const pid_t pid = socket.peer_pid();
     UniqueFd pidfd = open_pidfd(pid);
     return std::unique_ptr<TapdiskProcess>(
-        new TapdiskProcess(loop, std::move(socket), pid, std::move(pidfd), std::move(hooks)));
+        new TapdiskProcess(loop, std::move(socket), {pid, std::move(pidfd)}, std::move(hooks)));
 }
 
-TapdiskProcess::TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, pid_t pid, UniqueFd pidfd, Hooks hooks)
-    : channel_(std::move(socket)), pid_(pid), pidfd_(std::move(pidfd)), hooks_(std::move(hooks)) {
+TapdiskProcess::TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, ChildProcess process, Hooks hooks)
+    : channel_(std::move(socket)), process_(std::move(process)), hooks_(std::move(hooks)) {
     channel_watch_.emplace(loop, channel_.fd(), EPOLLIN, [this](std::uint32_t) { receive(); });
-    end_watch_.emplace(loop, pidfd_.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
+    end_watch_.emplace(loop, process_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
 }
 
 TapdiskProcess::~TapdiskProcess() = default;
@@ -135,7 +61,7 @@ void TapdiskProcess::call(const std::string& name, const ipc::Json& arguments, c
 }
 
 void TapdiskProcess::terminate() const noexcept {
-    ::pidfd_send_signal(pidfd_.get(), SIGTERM, nullptr, 0);
+    ::pidfd_send_signal(process_.pidfd.get(), SIGTERM, nullptr, 0);
 }
 
 void TapdiskProcess::receive() {
@@ -151,13 +77,17 @@ void TapdiskProcess::receive() {
 }
 
 void TapdiskProcess::handle(ipc::Parsed message) {
-    if (message.request) return open_file(*message.request);
+    if (message.request) return serve(*message.request);
     auto call = calls_.extract(message.reply->id);
     if (!call.empty()) call.mapped()(std::move(*message.reply));
 }
 
-void TapdiskProcess::open_file(const ipc::Request& request) {
+void TapdiskProcess::serve(const ipc::Request& request) {
     try {
+        if (request.name == "problems") {
+            hooks_.problems(request.arguments.get<ipc::Problems>());
+            return channel_.reply(request.id, ipc::Json::object());
+        }
         if (request.name != "open-file") throw_error(Errc::unknown_request, '"' + request.name + '"');
         const int fd = hooks_.open_file(request.arguments.get<ipc::OpenFileArguments>());
         channel_.reply(request.id, ipc::Json::object(), {fd});
@@ -174,10 +104,7 @@ void TapdiskProcess::hang_up(const std::string& reason) {
 
 void TapdiskProcess::ended() {
     end_watch_.reset();
-    siginfo_t end{};
-    // Not a child of ours when it was adopted.
-    if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &end, WEXITED | WNOHANG) == 0 && end.si_pid != 0)
-        end_reason_ = describe_end(end);
+    end_reason_ = process_.reap();  // not a child of ours when it was adopted
     // What it said last may still wait to be read.
     if (channel_watch_) receive();
     if (channel_watch_) hang_up(end_reason_);

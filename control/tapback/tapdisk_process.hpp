@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "control/tapback/child_process.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
@@ -27,9 +28,12 @@ class TapdiskProcess {
     /// Called once, when the process and its I/O are gone. Must not destroy this object: its owner does later.
     using Ended = std::function<void()>;
     using Done = std::function<void(ipc::Reply)>;
+    /// Called when the tapdisk, asked to by "watch", tells what is wrong with the disk now.
+    using Problems = std::function<void(const ipc::Problems&)>;
     struct Hooks {
         OpenFile open_file;
         Ended ended;
+        Problems problems = [](const ipc::Problems&) {};
     };
 
     /// Starts `command` with "--control `socket_path`" and a connection of its own. It outlives this process once it
@@ -48,21 +52,20 @@ class TapdiskProcess {
     void call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
     /// Asks it to end (SIGTERM): it finishes, flushes and closes.
     void terminate() const noexcept;
-    pid_t pid() const noexcept { return pid_; }
+    pid_t pid() const noexcept { return process_.pid; }
     /// How it ended, for people: "killed by signal 9". Only after `ended`.
     const std::string& end_reason() const noexcept { return end_reason_; }
 
   private:
-    TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, pid_t pid, UniqueFd pidfd, Hooks hooks);
+    TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, ChildProcess process, Hooks hooks);
     void receive();
     void handle(ipc::Parsed message);
-    void open_file(const ipc::Request& request);
+    void serve(const ipc::Request& request);
     void hang_up(const std::string& reason);
     void ended();
 
     ipc::Channel channel_;
-    const pid_t pid_;
-    UniqueFd pidfd_;
+    ChildProcess process_;
     Hooks hooks_;
     std::map<std::uint64_t, Done> calls_;
     std::string end_reason_ = "ended";

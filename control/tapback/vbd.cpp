@@ -335,7 +335,8 @@ std::string Vbd::describe(const Situation& now) const {
 }
 
 std::string Vbd::status(const Situation& now) const {
-    return describe(now) + (problem_.empty() ? "" : ": " + problem_);
+    const std::string reason = problem();
+    return describe(now) + (reason.empty() ? "" : ": " + reason);
 }
 
 /// A problem is told at once. What it is doing is told if it still does so at the next tick: a disk goes through many
@@ -372,7 +373,7 @@ ipc::VbdEntry Vbd::entry(bool whole) const {
     entry.frontend_state = static_cast<std::uint32_t>(now_.frontend);
     if (tapdisk_ && !tapdisk_gone_) entry.pid = static_cast<std::uint32_t>(tapdisk_->pid());
     entry.image = image_;
-    if (!problem_.empty()) entry.problem = problem_;
+    if (std::string reason = problem(); !reason.empty()) entry.problem = std::move(reason);
     if (tap_) entry.minor = tap_->name.minor;
     entry.takeover = came_by_takeover();
     if (whole) {

@@ -16,6 +16,7 @@
 
 #include "control/tapback/image_files.hpp"
 #include "control/tapback/options.hpp"
+#include "control/tapback/problem_hook.hpp"
 #include "control/tapback/reconnect_pace.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd_record.hpp"
@@ -30,6 +31,7 @@ struct Host {
     EventLoop& loop;
     const Options& options;
     ImageFiles& files;
+    ProblemHook& problem_hook;
     /// Null while xenstored is away.
     std::unique_ptr<XenStore> store{};
     /// Asks for a look() in this or the next turn.
@@ -105,6 +107,9 @@ class Vbd {
     /// Passes a request to the tapdisk. Errors: throws Errc::wrong_state: there is none.
     void call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,
                       Done done);
+    /// Makes the image, the device and what xenstore says of it `size_bytes` long. Errors: throws Errc::wrong_state;
+    /// all others are replies.
+    void resize(std::uint64_t size_bytes, Done done);
     /// The requests of the same name of the tapdisk; files are opened, and given up, for them.
     void pause(Done done);
     void resume(const ipc::VbdResumeArguments& arguments, Done done);
@@ -142,6 +147,10 @@ class Vbd {
     void enter(Xenbus state);
     void enter(Xenbus state, const std::function<bool(const StoreTransaction&)>& write_first);
     void settle();
+    void watch_problems();
+    void told_problems(const ipc::Problems& problems);
+    std::string problem() const;
+    void resized(const ipc::DeviceDescription& device);
     void set_problem(std::string problem);
     std::string describe(const Situation& now) const;
     std::string status(const Situation& now) const;
@@ -177,8 +186,9 @@ class Vbd {
     bool started_anew_ = false;  ///< it did; not a second time
     std::optional<ipc::DeviceDescription> description_;
     std::string problem_;
-    std::string status_;        ///< as the node holds it
-    bool problem_told_ = true;  ///< `status_` is not older than `problem_`
+    ipc::Problems disk_problems_;  ///< what its tapdisk says
+    std::string status_;           ///< as the node holds it
+    bool problem_told_ = true;     ///< `status_` is not older than `problem_` and `disk_problems_`
     std::unique_ptr<TapdiskProcess> tapdisk_;
     bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
     UniqueFd recovery_log_;

@@ -22,7 +22,8 @@ TapdiskProcess::Hooks Vbd::hooks() {
                     if (!image_) throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
                     return host_.files.open(address_.name(), ipc::open_arguments(*image_, true), wanted);
                 },
-            .ended = [this] { tapdisk_ended(); }};
+            .ended = [this] { tapdisk_ended(); },
+            .problems = [this](const ipc::Problems& problems) { told_problems(problems); }};
 }
 
 // A restart: what an earlier tapback left.
@@ -63,6 +64,7 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
     if (tap_ && image_ && image_->read_only && description_ && !description_->read_only && now_.link == Link::none)
         return open_for_reading();
     now_.tapdisk = Tapdisk::open;
+    watch_problems();
     if (!paused_ && image_ && host_.files.count(address_.name()) == 0)
         keep_files_of(*tapdisk_, host_.files, address_.name(), *image_, [] {});
     log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
@@ -188,6 +190,7 @@ void Vbd::opened(const ipc::Reply& reply, const Done& done) {
     }
     if (now_.tapdisk == Tapdisk::starting) now_.tapdisk = Tapdisk::open;
     description_ = reply.result.get<ipc::DeviceDescription>();
+    watch_problems();
     log::info("vbd.attached", {{"vbd", address_.name()},
                                {"image", image_->format + ":" + image_->path},
                                {"pid", std::to_string(tapdisk_->pid())}});
@@ -224,6 +227,7 @@ void Vbd::tapdisk_ended() {
     now_.link = Link::none;
     paused_ = false;
     description_.reset();
+    disk_problems_ = {};
     tapdisk_gone_ = true;
     for (const auto& call : std::exchange(when_ended_, {}))
         call();

@@ -3,14 +3,18 @@
 //
 // RawDriver: a disk whose sectors are the bytes of a regular file or a block device. A request that direct I/O takes as
 // it is becomes one operation on the queue, however many segments it has; everything else (misaligned I/O, discard) is
-// a job of the workers.
+// a job of the workers. A file may be shorter than the disk: what is behind its end reads as zeros, and FileGrowth
+// makes it longer before it is written.
 //
 // User's view: docs/man/tapdisk-raw.7.scd. Tested by tests/unit/drivers/raw_driver_test.cpp and
 // tests/property/driver_property_test.cpp.
 #pragma once
 
+#include <optional>
+
 #include "drivers/raw/bounce_buffer.hpp"
 #include "drivers/raw/raw_image.hpp"
+#include "drivers/shared/file_growth.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap {
@@ -22,6 +26,9 @@ class RawDriver final : public ImageDriver {
 
     const ImageInfo& info() const noexcept override { return image_.info; }
     void start(ImageRequest& request) noexcept override;
+    void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
+    int space_fd() const noexcept override;
+    ImageActivity activity() const noexcept override { return growth_ ? growth_->activity() : ImageActivity{}; }
 
   private:
     using Work = std::error_code (RawDriver::*)(ImageRequest&) noexcept;
@@ -32,7 +39,13 @@ class RawDriver final : public ImageDriver {
     template <Work work>
     void start_job(ImageRequest& request) noexcept;
 
-    void start_transfer(ImageRequest& request) noexcept;
+    void start_admitted(ImageRequest& request) noexcept;
+    static void resumed(ImageRequest& request, std::error_code error) noexcept;
+    void look_at_growth(const ImageRequest& request) noexcept;
+    bool cut_at_end(ImageRequest& request) const noexcept;
+    void resize_device(std::uint64_t size_sectors, ImageRequest& request) noexcept;
+    void start_read(ImageRequest& request) noexcept;
+    void start_write(ImageRequest& request) noexcept;
     void start_flush(ImageRequest& request) noexcept;
     void start_discard(ImageRequest& request) noexcept;
     static void transfer_completed(IoOp& io) noexcept;
@@ -40,20 +53,26 @@ class RawDriver final : public ImageDriver {
 
     // Jobs.
     std::error_code read_misaligned(ImageRequest& request) noexcept;
+    std::error_code write_first(ImageRequest& request) noexcept;
     std::error_code write_misaligned(ImageRequest& request) noexcept;
     std::error_code flush_blocking(ImageRequest& request) noexcept;
     std::error_code discard(ImageRequest& request) noexcept;
 
-    const RawImage image_;
+    RawImage image_;
     IoQueue& io_;
     WorkerPool& workers_;
     BounceBuffer bounce_;
+    std::optional<FileGrowth> growth_;  ///< of a file
+    /// A resize under way.
+    ImageRequest resize_{};
+    ImageRequest* resize_asked_ = nullptr;
+    std::uint64_t resize_sectors_ = 0;
     /// Kernels before 4.18 and some file systems have no flush through AIO, which the first one tells.
     enum class FlushBy : std::uint8_t { untried_queue, queue, workers };
     FlushBy flush_by_ = FlushBy::untried_queue;
 };
 
-/// Opens "raw:PATH"; option buffered=yes|no. An OpenImage.
+/// Opens "raw:PATH"; options buffered=yes|no and size=SIZE. An OpenImage.
 std::unique_ptr<ImageDriver> open_raw_image(const ImageSpec& spec, const DriverContext& context);
 
 }  // namespace blktap

@@ -19,6 +19,7 @@
 #include "drivers/raw/bounce_buffer.hpp"
 #include "drivers/raw/discard.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/base/log.hpp"
 #include "libblktap/base/mapping.hpp"
 
 namespace blktap {
@@ -96,33 +97,55 @@ bool is_zero_copy_safe(int fd) noexcept {
 }
 
 std::uint64_t find_size(int fd, const struct stat& status, const std::string& name) {
-    const std::uint64_t size_bytes = S_ISBLK(status.st_mode) ? ask_device<std::uint64_t>(fd, BLKGETSIZE64, name)
-                                                             : static_cast<std::uint64_t>(status.st_size);
-    if (size_bytes == 0) throw_error(Errc::image_invalid, name + ": its size is 0");
-    if (!is_aligned(size_bytes, sector_size_bytes)) {
-        throw_error(Errc::image_invalid, name + ": its size, " + std::to_string(size_bytes) +
-                                             " bytes, is not a multiple of 512 (truncate -s %512 enlarges it)");
+    return S_ISBLK(status.st_mode) ? ask_device<std::uint64_t>(fd, BLKGETSIZE64, name)
+                                   : static_cast<std::uint64_t>(status.st_size);
+}
+
+/// What the device's size is, when the image is `size_bytes` and the operator declared `declared_bytes`.
+std::uint64_t find_device_size(std::uint64_t size_bytes, std::uint64_t declared_bytes, bool block_device,
+                               const std::string& name) {
+    if (declared_bytes > INT64_MAX) throw_error(Errc::image_invalid, name + ": size=" + std::to_string(declared_bytes));
+    if (declared_bytes > size_bytes && block_device) {
+        throw_error(Errc::image_invalid, name + ": size=" + std::to_string(declared_bytes) +
+                                             ", but the block device has " + std::to_string(size_bytes) + " bytes");
     }
-    return size_bytes;
+    if (declared_bytes != 0 && declared_bytes < size_bytes) {
+        log::warning("image.size", {{"image", name},
+                                    {"declared", std::to_string(declared_bytes)},
+                                    {"is", std::to_string(size_bytes)},
+                                    {"state", "the declared size is not applied: a disk is never cut off"}});
+    }
+    return std::max(size_bytes, declared_bytes);
+}
+
+void require_multiple(std::uint64_t size_bytes, std::uint32_t unit_bytes, const char* unit_name,
+                      const std::string& name) {
+    if (is_aligned(size_bytes, unit_bytes)) return;
+    const std::string unit = std::to_string(unit_bytes);
+    throw_error(Errc::image_invalid, name + ": its size, " + std::to_string(size_bytes) +
+                                         " bytes, is not a multiple of " + unit + unit_name + " (truncate -s %" + unit +
+                                         " enlarges it)");
 }
 
 }  // namespace
 
-RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, Caching caching) {
+RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, Caching caching,
+                           std::uint64_t declared_size_bytes) {
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) throw_system_error(name);
     const bool block_device = S_ISBLK(status.st_mode);
     const std::uint64_t size_bytes = find_size(fd.get(), status, name);
+    const std::uint64_t device_bytes = find_device_size(size_bytes, declared_size_bytes, block_device, name);
+    if (device_bytes == 0) throw_error(Errc::image_invalid, name + ": its size is 0");
+    require_multiple(size_bytes, sector_size_bytes, "", name);
     const Alignment alignment = caching == Caching::direct ? find_alignment(fd.get(), block_device, name) : Alignment{};
-    if (access == Access::read_write && !is_aligned(size_bytes, alignment.offset_bytes)) {
-        const std::string unit = std::to_string(alignment.offset_bytes);
-        throw_error(Errc::image_invalid, name + ": its size, " + std::to_string(size_bytes) +
-                                             " bytes, is not a multiple of " + unit +
-                                             ", the disk's smallest write (truncate -s %" + unit + " enlarges it)");
+    if (access == Access::read_write || device_bytes > size_bytes) {
+        require_multiple(size_bytes, alignment.offset_bytes, ", the disk's smallest write", name);
+        require_multiple(device_bytes, alignment.offset_bytes, ", the disk's smallest write", name);
     }
     const DiscardLimits discard = find_discard_limits(fd.get(), status, access);
     ImageInfo info;
-    info.size_sectors = size_bytes / sector_size_bytes;
+    info.size_sectors = device_bytes / sector_size_bytes;
     info.read_only = access == Access::read_only;
     info.physical_sector_size_bytes =
         std::max(find_physical_sector_size(fd.get(), status, name), alignment.offset_bytes);
@@ -132,7 +155,8 @@ RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, 
     info.discard_granularity_bytes = discard.granularity_bytes;
     info.discard_alignment_bytes = discard.alignment_bytes;
     info.zero_copy_safe = block_device || is_zero_copy_safe(fd.get());
-    return {std::move(fd), info, block_device};
+    const bool sparse = !block_device && static_cast<std::uint64_t>(status.st_blocks) * 512 < size_bytes;
+    return {std::move(fd), info, size_bytes, block_device, sparse};
 }
 
 }  // namespace blktap

@@ -36,4 +36,25 @@ std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t 
     return {};
 }
 
+std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset_bytes) noexcept {
+    while (!data.empty()) {
+        const ssize_t count =
+            ::pwritev(fd, data.data(), static_cast<int>(data.size()), static_cast<off_t>(offset_bytes));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return last_system_error();
+        if (count == 0) return std::make_error_code(std::errc::no_space_on_device);
+        auto done = static_cast<std::size_t>(count);
+        offset_bytes += done;
+        while (!data.empty() && done >= data.front().iov_len) {
+            done -= data.front().iov_len;
+            data = data.subspan(1);
+        }
+        if (data.empty()) break;
+        iovec& first = data.front();
+        first.iov_base = static_cast<std::byte*>(first.iov_base) + done;
+        first.iov_len -= done;
+    }
+    return {};
+}
+
 }  // namespace blktap

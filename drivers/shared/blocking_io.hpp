@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <sys/uio.h>
 #include <system_error>
 
 #include "libblktap/base/error.hpp"
@@ -22,5 +23,9 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t off
 /// Writes all of `data` at `offset_bytes`. Errors: those of pwrite(2); a part may have been written.
 /// Context: a worker's thread; blocks.
 std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t offset_bytes) noexcept;
+
+/// Writes all of `data`, at most IOV_MAX entries, which it changes, at `offset_bytes`. Errors: as write_at(); ENOSPC
+/// when the kernel writes nothing. Context: as write_at().
+std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset_bytes) noexcept;
 
 }  // namespace blktap

@@ -27,6 +27,7 @@ struct IoOp : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
     std::uint64_t offset_bytes = 0;
     /// Memory to read into or write from, at most IOV_MAX entries. Lifetime: array and memory until `completed`.
     std::span<iovec> data{};
+    bool allocates = false;  ///< a write that may be the first to its place; for statistics
     void (*completed)(IoOp&) noexcept = nullptr;
 
     // What happened; read by the owner in `completed`.
@@ -34,9 +35,10 @@ struct IoOp : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
     /// Bytes moved; below the bytes asked only when `error` is set or a read met the end of the file.
     std::uint64_t transferred_bytes = 0;
 
+    std::uint64_t remaining_bytes = 0;  ///< of those asked, not moved
+
     // IoQueue's own.
     State state = State::idle;
-    std::uint64_t remaining_bytes = 0;
     iocb control_block{};
 };
 

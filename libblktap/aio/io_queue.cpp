@@ -139,11 +139,14 @@ void IoQueue::submit_staged() noexcept {
 void IoQueue::submit_batch() noexcept {
     const std::size_t count = std::min<std::size_t>(staged_.size(), slots_ - in_kernel_);
     auto op = staged_.begin();
+    bool allocates = false;
     for (std::size_t index = 0; index < count; ++index, ++op) {
         prepare(*op, completion_event_.get());
         batch_[index] = &op->control_block;
+        allocates = allocates || op->allocates;
     }
     ++stats_.submits;
+    if (allocates) ++stats_.allocating_submits;
     const int taken = kernel_.submit(context_, static_cast<long>(count), batch_.data());
     if (taken > 0) {
         for (int index = 0; index < taken; ++index) {

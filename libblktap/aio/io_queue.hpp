@@ -39,6 +39,8 @@ class IoQueue {
         std::uint64_t refused_submits = 0;  ///< io_submit() calls that took nothing
         std::uint64_t reaped = 0;           ///< `completed` calls
         std::uint64_t waiting_max = 0;      ///< most operations that waited for a kernel slot at once
+        /// io_submit() calls with an operation that may make the file system allocate.
+        std::uint64_t allocating_submits = 0;
     };
 
     /// `slots` operations at most are in the kernel at once. When io_setup() refuses for lack of aio-max-nr, half as
@@ -64,6 +66,8 @@ class IoQueue {
     /// reap() would find something: a completion in the ring, or an operation that was refused. For polling, and for
     /// the last look before sleeping. No system call where the ring is mapped.
     bool completion_pending() const noexcept;
+    /// Something is staged that the kernel has not got.
+    bool staged() const noexcept { return !staged_.empty(); }
     /// submit_staged() would do something now.
     bool can_submit() const noexcept { return !staged_.empty() && in_kernel_ < slots_ && !blocked_; }
     /// Refused with EAGAIN while the kernel holds nothing of ours, so no completion will wake us: the owner calls

@@ -27,7 +27,7 @@
 
 namespace blktap {
 
-/// What the engine and the guest must know of an open image. Fixed while it is open.
+/// What the engine and the guest must know of an open image. Fixed while it is open, but for resize().
 struct ImageInfo {
     std::uint64_t size_sectors = 0;  ///< of 512 bytes
     bool read_only = false;
@@ -46,6 +46,13 @@ struct ImageInfo {
     /// I/O may go straight to memory of the guest that stays mapped; false on network file systems, which may still
     /// refer to a page after the completion.
     bool zero_copy_safe = true;
+};
+
+/// What a driver did about space since the image was opened; counters only grow.
+struct ImageActivity {
+    std::uint64_t growths = 0;            ///< times that the file was made longer
+    std::uint64_t grown_bytes = 0;        ///< by so much
+    std::uint64_t waited_for_growth = 0;  ///< requests that had to wait for one
 };
 
 /// One request of the engine to a driver, embedded in the engine's slot.
@@ -86,6 +93,16 @@ class ImageDriver {
     /// Errors through complete(): ENOSPC and EDQUOT after undoing what was begun, so that a retry starts from the
     /// beginning; anything else is final for the request.
     virtual void start(ImageRequest& request) noexcept = 0;
+    /// Makes the device `size_sectors` long, which is not less than it is, and completes `request`, of which only io,
+    /// job and driver are used. Afterwards info() says so. One at a time; other requests may be under way.
+    /// Errors through complete(): EOPNOTSUPP (the format cannot), EINVAL (not such a size); nothing has changed then.
+    virtual void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
+        (void)size_sectors;
+        request.complete(std::make_error_code(std::errc::operation_not_supported));
+    }
+    /// The file whose file system must have space for what the guest writes; -1 when none must.
+    virtual int space_fd() const noexcept { return -1; }
+    virtual ImageActivity activity() const noexcept { return {}; }
 };
 
 /// What a driver may use; outlives every driver.

@@ -8,6 +8,8 @@
 namespace blktap::ipc {
 namespace {
 
+constexpr std::size_t problems_max = 16;  // far more than there are kinds
+
 std::string indexed(const char* key, std::size_t index) {
     return std::string(key) + "[" + std::to_string(index) + "]";
 }
@@ -141,6 +143,37 @@ void from_json(const Json& json, RecordArguments& value) {
 
 void to_json(Json& json, const RecordArguments& value) {
     json = {{"action", value.start ? "start" : "stop"}};
+}
+
+void from_json(const Json& json, ResizeArguments& value) {
+    Fields fields(json, "resize");
+    fields.read("size", value.size_bytes);
+    fields.expect_no_others();
+}
+
+void to_json(Json& json, const ResizeArguments& value) {
+    json = {{"size", value.size_bytes}};
+}
+
+void from_json(const Json& json, Problems& value) {
+    value = {};
+    Fields fields(json, "problems");
+    const Json& array = fields.require("problems");
+    if (!array.is_array() || array.size() > problems_max) fields.fail("problems", "not an array, or too long");
+    for (std::size_t index = 0; index < array.size(); ++index) {
+        Fields entry(array[index], fields.request(), indexed("problems", index));
+        Problem& problem = value.problems.emplace_back();
+        entry.read("name", problem.name);
+        entry.read_optional("since", problem.since);
+        entry.read_optional("text", problem.text);
+    }
+}
+
+void to_json(Json& json, const Problems& value) {
+    Json problems = Json::array();
+    for (const Problem& problem : value.problems)
+        problems.push_back({{"name", problem.name}, {"since", problem.since}, {"text", problem.text}});
+    json = {{"problems", std::move(problems)}};
 }
 
 void from_json(const Json& json, OpenFileArguments& value) {

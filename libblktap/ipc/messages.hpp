@@ -81,6 +81,29 @@ struct RecordArguments {
     friend bool operator==(const RecordArguments&, const RecordArguments&) = default;
 };
 
+/// "resize"
+struct ResizeArguments {
+    std::uint64_t size_bytes = 0;
+
+    friend bool operator==(const ResizeArguments&, const ResizeArguments&) = default;
+};
+
+/// Something that keeps a disk from being served as it should, or soon will.
+struct Problem {
+    std::string name{};       ///< for programs: "no-space", "low-space", "io-error", "flush-failed"
+    std::uint64_t since = 0;  ///< seconds since 1970
+    std::string text{};       ///< for people
+
+    friend bool operator==(const Problem&, const Problem&) = default;
+};
+
+/// "problems", tapdisk's request to those who watch it, and the result of "watch": all that there are now.
+struct Problems {
+    std::vector<Problem> problems{};
+
+    friend bool operator==(const Problems&, const Problems&) = default;
+};
+
 /// "open-file", tapdisk's request to its controller; the reply carries one descriptor.
 struct OpenFileArguments {
     std::string path{};
@@ -98,9 +121,9 @@ struct FilesResult {
 };
 
 // A field may be absent if the struct gives it a default that means something; strings that name something may be
-// neither empty nor contain a NUL. Only a description may have fields that are not known here: a newer tapdisk may say
-// more. Errors: throws std::system_error (Errc::bad_message) naming the field: "connect: queues[1].ring-refs: 17
-// entries, ...".
+// neither empty nor contain a NUL. Only a description and a problem may have fields that are not known here: a newer
+// tapdisk may say more. Errors: throws std::system_error (Errc::bad_message) naming the field: "connect:
+// queues[1].ring-refs: 17 entries, ...".
 void from_json(const Json& json, OpenArguments& value);
 void to_json(Json& json, const OpenArguments& value);
 void from_json(const Json& json, DeviceDescription& value);
@@ -111,6 +134,10 @@ void from_json(const Json& json, ResumeArguments& value);
 void to_json(Json& json, const ResumeArguments& value);
 void from_json(const Json& json, RecordArguments& value);
 void to_json(Json& json, const RecordArguments& value);
+void from_json(const Json& json, ResizeArguments& value);
+void to_json(Json& json, const ResizeArguments& value);
+void from_json(const Json& json, Problems& value);
+void to_json(Json& json, const Problems& value);
 void from_json(const Json& json, OpenFileArguments& value);
 void to_json(Json& json, const OpenFileArguments& value);
 void from_json(const Json& json, FilesResult& value);

@@ -148,6 +148,18 @@ void to_json(Json& json, const VbdRecordArguments& value) {
     json["action"] = value.start ? "start" : "stop";
 }
 
+void from_json(const Json& json, VbdResizeArguments& value) {
+    Fields fields(json, "resize");
+    value.vbd = read_vbd(fields);
+    fields.read("size", value.size_bytes);
+    fields.expect_no_others();
+}
+
+void to_json(Json& json, const VbdResizeArguments& value) {
+    json = vbd_json(value.vbd);
+    json["size"] = value.size_bytes;
+}
+
 void from_json(const Json& json, PlugArguments& value) {
     Fields fields(json, "plug");
     value.vbd = read_vbd(fields);

@@ -76,6 +76,14 @@ struct VbdRecordArguments {
     friend bool operator==(const VbdRecordArguments&, const VbdRecordArguments&) = default;
 };
 
+/// "resize" of a VBD
+struct VbdResizeArguments {
+    VbdArguments vbd{};
+    std::uint64_t size_bytes = 0;
+
+    friend bool operator==(const VbdResizeArguments&, const VbdResizeArguments&) = default;
+};
+
 /// "plug"
 struct PlugArguments {
     VbdArguments vbd{};
@@ -201,6 +209,8 @@ void from_json(const Json& json, VbdResumeArguments& value);
 void to_json(Json& json, const VbdResumeArguments& value);
 void from_json(const Json& json, VbdRecordArguments& value);
 void to_json(Json& json, const VbdRecordArguments& value);
+void from_json(const Json& json, VbdResizeArguments& value);
+void to_json(Json& json, const VbdResizeArguments& value);
 void from_json(const Json& json, PlugArguments& value);
 void to_json(Json& json, const PlugArguments& value);
 void from_json(const Json& json, UnplugArguments& value);

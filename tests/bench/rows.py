@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class Workload:
-    # "raw": a file, beside fio on the same file; "null": no disk, so the engine's cost alone; "xen": a guest's disk on real
-    # Xen, beside the kernel's blkback over a direct-I/O loop device
+    # "raw": a file, beside fio on the same file; "null": no disk, so the engine's cost alone; "growth": first writes into
+    # a growing file, beside overwrites of a written one; "growth-fio": the same, beside fio that appends to a new file;
+    # "xen": a guest's disk on real Xen, beside the kernel's blkback over a direct-I/O loop device
     image: str
     pattern: str  # "random" or "sequential"
     mix: str  # "read" or "write"
@@ -52,6 +53,8 @@ WORKLOADS = [
     for size in ("64k", "1m")
     for persistent in (False, True)
     for mix in ("read", "write")
+] + [
+    Workload(image, "sequential", "write", "256k", 8, ("throughput",)) for image in ("growth", "growth-fio")
 ] + [
     Workload("xen", pattern, mix, size, depth, ON_XEN)
     for pattern, size, depth in (("random", "4k", 32), ("random", "4k", 1), ("sequential", "64k", 8))

@@ -2,15 +2,21 @@
 # Copyright (c) 2026, the blktap developers
 #
 # The two sides of a comparison. Each takes a workload, runs it for some seconds and returns every metric:
-# Tapdisk serves the image to a simulated guest (ring-replay), Fio does the same I/O on the same file by itself.
+# Tapdisk serves the image to a simulated guest (ring-replay), Fio does the same I/O on the same file by itself. Both have a
+# variant whose file is new each time, and grows.
 import json
 import os
 import signal
+import socket
 import subprocess
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 START_SECONDS = 20
 GUEST_DOMAIN = "5"
+GROWING_SIZE = "64G"  # no side comes to the end of it
 
 
 class BenchError(Exception):
@@ -63,6 +69,47 @@ class Tapdisk:
         return metrics(requests, result["bytes"], result["elapsed_s"], result["latency_us"]["p50"], result["tapdisk_cpu_s"])
 
 
+class GrowingTapdisk:
+    """For each measurement a tapdisk that serves a large disk from an empty file."""
+
+    def __init__(self, build, folder, directory, options=()):
+        self.build, self.folder, self.options = build, folder, options
+        self.path = directory / "growing.img"
+        self.longest_us = 0  # io_submit of a turn that may have had to allocate
+        self.slow_turns = 0
+        self.turns = 0
+
+    def stop(self):
+        self.path.unlink(missing_ok=True)
+
+    def measure(self, workload, seconds):
+        self.path.unlink(missing_ok=True)
+        self.path.touch()
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        tapdisk = Tapdisk(self.build, folder, f"raw:{self.path}?size={GROWING_SIZE}", self.options)
+        try:
+            # The counters go with the connection: they are asked for shortly before its end.
+            asked = threading.Timer(seconds * 0.9, self._note_allocation, [tapdisk.socket])
+            asked.start()
+            result = tapdisk.measure(workload, seconds)
+            asked.join()
+            return result
+        finally:
+            tapdisk.stop()
+            self.stop()
+
+    def _note_allocation(self, path):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as control:
+            control.connect(str(path))
+            control.send(json.dumps({"version": 1, "id": 1, "request": "stats", "arguments": {}}).encode())
+            allocation = json.loads(control.recv(65536))["result"].get("connection", {}).get("allocation")
+        if allocation is None:
+            return
+        self.turns += allocation["turns"]
+        self.slow_turns += allocation["up-to-us"]["more"]
+        self.longest_us = max(self.longest_us, allocation["longest-ns"] / 1000)
+
+
 class Fio:
     """fio with Linux AIO and O_DIRECT, on the file that tapdisk serves."""
 
@@ -80,6 +127,30 @@ class Fio:
         latency = side["lat_ns"]["percentile"]["50.000000"] / 1000
         cpu = (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"] / 1000
         return metrics(side["total_ios"], side["io_bytes"], side["runtime"] / 1000, latency, cpu)
+
+
+class AppendingFio:
+    """fio that writes a new file from its beginning, without allocating ahead."""
+
+    def __init__(self, directory):
+        self.path = directory / "appended.img"
+
+    def stop(self):
+        self.path.unlink(missing_ok=True)
+
+    def measure(self, workload, seconds):
+        self.stop()
+        try:
+            report = json.loads(run([
+                "fio", "--name=peer", f"--filename={self.path}", "--ioengine=libaio", "--direct=1", "--rw=write",
+                f"--bs={workload.size}", f"--iodepth={workload.depth}", f"--size={GROWING_SIZE}", "--fallocate=none",
+                "--time_based", f"--runtime={round(seconds * 1000)}ms", "--lat_percentiles=1", "--thread",
+                "--output-format=json"]))
+            side = report["jobs"][0]["write"]
+            return metrics(side["total_ios"], side["io_bytes"], side["runtime"] / 1000,
+                           side["lat_ns"]["percentile"]["50.000000"] / 1000, 0)
+        finally:
+            self.stop()
 
 
 def metrics(requests, moved_bytes, seconds, latency_us, cpu_seconds):

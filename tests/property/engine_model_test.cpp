@@ -2,7 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Random traffic over several queues against the raw driver and a kernel that answers in any order, in parts, late or
-// with errors: every status, every byte read, the recovery log and the image in the end are what a disk may do.
+// with errors, on a file that may have to grow and is moved while requests wait: every status, every byte read, the
+// recovery log and the image in the end are what a disk may do.
 //
 // The seed is printed; BLKTAP_SEED=n runs that one again.
 #include <chrono>
@@ -63,6 +64,9 @@ void run(std::uint64_t seed) {
     options.frontend.ring_order = static_cast<unsigned>(random() % 2);
     options.frontend.persistent = random() % 2 == 0;
     options.frontend.protocol = random() % 2 == 0 ? ring::Protocol::native : ring::Protocol::x86_32;
+    if (random() % 2 == 0) options.file_sectors = random() % EngineTraffic::disk_sectors;
+    if (random() % 2 == 0) options.image_options = "&on-error=hold";
+    if (random() % 4 == 0) options.image_options += "&enospc-timeout=2";
     options.aio_slots = random() % 2 == 0 ? 4 : 48;
     options.seed = random();
     std::vector<std::uint8_t> script(random() % script_bytes);

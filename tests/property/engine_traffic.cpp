@@ -206,7 +206,9 @@ void EngineTraffic::operator_acts(ByteScript& script) {
     switch (script.below(8)) {
         case 0:
         case 1:
-            if (paused) {
+            if (paused && script.one_in(2)) {
+                machine_.relink();
+            } else if (paused) {
                 machine_.resume();
             } else if (!*pausing_) {
                 *pausing_ = true;

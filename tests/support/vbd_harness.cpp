@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <poll.h>
 #include <stdexcept>
 #include <sys/stat.h>
@@ -78,7 +79,8 @@ VbdHarness::VbdHarness(Options options)
       options_(std::move(options)) {
     log::configure("test", log::Level::error, log::Sink::standard_error);
     sim_kernel_.complete_at_submit();
-    image_path_ = directory_.make_file("image", options_.size_sectors * sector_size_bytes);
+    image_path_ =
+        directory_.make_file("image", options_.file_sectors.value_or(options_.size_sectors) * sector_size_bytes);
     AioKernel& kernel = options_.kernel != nullptr ? *options_.kernel : sim_kernel_;
     vbd_.emplace(loop_, kernel, options_.drivers, Vbd::Options{.aio_slots = options_.aio_slots});
     loop_.set_turn([this] {
@@ -86,7 +88,7 @@ VbdHarness::VbdHarness(Options options)
         turn_again_ = next == EventLoop::Next::turn_again;
         return next;
     });
-    const std::string image = options_.image.empty() ? "raw:" + image_path_ + "?buffered=yes" : options_.image;
+    const std::string image = options_.image.empty() ? image_name() : options_.image;
     vbd_->open(parse_image_spec(image, options_.access), std::make_unique<LocalImageOpener>());
     make_frontend(options_.frontend);
     if (options_.connect) connect();
@@ -282,6 +284,19 @@ void VbdHarness::connect() {
     vbd_->connect(frontend_->connect_arguments(), std::move(log));
 }
 
+std::string VbdHarness::image_name() const {
+    const std::string size = "&size=" + std::to_string(options_.size_sectors * sector_size_bytes);
+    return "raw:" + image_path_ + "?buffered=yes" + (options_.file_sectors ? size : "") + options_.image_options;
+}
+
+void VbdHarness::relink() {
+    if (!options_.image.empty()) return resume();  // a driver of the test's own has but one
+    const std::string copy = directory_.path("image-" + std::to_string(++relinks_));
+    std::filesystem::rename(image_path_, copy);
+    image_path_ = copy;
+    vbd_->resume(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>());
+}
+
 // ---- what can be seen ----
 
 std::uint64_t VbdHarness::counter(const std::string& pointer) const {
@@ -309,7 +324,8 @@ std::vector<std::byte> VbdHarness::image_bytes(SectorRange range) const {
     std::vector<std::byte> bytes(range.length_bytes());
     const UniqueFd file{::open(image_path_.c_str(), O_RDONLY | O_CLOEXEC)};
     const auto count = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(range.offset_bytes()));
-    BLKTAP_ASSERT(count == static_cast<ssize_t>(bytes.size()));
+    // What is behind the file's end are zeros.
+    BLKTAP_ASSERT(count >= 0 && (options_.file_sectors || count == static_cast<ssize_t>(bytes.size())));
     return bytes;
 }
 

@@ -64,7 +64,9 @@ class VbdHarness {
     struct Options {
         replay::FrontendOptions frontend{};  ///< domains are set by the harness
         std::uint64_t size_sectors = 16 * 1024;
-        std::string image{};  ///< "FORMAT:..." instead of a file of `size_sectors`, buffered
+        std::optional<std::uint64_t> file_sectors{};  ///< of a file that is shorter than the disk
+        std::string image_options{};                  ///< "&name=value" for more than that
+        std::string image{};                          ///< "FORMAT:..." instead of a file of `size_sectors`, buffered
         Access access = Access::read_write;
         unsigned aio_slots = IoQueue::default_slots;
         AioKernel* kernel = nullptr;  ///< instead of the simulated one
@@ -164,6 +166,8 @@ class VbdHarness {
         return finish([this](Vbd::Done done) { vbd_->shut_down(std::move(done)); });
     }
     void resume() { vbd_->resume(std::nullopt, nullptr); }
+    /// Resumes a paused disk on another copy of its image, as if that had been moved.
+    void relink();
 
     // What can be seen.
 
@@ -176,6 +180,7 @@ class VbdHarness {
     std::vector<std::byte> image_bytes(SectorRange range) const;
 
   private:
+    std::string image_name() const;
     bool would_sleep() const;
     void take_answers();
     void forget_frontend();
@@ -189,6 +194,7 @@ class VbdHarness {
     bool turn_again_ = false;
     SimAioKernel sim_kernel_;
     const Options options_;
+    unsigned relinks_ = 0;
     std::optional<xen::ShareHandle> shares_;
     std::deque<xen::SharedPages> memory_;
     std::optional<replay::Frontend> frontend_;

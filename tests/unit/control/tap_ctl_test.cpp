@@ -103,6 +103,18 @@ TEST_CASE("tap-ctl: pauses and resumes", "[unit][control]") {
     CHECK(tap_ctl.run({"resume", "5/xvda", "--read-only"}).status == 2);
 }
 
+TEST_CASE("tap-ctl: resizes to a size with a unit, and refuses what is none", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK(tap_ctl.run({"resize", "5/xvda", "20G"}).status == 0);
+    CHECK(tapback.asked().at(0).request == "resize");
+    CHECK(tapback.asked().at(0).arguments.get<ipc::VbdResizeArguments>() ==
+          ipc::VbdResizeArguments{{5, 51712}, 20ULL << 30});
+    CHECK(tap_ctl.run({"resize", "5/xvda", "large"}).status == 1);
+    CHECK(tap_ctl.run({"resize", "5/xvda"}).status == 2);
+    CHECK(tapback.asked().size() == 1);
+}
+
 TEST_CASE("tap-ctl: records into a new file, whose descriptor goes along", "[unit][control]") {
     const FakeTapback tapback(answer);
     const TapCtl tap_ctl(tapback.socket());

@@ -43,3 +43,18 @@ TEST_CASE("blocking I/O: errors are errno's", "[unit][drivers]") {
     const UniqueFd full{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
     CHECK(write_at(full.get(), data, 0) == std::errc::no_space_on_device);
 }
+
+TEST_CASE("blocking I/O: a scattered write is one write, wherever its pieces end", "[unit][drivers]") {
+    const TemporaryDirectory directory;
+    const UniqueFd fd{::open(directory.make_file("file", 8192).c_str(), O_RDWR | O_CLOEXEC)};
+    std::vector<std::byte> written(3000);
+    for (std::size_t i = 0; i < written.size(); ++i)
+        written[i] = static_cast<std::byte>(i * 7);
+    std::vector<iovec> pieces{{written.data(), 1}, {written.data() + 1, 0}, {written.data() + 1, 2999}};
+    CHECK_FALSE(write_all_at(fd.get(), pieces, 100));
+    std::vector<std::byte> read(written.size());
+    REQUIRE(read_at(fd.get(), read, 100).value() == read.size());
+    CHECK(read == written);
+    CHECK_FALSE(write_all_at(fd.get(), {}, 0));
+    CHECK(write_all_at(-1, pieces, 0) == std::errc::bad_file_descriptor);
+}

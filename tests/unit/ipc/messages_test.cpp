@@ -169,6 +169,20 @@ TEST_CASE("messages: connect accepts as many queues and pages as there may be", 
     CHECK(value.queues.back().ring_refs.size() == ring_pages_max);
 }
 
+TEST_CASE("messages: resize and problems survive their text, and refuse what is wrong", "[unit][ipc]") {
+    CHECK(through_text(ResizeArguments{1ULL << 40}) == ResizeArguments{1ULL << 40});
+    const Problems problems{{{"no-space", 1764090000, "writes wait"}, {"low-space", 0, ""}}};
+    CHECK(through_text(problems) == problems);
+    CHECK(through_text(Problems{}) == Problems{});
+    CHECK_NOTHROW(Json({{"problems", {{{"name", "new"}, {"severity", 5}}}}}).get<Problems>());
+    CHECK_THAT(reason<ResizeArguments>(Json::object()), Catch::StartsWith("resize: size: missing"));
+    CHECK_THAT(reason<ResizeArguments>({{"size", "20G"}}), Catch::StartsWith("resize: size: "));
+    CHECK_THAT(reason<ResizeArguments>({{"size", 1}, {"unit", "G"}}), Catch::StartsWith("resize: unknown field"));
+    CHECK_THAT(reason<Problems>({{"problems", 1}}), Catch::StartsWith("problems: problems: not an array"));
+    CHECK_THAT(reason<Problems>({{"problems", Json::array({Json::object()})}}),
+               Catch::StartsWith("problems: problems[0].name: missing"));
+}
+
 TEST_CASE("messages: resume, record and open-file refuse each wrong field by name", "[unit][ipc]") {
     CHECK_THAT(reason<ResumeArguments>({{"image", nullptr}}), Catch::StartsWith("resume: image: not an object"));
     CHECK_THAT(reason<ResumeArguments>({{"image", {{"format", "raw"}}}}),

@@ -46,7 +46,9 @@ const std::map<std::string, void (*)(const Json&)> readers = {
     {"disconnect", expect_no_arguments},       {"pause", expect_no_arguments},
     {"resume", read_as<ResumeArguments>},      {"stats", expect_no_arguments},
     {"record", read_as<RecordArguments>},      {"close", expect_no_arguments},
-    {"open-file", read_as<OpenFileArguments>}, {"files", expect_no_arguments},
+    {"resize", read_as<ResizeArguments>},      {"watch", expect_no_arguments},
+    {"problems", read_as<Problems>},           {"files", expect_no_arguments},
+    {"open-file", read_as<OpenFileArguments>},
 };
 
 }  // namespace
@@ -60,6 +62,8 @@ TEST_CASE("protocol page: has an example of every request, and every example is 
             CHECK(error_code_name(error_code_named(parsed.reply->error_code)) == parsed.reply->error_code);
         } else if (parsed.reply && parsed.reply->result.contains("files")) {
             read_as<FilesResult>(parsed.reply->result);
+        } else if (parsed.reply && parsed.reply->result.contains("problems")) {
+            read_as<Problems>(parsed.reply->result);
         } else if (parsed.reply && !parsed.reply->result.empty()) {
             read_as<DeviceDescription>(parsed.reply->result);
         } else if (parsed.request) {

@@ -37,6 +37,7 @@ TEST_CASE("tapback messages: every struct survives its text", "[unit][ipc]") {
     survives_its_text(VbdArguments{5, 51712});
     survives_its_text(VbdResumeArguments{{5, 51712}, image, true});
     survives_its_text(VbdResumeArguments{{5, 51712}, std::nullopt, false});
+    survives_its_text(VbdResizeArguments{{5, 51712}, 1ULL << 40});
     survives_its_text(VbdRecordArguments{{5, 51712}, true});
     survives_its_text(VbdRecordArguments{{5, 51712}, false});
     survives_its_text(PlugArguments{{0, 51712}, image});

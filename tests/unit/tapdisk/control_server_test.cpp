@@ -235,3 +235,40 @@ TEST_CASE("control: a disconnect by another client ends a guest's claim on the c
     CHECK(t.machine.vbd().connected());
     CHECK(t.read(1) == Status::okay);
 }
+
+TEST_CASE("control: a resize is answered with the new description, and refused with the reason", "[unit][tapdisk]") {
+    Controlled t;
+    CHECK(t.client.error("resize", {{"size", 32 << 20}}) == "wrong-state");
+    t.serve(t.client);
+    CHECK(t.client.call("resize", {{"size", 32 << 20}}).result.at("size-sectors") == 64 * 1024);
+    const ipc::Reply smaller = t.client.call("resize", {{"size", 1 << 20}});
+    CHECK(smaller.error_code == "system:EINVAL");
+    CHECK_THAT(smaller.error_message, Catch::Contains("smaller"));
+    CHECK(t.machine.run(t.machine.read(1, 60 * 1024, t.machine.pages(1))) == Status::okay);
+}
+
+TEST_CASE("control: who watches is told of a problem when it begins and when it is over, others are not",
+          "[unit][tapdisk]") {
+    Controlled t;
+    ControlClient watcher{t.machine, t.path};
+    t.serve(t.client);
+    CHECK(watcher.call("watch").result == Json({{"problems", Json::array()}}));
+    t.machine.kernel().set_chances({.write_enospc = 1000});
+    t.machine.send(t.machine.write(1, 0, t.machine.pages(1)));
+    const auto next = [&] {
+        std::optional<ipc::Message> message;
+        t.machine.run_until([&] { return (message = watcher.socket().receive()).has_value(); });
+        return ipc::parse_message(std::move(*message)).request.value();
+    };
+    const ipc::Request began = next();
+    CHECK(began.name == "problems");
+    const auto problems = began.arguments.get<ipc::Problems>().problems;
+    REQUIRE(problems.size() == 1);
+    CHECK(problems.front().name == "no-space");
+    CHECK(t.client.call("stats").result.at("problems").size() == 1);
+    t.machine.kernel().set_chances({});
+    CHECK(t.client.error("resume").empty());
+    CHECK(next().arguments.get<ipc::Problems>().problems.empty());
+    CHECK_FALSE(t.client.socket().receive().has_value());
+    CHECK(t.machine.answer(1) == Status::okay);
+}

@@ -28,6 +28,12 @@ struct FullDisk {
         disk.complete(0, error);
         machine.settle();
     }
+    void pause_and_resume() {
+        disk.automatic = true;  // the flush of the pause
+        REQUIRE_FALSE(machine.pause());
+        disk.automatic = false;
+        machine.resume();
+    }
 
     StubDisk disk;
     VbdHarness machine{disk.options()};
@@ -78,10 +84,11 @@ TEST_CASE("full disk: parked writes hold no memory: more of them than fit the po
     StubDisk disk;
     disk.automatic = true;
     disk.answer = no_space;
+    disk.info.size_sectors = 64 * 1024;
     VbdHarness machine{disk.options()};
     const GuestBuffer data = machine.pages(ring::segments_indirect_max);
     for (std::uint64_t id = 1; id <= 24; ++id)
-        machine.put(machine.write(id, 0, data));
+        machine.put(machine.write(id, id * 2048, data));
     machine.publish();
     machine.settle();
     CHECK(machine.counter("/parked") == 24);
@@ -271,4 +278,55 @@ TEST_CASE("full disk: through the real driver, a write that the kernel refuses w
     machine.settle();
     CHECK(machine.answer(1) == Status::okay);
     CHECK(machine.image_bytes(data.at(128)) == data.get());
+}
+
+TEST_CASE("full disk: later writes to the same place wait for the parked one and come after it", "[unit][tapdisk]") {
+    FullDisk t;
+    GuestBuffer newer = t.machine.pages(2);
+    newer.fill(64, 2);
+    t.machine.send(t.machine.write(2, 64, newer));
+    t.machine.send(t.machine.read(3, 72, t.machine.pages(1)));
+    t.machine.send(t.machine.write(4, 80, t.machine.pages(1)));
+    t.machine.settle();
+    CHECK(t.disk.waiting() == "RW");  // a read of the same place, and a write beside it
+    t.disk.complete_all();
+    SECTION("when it is tried again") {
+        t.machine.vbd().retry();
+    }
+    SECTION("on another image") {
+        t.pause_and_resume();
+    }
+    t.machine.settle();
+    REQUIRE(t.disk.waiting() == "W");
+    t.disk.complete(0);
+    t.machine.settle();
+    REQUIRE(t.disk.waiting() == "W");
+    t.disk.complete(0);
+    t.machine.settle();
+    CHECK(t.machine.unanswered() == 0);
+    CHECK(t.disk.bytes(newer.at(64)) == newer.get());
+}
+
+TEST_CASE("full disk: what comes behind a write that waits for a parked one does not overtake it after a pause",
+          "[unit][tapdisk]") {
+    FullDisk t;
+    std::vector<GuestBuffer> data;
+    for (std::uint64_t id = 2; id <= 5; ++id) {
+        data.push_back(t.machine.pages(2));
+        data.back().fill(64, id);
+        t.machine.send(t.machine.write(id, 64, data.back()));
+    }
+    t.machine.settle();
+    REQUIRE(t.disk.count() == 0);
+    t.pause_and_resume();
+    t.machine.settle();
+    REQUIRE(t.disk.waiting() == "W");
+    CHECK(t.disk.data(0).front().iov_len > 0);
+    t.disk.complete(0);
+    CHECK(t.disk.bytes(t.data.at(64)) == t.data.get());  // the oldest was the first
+    t.machine.settle();
+    t.disk.automatic = true;
+    t.disk.complete_all();
+    t.machine.settle();
+    CHECK(t.machine.unanswered() == 0);
 }

@@ -21,6 +21,7 @@ struct Claims {
     std::vector<std::size_t> granted;
 
     bool acquire(std::size_t i, SectorRange range, Mode mode) { return guard.acquire(claims[i], range, mode); }
+    void order(std::size_t i) { guard.order(claims[i]); }
     void release(std::size_t i) {
         guard.release(claims[i], [this](RangeGuard::Claim& claim) {
             granted.push_back(static_cast<std::size_t>(&claim - claims.data()));
@@ -102,4 +103,28 @@ TEST_CASE("range guard: in random traffic no two held claims conflict and nobody
         }
     }
     CHECK(guard.empty());
+}
+
+TEST_CASE("range guard: later writes wait for an ordered one, reads and other places do not", "[unit][tapdisk]") {
+    Claims t;
+    CHECK(t.acquire(0, {0, 8}, Mode::shared_write));
+    CHECK(t.acquire(1, {4, 8}, Mode::shared_write));  // came before the first was ordered
+    t.order(0);
+    CHECK_FALSE(t.acquire(2, {7, 1}, Mode::shared_write));
+    CHECK_FALSE(t.acquire(3, {0, 1}, Mode::ordered_write));
+    CHECK(t.acquire(4, {0, 8}, Mode::shared));
+    CHECK(t.acquire(5, {8, 8}, Mode::shared_write));
+    t.release(1);
+    CHECK(t.granted.empty());
+    t.release(0);
+    CHECK(t.granted == std::vector<std::size_t>{2, 3});
+}
+
+TEST_CASE("range guard: ordering an exclusive claim changes nothing", "[unit][tapdisk]") {
+    Claims t;
+    CHECK(t.acquire(0, {0, 8}, Mode::exclusive));
+    t.order(0);
+    CHECK_FALSE(t.acquire(1, {0, 8}, Mode::shared));
+    t.release(0);
+    CHECK(t.granted == std::vector<std::size_t>{1});
 }

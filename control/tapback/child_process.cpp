@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/child_process.hpp"
+
+#include <csignal>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "libblktap/base/error.hpp"
+
+extern "C" {
+#include <sys/pidfd.h>  // glibc 2.36 does not say so itself
+}
+
+extern char** environ;
+
+namespace blktap::tapback {
+namespace {
+
+void require(int error, const char* what) {
+    if (error != 0) throw_error({error, std::system_category()}, what);
+}
+
+/// posix_spawn's two objects, with their ends.
+class SpawnSettings {
+  public:
+    SpawnSettings() {
+        require(::posix_spawn_file_actions_init(&actions_), "posix_spawn");
+        require(::posix_spawnattr_init(&attributes_), "posix_spawn");
+        sigset_t none;
+        ::sigemptyset(&none);
+        sigset_t all;
+        ::sigfillset(&all);
+        // A session of its own: a signal to ours, from a terminal say, must not end guests' disks.
+        require(::posix_spawnattr_setflags(&attributes_,
+                                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
+                "posix_spawn");
+        require(::posix_spawnattr_setsigmask(&attributes_, &none), "posix_spawn");
+        require(::posix_spawnattr_setsigdefault(&attributes_, &all), "posix_spawn");
+    }
+    SpawnSettings(const SpawnSettings&) = delete;
+    SpawnSettings& operator=(const SpawnSettings&) = delete;
+    ~SpawnSettings() {
+        ::posix_spawnattr_destroy(&attributes_);
+        ::posix_spawn_file_actions_destroy(&actions_);
+    }
+    /// All others of our descriptors close on exec.
+    void keep(int fd) { require(::posix_spawn_file_actions_adddup2(&actions_, fd, fd), "posix_spawn"); }
+
+    pid_t spawn(const std::vector<std::string>& command) const {
+        std::vector<char*> arguments;
+        for (const std::string& argument : command)
+            arguments.push_back(const_cast<char*>(argument.c_str()));
+        arguments.push_back(nullptr);
+        pid_t pid = -1;
+        const int error =
+            ::posix_spawn(&pid, command.front().c_str(), &actions_, &attributes_, arguments.data(), environ);
+        if (error != 0) throw_error({error, std::system_category()}, command.front());
+        return pid;
+    }
+
+  private:
+    posix_spawn_file_actions_t actions_{};
+    posix_spawnattr_t attributes_{};
+};
+
+}  // namespace
+
+std::string ChildProcess::reap() const {
+    siginfo_t end{};
+    if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &end, WEXITED | WNOHANG) != 0 || end.si_pid == 0)
+        return "ended";
+    if (end.si_code == CLD_EXITED) return "exited with status " + std::to_string(end.si_status);
+    return "killed by signal " + std::to_string(end.si_status);
+}
+
+ChildProcess spawn_child(const std::vector<std::string>& command, int kept) {
+    SpawnSettings settings;
+    if (kept >= 0) settings.keep(kept);
+    const pid_t pid = settings.spawn(command);
+    try {
+        return {pid, open_pidfd(pid)};
+    } catch (const std::exception&) {
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
+        throw;
+    }
+}
+
+UniqueFd open_pidfd(pid_t pid) {
+    UniqueFd fd(::pidfd_open(pid, 0));
+    if (!fd) throw_system_error("pidfd of " + std::to_string(pid));
+    return fd;
+}
+
+}  // namespace blktap::tapback

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Processes that tapback starts: tapdisks, and the operator's hook. In a session of their own, with no signal blocked
+// or ignored, and with none of our descriptors but those that are named.
+//
+// Tested by tests/unit/tapback/problem_hook_test.cpp and tests/control.
+#pragma once
+
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+#include "libblktap/base/unique_fd.hpp"
+
+namespace blktap::tapback {
+
+struct ChildProcess {
+    pid_t pid = -1;
+    UniqueFd pidfd;  ///< readable when it has ended
+
+    /// How it ended, for people: "exited with status 0", "killed by signal 9"; "ended" if it was no child of ours.
+    std::string reap() const;
+};
+
+/// Starts `command`, its program first, with the descriptor `kept` (-1: none).
+/// Errors: throws std::system_error naming the program (ENOENT, EACCES, EMFILE, ...).
+ChildProcess spawn_child(const std::vector<std::string>& command, int kept = -1);
+
+/// Errors: throws std::system_error.
+UniqueFd open_pidfd(pid_t pid);
+
+}  // namespace blktap::tapback

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// ProblemHook: runs the operator's program when something goes wrong with the storage of a disk, and when that is over:
+//
+//     PROGRAM DOMAIN/DEVICE NAME begin|end TEXT
+//
+// It is not waited for. As many as there are changes may run at once, up to a limit: a program that hangs must not use
+// up this host's processes.
+//
+// Tested by tests/unit/tapback/problem_hook_test.cpp.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/ipc/messages.hpp"
+
+namespace blktap::tapback {
+
+class ProblemHook {
+  public:
+    static constexpr std::size_t running_max = 16;
+
+    /// `program`: absolute, or empty: nothing is run. `loop` outlives this.
+    ProblemHook(EventLoop& loop, std::string program);
+    ProblemHook(const ProblemHook&) = delete;
+    ProblemHook& operator=(const ProblemHook&) = delete;
+    /// Leaves running programs alone.
+    ~ProblemHook();
+
+    /// What cannot be run is logged, and no error.
+    void run(const std::string& vbd, const ipc::Problem& problem, bool begins);
+    std::size_t running() const noexcept { return running_.size(); }
+
+  private:
+    struct Running;
+    void ended(pid_t pid);
+
+    EventLoop& loop_;
+    const std::string program_;
+    std::map<pid_t, std::unique_ptr<Running>> running_;
+};
+
+}  // namespace blktap::tapback

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Vbd and the storage under its image: what its tapdisk says is wrong with it, and its size.
+#include <algorithm>
+
+#include "control/tapback/backend_nodes.hpp"
+#include "control/tapback/vbd.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::tapback {
+
+void Vbd::watch_problems() {
+    tapdisk_->call("watch", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+        if (reply.error_code.empty()) told_problems(reply.result.get<ipc::Problems>());
+    });
+}
+
+/// The log has a line for each that came or went; look() writes the node.
+void Vbd::told_problems(const ipc::Problems& problems) {
+    for (const ipc::Problem& problem : problems.problems) {
+        if (std::ranges::find(disk_problems_.problems, problem) != disk_problems_.problems.end()) continue;
+        log::warning("vbd.problem", {{"vbd", address_.name()}, {"name", problem.name}, {"reason", problem.text}});
+        host_.problem_hook.run(address_.name(), problem, true);
+    }
+    for (const ipc::Problem& problem : disk_problems_.problems) {
+        if (std::ranges::find(problems.problems, problem) != problems.problems.end()) continue;
+        log::info("vbd.problem.over", {{"vbd", address_.name()}, {"name", problem.name}});
+        host_.problem_hook.run(address_.name(), problem, false);
+    }
+    problem_told_ = problem_told_ && problems == disk_problems_;
+    disk_problems_ = problems;
+    host_.mark(address_);
+}
+
+/// All that is wrong, in one line.
+std::string Vbd::problem() const {
+    std::string text = problem_;
+    for (const ipc::Problem& problem : disk_problems_.problems)
+        text += (text.empty() ? "" : "; ") + problem.text;
+    return text;
+}
+
+void Vbd::resize(std::uint64_t size_bytes, Done done) {
+    call_tapdisk("resize", ipc::ResizeArguments{size_bytes}, {},
+                 [this, done = std::move(done)](const ipc::Reply& reply) {
+                     try {
+                         if (reply.error_code.empty()) resized(reply.result.get<ipc::DeviceDescription>());
+                     } catch (const std::system_error& error) {
+                         // The disk is larger; the guest learns it when it connects the next time.
+                         const std::string reason = error.what();
+                         return done(error_reply(error.code(), "resized, but the guest was not told: " + reason));
+                     }
+                     done(reply);
+                 });
+}
+
+void Vbd::resized(const ipc::DeviceDescription& device) {
+    description_ = device;
+    log::info("vbd.resized", {{"vbd", address_.name()}, {"sectors", std::to_string(device.size_sectors)}});
+    if (now_.link != Situation::Link::up) return;
+    // A frontend looks at the size again when the state is written, though it stays the same.
+    store().transact([&](const StoreTransaction& nodes) {
+        if (nodes.read(node("state")) != std::to_string(static_cast<unsigned>(Xenbus::connected))) return;
+        write_features(nodes, address_.backend_path(), device);
+        tapback::write_state(nodes, address_.backend_path(), Xenbus::connected);
+    });
+}
+
+}  // namespace blktap::tapback

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/shared/file_growth.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap {
+namespace {
+
+// Where space is short, less and less is asked for ahead, down to what the write itself needs.
+constexpr std::uint64_t ahead_step = 8;
+constexpr std::uint64_t ahead_least_bytes = 1ULL << 20;
+
+template <class Call>
+std::error_code without_interruption(Call call) noexcept {
+    while (call() != 0) {
+        if (errno != EINTR) return last_system_error();
+    }
+    return {};
+}
+
+std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept {
+    return without_interruption([&] { return ::ftruncate(fd, static_cast<off_t>(length_bytes)); });
+}
+
+/// Makes the file `end` long and allocates [begin, end), all of it or nothing: what a file system allocated before it
+/// found no more, it keeps, even behind the file's end.
+std::error_code allocate(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept {
+    const std::error_code error = without_interruption(
+        [&] { return ::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)); });
+    // NFS before 4.2, some of FUSE: the file is made longer all the same, its blocks come with the writes.
+    if (error == std::errc::operation_not_supported) return set_length(fd, end);
+    if (error) (void)set_length(fd, old_end);
+    return error;
+}
+
+bool lacks_space(std::error_code error) noexcept {
+    return error == std::errc::no_space_on_device || error == std::error_code{EDQUOT, std::system_category()};
+}
+
+}  // namespace
+
+FileGrowth::FileGrowth(int fd, const DriverContext& context, const Sizes& sizes, Resumed resumed)
+    : fd_(fd), io_(context.io), workers_(context.workers), sizes_(sizes), resumed_(resumed), written_bytes_(sizes.end) {
+    job_.growth = this;
+    job_.WorkerJob::run = [](WorkerJob& job) noexcept { run(static_cast<Job&>(job)); };
+    job_.WorkerJob::done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).growth->done(); };
+}
+
+FileGrowth::~FileGrowth() {
+    BLKTAP_ASSERT(!busy_ && waiting_.empty());
+    if (sizes_.end > written_bytes_) (void)set_length(fd_, written_bytes_);
+}
+
+std::uint64_t FileGrowth::end_of(SectorRange range) const noexcept {
+    return round_up(range.offset_bytes() + range.length_bytes(), sizes_.block);
+}
+
+bool FileGrowth::covers(const ImageRequest& request) const noexcept {
+    return request.kind != ImageRequest::Kind::write || end_of(request.range) <= sizes_.end;
+}
+
+bool FileGrowth::admit(ImageRequest& request) noexcept {
+    if (!busy_ && waiting_.empty() && resizing_ == nullptr && covers(request)) return true;
+    ++activity_.waited_for_growth;
+    waiting_.push_back(request.job);
+    look();
+    return false;
+}
+
+bool FileGrowth::note_write(SectorRange range) noexcept {
+    const std::uint64_t end = end_of(range);
+    const bool first = end > written_bytes_;
+    written_bytes_ = std::max(written_bytes_, end);
+    if (first) front_bytes_ = end;
+    return first;
+}
+
+std::uint64_t FileGrowth::ahead() const noexcept {
+    return std::clamp(round_down(sizes_.end / 8, ahead_least_bytes), ahead_min_bytes, ahead_max_bytes);
+}
+
+/// What somebody waits for, in job_. False: nothing.
+bool FileGrowth::prepare() noexcept {
+    job_.old_end = sizes_.end;
+    job_.limit = sizes_.device;
+    job_.ahead = ahead();
+    job_.resizes = resizing_ != nullptr;
+    if (job_.resizes) {
+        job_.end = resize_to_;
+        return true;
+    }
+    for (WorkerJob& waiting : waiting_) {
+        const ImageRequest& request = ImageRequest::of(waiting);
+        if (covers(request)) continue;
+        job_.begin = round_down(request.range.offset_bytes(), sizes_.block);
+        job_.end = end_of(request.range);
+        return true;
+    }
+    return false;
+}
+
+/// The worker will hold the file's lock: what is staged would meet it inside io_submit().
+void FileGrowth::look() noexcept {
+    if (!busy_ && !io_.staged() && prepare()) start();
+}
+
+void FileGrowth::look_ahead() noexcept {
+    look();
+    const bool due = front_bytes_ != 0 && sizes_.end < sizes_.device && front_bytes_ + ahead() / 2 > sizes_.end;
+    if (busy_ || io_.staged() || !due || !goes_ahead_) return;
+    (void)prepare();
+    job_.begin = job_.end = sizes_.end;
+    start();
+}
+
+void FileGrowth::start() noexcept {
+    busy_ = true;
+    workers_.start(job_);
+}
+
+void FileGrowth::resize(std::uint64_t device_bytes, ImageRequest& request) noexcept {
+    BLKTAP_ASSERT(resizing_ == nullptr && device_bytes >= sizes_.device);
+    resizing_ = &request;
+    resize_to_ = device_bytes;
+    look();
+}
+
+/// Context: a worker's thread.
+void FileGrowth::run(Job& job) noexcept {
+    const int fd = job.growth->fd_;
+    job.new_end = job.end;
+    if (job.resizes) {
+        job.error = job.end > job.old_end ? set_length(fd, job.end) : std::error_code{};
+        return;
+    }
+    for (std::uint64_t ahead = job.ahead;; ahead /= ahead_step) {
+        if (ahead < ahead_least_bytes) ahead = 0;
+        job.new_end = std::min(job.end + ahead, job.limit);
+        // A write far behind the end leaves a hole; nobody may ever want the space between.
+        const bool near = job.begin <= job.old_end + job.ahead;
+        const std::uint64_t begin = near && ahead > 0 ? job.old_end : std::max(job.begin, job.old_end);
+        job.error = allocate(fd, job.old_end, begin, job.new_end);
+        const bool ahead_only = job.end == job.old_end;
+        if (!lacks_space(job.error) || ahead == 0 || ahead_only) return;
+    }
+}
+
+void FileGrowth::done() noexcept {
+    busy_ = false;
+    if (job_.resizes) {
+        if (!job_.error) {
+            sizes_.device = job_.end;
+            sizes_.end = std::max(sizes_.end, job_.end);
+            written_bytes_ = sizes_.end;
+        }
+    } else if (!job_.error) {
+        ++activity_.growths;
+        activity_.grown_bytes += job_.new_end - sizes_.end;
+        sizes_.end = job_.new_end;
+    }
+    if (!job_.resizes) goes_ahead_ = !job_.error && job_.new_end >= std::min(job_.end + job_.ahead, job_.limit);
+
+    Waiting waiting;
+    waiting.swap(waiting_);
+    if (job_.resizes) std::exchange(resizing_, nullptr)->complete(job_.error);
+    settle(waiting);
+    look();
+}
+
+/// Lets go on what can, and ends what the job was to make room for and could not.
+void FileGrowth::settle(Waiting& waiting) noexcept {
+    const bool failed = job_.error && !job_.resizes && job_.end > job_.old_end;
+    const std::error_code error = job_.error;
+    Waiting later;
+    while (!waiting.empty()) {
+        WorkerJob& job = waiting.front();
+        waiting.pop_front();
+        ImageRequest& request = ImageRequest::of(job);
+        if (covers(request)) {
+            resumed_(request, {});
+        } else if (failed) {
+            resumed_(request, error);
+        } else {
+            later.push_back(job);
+        }
+    }
+    // What came back meanwhile is younger.
+    later.splice_after(later.last(), waiting_);
+    waiting_.swap(later);
+}
+
+}  // namespace blktap

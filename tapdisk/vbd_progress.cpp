@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Vbd: what is looked at each turn and from time to time, and what the operator is told of it: each change once.
+#include <algorithm>
+#include <ctime>
+
+#include "libblktap/base/log.hpp"
+#include "tapdisk/retry_delays.hpp"
+#include "tapdisk/vbd.hpp"
+
+namespace blktap {
+namespace {
+
+constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
+constexpr Nanoseconds kernel_retry_delay = std::chrono::milliseconds(10);
+// Asking costs a worker some microseconds. Short of space, a second is soon enough for a guest that waits for somebody
+// to delete something; otherwise the warning comes in time for a disk that fills gigabytes a second.
+constexpr Nanoseconds space_delay_waiting = std::chrono::seconds(1);
+constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
+
+}  // namespace
+
+void Vbd::watch_progress() {
+    if (io_.needs_retry_timer() && !retry_timer_.armed()) retry_timer_.arm(kernel_retry_delay);
+    report_changes();
+    if (!connection_) return;
+    const RequestEngine& engine = connection_->engine();
+    if (engine.taken() != requests_at_idle_check_ && !idle_timer_.armed()) arm_idle_timer(engine);
+    watch_waiting(engine);
+}
+
+void Vbd::arm_idle_timer(const RequestEngine& engine) {
+    requests_at_idle_check_ = engine.taken();
+    idle_timer_.arm(idle_before_trim);
+}
+
+void Vbd::trim_when_idle(RequestEngine& engine) {
+    if (engine.taken() == requests_at_idle_check_ && engine.in_flight() == 0) {
+        engine.trim();
+    } else {
+        arm_idle_timer(engine);
+    }
+}
+
+void Vbd::watch_waiting(const RequestEngine& engine) {
+    if (engine.waiting() == RequestEngine::Waiting{}) {
+        retry_delay_ = retry_delay_min;
+    } else if (!retry_timer_.armed()) {
+        retry_timer_.arm(next_retry(engine));
+    }
+    const bool for_space = engine.waiting().for_space > 0;
+    if (!for_space) least_free_bytes_.reset();
+    if (space_timer_.armed()) return;
+    if (for_space) {
+        space_timer_.arm(space_delay_waiting);
+    } else if (engine.taken() != requests_at_space_check_) {
+        space_timer_.arm(space_delay_traffic);
+    }
+}
+
+/// A request whose time is up has a last try.
+Nanoseconds Vbd::next_retry(const RequestEngine& engine) const {
+    if (!policy_.no_space_timeout) return retry_delay_;
+    const Nanoseconds left = engine.waiting_since() + *policy_.no_space_timeout - loop_.clock().now();
+    return left > Nanoseconds{0} ? std::min(left, retry_delay_) : retry_delay_;
+}
+
+void Vbd::try_again() {
+    io_.retry();
+    retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
+    if (connection_ && state_ == State::open && ending_ == Ending::none) connection_->engine().retry_parked();
+}
+
+void Vbd::watch_space() {
+    if (connection_) requests_at_space_check_ = connection_->engine().taken();
+    // An ending closes the file.
+    if (driver_ && driver_->space_fd() >= 0 && ending_ == Ending::none) space_.ask(driver_->space_fd());
+}
+
+/// When an image has just been opened, which may block.
+void Vbd::look_at_space() {
+    if (driver_->space_fd() < 0) return;
+    if (const auto space = SpaceWatch::look(driver_->space_fd())) told_space(*space);
+}
+
+void Vbd::told_space(const SpaceWatch::Space& space) {
+    // With a margin, so that a disk at the limit is not reported again and again.
+    low_space_ = policy_.is_low(low_space_ ? space.free_bytes / 5 * 4 : space.free_bytes, space.total_bytes);
+    if (!connection_ || connection_->engine().waiting().for_space == 0) return;
+    const bool more = least_free_bytes_ && space.free_bytes > *least_free_bytes_;
+    least_free_bytes_ = space.free_bytes;
+    if (more && state_ == State::open && ending_ == Ending::none) connection_->engine().retry_parked();
+}
+
+/// Called each turn: texts are made only when there is something to say.
+void Vbd::report_changes() {
+    const RequestEngine* engine = connection_ ? &connection_->engine() : nullptr;
+    if (engine != nullptr && engine->stats().stopped_queues != reported_stopped_queues_) {
+        reported_stopped_queues_ = engine->stats().stopped_queues;
+        log::error("ring.stopped", {{"domain", std::to_string(connection_->frontend().domain)},
+                                    {"reason", "request producer more than a ring ahead"}});
+    }
+    const RequestEngine::Waiting waiting = engine != nullptr ? engine->waiting() : RequestEngine::Waiting{};
+    bool changed = report("no-space", waiting.for_space > 0, "no space on the host: writes wait");
+    changed |= report("io-error", waiting.for_health > 0, "the storage fails: requests wait");
+    changed |= report("flush-failed", engine != nullptr ? engine->flush_failed() : flush_failed_,
+                      "a flush failed: writes are refused, flushes are held");
+    changed |= report("low-space", low_space_ && driver_ != nullptr, "little space is left on the host");
+    if (changed) problems_changed_();
+}
+
+/// True when that has changed.
+bool Vbd::report(const char* name, bool now, const char* text) {
+    auto& problems = problems_.problems;
+    const auto known = std::ranges::find(problems, name, &ipc::Problem::name);
+    if (now == (known != problems.end())) return false;
+    if (now) {
+        problems.push_back({name, static_cast<std::uint64_t>(std::time(nullptr)), text});
+        log::warning("problem", {{"image", image_.path}, {"name", name}, {"state", text}});
+    } else {
+        problems.erase(known);
+        log::info("problem.over", {{"image", image_.path}, {"name", name}});
+    }
+    return true;
+}
+
+}  // namespace blktap
