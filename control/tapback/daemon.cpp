@@ -72,10 +72,9 @@ Vbd* Daemon::find(const ipc::VbdAddress& backend) const {
 
 Vbd& Daemon::find_or_add(const ipc::VbdAddress& backend) {
     Vbd* const known = find(backend.name());
-    if (known != nullptr && known->address() != backend) {
+    if (known != nullptr && known->address() != backend)
         throw_error(std::make_error_code(std::errc::device_or_resource_busy),
                     backend.backend_path() + ": " + known->address().backend_path() + " serves this device");
-    }
     if (known != nullptr) return *known;
     auto& added = vbds_[backend.name()];
     added = std::make_unique<Vbd>(host_, backend, false);
@@ -86,9 +85,8 @@ Vbd& Daemon::find_or_add(const ipc::VbdAddress& backend) {
 Vbd& Daemon::vbd(const ipc::VbdArguments& name) {
     const std::string text = std::to_string(name.domain) + '/' + std::to_string(name.device);
     Vbd* const found = find(text);
-    if (found == nullptr) {
+    if (found == nullptr)
         throw_error(std::make_error_code(std::errc::no_such_file_or_directory), text + ": not a disk of tapback's");
-    }
     return *found;
 }
 
