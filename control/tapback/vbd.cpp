@@ -113,6 +113,7 @@ void Vbd::look() {
         tapdisk_gone_ = false;
         if (std::exchange(start_anew_, false)) open_again();
     }
+    if (std::exchange(ask_again_, false) && now_.tapdisk == Tapdisk::starting) ask_tapdisk();
     if (!host_.store) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();

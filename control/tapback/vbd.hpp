@@ -182,6 +182,7 @@ class Vbd {
     std::optional<ipc::ImageArguments> image_;
     std::optional<VbdTap> tap_;
     std::string socket_;         ///< the tapdisk's file in the run directory; empty: the usual one
+    bool ask_again_ = false;     ///< look() asks the tapdisk what it does
     bool start_anew_ = false;    ///< look() starts a tapdisk in place of the one that has ended
     bool started_anew_ = false;  ///< it did; not a second time
     std::optional<ipc::DeviceDescription> description_;

@@ -75,6 +75,11 @@ void Vbd::open_for_reading() {
     tapdisk_->call("close", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
         host_.files.release(address_.name());
         if (now_.tapdisk != Tapdisk::starting) return;  // given up meanwhile
+        if (!reply.error_code.empty() && ipc::error_code_named(reply.error_code) == Errc::wrong_state) {
+            // An earlier tapback asked for the same, and it is not done yet.
+            ask_again_ = true;
+            return host_.mark_later(address_);
+        }
         if (!reply.error_code.empty()) return opened(reply, [](const ipc::Reply&) {});
         open_image([](const ipc::Reply&) {});
     });

@@ -37,9 +37,11 @@ struct Fixture {
     ManualClock clock{};
     EventLoop loop{clock};
     ImageFiles files{{"/"}};
+    ProblemHook problem_hook{loop, ""};
     Host host{.loop = loop,
               .options = options,
               .files = files,
+              .problem_hook = problem_hook,
               .mark = [](const auto&) {},
               .mark_later = [](const auto&) {},
               .mark_status = [](const auto&) {}};
