@@ -12,7 +12,7 @@
 
 #include <optional>
 
-#include "drivers/raw/bounce_buffer.hpp"
+#include "drivers/shared/bounce_buffer.hpp"
 #include "drivers/raw/raw_image.hpp"
 #include "drivers/shared/file_growth.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
