@@ -111,7 +111,8 @@ class ChainOpener {
         } else {
             read_header(file.layer);
             read_l1(file.layer);
-            file.layer.file_end = round_down(file.layer.file_end, sector_size_bytes);
+            // For writing it is made to end with a cluster.
+            if (access == Access::read_only) file.layer.file_end = round_down(file.layer.file_end, sector_size_bytes);
         }
         note_limits(file);
         image_.chain.push_back(std::move(file.layer));
