@@ -162,9 +162,24 @@ void Committer::sync_blocking() noexcept {
 
 void Committer::sync_over(std::error_code error) noexcept {
     if (std::exchange(syncing_, false) && error && !lacks_space(error)) broken_ = error;
+    end_flushes();
     if (error) return fail(error);
     if (phase_ < last_phase) return begin_phase(phase_ + 1);
     punch();
+}
+
+void Committer::end_flush(ImageRequest& request, std::error_code error) noexcept {
+    if (error) return request.complete(error);
+    if (!syncing_) return request.complete(broken_);
+    flushes_.push_back(request.job);
+}
+
+void Committer::end_flushes() noexcept {
+    while (!flushes_.empty()) {
+        WorkerJob& flush = flushes_.front();
+        flushes_.pop_front();
+        ImageRequest::of(flush).complete(broken_);
+    }
 }
 
 /// Gives the file system back what the guest discarded. That it cannot be given back is no error.

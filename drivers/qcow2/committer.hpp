@@ -40,9 +40,9 @@ class Committer {
     void retry() noexcept;
     /// The error that broke the image.
     std::error_code broken() const noexcept { return broken_; }
-    /// What is being made durable may yet fail, and a flush that ends meanwhile must know.
-    bool syncing() const noexcept { return syncing_; }
-    bool idle() const noexcept { return !running_; }
+    /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at this
+    /// moment, it may be told, and the flush waits to know.
+    void end_flush(ImageRequest& request, std::error_code error) noexcept;
 
   private:
     struct WriteOp {
@@ -60,6 +60,7 @@ class Committer {
     static void synced(IoOp& io) noexcept;
     void sync_blocking() noexcept;
     void sync_over(std::error_code error) noexcept;
+    void end_flushes() noexcept;
     void punch() noexcept;
     void succeed() noexcept;
     void fail(std::error_code error) noexcept;
@@ -72,6 +73,7 @@ class Committer {
     CommitPlan plan_;
     TaskList queue_;       ///< for the next group
     TaskList committing_;  ///< in this one
+    boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
     std::vector<WriteOp> ops_;
     IoOp sync_op_{};
     WorkerJob job_{};

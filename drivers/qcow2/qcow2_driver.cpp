@@ -173,8 +173,7 @@ void Qcow2Driver::flush_blocking(ImageRequest& request) noexcept {
 }
 
 void Qcow2Driver::flush_over(ImageRequest& request, std::error_code error) noexcept {
-    if (!error) error = writer_->committer().broken();
-    request.complete(error);
+    writer_->committer().end_flush(request, error);
 }
 
 std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const DriverContext& context) {
