@@ -246,7 +246,7 @@ void check_crashes(const TemporaryDirectory& directory, const std::string& path,
     REQUIRE(traffic.flushes().size() > 2);
     Crash crash{std::move(bytes), traffic, seed + 2};
     const char* const wanted = std::getenv("BLKTAP_CRASH_POINTS");
-    const std::size_t points = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 40;
+    const std::size_t points = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 25;
     std::mt19937_64 random{seed + 3};
     const std::string crashed = path + ".crashed";
     for (std::size_t point = 0; point < points; ++point) {
