@@ -96,7 +96,9 @@ void CommitPlan::note_old(const Change& change, std::uint64_t old_entry, std::ui
     frees_ = true;
     const std::uint64_t cluster = entry.host_offset >> map_.layer().header.cluster_bits;
     const bool whole = change.kind == Change::Kind::discard && entry.kind != L2Entry::Kind::compressed;
-    if (whole && map_.refcounts().count(cluster) == 1) note_punch(entry.host_offset);
+    const Refcounts& refcounts = map_.refcounts();
+    // A damaged entry may lead to a table.
+    if (whole && refcounts.count(cluster) == 1 && !refcounts.metadata(cluster)) note_punch(entry.host_offset);
 }
 
 void CommitPlan::note_punch(std::uint64_t offset) noexcept {
@@ -168,7 +170,6 @@ void CommitPlan::drop_old(std::uint64_t old_entry, std::uint64_t new_entry, bool
     const std::uint64_t length = entry.kind == L2Entry::Kind::compressed ? entry.compressed_bytes : 1;
     for (std::uint64_t cluster = entry.host_offset >> bits; cluster <= (entry.host_offset + length - 1) >> bits;
          ++cluster) {
-        // A damaged entry may lead to a table; that is not freed.
         if (map_.refcounts().used(cluster) && !map_.refcounts().metadata(cluster)) map_.refcounts().drop(cluster, hold);
     }
 }

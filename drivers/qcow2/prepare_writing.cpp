@@ -4,6 +4,7 @@
 // What opening an image for writing takes: reading its refcounts, or making them anew from its tables.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <unistd.h>
 
 #include "drivers/qcow2/bytes.hpp"
@@ -187,7 +188,8 @@ class Preparation {
     /// Later there is no need to: most_clusters() are all that there will be.
     void lengthen_table() {
         const std::uint64_t wanted = divide_up(refcounts_->clusters_max(), per_block_);
-        const std::uint64_t entries = std::min(round_up(wanted, cluster_ / 8), refcount_table_bytes_max / 8);
+        // Twice as long each time, so that this happens rarely.
+        const std::uint64_t entries = std::min(std::bit_ceil(round_up(wanted, cluster_ / 8)), refcount_table_bytes_max / 8);
         const std::uint64_t old_entries = refcounts_->table().size();
         if (!growable_ || entries <= old_entries) return;
         const std::uint64_t old_offset = refcounts_->table_offset();
