@@ -66,15 +66,15 @@ class CommitPlan {
 
     /// Everything is written: the tables in memory follow. The plan is empty afterwards.
     void finish() noexcept;
-    /// A phase before the last one failed: nothing leads to what was written. The plan is empty afterwards; whoever asked
-    /// for the changes gives back what it allocated.
+    /// A phase before the last one failed: nothing leads to what was written. The plan is empty afterwards; whoever
+    /// asked for the changes gives back what it allocated.
     void abandon() noexcept;
 
   private:
     struct Staged {
-        std::uint64_t offset;   ///< of the slice
+        std::uint64_t offset;  ///< of the slice
         std::span<std::byte> data;
-        std::uint32_t slot;     ///< in the cache; none: of a new table
+        std::uint32_t slot;  ///< in the cache; none: of a new table
     };
     struct UsedTable {
         std::uint64_t l1_index;

@@ -30,9 +30,8 @@ Committer::Committer(Core& core, WriteMap& map, void* owner, Over over)
 }
 
 bool Committer::left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept {
-    return stuck_ && std::ranges::any_of(plan_.changes(), [=](const Change& change) {
-               return change.overlaps(guest_cluster, count);
-           });
+    return stuck_ && std::ranges::any_of(plan_.changes(),
+                                         [=](const Change& change) { return change.overlaps(guest_cluster, count); });
 }
 
 void Committer::join(Task& task) noexcept {

@@ -5,8 +5,8 @@
 // one gathers. A request is answered when its group's entries are in the file, so that what was answered survives
 // the death of this process; a guest's flush makes it survive a loss of power.
 //
-// A group whose tables could not be written (no space) is undone, unless its last phase had begun: then some entries may
-// be in the file. It stays, its requests are answered with the error, and its last phase is repeated with the next
+// A group whose tables could not be written (no space) is undone, unless its last phase had begun: then some entries
+// may be in the file. It stays, its requests are answered with the error, and its last phase is repeated with the next
 // group. Any other failure of the last phase, or of making something durable, breaks the image: nothing is written any
 // more, and no flush succeeds.
 //
@@ -40,8 +40,8 @@ class Committer {
     void retry() noexcept;
     /// The error that broke the image.
     std::error_code broken() const noexcept { return broken_; }
-    /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at this
-    /// moment, it may be told, and the flush waits to know.
+    /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at
+    /// this moment, it may be told, and the flush waits to know.
     void end_flush(ImageRequest& request, std::error_code error) noexcept;
 
   private:
@@ -71,8 +71,8 @@ class Committer {
     void* const owner_;
     const Over over_;
     CommitPlan plan_;
-    TaskList queue_;       ///< for the next group
-    TaskList committing_;  ///< in this one
+    TaskList queue_;                                                                  ///< for the next group
+    TaskList committing_;                                                             ///< in this one
     boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
     std::vector<WriteOp> ops_;
     IoOp sync_op_{};

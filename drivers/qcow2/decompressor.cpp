@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-
 #include <zlib.h>
 #include <zstd.h>
 
@@ -17,7 +16,7 @@
 namespace blktap::qcow2 {
 namespace {
 
-constexpr int raw_deflate = -15;    // no zlib header; any window
+constexpr int raw_deflate = -15;     // no zlib header; any window
 constexpr int zstd_window_log = 23;  // 8 MiB: four of the largest clusters
 
 }  // namespace
@@ -63,8 +62,8 @@ std::error_code Decompressor::fill(const Layer& layer, const Extent& extent) noe
     // The last compressed cluster of a file may say more than the file has.
     const std::uint64_t skip = extent.host_offset - begin;
     if (count.value() <= skip) return Errc::image_invalid;
-    const auto in = compressed_.bytes().subspan(skip).first(
-        std::min<std::uint64_t>(count.value() - skip, extent.compressed_bytes));
+    const auto in =
+        compressed_.bytes().subspan(skip).first(std::min<std::uint64_t>(count.value() - skip, extent.compressed_bytes));
     const auto out = cluster_.bytes().first(layer.cluster_bytes());
     const bool deflate = layer.header.compression == Compression::deflate;
     if (!(deflate ? inflate_cluster(in, out) : unzstd_cluster(in, out))) return Errc::image_invalid;

@@ -24,8 +24,8 @@ class FileEnd {
 
     /// The file reaches `end_bytes`: true. False: `task` waits, and task.next is called when it does, or cannot.
     bool reach(Task& task, std::uint64_t end_bytes) noexcept;
-    /// Everything in use ends at `end_bytes`: makes the file longer if more will soon be wanted. True: that has begun, and
-    /// whoever asked must not end before it has: it calls wait().
+    /// Everything in use ends at `end_bytes`: makes the file longer if more will soon be wanted. True: that has begun,
+    /// and whoever asked must not end before it has: it calls wait().
     bool look_ahead(std::uint64_t end_bytes) noexcept;
     /// Calls task.next when nothing is under way.
     void wait(Task& task) noexcept { waiting_.push_back(task); }

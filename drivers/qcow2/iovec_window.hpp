@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// IovecWindow: a request's memory, piece by piece from the front, for I/O that happens in several places. A piece may end
-// inside an entry: the entry is cut for as long as the piece is out, and its rest comes with the next one.
+// IovecWindow: a request's memory, piece by piece from the front, for I/O that happens in several places. A piece may
+// end inside an entry: the entry is cut for as long as the piece is out, and its rest comes with the next one.
 //
 // Tested by tests/unit/qcow2/iovec_window_test.cpp.
 #pragma once

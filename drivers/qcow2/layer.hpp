@@ -47,7 +47,7 @@ struct Layer {
     /// What is behind this reads as zeros: the file's length when it was opened, or as long as we made it. Whole
     /// sectors.
     std::uint64_t file_end = 0;
-    std::vector<std::uint64_t> l1;        ///< as on disk, in the host's byte order
+    std::vector<std::uint64_t> l1;         ///< as on disk, in the host's byte order
     std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
     std::uint32_t offset_alignment = 512;
 

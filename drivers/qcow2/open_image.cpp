@@ -37,8 +37,8 @@ OpenFile open_file(const std::string& path, Access access, Caching caching, Imag
 
 void read_header(Layer& layer) {
     const Mapping first = read_table(layer, 0, std::min<std::uint64_t>(layer.file_end, header_bytes_max));
-    layer.header = parse_header(first.bytes().first(std::min<std::uint64_t>(layer.file_end, header_bytes_max)),
-                                layer.name);
+    layer.header =
+        parse_header(first.bytes().first(std::min<std::uint64_t>(layer.file_end, header_bytes_max)), layer.name);
     if (layer.slice_bytes() < layer.offset_alignment) {
         throw_error(Errc::direct_io_unsupported, layer.name + ": the disk's smallest access, " +
                                                      std::to_string(layer.offset_alignment) +
@@ -81,8 +81,9 @@ void require_usable_backing(const std::string& name, const Header& header) {
                          "' has, and it is not guessed (qemu-img rebase -u -F FORMAT -b FILE says it)");
     }
     if (header.backing_format == "raw" || header.backing_format == "qcow2") return;
-    throw_error(std::make_error_code(std::errc::not_supported),
-                name + ": its backing file has the format '" + header.backing_format + "'; only raw and qcow2 are known");
+    throw_error(
+        std::make_error_code(std::errc::not_supported),
+        name + ": its backing file has the format '" + header.backing_format + "'; only raw and qcow2 are known");
 }
 
 bool same_file(const StorageLimits& one, const StorageLimits& other) {

@@ -25,10 +25,10 @@ struct OpenedImage {
 /// Images of a chain, at most: each costs every look-up.
 inline constexpr std::size_t chain_length_max = 64;
 
-/// Opens the image at `path` and its backing files, which are opened for reading. Errors: throws std::system_error whose
-/// text names the file and the reason: what parse_header() throws; Errc::image_invalid (tables outside of the file or
-/// overlapping, a loop in the chain, a backing file without a format); ENOTSUP (for writing: internal snapshots; a
-/// backing file of another format); what `files` throws. Context: blocks.
+/// Opens the image at `path` and its backing files, which are opened for reading. Errors: throws std::system_error
+/// whose text names the file and the reason: what parse_header() throws; Errc::image_invalid (tables outside of the
+/// file or overlapping, a loop in the chain, a backing file without a format); ENOTSUP (for writing: internal
+/// snapshots; a backing file of another format); what `files` throws. Context: blocks.
 OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files);
 
 /// Reads the refcounts of `chain`'s first layer, which is open for writing, and makes the image ready for it: a dirty

@@ -106,7 +106,8 @@ class Preparation {
     }
 
     void require_inside(std::uint64_t offset, std::uint64_t bytes, const std::string& what) const {
-        const bool inside = is_aligned(offset, cluster_) && bytes <= layer_.file_end && offset <= layer_.file_end - bytes;
+        const bool inside =
+            is_aligned(offset, cluster_) && bytes <= layer_.file_end && offset <= layer_.file_end - bytes;
         if (!inside) refuse_damaged(layer_, what + " is outside of the file");
     }
 
@@ -189,7 +190,8 @@ class Preparation {
     void lengthen_table() {
         const std::uint64_t wanted = divide_up(refcounts_->clusters_max(), per_block_);
         // Twice as long each time, so that this happens rarely.
-        const std::uint64_t entries = std::min(std::bit_ceil(round_up(wanted, cluster_ / 8)), refcount_table_bytes_max / 8);
+        const std::uint64_t entries =
+            std::min(std::bit_ceil(round_up(wanted, cluster_ / 8)), refcount_table_bytes_max / 8);
         const std::uint64_t old_entries = refcounts_->table().size();
         if (!growable_ || entries <= old_entries) return;
         const std::uint64_t old_offset = refcounts_->table_offset();

@@ -10,8 +10,8 @@
 
 namespace blktap::qcow2 {
 
-/// Reads [task.at, task.end) into task.window, then calls task.finished. Errors through it: Errc::image_invalid (damaged
-/// tables or compressed data), those of the I/O. Context: loop thread.
+/// Reads [task.at, task.end) into task.window, then calls task.finished. Errors through it: Errc::image_invalid
+/// (damaged tables or compressed data), those of the I/O. Context: loop thread.
 void read_disk(Task& task) noexcept;
 
 }  // namespace blktap::qcow2

@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Refcounts: how often each cluster of a writable image's file is referred to, and so which are free. All of it is in
-// memory, a few bits for each cluster, because every allocation decides on it in the ring's thread; the image's refcount
-// blocks are brought up to date piece by piece, by whoever commits.
+// memory, a few bits for each cluster, because every allocation decides on it in the ring's thread; the image's
+// refcount blocks are brought up to date piece by piece, by whoever commits.
 //
 // Three things are known of a cluster: its count; whether it is metadata, so that no damaged table can send a guest's
 // data there; and whether it is held, that is free but not to be used again while this image is open, because a request
@@ -28,10 +28,10 @@ class Refcounts {
   public:
     struct Geometry {
         unsigned cluster_bits = 16;
-        unsigned order = 4;                ///< a refcount has 2^order bits
-        std::uint64_t clusters_max = 0;    ///< the file never has more clusters
-        std::uint64_t table_offset = 0;    ///< of the refcount table in the file
-        std::uint64_t fresh_from = 0;      ///< the clusters from here on were never written: they read as zeros
+        unsigned order = 4;              ///< a refcount has 2^order bits
+        std::uint64_t clusters_max = 0;  ///< the file never has more clusters
+        std::uint64_t table_offset = 0;  ///< of the refcount table in the file
+        std::uint64_t fresh_from = 0;    ///< the clusters from here on were never written: they read as zeros
     };
     /// Clusters of the file, [first, first + count).
     struct Run {
@@ -68,8 +68,8 @@ class Refcounts {
     std::uint64_t end() const noexcept { return end_; }
     std::uint64_t clusters_max() const noexcept { return geometry_.clusters_max; }
 
-    /// Up to `wanted` free clusters beside each other, at least one, with a count of 1; nothing when the image is as large
-    /// as its refcount table can describe. May take further clusters for refcount blocks.
+    /// Up to `wanted` free clusters beside each other, at least one, with a count of 1; nothing when the image is as
+    /// large as its refcount table can describe. May take further clusters for refcount blocks.
     std::optional<Run> allocate(std::uint64_t wanted) noexcept;
     /// One cluster for metadata, where clusters were never used if the file can grow.
     std::optional<Run> allocate_metadata() noexcept;

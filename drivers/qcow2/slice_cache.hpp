@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SliceCache: pieces of L2 tables in memory, as many as the operator allows, for all images of a chain. What it holds is
-// what the image holds: entries change here when they have changed on disk, so any slice may be forgotten at any time.
+// SliceCache: pieces of L2 tables in memory, as many as the operator allows, for all images of a chain. What it holds
+// is what the image holds: entries change here when they have changed on disk, so any slice may be forgotten at any
+// time.
 //
-// It does no I/O: whoever misses a slice inserts it, reads it, and says so. Which one is forgotten is decided by a clock
-// hand that passes over slices used since its last round.
+// It does no I/O: whoever misses a slice inserts it, reads it, and says so. Which one is forgotten is decided by a
+// clock hand that passes over slices used since its last round.
 //
 // Tested by tests/unit/qcow2/slice_cache_test.cpp.
 #pragma once
@@ -36,8 +37,8 @@ class SliceCache {
 
     /// The slot of a slice, ready or being loaded; `none` when it is not here.
     std::uint32_t find(const Key& key) noexcept;
-    /// A slot for a slice that is not here, in place of another one. It is being loaded until loaded(). `none` when every
-    /// slot is being loaded or pinned.
+    /// A slot for a slice that is not here, in place of another one. It is being loaded until loaded(). `none` when
+    /// every slot is being loaded or pinned.
     std::uint32_t insert(const Key& key) noexcept;
     void loaded(std::uint32_t slot) noexcept { slots_[slot].loading = false; }
     /// It could not be read, or is not true any more.

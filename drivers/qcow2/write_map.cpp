@@ -20,8 +20,8 @@ WriteStep::Kind WriteMap::classify(std::uint64_t raw, std::uint64_t& host_offset
     const L2Entry entry = L2Entry::decode(raw, layer_.header.cluster_bits, layer_.header.version);
     host_offset = 0;
     if (entry.kind == L2Entry::Kind::invalid) return Kind::invalid;
-    const bool has_cluster = entry.kind == L2Entry::Kind::data ||
-                             (entry.kind == L2Entry::Kind::zero && entry.host_offset != 0);
+    const bool has_cluster =
+        entry.kind == L2Entry::Kind::data || (entry.kind == L2Entry::Kind::zero && entry.host_offset != 0);
     if (!has_cluster) return Kind::allocate;
     const std::uint64_t cluster = entry.host_offset >> layer_.header.cluster_bits;
     // A cluster that is free, or that holds a table, is nobody's data: the image is damaged, and would be more so.
@@ -81,7 +81,8 @@ WriteStep WriteMap::find_discard(std::uint64_t guest_cluster, std::uint64_t coun
         const L2Entry entry = L2Entry::decode(raw_entry(layer_, cache_, slot, cluster), layer_.header.cluster_bits,
                                               layer_.header.version);
         // A damaged entry is not followed anywhere, and so may be forgotten.
-        return entry.kind != L2Entry::Kind::unallocated && (entry.kind != L2Entry::Kind::zero || entry.host_offset != 0);
+        return entry.kind != L2Entry::Kind::unallocated &&
+               (entry.kind != L2Entry::Kind::zero || entry.host_offset != 0);
     };
     const std::uint64_t limit = std::min(count, layer_.slice_entries() - layer_.entry_in_slice(guest_cluster));
     WriteStep step{stored(guest_cluster) ? Kind::drop : Kind::nothing, 0, 1, 0};

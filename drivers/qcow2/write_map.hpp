@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // WriteMap: what must happen before a piece of the disk can be written or discarded: nothing (its clusters are the
-// guest's alone), a change of its L2 entries, or first a read of the slice that tells. And the L2 tables that are to be:
-// a table has its place from the moment that somebody needs it, and becomes part of the image with the first commit
+// guest's alone), a change of its L2 entries, or first a read of the slice that tells. And the L2 tables that are to
+// be: a table has its place from the moment that somebody needs it, and becomes part of the image with the first commit
 // that uses it.
 //
 // Pure: no I/O. Tested by tests/unit/qcow2/write_map_test.cpp.

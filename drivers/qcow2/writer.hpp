@@ -22,7 +22,8 @@ class Writer {
     static constexpr std::size_t buffer_bytes = 64 * 1024;
     static constexpr std::size_t buffers_max = 16;
 
-    /// `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws std::system_error (ENOMEM).
+    /// `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws std::system_error
+    /// (ENOMEM).
     Writer(Core& core, Refcounts& refcounts, std::span<Task> tasks);
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
@@ -31,8 +32,8 @@ class Writer {
     ~Writer();
 
     WriteMap& map() noexcept { return map_; }
-    /// Writes [task.at, task.end) from task.window, then calls task.finished. Errors through it: ENOSPC after undoing what
-    /// was begun; Errc::image_invalid; those of the I/O.
+    /// Writes [task.at, task.end) from task.window, then calls task.finished. Errors through it: ENOSPC after undoing
+    /// what was begun; Errc::image_invalid; those of the I/O.
     void write(Task& task) noexcept;
     /// Discards the whole clusters [task.at, task.end), then calls task.finished.
     void discard(Task& task) noexcept;

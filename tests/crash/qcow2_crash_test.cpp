@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // The crash checker: random traffic on a qcow2 image, whose every write to the file is logged. Then the log is cut at
-// many points, once as by a loss of power (sectors that no fdatasync covered are there or not, each for itself), once as
-// by the death of the process (what was written is there), and each image that results must be one:
+// many points, once as by a loss of power (sectors that no fdatasync covered are there or not, each for itself), once
+// as by the death of the process (what was written is there), and each image that results must be one:
 //
 //   - qemu-img check finds no error; leaked clusters are allowed
 //   - after a loss of power, what a flush covered is there; after a death, what was answered
@@ -239,7 +239,8 @@ void write_file(const std::string& path, const std::vector<std::byte>& bytes) {
                                                                   static_cast<std::streamsize>(bytes.size()));
 }
 
-void check_crashes(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& before, bool discards) {
+void check_crashes(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& before,
+                   bool discards) {
     const std::uint64_t seed = seed_of_this_run();
     std::vector<std::byte> bytes = read_file(path);
     const Traffic traffic{path, before, seed, discards};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The qcow2 driver agrees with the model disk under random mixed requests, closed and opened again in between, for every
-// sort of image that it writes; and qemu-img, which made the image, finds nothing wrong and reads the same.
+// The qcow2 driver agrees with the model disk under random mixed requests, closed and opened again in between, for
+// every sort of image that it writes; and qemu-img, which made the image, finds nothing wrong and reads the same.
 // BLKTAP_SEED=n replays one run.
 #include <fstream>
 
@@ -110,7 +110,8 @@ TEST_CASE("qcow2 driver: agrees with the model over backing files", "[property][
     const std::uint64_t cut = 1 + random() % comparison_sectors;
     REQUIRE(::truncate(base.c_str(), static_cast<off_t>(cut * sector_size_bytes)) == 0);
     model.zero({cut, comparison_sectors - cut});
-    const std::string middle = make_qcow2(directory.path("middle"), "4M", "cluster_size=16384", {"-b", base, "-F", "raw"});
+    const std::string middle =
+        make_qcow2(directory.path("middle"), "4M", "cluster_size=16384", {"-b", base, "-F", "raw"});
     Run prelude = run;
     compare(directory, middle, model, prelude);
     compare(directory, make_qcow2(directory.path("disk"), "4M", clusters, {"-b", middle, "-F", "qcow2"}), model, run);

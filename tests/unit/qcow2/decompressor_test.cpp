@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <vector>
-
-#include <catch2/catch.hpp>
 #include <zlib.h>
 #include <zstd.h>
+
+#include <catch2/catch.hpp>
 
 using namespace blktap::qcow2;
 

@@ -14,7 +14,9 @@ using namespace blktap::qcow2;
 namespace {
 
 struct Memory {
-    Memory() : entries{{{bytes.data(), 1000}, {bytes.data() + 1000, 500}, {bytes.data() + 1500, 1500}}} { bytes.fill(1); }
+    Memory() : entries{{{bytes.data(), 1000}, {bytes.data() + 1000, 500}, {bytes.data() + 1500, 1500}}} {
+        bytes.fill(1);
+    }
     std::array<unsigned char, 3000> bytes{};
     std::array<iovec, 3> entries;
 };

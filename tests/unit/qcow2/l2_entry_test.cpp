@@ -19,7 +19,8 @@ TEST_CASE("qcow2 L2 entry: the kinds of clusters are told apart", "[unit][qcow2]
     CHECK(preallocated.host_offset == 0x50000);
 }
 
-TEST_CASE("qcow2 L2 entry: an offset inside of a cluster, and a zero cluster in version 2, are invalid", "[unit][qcow2]") {
+TEST_CASE("qcow2 L2 entry: an offset inside of a cluster, and a zero cluster in version 2, are invalid",
+          "[unit][qcow2]") {
     CHECK(L2Entry::decode(0x50200, 16, 3).kind == Kind::invalid);
     CHECK(L2Entry::decode(0x50200, 9, 3).kind == Kind::data);
     CHECK(L2Entry::decode(flag_zero, 16, 2).kind == Kind::invalid);

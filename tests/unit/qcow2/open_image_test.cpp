@@ -128,7 +128,8 @@ TEST_CASE("qcow2 open: an image that is marked as corrupt is for reading only", 
     CHECK(harness.open("qcow2:" + path, Access::read_only)->info().read_only);
 }
 
-TEST_CASE("qcow2 open: tables that overlap, lie outside or are not counted keep it from being written", "[unit][qcow2]") {
+TEST_CASE("qcow2 open: tables that overlap, lie outside or are not counted keep it from being written",
+          "[unit][qcow2]") {
     const TemporaryDirectory directory;
     const std::string path = make_with_data(directory);
     const ImageBytes bytes{path};
@@ -162,13 +163,14 @@ TEST_CASE("qcow2 open: tables that overlap, lie outside or are not counted keep 
 
 TEST_CASE("qcow2 open: a dirty image gets its refcounts from its tables", "[unit][qcow2]") {
     const TemporaryDirectory directory;
-    const std::string path = make_with_data(directory, GENERATE("lazy_refcounts=on", "cluster_size=512,lazy_refcounts=on"));
+    const std::string path =
+        make_with_data(directory, GENERATE("lazy_refcounts=on", "cluster_size=512,lazy_refcounts=on"));
     const ImageBytes bytes{path};
     bytes.put<std::uint64_t>(72, 1);
     // Lost counts of data, and one too many.
     const std::uint64_t cluster = 1ULL << bytes.get<std::uint32_t>(20);
-    const auto data = (bytes.get<std::uint64_t>(bytes.l2_offset() + 8 * (4000 * 512 / cluster % (cluster / 8)))) &
-                      0x00fffffffffffe00;
+    const auto data =
+        (bytes.get<std::uint64_t>(bytes.l2_offset() + 8 * (4000 * 512 / cluster % (cluster / 8)))) & 0x00fffffffffffe00;
     const auto block = bytes.refcount_block_offset();
     if (cluster == 65536) {
         bytes.put<std::uint16_t>(block + data / cluster * 2, 0);

@@ -16,7 +16,8 @@ namespace {
 constexpr std::uint64_t cluster_sectors = 128;
 
 struct Disk {
-    explicit Disk(const std::string& options = "", const std::string& size = "16M", const std::string& image_options = "")
+    explicit Disk(const std::string& options = "", const std::string& size = "16M",
+                  const std::string& image_options = "")
         : path(make_qcow2(directory.path("disk"), size, options)), image("qcow2:" + path + image_options) {
         open();
     }
@@ -149,7 +150,8 @@ TEST_CASE("qcow2 driver: discarded clusters are used again", "[unit][qcow2]") {
     CHECK(status.st_size < 17 << 20);
 }
 
-TEST_CASE("qcow2 driver: a discard over a backing file hides what the image had, not what it never had", "[unit][qcow2]") {
+TEST_CASE("qcow2 driver: a discard over a backing file hides what the image had, not what it never had",
+          "[unit][qcow2]") {
     const TemporaryDirectory directory;
     DriverHarness harness;
     ModelDisk model{8192};
@@ -158,7 +160,8 @@ TEST_CASE("qcow2 driver: a discard over a backing file hides what the image had,
         const auto driver = harness.open("qcow2:" + base);
         REQUIRE_FALSE(write_stamp(harness, *driver, model, {0, 512}, 1));
     }
-    const auto driver = harness.open("qcow2:" + make_qcow2(directory.path("disk"), "4M", "", {"-b", base, "-F", "qcow2"}));
+    const auto driver =
+        harness.open("qcow2:" + make_qcow2(directory.path("disk"), "4M", "", {"-b", base, "-F", "qcow2"}));
     REQUIRE_FALSE(write_stamp(harness, *driver, model, {0, 10}, 2));
     CHECK_FALSE(harness.discard(*driver, {0, 512}));
     model.zero({0, 128});
@@ -192,7 +195,7 @@ TEST_CASE("qcow2 driver: damaged tables are an error of the requests that meet t
     CHECK_FALSE(disk.write({0, 512}, 1));
     disk.driver.reset();
     const ImageBytes bytes{disk.path};
-    bytes.put<std::uint64_t>(bytes.l2_offset(), 0x10200);              // no cluster's beginning
+    bytes.put<std::uint64_t>(bytes.l2_offset(), 0x10200);                // no cluster's beginning
     bytes.put<std::uint64_t>(bytes.l2_offset() + 8, bytes.l1_offset());  // a table
     disk.open();
     const Mapping memory = Mapping::anonymous(4096);

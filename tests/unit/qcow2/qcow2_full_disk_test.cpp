@@ -2,14 +2,14 @@
 // Copyright (c) 2026, the blktap developers
 //
 #include "drivers/qcow2/file_end.hpp"
-
 #include "tests/support/small_file_system.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;
 
-TEST_CASE("qcow2 driver: on a full file system writes fail with ENOSPC, and succeed when there is space", "[unit][qcow2][root]") {
+TEST_CASE("qcow2 driver: on a full file system writes fail with ENOSPC, and succeed when there is space",
+          "[unit][qcow2][root]") {
     if (!SmallFileSystem::available(SmallFileSystem::Kind::ext4)) {
         WARN("needs the right to mount, and loop devices");
         return;
