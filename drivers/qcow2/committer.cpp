@@ -24,7 +24,7 @@ bool lacks_space(std::error_code error) noexcept {
 }  // namespace
 
 Committer::Committer(Core& core, WriteMap& map, void* owner, Over over)
-    : core_(core), map_(map), owner_(owner), over_(over), plan_(map), ops_(CommitPlan::writes_max) {
+    : core_(core), owner_(owner), over_(over), plan_(map), ops_(CommitPlan::writes_max) {
     for (WriteOp& op : ops_)
         op.committer = this;
 }

@@ -67,7 +67,6 @@ class Committer {
     void end_tasks(std::error_code error) noexcept;
 
     Core& core_;
-    WriteMap& map_;
     void* const owner_;
     const Over over_;
     CommitPlan plan_;

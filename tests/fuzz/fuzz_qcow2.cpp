@@ -17,6 +17,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/log.hpp"
+#include "tests/support/sim_aio_kernel.hpp"
 
 namespace blktap {
 namespace {
@@ -60,7 +61,7 @@ struct Request : ImageRequest {
 
 class Machine {
   public:
-    Machine(const std::uint8_t* data, std::size_t size) : files_(data, size) {}
+    Machine(const std::uint8_t* data, std::size_t size) : files_(data, size) { kernel_.complete_at_submit(); }
 
     std::unique_ptr<ImageDriver> open(Access access) {
         ImageSpec spec{"qcow2", "/image", access, {{"buffered", "yes"}, {"metadata-cache", "64K"}}};
@@ -83,7 +84,7 @@ class Machine {
   private:
     MonotonicClock clock_;
     EventLoop loop_{clock_};
-    LinuxAioKernel kernel_;
+    testing::SimAioKernel kernel_;  // the real one takes milliseconds to set up and end
     IoQueue io_{kernel_};
     WorkerPool workers_{loop_, 0};
     MemoryOpener files_;
