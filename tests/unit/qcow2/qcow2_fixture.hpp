@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "drivers/qcow2/bytes.hpp"
+#include "libblktap/base/mapping.hpp"
 #include "tests/support/driver_harness.hpp"
 #include "tests/support/model_disk.hpp"
 #include "tests/support/qemu_img.hpp"
