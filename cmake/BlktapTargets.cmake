@@ -23,10 +23,6 @@ pkg_check_modules(XENSTORE REQUIRED IMPORTED_TARGET xenstore)
 add_library(blktap_options INTERFACE)
 target_compile_options(blktap_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion)
 target_include_directories(blktap_options INTERFACE ${PROJECT_SOURCE_DIR})
-if(BLKTAP_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # GCC 12 sees overlapping copies inside std::string (its bug 105651), and forgets that a precompiled header is the system's.
-    target_compile_options(blktap_options INTERFACE -Wno-restrict)
-endif()
 if(BLKTAP_SANITIZE)
     target_compile_options(blktap_options INTERFACE -fsanitize=${BLKTAP_SANITIZE}
                            -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -35,7 +31,10 @@ if(BLKTAP_SANITIZE)
         # Its look at an object opens a pipe, and blames the object where a process has used up its descriptors.
         target_compile_options(blktap_options INTERFACE -fno-sanitize=vptr)
     endif()
-    if(BLKTAP_SANITIZE MATCHES "address" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+        target_compile_options(blktap_options INTERFACE
+                               -fsanitize-ignorelist=${PROJECT_SOURCE_DIR}/cmake/not-sanitized.txt)
+    elseif(BLKTAP_SANITIZE MATCHES "address")
         # A runtime inside the program lets the fake Xen libraries be preloaded: ASan insists on being loaded first.
         target_link_options(blktap_options INTERFACE -static-libasan -static-libubsan)
     endif()
@@ -50,8 +49,8 @@ function(blktap_precompiled name)
                               <system_error> <vector>)
 endfunction()
 
-file(WRITE ${PROJECT_BINARY_DIR}/generated/empty.cpp "")
 if(BLKTAP_PRECOMPILE)
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/empty.cpp CONTENT "")
     add_library(blktap_headers STATIC ${PROJECT_BINARY_DIR}/generated/empty.cpp)
     target_link_libraries(blktap_headers PRIVATE blktap_options)
     blktap_precompiled(blktap_headers <nlohmann/json.hpp>)

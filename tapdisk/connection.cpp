@@ -82,7 +82,8 @@ EventLoop::Next Connection::turn() noexcept {
     poller_.woke();
     for (int i = 0; i < turns_per_round; ++i) {
         const bool again = engine_->turn() == RequestEngine::Next::turn_again;
-        if (again || poller_.look([this] { return engine_->work_waiting(); })) continue;
+        const auto awaited = engine_->answered() ? Poller::For::guest : Poller::For::disk;
+        if (again || poller_.look(awaited, [this] { return engine_->work_waiting(); })) continue;
         unmask();
         if (!engine_->rearm()) return EventLoop::Next::sleep;
     }

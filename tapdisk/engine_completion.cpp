@@ -174,6 +174,7 @@ void RequestEngine::answer() noexcept {
 }
 
 void RequestEngine::answer(ConnectionQueue& queue) noexcept {
+    answered_ = true;
     queue.publishing.clear();
     for (const RequestSlot& slot : queue.answers) {
         queue.ring().put_response({slot.raw->id, slot.raw->response_operation(), ring::wire_status(slot.result)});

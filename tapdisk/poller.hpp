@@ -10,6 +10,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -19,6 +21,10 @@ namespace blktap {
 
 class Poller {
   public:
+    /// What is looked for. Both have a window of their own: a guest may come back with its next requests in microseconds
+    /// while the disk takes hundreds, or the other way round.
+    enum class For { guest, disk };
+
     static constexpr Nanoseconds window_start = std::chrono::microseconds(2);
     /// How often to ask whether somebody else wanted the processor: a system call.
     static constexpr Nanoseconds ask_interval = std::chrono::milliseconds(1);
@@ -36,15 +42,17 @@ class Poller {
     Poller(const Clock& clock, Nanoseconds window_max, Preemptions& preemptions = preemptions_of_this_thread) noexcept
         : clock_(clock), window_max_(window_max), preemptions_(preemptions) {}
 
-    /// Calls `work_waiting()` until it is true (returns true) or the window is over (false).
+    /// Calls `work_waiting()` until it is true (returns true) or the window for `what` is over (false).
     template <class WorkWaiting>
-    bool look(WorkWaiting work_waiting) noexcept {
+    bool look(For what, WorkWaiting work_waiting) noexcept {
         if (window_max_ <= Nanoseconds{0}) return false;
         const Nanoseconds began = clock_.now();
         if (began < resting_until_) return false;
-        if (window_ > Nanoseconds{0} && began - asked_at_ > ask_interval && processor_wanted(began)) return false;
+        looked_for_ = &windows_[static_cast<std::size_t>(what)];
+        const Nanoseconds length = looked_for_->length;
+        if (length > Nanoseconds{0} && began - asked_at_ > ask_interval && processor_wanted(began)) return false;
         Nanoseconds now = began;
-        while (now - began < window_) {
+        while (now - began < length) {
             for (int i = 0; i < looks_per_clock_read; ++i) {
                 if (work_waiting()) return hit();
                 pause();
@@ -62,26 +70,32 @@ class Poller {
         if (slept_at_ == Nanoseconds{0}) return;
         const Nanoseconds now = clock_.now();
         const Nanoseconds slept = now - std::exchange(slept_at_, Nanoseconds{0});
+        Nanoseconds& length = looked_for_->length;
         if (slept > window_max_) {
-            in_vain_ = 0;
-            window_ = window_ / 2 < window_start ? Nanoseconds{0} : window_ / 2;
-        } else if (window_ < window_max_) {
-            window_ = std::clamp(window_ * 2, std::min(window_start, window_max_), window_max_);
-        } else if (++in_vain_ == in_vain_max) {
+            looked_for_->in_vain = 0;
+            length = length / 2 < window_start ? Nanoseconds{0} : length / 2;
+        } else if (length < window_max_) {
+            length = std::clamp(length * 2, std::min(window_start, window_max_), window_max_);
+        } else if (++looked_for_->in_vain == in_vain_max) {
             stop_until(now + rest);
         }
     }
 
-    Nanoseconds window() const noexcept { return window_; }
+    Nanoseconds window(For what) const noexcept { return windows_[static_cast<std::size_t>(what)].length; }
     std::uint64_t hits() const noexcept { return hits_; }
     std::uint64_t misses() const noexcept { return misses_; }
 
   private:
     static constexpr int looks_per_clock_read = 16;
 
+    struct Window {
+        Nanoseconds length{0};
+        int in_vain = 0;
+    };
+
     bool hit() noexcept {
         ++hits_;
-        in_vain_ = 0;
+        looked_for_->in_vain = 0;
         slept_at_ = Nanoseconds{0};
         return true;
     }
@@ -95,8 +109,7 @@ class Poller {
     }
     void stop_until(Nanoseconds time) noexcept {
         resting_until_ = time;
-        window_ = Nanoseconds{0};
-        in_vain_ = 0;
+        windows_ = {};
     }
     static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -107,12 +120,12 @@ class Poller {
     const Clock& clock_;
     const Nanoseconds window_max_;
     Preemptions& preemptions_;
-    Nanoseconds window_{0};
+    std::array<Window, 2> windows_{};
+    Window* looked_for_ = &windows_[0];
     Nanoseconds slept_at_{0};
     Nanoseconds resting_until_{0};
     Nanoseconds asked_at_{0};
     std::uint64_t preempted_ = 0;
-    int in_vain_ = 0;
     std::uint64_t hits_ = 0;
     std::uint64_t misses_ = 0;
 };

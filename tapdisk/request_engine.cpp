@@ -43,6 +43,7 @@ RequestEngine::Next RequestEngine::turn() noexcept {
     const Nanoseconds began = clock_.now();
     const EngineStats before = stats_;
     const std::uint64_t submits_before = io_.stats().submits;
+    answered_ = false;
 
     take_requests();
     fetch_descriptors();
@@ -51,7 +52,7 @@ RequestEngine::Next RequestEngine::turn() noexcept {
     fetch_written_data();
     start_requests();
     submit();
-    io_.reap();
+    io_.reap(queue_budget);
     deliver_read_data();
     answer();
 
@@ -70,7 +71,8 @@ void RequestEngine::submit() noexcept {
 
 bool RequestEngine::can_go_on() const noexcept {
     const bool startable = !paused_ && (!starting_.empty() || (!memory_.empty() && !memory_exhausted_));
-    return more_requests_ || startable || !ordered_.empty() || !ranged_.empty() || io_.can_submit();
+    return more_requests_ || startable || !ordered_.empty() || !ranged_.empty() || io_.can_submit() ||
+           io_.reap_left();
 }
 
 /// A frontend whose data would find no memory waits in its ring, not in ours.

@@ -54,7 +54,7 @@ class RequestEngine {
 
     /// Requests taken from one ring in one turn. Few, so that the disk has the first while the next are still being
     /// taken and completions do not wait behind them (docs/decisions/0010).
-    static constexpr std::uint32_t queue_budget = 8;
+    static constexpr std::uint32_t queue_budget = 4;
 
     /// All references outlive the engine. `queues` is not empty. Errors: throws std::bad_alloc or std::system_error.
     RequestEngine(IoQueue& io, xen::GrantTable& grants, const Clock& clock, std::vector<ConnectionQueue> queues,
@@ -68,6 +68,8 @@ class RequestEngine {
     Next turn() noexcept;
     /// Asks every frontend to wake us for its next request. True: one is there already, do not sleep.
     bool rearm() noexcept;
+    /// The last turn answered requests: the guest may well send its next ones at once.
+    bool answered() const noexcept { return answered_; }
     /// A cheap look for polling: a request or a completion is waiting.
     bool work_waiting() const noexcept;
 
@@ -187,6 +189,7 @@ class RequestEngine {
     bool taking_ = true;
     bool paused_ = true;
     bool closing_ = false;
+    bool answered_ = false;          ///< in this turn
     bool memory_exhausted_ = false;  ///< the first of memory_ waits until another request ends
     bool more_requests_ = false;
     bool writes_refused_ = false;

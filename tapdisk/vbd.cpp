@@ -366,7 +366,7 @@ EventLoop::Next Vbd::turn() noexcept {
     } else {
         io_.submit_staged();
         io_.reap();
-        if (io_.can_submit()) next = EventLoop::Next::turn_again;
+        if (io_.can_submit() || io_.reap_left()) next = EventLoop::Next::turn_again;
     }
     watch_progress();
     if (flush_result_) {

@@ -79,7 +79,8 @@ Json connection_stats(const Connection& connection, Nanoseconds now) {
         {"waited",
          {{"for-memory", stats.waited_for_memory}, {"for-range", stats.waited_for_range}, {"parked", stats.parked}}},
         {"polling",
-         {{"window-ns", connection.poller().window().count()},
+         {{"guest-window-ns", connection.poller().window(Poller::For::guest).count()},
+          {"disk-window-ns", connection.poller().window(Poller::For::disk).count()},
           {"hits", connection.poller().hits()},
           {"misses", connection.poller().misses()}}}};
 }

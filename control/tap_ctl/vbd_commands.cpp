@@ -12,7 +12,6 @@
 #include "control/tap_ctl/command_line.hpp"
 #include "control/tap_ctl/table.hpp"
 #include "control/tap_ctl/vbd_list.hpp"
-#include "control/tap_ctl/vbd_name.hpp"
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
@@ -25,10 +24,6 @@ using ipc::Json;
 
 constexpr std::chrono::seconds answer_time{10};  // for what waits for no disk
 constexpr std::chrono::seconds disk_time{120};   // a pause waits for the I/O that a slow disk has
-
-ipc::VbdArguments vbd_of(const CommandLine& line) {
-    return read_vbd(line.vbd, domains_named);
-}
 
 int list(const CommandLine& line, std::ostream& out) {
     if (asks_as_block_tap(line)) return list_as_block_tap(line, out);
@@ -43,14 +38,16 @@ int list(const CommandLine& line, std::ostream& out) {
 }
 
 int info(const CommandLine& line, std::ostream& out) {
-    const Json result = TapbackClient(line.socket).call("info", vbd_of(line), answer_time);
+    TapbackClient tapback(line.socket);
+    const Json result = tapback.call("info", find_vbd(line.vbd, tapback), answer_time);
     if (line.json) return print_result(line, out, result);
     print_info(out, result.get<ipc::VbdEntry>());
     return 0;
 }
 
 int stats(const CommandLine& line, std::ostream& out) {
-    const Json result = TapbackClient(line.socket).call("stats", vbd_of(line), answer_time);
+    TapbackClient tapback(line.socket);
+    const Json result = tapback.call("stats", find_vbd(line.vbd, tapback), answer_time);
     if (line.json) return print_result(line, out, result);
     print_values(out, result);
     return 0;
@@ -67,26 +64,28 @@ int status(const CommandLine& line, std::ostream& out) {
 }
 
 int pause(const CommandLine& line, std::ostream& out) {
-    return print_result(line, out, TapbackClient(line.socket).call("pause", vbd_of(line), disk_time));
+    TapbackClient tapback(line.socket);
+    return print_result(line, out, tapback.call("pause", find_vbd(line.vbd, tapback), disk_time));
 }
 
 int resume(const CommandLine& line, std::ostream& out) {
-    ipc::VbdResumeArguments arguments{vbd_of(line), std::nullopt, line.accept_loss};
+    TapbackClient tapback(line.socket);
+    ipc::VbdResumeArguments arguments{find_vbd(line.vbd, tapback), std::nullopt, line.accept_loss};
     if (!line.image.empty()) arguments.image = image_named(line.image, line.read_only);
-    return print_result(line, out, TapbackClient(line.socket).call("resume", arguments, disk_time));
+    return print_result(line, out, tapback.call("resume", arguments, disk_time));
 }
 
 int resize(const CommandLine& line, std::ostream& out) {
     const auto size_bytes = parse_size(line.size);
     if (!size_bytes) throw std::runtime_error(line.size + ": not a size such as 512M, 20G or 2T");
-    const Json result =
-        TapbackClient(line.socket).call("resize", ipc::VbdResizeArguments{vbd_of(line), *size_bytes}, disk_time);
-    return print_result(line, out, result);
+    TapbackClient tapback(line.socket);
+    const ipc::VbdResizeArguments arguments{find_vbd(line.vbd, tapback), *size_bytes};
+    return print_result(line, out, tapback.call("resize", arguments, disk_time));
 }
 
 int start_recording(const CommandLine& line, std::ostream& out) {
-    const ipc::VbdRecordArguments arguments{vbd_of(line), true};
     TapbackClient tapback(line.socket);
+    const ipc::VbdRecordArguments arguments{find_vbd(line.vbd, tapback), true};
     // A new file: a name mistyped must not empty somebody's image.
     const UniqueFd trace{::open(line.file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!trace) throw_system_error(line.file);
@@ -99,13 +98,14 @@ int start_recording(const CommandLine& line, std::ostream& out) {
 }
 
 int stop_recording(const CommandLine& line, std::ostream& out) {
-    const ipc::VbdRecordArguments arguments{vbd_of(line), false};
-    return print_result(line, out, TapbackClient(line.socket).call("record", arguments, disk_time));
+    TapbackClient tapback(line.socket);
+    const ipc::VbdRecordArguments arguments{find_vbd(line.vbd, tapback), false};
+    return print_result(line, out, tapback.call("record", arguments, disk_time));
 }
 
 CLI::App& add_for_vbd(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
     CLI::App& added = add_command(app, line, name, what, command);
-    added.add_option("VBD", line.vbd, "Which: DOMAIN/DEVICE, for example 5/xvda")->required();
+    added.add_option("VBD", line.vbd, "Which: DOMAIN/DEVICE, for example 5/xvda, or the path of its image")->required();
     return added;
 }
 

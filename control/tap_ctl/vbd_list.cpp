@@ -3,12 +3,36 @@
 //
 #include "control/tap_ctl/vbd_list.hpp"
 
+#include <algorithm>
+#include <filesystem>
+
+#include "control/tap_ctl/vbd_name.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
 namespace {
 
 constexpr std::chrono::seconds answer_time{10};
+
+bool same_file(const std::string& one, const std::string& other) {
+    std::error_code neither_is_there;
+    return one == other || std::filesystem::equivalent(one, other, neither_is_there);
+}
+
+ipc::VbdArguments vbd_with_image(const std::string& path, TapbackClient& tapback) {
+    auto vbds = list_vbds(tapback);
+    std::erase_if(vbds, [&](const ipc::VbdEntry& vbd) { return !vbd.image || !same_file(vbd.image->path, path); });
+    if (vbds.empty()) {
+        throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                    "no disk is served from '" + path + "'");
+    }
+    if (vbds.size() > 1) {
+        throw_error(
+            std::make_error_code(std::errc::invalid_argument),
+            "several disks are served from '" + path + "'; name one, for example " + vbds.front().backend.name());
+    }
+    return {vbds.front().backend.domain, vbds.front().backend.device};
+}
 
 }  // namespace
 
@@ -22,6 +46,10 @@ std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback) {
         if (reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");
         arguments.after = vbds.back().backend.name();
     }
+}
+
+ipc::VbdArguments find_vbd(const std::string& text, TapbackClient& tapback) {
+    return text.starts_with('/') ? vbd_with_image(text, tapback) : read_vbd(text, domains_named);
 }
 
 }  // namespace blktap

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// All VBDs of tapback, whose replies hold only so many.
+// All VBDs of tapback, whose replies hold only so many, and the one among them that an operator means.
 //
 // Tested by tests/unit/control/tap_ctl_test.cpp.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "control/client/tapback_client.hpp"
@@ -15,5 +16,10 @@ namespace blktap {
 
 /// Errors: throws std::system_error, as TapbackClient::call().
 std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
+
+/// The VBD that an operator means by `text`: DOMAIN/DEVICE, or the absolute path of the image that it serves.
+/// Errors: throws std::system_error: EINVAL, ENOENT with a sentence (no disk has this image, or several have), or as
+/// TapbackClient::call().
+ipc::VbdArguments find_vbd(const std::string& text, TapbackClient& tapback);
 
 }  // namespace blktap

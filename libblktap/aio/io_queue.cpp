@@ -171,20 +171,20 @@ void IoQueue::fail_first_staged(int error) noexcept {
     finish(op, {error, std::system_category()});
 }
 
-std::size_t IoQueue::reap() noexcept {
+std::size_t IoQueue::reap(std::size_t count_max) noexcept {
     if (ring_ != nullptr) {
         take_from_mapped_ring();
     } else {
         take_by_call();
     }
-    return complete_finished();
+    return complete_finished(count_max);
 }
 
 /// Only what is finished now: what a `completed` makes fail waits for the next reap(), so that this one ends.
-std::size_t IoQueue::complete_finished() noexcept {
+std::size_t IoQueue::complete_finished(std::size_t count_max) noexcept {
     std::size_t count = 0;
     // A `completed` may call reap() itself: the list can be shorter than it was.
-    for (std::size_t left = finished_.size(); left > 0 && !finished_.empty(); --left) {
+    for (std::size_t left = std::min(finished_.size(), count_max); left > 0 && !finished_.empty(); --left) {
         IoOp& op = finished_.front();
         finished_.pop_front();
         op.state = IoOp::State::idle;

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <system_error>
 #include <vector>
 
@@ -58,10 +59,12 @@ class IoQueue {
     /// take stays staged; an operation that it refused is finished and its completion comes from reap(). EAGAIN stops
     /// submitting until a completion frees what was short.
     void submit_staged() noexcept;
-    /// Calls `completed` of everything that has finished and returns how many those were. Short results go back to the
-    /// staged operations until their tail is done. A `completed` may stage, submit, reap and destroy its operation;
-    /// what it makes fail is completed by the next reap().
-    std::size_t reap() noexcept;
+    /// Calls `completed` of what has finished, of at most `count_max` operations, and returns how many those were. Short
+    /// results go back to the staged operations until their tail is done. A `completed` may stage, submit, reap and
+    /// destroy its operation; what it makes fail is completed by the next reap().
+    std::size_t reap(std::size_t count_max = std::numeric_limits<std::size_t>::max()) noexcept;
+    /// The last reap() left something for the next one.
+    bool reap_left() const noexcept { return !finished_.empty(); }
 
     /// reap() would find something: a completion in the ring, or an operation that was refused. For polling, and for
     /// the last look before sleeping. No system call where the ring is mapped.
@@ -95,7 +98,7 @@ class IoQueue {
     void take(const io_event& event) noexcept;
     void restage(IoOp& op) noexcept;
     void finish(IoOp& op, std::error_code error) noexcept;
-    std::size_t complete_finished() noexcept;
+    std::size_t complete_finished(std::size_t count_max) noexcept;
 
     AioKernel& kernel_;
     unsigned slots_ = 0;

@@ -18,7 +18,7 @@ class Workload:
     depth: int
     metrics: tuple
     persistent: bool = False  # persistent grants: the guest's pages stay mapped and nothing is copied
-    sleeping: bool = False  # at depth 1: the guest sleeps until it is woken; else it looks at its ring all the time
+    sleeping: bool = False  # the guest sleeps until it is woken; else it looks at its ring all the time
 
     @property
     def name(self):
@@ -47,7 +47,9 @@ WORKLOADS = [
     for persistent in (False, True)
     for mix in ("read", "write")
 ] + [
-    Workload("raw", "random", mix, "4k", 1, DEPTH_1, sleeping=True) for mix in ("read", "write")
+    Workload("raw", "random", mix, "4k", depth, DEPTH_32 if depth == 32 else DEPTH_1, sleeping=True)
+    for depth in (32, 1)
+    for mix in ("read", "write")
 ] + [
     Workload("raw", "sequential", mix, size, 8, STREAM, persistent)
     for size in ("64k", "1m")

@@ -59,7 +59,7 @@ class Tapdisk:
                    "--size", workload.size, "--depth", str(workload.depth), "--seconds", str(seconds), "--json"]
         if workload.persistent:
             command.append("--persistent")
-        if workload.depth == 1 and not workload.sleeping:
+        if workload.pattern == "random" and not workload.sleeping:
             # What waking the simulated guest costs is the guest's affair. The rows named "sleeping" include it.
             command.append("--spin")
         result = json.loads(run(command, {**self.environment, "FAKEXEN_DOMAIN": GUEST_DOMAIN}))

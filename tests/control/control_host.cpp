@@ -113,6 +113,8 @@ std::vector<std::string> ControlHost::environment(std::uint16_t domain) const {
     variables.push_back("LD_PRELOAD=" BLKTAP_LIB_DIR "/libfakexen.so");
     variables.push_back("TAPDISK_SYSFS=" + path("sysfs"));
     variables.push_back("TAPBACK_SOCKET=" + run_directory() + "/tapback.sock");
+    // libxenstore 4.17 loses the body of an event of a watch that is taken away.
+    variables.push_back("LSAN_OPTIONS=suppressions=" BLKTAP_SOURCE_DIR "/tests/control/leaks.txt:print_suppressions=0");
     return variables;
 }
 

@@ -10,8 +10,8 @@ import subprocess
 import time
 
 BOOT_SECONDS = 600
-# A job's own limit is kept in dom0; this is for a dom0 that does not keep it.
-GRACE_SECONDS = 90
+# A job's own limit is kept in dom0; this is for a dom0 that does not keep it, or takes its time to say how it looks.
+GRACE_SECONDS = 240
 # As a disk or a network that cannot keep up with what guests write.
 SLOW_BYTES_PER_SECOND = 8 << 20
 

@@ -233,6 +233,25 @@ TEST_CASE_METHOD(Fixture, "io queue: a completion may reap, and each operation i
     CHECK(queue.idle());
 }
 
+TEST_CASE_METHOD(Fixture, "io queue: a reap of a few leaves the others to the next", "[unit][aio]") {
+    IoQueue queue(kernel);
+    std::array<TestOp, 5> ops;
+    for (TestOp& op : ops) {
+        op.prepare_read(file.get(), 0, page);
+        queue.stage(op);
+    }
+    queue.submit_staged();
+    kernel.complete_all();
+    CHECK(queue.reap(2) == 2);
+    CHECK(queue.reap_left());
+    CHECK(queue.completion_pending());
+    CHECK(queue.reap(2) == 2);
+    CHECK(queue.reap(2) == 1);
+    CHECK_FALSE(queue.reap_left());
+    for (const TestOp& op : ops)
+        CHECK(op.completions == 1);
+}
+
 TEST_CASE_METHOD(Fixture, "io queue: staging forgets what the operation's last run left", "[unit][aio]") {
     IoQueue queue(kernel);
     TestOp op;

@@ -3,6 +3,7 @@
 //
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
@@ -113,6 +114,31 @@ TEST_CASE("tap-ctl: resizes to a size with a unit, and refuses what is none", "[
     CHECK(tap_ctl.run({"resize", "5/xvda", "large"}).status == 1);
     CHECK(tap_ctl.run({"resize", "5/xvda"}).status == 2);
     CHECK(tapback.asked().size() == 1);
+}
+
+TEST_CASE("tap-ctl: a disk may be named by the path of its image", "[unit][control]") {
+    const testing::TemporaryDirectory directory;
+    const std::string image = directory.path("a.img");
+    std::ofstream(image).put('a');
+    const std::string link = directory.path("link.img");
+    std::filesystem::create_symlink(image, link);
+    const FakeTapback tapback([&](const ipc::Request& request) -> Json {
+        if (request.name != "list") return answer(request);
+        auto served = entry(51712);
+        auto shared = entry(1);
+        auto sharing = entry(2);
+        served.image->path = image;
+        sharing.image->path = shared.image->path;
+        return ipc::ListResult{{shared, served, sharing}, false};
+    });
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK(tap_ctl.run({"resize", image, "20G"}).status == 0);
+    CHECK(tapback.asked().at(1).arguments.get<ipc::VbdResizeArguments>() ==
+          ipc::VbdResizeArguments{{5, 51712}, 20ULL << 30});
+    CHECK(tap_ctl.run({"info", link}).status == 0);
+    CHECK(tapback.asked().at(3).arguments.get<ipc::VbdArguments>() == ipc::VbdArguments{5, 51712});
+    CHECK_THAT(tap_ctl.run({"pause", "/srv/other"}).err, Catch::Contains("no disk is served from '/srv/other'"));
+    CHECK_THAT(tap_ctl.run({"pause", "/srv/1"}).err, Catch::Contains("several disks are served from '/srv/1'"));
 }
 
 TEST_CASE("tap-ctl: records into a new file, whose descriptor goes along", "[unit][control]") {

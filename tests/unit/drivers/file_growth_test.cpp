@@ -74,7 +74,7 @@ TEST_CASE("growth: the disk has the declared size, and zeros behind the file's e
     CHECK_FALSE(disk.write({0, 2048}, 1));
     CHECK(disk.reads_right({0, 8}));
     CHECK(disk.reads_right({2040, 16}));  // over the end
-    CHECK(disk.reads_right({2032, 48}, GENERATE(0, 1, 8)));
+    CHECK(disk.reads_right({2032, 48}, GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{8})));
     CHECK(disk.reads_right({4096, 512}));  // behind it
     CHECK(disk.reads_right({100 * mib / 512 - 1, 1}));
     CHECK(length_of(disk.path) == mib);  // reading changes nothing

@@ -34,7 +34,7 @@ constexpr auto window_max = 50us;
 /// Work comes right after each of `count` sleeps.
 void sleep_shortly(Poller& poller, TickingClock& clock, int count) {
     for (int i = 0; i < count; ++i) {
-        CHECK_FALSE(poller.look(nothing));
+        CHECK_FALSE(poller.look(Poller::For::guest, nothing));
         clock.advance(10us);
         poller.woke();
     }
@@ -53,40 +53,55 @@ constexpr int sleeps_to_open = 6;
 TEST_CASE("poller: with a maximum of zero it never looks", "[unit][tapdisk]") {
     TickingClock clock;
     Poller poller(clock, 0ns);
-    CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
+    CHECK_FALSE(poller.look(Poller::For::guest, []() -> bool { throw "looked"; }));
 }
 
 TEST_CASE("poller: work soon after a sleep opens the window, up to the maximum", "[unit][tapdisk]") {
     TickingClock clock;
     Poller poller(clock, window_max);
     sleep_shortly(poller, clock, sleeps_to_open - 1);
-    CHECK(poller.window() < window_max);
+    CHECK(poller.window(Poller::For::guest) < window_max);
     sleep_shortly(poller, clock, 1);
-    CHECK(poller.window() == window_max);
-    CHECK(poller.look(something));
+    CHECK(poller.window(Poller::For::guest) == window_max);
+    CHECK(poller.look(Poller::For::guest, something));
     CHECK(poller.hits() == 1);
 }
 
 TEST_CASE("poller: a maximum below the first window is kept", "[unit][tapdisk]") {
     TickingClock clock;
     Poller poller(clock, 1us);
-    CHECK_FALSE(poller.look(nothing));
+    CHECK_FALSE(poller.look(Poller::For::guest, nothing));
     clock.advance(500ns);
     poller.woke();
-    CHECK(poller.window() == 1us);
+    CHECK(poller.window(Poller::For::guest) == 1us);
 }
 
 TEST_CASE("poller: long sleeps close the window", "[unit][tapdisk]") {
     TickingClock clock;
     Poller poller(clock, window_max);
     sleep_shortly(poller, clock, sleeps_to_open);
-    CHECK(poller.window() > 0ns);
+    CHECK(poller.window(Poller::For::guest) > 0ns);
     for (int i = 0; i < 10; ++i) {
-        (void)poller.look(nothing);
+        (void)poller.look(Poller::For::guest, nothing);
         clock.advance(10ms);
         poller.woke();
     }
-    CHECK(poller.window() == 0ns);
+    CHECK(poller.window(Poller::For::guest) == 0ns);
+}
+
+TEST_CASE("poller: the guest and the disk have a window each", "[unit][tapdisk]") {
+    TickingClock clock;
+    Poller poller(clock, window_max);
+    for (int i = 0; i < sleeps_to_open; ++i) {
+        CHECK_FALSE(poller.look(Poller::For::guest, nothing));
+        clock.advance(10us);
+        poller.woke();
+        CHECK_FALSE(poller.look(Poller::For::disk, nothing));
+        clock.advance(500us);
+        poller.woke();
+    }
+    CHECK(poller.window(Poller::For::guest) == window_max);
+    CHECK(poller.window(Poller::For::disk) == 0ns);
 }
 
 TEST_CASE("poller: rests when whole windows pass and work comes right after, again and again", "[unit][tapdisk]") {
@@ -95,19 +110,19 @@ TEST_CASE("poller: rests when whole windows pass and work comes right after, aga
     sleep_shortly(poller, clock, sleeps_to_open);
     SECTION("every time") {
         sleep_shortly(poller, clock, Poller::in_vain_max);
-        CHECK(poller.window() == 0ns);
+        CHECK(poller.window(Poller::For::guest) == 0ns);
         const std::uint64_t misses = poller.misses();
-        CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
+        CHECK_FALSE(poller.look(Poller::For::guest, []() -> bool { throw "looked"; }));
         CHECK(poller.misses() == misses);
         clock.advance(Poller::rest);
         sleep_shortly(poller, clock, sleeps_to_open);
-        CHECK(poller.window() == window_max);
+        CHECK(poller.window(Poller::For::guest) == window_max);
     }
     SECTION("not when a look finds something in between") {
         sleep_shortly(poller, clock, Poller::in_vain_max - 1);
-        CHECK(poller.look(something));
+        CHECK(poller.look(Poller::For::guest, something));
         sleep_shortly(poller, clock, Poller::in_vain_max - 1);
-        CHECK(poller.window() == window_max);
+        CHECK(poller.window(Poller::For::guest) == window_max);
     }
 }
 
@@ -118,7 +133,7 @@ TEST_CASE("poller: rests when the processor was wanted by another while it looke
     sleep_shortly(poller, clock, sleeps_to_open);
     const auto look_for = [&](Nanoseconds duration) {
         for (const Nanoseconds end = clock.now() + duration; clock.now() < end;) {
-            if (!poller.look(something)) return false;
+            if (!poller.look(Poller::For::guest, something)) return false;
             clock.advance(20us);
         }
         return true;
@@ -127,8 +142,8 @@ TEST_CASE("poller: rests when the processor was wanted by another while it looke
     ++times_preempted;
     SECTION("in the midst of looking") {
         CHECK_FALSE(look_for(2 * Poller::ask_interval));
-        CHECK(poller.window() == 0ns);
-        CHECK_FALSE(poller.look([]() -> bool { throw "looked"; }));
+        CHECK(poller.window(Poller::For::guest) == 0ns);
+        CHECK_FALSE(poller.look(Poller::For::guest, []() -> bool { throw "looked"; }));
         clock.advance(Poller::rest);
         sleep_shortly(poller, clock, sleeps_to_open);
         CHECK(look_for(10 * Poller::ask_interval));
