@@ -122,19 +122,21 @@ void CommitPlan::seal() noexcept {
     std::ranges::sort(writes_, {}, &Write::phase);  // a stable sort would allocate
 }
 
+/// A block that the file is not long enough for counts nothing of what is committed here: it waits.
 void CommitPlan::add_refcounts() noexcept {
     Refcounts& refcounts = map_.refcounts();
-    for (auto piece = refcounts.next_dirty(0); piece && writes_.size() < writes_max - staged_.size() - 128;
-         piece = refcounts.next_dirty(*piece + 1)) {
+    const std::uint64_t file_end = map_.layer().file_end;
+    for (auto piece = refcounts.next_dirty(0); piece; piece = refcounts.next_dirty(*piece + 1)) {
+        if (refcounts.piece_offset(*piece) >= file_end) continue;
+        // Some are left for the next group, and so is the table, which leads to whole blocks only.
+        if (writes_.size() >= writes_max - staged_.size() - 2 * WriteMap::new_tables_max) return;
         const auto data = new_piece();
         refcounts.encode_piece(*piece, data);
         write(refcounts.in_new_block(*piece) ? 0 : 1, refcounts.piece_offset(*piece), data);
         refcounts.clean(*piece);
         refcount_pieces_.push_back(*piece);
     }
-    // The table leads to whole blocks only.
-    if (refcounts.dirty_count() > 0) return;
-    refcounts.begin_table_write([&](std::uint64_t piece) {
+    refcounts.begin_table_write(file_end, [&](std::uint64_t piece) {
         const auto data = new_piece();
         refcounts.encode_table_piece(piece, data);
         write(1, refcounts.table_piece_offset(piece), data);

@@ -236,7 +236,23 @@ void Committer::end_tasks(std::error_code error) noexcept {
     }
     over_(owner_, stuck_ ? error : std::error_code{});
     core_.begin_loads();
+    if (!running_ && exclusive_ != nullptr) return run_exclusively(*std::exchange(exclusive_, nullptr));
     if (!running_ && !queue_.empty()) start();
+}
+
+void Committer::run_exclusively(WorkerJob& job) noexcept {
+    if (running_) {
+        exclusive_ = &job;
+        return;
+    }
+    running_ = true;
+    core_.workers().start(job);
+}
+
+void Committer::end_exclusive(std::error_code error) noexcept {
+    running_ = false;
+    if (error && !lacks_space(error)) broken_ = error;
+    if (!queue_.empty()) start();
 }
 
 }  // namespace blktap::qcow2

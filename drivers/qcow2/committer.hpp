@@ -38,6 +38,10 @@ class Committer {
     bool left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept;
     /// Tries the group that is left over again, if nothing is under way.
     void retry() noexcept;
+    /// Starts `job` when no group is under way; none is until end_exclusive(). One at a time.
+    void run_exclusively(WorkerJob& job) noexcept;
+    /// `error` other than a lack of space breaks the image.
+    void end_exclusive(std::error_code error) noexcept;
     /// The error that broke the image.
     std::error_code broken() const noexcept { return broken_; }
     /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at
@@ -73,6 +77,7 @@ class Committer {
     TaskList queue_;                                                                  ///< for the next group
     TaskList committing_;                                                             ///< in this one
     boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
+    WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
     std::vector<WriteOp> ops_;
     IoOp sync_op_{};
     WorkerJob job_{};

@@ -53,6 +53,8 @@ void read_l1(Layer& layer) {
         refuse(layer.name, "the L1 table is outside of the file");
     }
     const Mapping table = read_table(layer, layer.header.l1_offset, bytes);
+    // All that its clusters have room for: a resize must not allocate.
+    layer.l1.reserve(round_up(bytes, layer.cluster_bytes()) / 8);
     layer.l1.resize(layer.header.l1_count);
     for (std::size_t index = 0; index < layer.l1.size(); ++index)
         layer.l1[index] = load<std::uint64_t>(table.bytes(), index * 8);

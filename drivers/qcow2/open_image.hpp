@@ -36,6 +36,12 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
 /// cleared. Errors: throws std::system_error as above. Context: blocks.
 std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, bool growable);
 
+/// As many clusters as the file of `layer` may come to have when the disk is `disk_bytes` long: what it has, all of the
+/// disk, and the tables for it.
+std::uint64_t most_clusters(const Layer& layer, std::uint64_t disk_bytes) noexcept;
+/// What this program keeps account of: 128 TiB with clusters of 64 KiB. Some bits of memory for each.
+inline constexpr std::uint64_t clusters_max = 1ULL << 31;
+
 /// Writes what is dirty of `refcounts`: new blocks before the table that leads to them.
 /// Errors: throws std::system_error naming the layer. Context: blocks.
 void write_refcounts(const Layer& layer, Refcounts& refcounts);

@@ -17,9 +17,6 @@
 namespace blktap::qcow2 {
 namespace {
 
-/// 128 TiB with clusters of 64 KiB. Some bits of memory for each: hundreds of MiB at the most.
-constexpr std::uint64_t clusters_max = 1ULL << 31;
-
 [[noreturn]] void refuse(const Layer& layer, const std::string& reason) {
     throw_error(Errc::image_invalid, layer.name + ": " + reason);
 }
@@ -78,17 +75,6 @@ class Preparation {
         layer_.file_end = end;
     }
 
-    /// As many clusters as the file may come to have: what it has, all of the disk, and the tables for it.
-    std::uint64_t most_clusters() const {
-        const std::uint64_t now = layer_.file_end / cluster_;
-        if (!growable_) return now;
-        const std::uint64_t data = divide_up(layer_.size_bytes, cluster_);
-        const std::uint64_t stored = now + data + divide_up(data, cluster_ / 8) + 1;
-        // Blocks count themselves too, and the table grows once.
-        const std::uint64_t blocks = divide_up(stored, per_block_) * 2 + 2;
-        return stored + blocks + divide_up(blocks * 8, cluster_) * 2 + 64;
-    }
-
     void read_refcount_table() {
         const std::uint64_t offset = layer_.header.refcount_table_offset;
         const std::uint64_t bytes = layer_.header.refcount_table_clusters * cluster_;
@@ -97,7 +83,7 @@ class Preparation {
         std::vector<std::uint64_t> table(bytes / 8);
         for (std::size_t i = 0; i < table.size(); ++i)
             table[i] = load<std::uint64_t>(memory.bytes(), i * 8) & ~std::uint64_t{511};
-        const std::uint64_t most = most_clusters();
+        const std::uint64_t most = growable_ ? most_clusters(layer_, layer_.size_bytes) : layer_.file_end / cluster_;
         if (most > clusters_max) refuse(layer_, "has too many clusters to be written");
         refcounts_ = std::make_unique<Refcounts>(
             Refcounts::Geometry{layer_.header.cluster_bits, layer_.header.refcount_order, most, offset,
@@ -186,7 +172,7 @@ class Preparation {
         sync_tables(layer_);
     }
 
-    /// Later there is no need to: most_clusters() are all that there will be.
+    /// Later there is no need to: most_clusters() are all that there will be, but for a resize.
     void lengthen_table() {
         const std::uint64_t wanted = divide_up(refcounts_->clusters_max(), per_block_);
         // Twice as long each time, so that this happens rarely.
@@ -253,6 +239,16 @@ class Preparation {
 
 }  // namespace
 
+std::uint64_t most_clusters(const Layer& layer, std::uint64_t disk_bytes) noexcept {
+    const std::uint64_t cluster = layer.cluster_bytes();
+    const std::uint64_t per_block = cluster * 8 >> layer.header.refcount_order;
+    const std::uint64_t data = divide_up(disk_bytes, cluster);
+    const std::uint64_t stored = layer.file_end / cluster + data + divide_up(data, cluster / 8) + 1;
+    // Blocks count themselves too, and the table may grow.
+    const std::uint64_t blocks = divide_up(stored, per_block) * 2 + 2;
+    return stored + blocks + divide_up(blocks * 8, cluster) * 2 + 64;
+}
+
 std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, bool growable) {
     return Preparation{layer, growable}.run();
 }
@@ -267,7 +263,7 @@ void write_refcounts(const Layer& layer, Refcounts& refcounts) {
     }
     if (!refcounts.has_new_blocks()) return;
     sync_tables(layer);
-    refcounts.begin_table_write([&](std::uint64_t piece) {
+    refcounts.begin_table_write(UINT64_MAX, [&](std::uint64_t piece) {
         refcounts.encode_table_piece(piece, bytes);
         write_table(layer, refcounts.table_piece_offset(piece), bytes);
     });

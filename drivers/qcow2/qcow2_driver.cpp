@@ -33,11 +33,25 @@ Qcow2Driver::Qcow2Driver(OpenedImage image, const DriverContext& context, std::u
         task.finished = &task_finished;
         free_tasks_.push_back(&task);
     }
-    if (core_.image().refcounts) writer_.emplace(core_, *core_.image().refcounts, tasks_);
+    if (!core_.image().refcounts) return;
+    writer_.emplace(core_, *core_.image().refcounts, tasks_);
+    resize_.emplace(core_, writer_->committer());
 }
 
 Qcow2Driver::~Qcow2Driver() {
     BLKTAP_ASSERT(free_tasks_.size() == tasks_max && waiting_.empty());
+}
+
+void Qcow2Driver::resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
+    if (!resize_ || size_sectors < info_.size_sectors) {
+        return request.complete(std::make_error_code(std::errc::invalid_argument));
+    }
+    request.driver = this;
+    resize_->start(size_sectors, request, [](ImageRequest& its_request, std::error_code error) noexcept {
+        Qcow2Driver& self = driver_of(its_request);
+        self.info_.size_sectors = self.core_.top().size_bytes / sector_size_bytes;
+        its_request.complete(error);
+    });
 }
 
 int Qcow2Driver::space_fd() const noexcept {

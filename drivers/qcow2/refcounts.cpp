@@ -85,6 +85,28 @@ std::uint64_t Refcounts::pieces_per_block() const noexcept {
     return (1ULL << geometry_.cluster_bits) / piece_bytes();
 }
 
+bool Refcounts::extend(std::uint64_t clusters) {
+    Geometry larger = geometry_;
+    larger.clusters_max = clusters;
+    larger = whole_blocks(larger);
+    if (larger.clusters_max <= geometry_.clusters_max) return true;
+    if (larger.clusters_max / clusters_per_block() > table_.size()) return false;
+    const auto copied = [](const Bits& bits, std::uint64_t count) {
+        Bits result{words_for(count)};
+        std::ranges::copy(bits.span(), result.data());
+        return result;
+    };
+    Bits used = copied(used_, larger.clusters_max);
+    Bits held = copied(held_, larger.clusters_max);
+    Bits metadata = copied(metadata_, larger.clusters_max);
+    dirty_ = copied(dirty_, larger.clusters_max / clusters_per_piece());
+    used_ = std::move(used);
+    held_ = std::move(held);
+    metadata_ = std::move(metadata);
+    geometry_ = larger;
+    return true;
+}
+
 bool Refcounts::load_block(std::uint64_t index, std::span<const std::byte> block) {
     const std::uint64_t first = index * clusters_per_block();
     for (std::uint64_t i = 0; i < clusters_per_block(); ++i) {
@@ -335,7 +357,8 @@ void Refcounts::encode_table_piece(std::uint64_t piece, std::span<std::byte> out
     const std::uint64_t first = piece * (piece_bytes() / 8);
     for (std::uint64_t i = 0; i < piece_bytes() / 8; ++i) {
         const std::uint64_t block = first + i;
-        store<std::uint64_t>(out, i * 8, block < table_.size() ? table_[block] : 0);
+        const bool named = block < table_.size() && block_states_[block] != BlockState::fresh;
+        store<std::uint64_t>(out, i * 8, named ? table_[block] : 0);
     }
 }
 

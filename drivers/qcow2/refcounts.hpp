@@ -44,6 +44,9 @@ class Refcounts {
     /// Errors: throws std::system_error (ENOMEM).
     Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table);
 
+    /// The file may have `clusters` clusters from now on, if that is more. False: the table does not reach so far.
+    /// Errors: throws std::system_error (ENOMEM).
+    bool extend(std::uint64_t clusters);
     /// Takes the counts that block `index` of the table has. False: a count is impossible (it is of a cluster behind
     /// clusters_max).
     bool load_block(std::uint64_t index, std::span<const std::byte> block);
@@ -92,22 +95,26 @@ class Refcounts {
     /// The table on disk does not lead to this piece's block yet: the piece is written before the table.
     bool in_new_block(std::uint64_t piece) const noexcept;
 
+    /// The block that counts `cluster`, which is in use: its offset in the file.
+    std::uint64_t block_of(std::uint64_t cluster) const noexcept { return table_[cluster / clusters_per_block()]; }
     std::span<const std::uint64_t> table() const noexcept { return table_; }
     std::uint64_t table_offset() const noexcept { return geometry_.table_offset; }
     bool has_new_blocks() const noexcept { return new_blocks_ > 0; }
-    /// Calls `visit(piece)` for each piece of the table with entries of new blocks, which are then being written.
+    /// Calls `visit(piece)` for each piece of the table with entries of new blocks before `file_end`, in bytes, which
+    /// are then being written.
     template <class Visit>
-    void begin_table_write(Visit visit) noexcept {
+    void begin_table_write(std::uint64_t file_end, Visit visit) noexcept {
         const std::uint64_t per_piece = piece_bytes() / 8;
         std::uint64_t last = ~std::uint64_t{0};
         for (std::uint64_t block = 0; new_blocks_ > 0 && block < table_.size(); ++block) {
-            if (block_states_[block] != BlockState::fresh) continue;
+            if (block_states_[block] != BlockState::fresh || table_[block] >= file_end) continue;
             block_states_[block] = BlockState::being_written;
             if (block / per_piece != last) visit(last = block / per_piece);
         }
     }
     void end_table_write(bool successful) noexcept;
     std::uint64_t table_piece_offset(std::uint64_t piece) const noexcept;
+    /// Without the entries of new blocks that are not being written.
     void encode_table_piece(std::uint64_t piece, std::span<std::byte> out) const noexcept;
 
   private:

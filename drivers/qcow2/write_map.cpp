@@ -134,6 +134,16 @@ std::uint64_t WriteMap::slice_offset(std::uint64_t guest_cluster) noexcept {
     return table + layer_.slice_in_table(guest_cluster);
 }
 
+std::uint64_t WriteMap::file_end_for(const Change& change) noexcept {
+    const unsigned bits = layer_.header.cluster_bits;
+    std::uint64_t last = change.host_offset + ((change.count - 1) << bits);
+    last = std::max(last, refcounts_.block_of(change.host_offset >> bits));
+    if (const NewTable* const table = new_table(layer_.l1_index(change.guest_cluster))) {
+        last = std::max({last, table->host_offset, refcounts_.block_of(table->host_offset >> bits)});
+    }
+    return last + layer_.cluster_bytes();
+}
+
 std::uint64_t WriteMap::new_entry(const Change& change, std::uint64_t at) const noexcept {
     if (change.kind != Change::Kind::discard) {
         return (change.host_offset + (at << layer_.header.cluster_bits)) | flag_copied;

@@ -83,6 +83,8 @@ class WriteMap {
     /// Where the entry of `guest_cluster` is, or will be: its slice's offset in the file. begin_use() was called, or
     /// there is a table.
     std::uint64_t slice_offset(std::uint64_t guest_cluster) noexcept;
+    /// How long the file must be before `change` is made, in bytes: for its clusters, and what tells of them.
+    std::uint64_t file_end_for(const Change& change) noexcept;
     /// What an entry becomes. `at`: the how manieth of the change.
     std::uint64_t new_entry(const Change& change, std::uint64_t at) const noexcept;
 

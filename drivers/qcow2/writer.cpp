@@ -134,7 +134,7 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     const std::uint64_t run_end = (change.guest_cluster + change.count) << bits;
     task.data_length = std::min(task.end, run_end) - task.at;
 
-    const std::uint64_t end_bytes = map_.refcounts().end() << bits;
+    const std::uint64_t end_bytes = map_.file_end_for(change);
     task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
     task.next = [](Task& its_task, std::error_code error) noexcept {
         if (error) return of(its_task).end(its_task, error);

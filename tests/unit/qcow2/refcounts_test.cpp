@@ -95,13 +95,35 @@ TEST_CASE("qcow2 refcounts: a new block counts itself and is written before the 
     CHECK_FALSE(refcounts.in_new_block(0));
     CHECK(refcounts.in_new_block(1));
     std::vector<std::uint64_t> pieces;
-    refcounts.begin_table_write([&](std::uint64_t piece) { pieces.push_back(piece); });
+    refcounts.begin_table_write(1 << 30, [&](std::uint64_t piece) { pieces.push_back(piece); });
     CHECK(pieces == std::vector<std::uint64_t>{0});
     refcounts.end_table_write(false);
     CHECK(refcounts.in_new_block(1));
-    refcounts.begin_table_write([](std::uint64_t) {});
+    refcounts.begin_table_write(1 << 30, [](std::uint64_t) {});
     refcounts.end_table_write(true);
     CHECK_FALSE(refcounts.has_new_blocks());
+}
+
+TEST_CASE("qcow2 refcounts: a new block behind the file's end is not named yet", "[unit][qcow2]") {
+    Refcounts refcounts{{12, 4, 4096, 2 * 4096, 2048}, [] {
+                            std::vector<std::uint64_t> table(512);
+                            table[0] = 3 * 4096;
+                            return table;
+                        }()};
+    for (std::uint64_t used = 0; used < 2048; ++used)
+        REQUIRE(refcounts.add_reference(used));
+    REQUIRE(refcounts.allocate(1));
+    CHECK(refcounts.block_of(2049) == 2048 * 4096);
+    int visits = 0;
+    std::vector<std::byte> piece(4096);
+    refcounts.begin_table_write(2048 * 4096, [&](std::uint64_t) { ++visits; });
+    refcounts.encode_table_piece(0, piece);
+    CHECK(visits == 0);
+    CHECK(load<std::uint64_t>(piece, 8) == 0);
+    refcounts.begin_table_write(2049 * 4096, [&](std::uint64_t) { ++visits; });
+    refcounts.encode_table_piece(0, piece);
+    CHECK(visits == 1);
+    CHECK(load<std::uint64_t>(piece, 8) == 2048 * 4096);
 }
 
 TEST_CASE("qcow2 refcounts: nothing is given behind what the table can count", "[unit][qcow2]") {
