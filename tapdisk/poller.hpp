@@ -21,8 +21,8 @@ namespace blktap {
 
 class Poller {
   public:
-    /// What is looked for. Both have a window of their own: a guest may come back with its next requests in microseconds
-    /// while the disk takes hundreds, or the other way round.
+    /// What is looked for. Both have a window of their own: a guest may come back with its next requests in
+    /// microseconds while the disk takes hundreds, or the other way round.
     enum class For { guest, disk };
 
     static constexpr Nanoseconds window_start = std::chrono::microseconds(2);

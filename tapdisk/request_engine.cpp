@@ -71,8 +71,7 @@ void RequestEngine::submit() noexcept {
 
 bool RequestEngine::can_go_on() const noexcept {
     const bool startable = !paused_ && (!starting_.empty() || (!memory_.empty() && !memory_exhausted_));
-    return more_requests_ || startable || !ordered_.empty() || !ranged_.empty() || io_.can_submit() ||
-           io_.reap_left();
+    return more_requests_ || startable || !ordered_.empty() || !ranged_.empty() || io_.can_submit() || io_.reap_left();
 }
 
 /// A frontend whose data would find no memory waits in its ring, not in ours.

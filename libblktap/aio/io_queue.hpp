@@ -59,9 +59,9 @@ class IoQueue {
     /// take stays staged; an operation that it refused is finished and its completion comes from reap(). EAGAIN stops
     /// submitting until a completion frees what was short.
     void submit_staged() noexcept;
-    /// Calls `completed` of what has finished, of at most `count_max` operations, and returns how many those were. Short
-    /// results go back to the staged operations until their tail is done. A `completed` may stage, submit, reap and
-    /// destroy its operation; what it makes fail is completed by the next reap().
+    /// Calls `completed` of what has finished, of at most `count_max` operations, and returns how many those were.
+    /// Short results go back to the staged operations until their tail is done. A `completed` may stage, submit, reap
+    /// and destroy its operation; what it makes fail is completed by the next reap().
     std::size_t reap(std::size_t count_max = std::numeric_limits<std::size_t>::max()) noexcept;
     /// The last reap() left something for the next one.
     bool reap_left() const noexcept { return !finished_.empty(); }
