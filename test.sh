@@ -94,7 +94,7 @@ xen_layer() {
     rm -f "$logs"/xen*
     run_logged "$logs/xen.log" tests/xen/run || status=$?
     if read -r run_passed run_failed < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$logs/xen.log"); then
-        grep '^FAILED' "$logs/xen.log"
+        grep -E '^FAILED|once more' "$logs/xen.log"
         echo "$run_passed passed, $run_failed failed"
         passed=$((passed + run_passed))
         failed=$((failed + run_failed))

@@ -40,11 +40,14 @@ class Log:
 
 
 class Lanes:
-    """Runs scenarios on machines from `boot(number, output)`; one that failed in an unknown state is booted again."""
+    """Runs scenarios on machines from `boot(number, output)`; one that failed in an unknown state is booted again. A scenario
+    whose machine did not answer is run once more; `report(text)` says so."""
 
-    def __init__(self, boot, scenarios, logs, seconds=None):
+    def __init__(self, boot, scenarios, logs, report, seconds=None):
         """`seconds` takes the place of the scenarios' own limits."""
         self.boot = boot
+        self.report = report
+        self.again = set()
         self.logs = logs
         self.seconds = seconds
         self.waiting = queue.SimpleQueue()
@@ -88,6 +91,17 @@ class Lanes:
                 machine = machine or self.booted(number, log)
                 log.open(scenario.name)
                 wrong, usable = run_scenario(machine, scenario, self.seconds or scenario.seconds)
+            except MachineFailed as failure:
+                wrong, usable = str(failure), False
+                if scenario not in self.again and not self.stopped:
+                    # What the scenario found is unknown. It is not lost: the report and the console stay.
+                    self.again.add(scenario)
+                    self.report(f"{scenario.name}: {wrong}; once more, on a new machine")
+                    self.waiting.put(scenario)
+                    if machine:
+                        self.retire(machine)
+                        machine = None
+                    continue
             except Exception as failure:  # of whatever kind: a result is waited for
                 wrong, usable = str(failure) or repr(failure), False
             if machine and not usable:
