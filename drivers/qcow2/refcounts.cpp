@@ -57,6 +57,8 @@ Refcounts::Geometry whole_blocks(Refcounts::Geometry geometry) noexcept {
     return geometry;
 }
 
+constexpr std::uint64_t further_max = UINT16_MAX;
+
 constexpr std::uint64_t words_for(std::uint64_t bits) noexcept {
     return bits / 64 + 1;
 }
@@ -70,7 +72,8 @@ Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table)
       used_(words_for(geometry_.clusters_max)),
       held_(words_for(geometry_.clusters_max)),
       metadata_(words_for(geometry_.clusters_max)),
-      dirty_(words_for(geometry_.clusters_max / clusters_per_piece())) {}
+      dirty_(words_for(geometry_.clusters_max / clusters_per_piece())),
+      further_(geometry_.clusters_max) {}
 
 void Refcounts::set(const Bits& bits, std::uint64_t at, bool value) noexcept {
     const std::uint64_t mask = 1ULL << (at % 64);
@@ -99,7 +102,13 @@ bool Refcounts::extend(std::uint64_t clusters) {
     Bits used = copied(used_, larger.clusters_max);
     Bits held = copied(held_, larger.clusters_max);
     Bits metadata = copied(metadata_, larger.clusters_max);
+    LazyArray<std::uint16_t> further{larger.clusters_max};
+    // Only what is not zero is touched, or all of it would become memory.
+    for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
+        if (further_[cluster] != 0) further[cluster] = further_[cluster];
+    }
     dirty_ = copied(dirty_, larger.clusters_max / clusters_per_piece());
+    further_ = std::move(further);
     used_ = std::move(used);
     held_ = std::move(held);
     metadata_ = std::move(metadata);
@@ -112,9 +121,9 @@ bool Refcounts::load_block(std::uint64_t index, std::span<const std::byte> block
     for (std::uint64_t i = 0; i < clusters_per_block(); ++i) {
         const std::uint64_t count = load_count(block, i, geometry_.order);
         if (count == 0) continue;
-        if (first + i >= geometry_.clusters_max) return false;
+        if (first + i >= geometry_.clusters_max || count - 1 > further_max) return false;
         set(used_, first + i, true);
-        if (count > 1) shared_[first + i] = count;
+        if (count > 1) further_[first + i] = static_cast<std::uint16_t>(count - 1);
         end_ = first + i + 1 > end_ ? first + i + 1 : end_;
     }
     return true;
@@ -124,18 +133,11 @@ bool Refcounts::add_reference(std::uint64_t cluster) {
     BLKTAP_ASSERT(cluster < geometry_.clusters_max);
     const std::uint64_t now = count(cluster) + 1;
     const unsigned bits = 1U << geometry_.order;
-    if (bits < 64 && now >> bits != 0) return false;
+    if ((bits < 64 && now >> bits != 0) || now - 1 > further_max) return false;
     set(used_, cluster, true);
-    if (now > 1) shared_[cluster] = now;
+    if (now > 1) further_[cluster] = static_cast<std::uint16_t>(now - 1);
     end_ = std::max(end_, cluster + 1);
     return true;
-}
-
-void Refcounts::clear() noexcept {
-    used_.trim();
-    metadata_.trim();
-    shared_.clear();
-    end_ = hint_ = 0;
 }
 
 bool Refcounts::mark_metadata(std::uint64_t first, std::uint64_t count) noexcept {
@@ -147,10 +149,7 @@ bool Refcounts::mark_metadata(std::uint64_t first, std::uint64_t count) noexcept
 }
 
 std::uint64_t Refcounts::count(std::uint64_t cluster) const noexcept {
-    if (!used(cluster)) return 0;
-    if (shared_.empty()) return 1;
-    const auto found = shared_.find(cluster);
-    return found == shared_.end() ? 1 : found->second;
+    return used(cluster) ? further_[cluster] + 1ULL : 0;
 }
 
 bool Refcounts::free(std::uint64_t cluster) const noexcept {
@@ -282,8 +281,8 @@ void Refcounts::release(std::uint64_t first, std::uint64_t count) noexcept {
 void Refcounts::drop(std::uint64_t cluster, bool hold) noexcept {
     if (!used(cluster)) return;
     mark_dirty(cluster / clusters_per_piece());
-    if (const auto found = shared_.find(cluster); found != shared_.end()) {
-        if (--found->second == 1) shared_.erase(found);
+    if (further_[cluster] > 0) {
+        --further_[cluster];
         return;
     }
     set(used_, cluster, false);

@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "libblktap/base/mapping.hpp"
@@ -47,13 +46,11 @@ class Refcounts {
     /// The file may have `clusters` clusters from now on, if that is more. False: the table does not reach so far.
     /// Errors: throws std::system_error (ENOMEM).
     bool extend(std::uint64_t clusters);
-    /// Takes the counts that block `index` of the table has. False: a count is impossible (it is of a cluster behind
-    /// clusters_max).
+    /// Takes the counts that block `index` of the table has. False: a count is impossible: of a cluster behind
+    /// clusters_max, or more than 65,536.
     bool load_block(std::uint64_t index, std::span<const std::byte> block);
-    /// One more reference. For repairs: allocates memory. False: more than the width of a count can say.
+    /// One more reference. For repairs. False: more than the width of a count can say, or than 65,536.
     bool add_reference(std::uint64_t cluster);
-    /// Forgets all counts, for a repair.
-    void clear() noexcept;
     /// Moves the table to `offset`, where it has `entries`, at least as many as now.
     void move_table(std::uint64_t offset, std::uint64_t entries);
     /// Takes free clusters for metadata where nothing was ever stored, beside each other, whether or not blocks count
@@ -138,8 +135,8 @@ class Refcounts {
     std::vector<BlockState> block_states_;
     std::uint64_t new_blocks_ = 0;  ///< that are not on_disk
     Bits used_, held_, metadata_, dirty_;
-    std::unordered_map<std::uint64_t, std::uint64_t> shared_;  ///< counts above 1
-    std::uint64_t hint_ = 0;                                   ///< no free cluster is before it
+    LazyArray<std::uint16_t> further_;  ///< references besides the first
+    std::uint64_t hint_ = 0;            ///< no free cluster is before it
     std::uint64_t end_ = 0;
     std::size_t dirty_count_ = 0;
 };

@@ -15,8 +15,6 @@ using namespace blktap::testing;
 
 namespace {
 
-constexpr std::uint64_t disk_bytes = comparison_sectors * sector_size_bytes;
-
 /// A raw file with `model`'s contents.
 std::string write_raw(const TemporaryDirectory& directory, const std::string& name, const ModelDisk& model) {
     std::string path = directory.make_file(name, model.size_sectors() * sector_size_bytes);

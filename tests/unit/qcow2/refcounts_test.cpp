@@ -163,4 +163,11 @@ TEST_CASE("qcow2 refcounts: counts of clusters that the file can never have are 
     CHECK(refcounts.load_block(5, block));
     block[1] = std::byte{1};
     CHECK_FALSE(refcounts.load_block(5, block));
+    Refcounts wide{{12, 6, 512, 4096, 0}, std::vector<std::uint64_t>(512)};
+    store<std::uint64_t>(block, 0, 65536);
+    CHECK(wide.load_block(0, block));
+    CHECK(wide.count(0) == 65536);
+    CHECK_FALSE(wide.add_reference(0));
+    store<std::uint64_t>(block, 0, 65537);
+    CHECK_FALSE(wide.load_block(0, block));
 }
