@@ -87,7 +87,7 @@ class Preparation {
         if (most > clusters_max) refuse(layer_, "has too many clusters to be written");
         refcounts_ = std::make_unique<Refcounts>(
             Refcounts::Geometry{layer_.header.cluster_bits, layer_.header.refcount_order, most, offset,
-                                growable_ ? layer_.file_end / cluster_ : most},
+                                growable_ ? layer_.file_end / cluster_ : UINT64_MAX},
             std::move(table));
     }
 

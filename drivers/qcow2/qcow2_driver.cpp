@@ -107,6 +107,7 @@ bool Qcow2Driver::start_write_at_once(ImageRequest& request) noexcept {
     const std::uint64_t length = request.range.length_bytes();
     const WriteStep found = writer_->map().find(request.range.offset_bytes(), length);
     if (found.kind != WriteStep::Kind::in_place || found.length != length) return false;
+    if (writer_->is_left_over(request.range.offset_bytes(), length)) return false;
     return stage(request, 0, IoOp::Kind::write, found.host_offset);
 }
 

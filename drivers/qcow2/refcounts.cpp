@@ -67,6 +67,7 @@ constexpr std::uint64_t words_for(std::uint64_t bits) noexcept {
 
 Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table)
     : geometry_(whole_blocks(geometry)),
+      limit_(geometry.clusters_max),
       table_(std::move(table)),
       block_states_(table_.size(), BlockState::on_disk),
       used_(words_for(geometry_.clusters_max)),
@@ -92,8 +93,9 @@ bool Refcounts::extend(std::uint64_t clusters) {
     Geometry larger = geometry_;
     larger.clusters_max = clusters;
     larger = whole_blocks(larger);
-    if (larger.clusters_max <= geometry_.clusters_max) return true;
     if (larger.clusters_max / clusters_per_block() > table_.size()) return false;
+    limit_ = std::max(limit_, clusters);
+    if (larger.clusters_max <= geometry_.clusters_max) return true;
     const auto copied = [](const Bits& bits, std::uint64_t count) {
         Bits result{words_for(count)};
         std::ranges::copy(bits.span(), result.data());
@@ -232,7 +234,7 @@ bool Refcounts::make_missing_blocks() noexcept {
 }
 
 std::optional<Refcounts::Run> Refcounts::allocate_from(std::uint64_t from, std::uint64_t wanted) noexcept {
-    for (std::uint64_t first = find_free(from); first < geometry_.clusters_max; first = find_free(first)) {
+    for (std::uint64_t first = find_free(from); first < limit_; first = find_free(first)) {
         const std::uint64_t block = first / clusters_per_block();
         if (block >= table_.size()) return std::nullopt;
         if (table_[block] == 0) {
@@ -240,7 +242,7 @@ std::optional<Refcounts::Run> Refcounts::allocate_from(std::uint64_t from, std::
             continue;
         }
         // A run stays within what one block counts, and is fresh as a whole or not at all.
-        const std::uint64_t block_end = std::min((block + 1) * clusters_per_block(), geometry_.clusters_max);
+        const std::uint64_t block_end = std::min((block + 1) * clusters_per_block(), limit_);
         const bool fresh = first >= geometry_.fresh_from;
         std::uint64_t limit = std::min(block_end, first + wanted);
         if (!fresh) limit = std::min(limit, geometry_.fresh_from);

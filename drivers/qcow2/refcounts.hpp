@@ -30,7 +30,8 @@ class Refcounts {
         unsigned order = 4;              ///< a refcount has 2^order bits
         std::uint64_t clusters_max = 0;  ///< the file never has more clusters
         std::uint64_t table_offset = 0;  ///< of the refcount table in the file
-        std::uint64_t fresh_from = 0;    ///< the clusters from here on were never written: they read as zeros
+        std::uint64_t fresh_from =
+            0;  ///< the clusters from here on were never written: they read as zeros; UINT64_MAX: none
     };
     /// Clusters of the file, [first, first + count).
     struct Run {
@@ -131,6 +132,7 @@ class Refcounts {
     void lower_end() noexcept;
 
     Geometry geometry_;
+    std::uint64_t limit_;  ///< clusters that may be given; blocks may count some more
     std::vector<std::uint64_t> table_;
     std::vector<BlockState> block_states_;
     std::uint64_t new_blocks_ = 0;  ///< that are not on_disk

@@ -59,6 +59,7 @@ void Writer::step(Task& task) noexcept {
     const WriteStep found = map_.find(task.at, task.end - task.at);
     switch (found.kind) {
         case WriteStep::Kind::in_place:
+            if (is_left_over(task.at, found.length)) return wait_for_left_over(task, found.length);
             return write_in_place(task, found);
         case WriteStep::Kind::allocate:
         case WriteStep::Kind::reuse:
@@ -74,6 +75,19 @@ void Writer::step(Task& task) noexcept {
             break;
     }
     end(task, Errc::image_invalid);
+}
+
+/// A discard that could not be finished may have let these clusters go already, in the file.
+bool Writer::is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept {
+    const unsigned bits = core_.top().header.cluster_bits;
+    const std::uint64_t first = offset >> bits;
+    return committer_.left_over(first, ((offset + length - 1) >> bits) - first + 1);
+}
+
+void Writer::wait_for_left_over(Task& task, std::uint64_t length) noexcept {
+    const unsigned bits = core_.top().header.cluster_bits;
+    const std::uint64_t first = task.at >> bits;
+    wait_for_clusters(task, first, ((task.at + length - 1) >> bits) - first + 1);
 }
 
 void Writer::write_in_place(Task& task, const WriteStep& found) noexcept {

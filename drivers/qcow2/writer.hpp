@@ -38,6 +38,9 @@ class Writer {
     /// Discards the whole clusters [task.at, task.end), then calls task.finished.
     void discard(Task& task) noexcept;
 
+    /// Bytes of the disk that must not be written in place now: write() waits as it must.
+    bool is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept;
+
     Committer& committer() noexcept { return committer_; }
     const ImageActivity& activity() const noexcept { return file_end_.activity(); }
 
@@ -46,6 +49,7 @@ class Writer {
 
     // Steps of a write.
     void step(Task& task) noexcept;
+    void wait_for_left_over(Task& task, std::uint64_t length) noexcept;
     void write_in_place(Task& task, const WriteStep& found) noexcept;
     void begin_change(Task& task, const WriteStep& found) noexcept;
     bool allocate(Task& task, Change& change) noexcept;

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/property/driver_comparison.hpp"
+#include "tests/support/loop_device.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -132,4 +133,21 @@ TEST_CASE("qcow2 driver: compressed clusters are read, copied and replaced", "[p
     const std::string path = directory.path("disk");
     qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, path});
     compare(directory, path, model, run);
+}
+
+TEST_CASE("qcow2 driver: agrees with the model on a block device with blocks of 4096 bytes",
+          "[property][qcow2][root]") {
+    if (!qemu_img_available() || !LoopDevice::available()) {
+        WARN("needs qemu-img, root and loop devices");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("cluster_size=65536", "cluster_size=4096");
+    CAPTURE(options);
+    // What was on the device before must never be seen.
+    const std::string file = directory.make_file("device", 8 << 20);
+    std::ofstream{file, std::ios::binary} << std::string(8 << 20, 'x');
+    const LoopDevice device{file, 4096};
+    ModelDisk model{comparison_sectors};
+    compare(directory, make_qcow2(device.path(), "4M", options), model, {});
 }

@@ -136,6 +136,20 @@ TEST_CASE("qcow2 refcounts: nothing is given behind what the table can count", "
     CHECK_FALSE(refcounts.allocate_metadata().has_value());
 }
 
+TEST_CASE("qcow2 refcounts: a device's clusters are given to the last, and none behind it", "[unit][qcow2]") {
+    Refcounts refcounts{{12, 4, 100, 4096, UINT64_MAX}, std::vector<std::uint64_t>(512)};
+    REQUIRE(refcounts.add_reference(0));
+    CHECK_FALSE(refcounts.allocate_metadata()->fresh);
+    std::uint64_t given = 0;
+    while (const auto run = refcounts.allocate(7)) {
+        CHECK_FALSE(run->fresh);
+        given += run->count;
+    }
+    CHECK(given == 97);
+    CHECK(refcounts.end() == 100);
+    CHECK_FALSE(refcounts.allocate_metadata());
+}
+
 TEST_CASE("qcow2 refcounts: blocks of every width are written as they are read", "[unit][qcow2]") {
     std::mt19937_64 random{7};
     for (unsigned order = 0; order <= 6; ++order) {
