@@ -33,7 +33,8 @@ class Poller {
     static constexpr int in_vain_max = 8;
     /// After that no look is worth trying for this long.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
-    /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the work.
+    /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the
+    /// work.
     static constexpr Nanoseconds rest_for_others = std::chrono::milliseconds(2);
 
     /// How many times the calling thread lost its processor to another since it began.
