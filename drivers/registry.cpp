@@ -4,6 +4,7 @@
 #include "drivers/registry.hpp"
 
 #include "drivers/null/null_driver.hpp"
+#include "drivers/qcow2/qcow2_driver.hpp"
 #include "drivers/raw/raw_driver.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
@@ -27,6 +28,7 @@ std::unique_ptr<ImageDriver> Registry::open(const ImageSpec& spec, const DriverC
 Registry all_drivers() {
     Registry registry;
     registry.add("null", &open_null_image);
+    registry.add("qcow2", &qcow2::open_qcow2_image);
     registry.add("raw", &open_raw_image);
     return registry;
 }

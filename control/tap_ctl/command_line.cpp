@@ -42,6 +42,7 @@ int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& 
     add_vbd_commands(app, line);
     add_plug_commands(app, line);
     add_takeover_commands(app, line);
+    add_image_commands(app, line);
     add_block_tap_commands(app, line);
     try {
         app.parse(argument_count, arguments);

@@ -28,6 +28,8 @@ struct CommandLine {
     std::string image{};                   ///< FORMAT:/path[?option=value&...]
     std::string file{};                    ///< a trace, or what block-tap looks for
     std::string size{};                    ///< bytes, or with a unit: 20G
+    std::string cluster_size{};            ///< of a new image
+    std::string backing{};                 ///< FORMAT:PATH, of a new image
     std::string type{};                    ///< of an image, as block-tap calls it
     std::optional<std::uint32_t> pid{};    ///< of a tapdisk
     std::optional<std::uint32_t> minor{};  ///< of a tapdisk, as block-tap names it
@@ -47,8 +49,9 @@ CLI::App& add_command(CLI::App& app, CommandLine& line, const char* name, const 
 /// Prints the result of a request of which people need to know only that it was done: with --json, it; else nothing.
 int print_result(const CommandLine& line, std::ostream& out, const ipc::Json& result);
 
-void add_vbd_commands(CLI::App& app, CommandLine& line);   // list, info, stats, pause, resume, resize, record, status
-void add_plug_commands(CLI::App& app, CommandLine& line);  // plug, unplug
+void add_vbd_commands(CLI::App& app, CommandLine& line);    // list, info, stats, pause, resume, resize, record, status
+void add_plug_commands(CLI::App& app, CommandLine& line);   // plug, unplug
+void add_image_commands(CLI::App& app, CommandLine& line);  // image create, info, check, map
 void add_block_tap_commands(CLI::App& app, CommandLine& line);  // what Xen's block-tap script calls
 void add_takeover_commands(CLI::App& app, CommandLine& line);   // takeover enable, disable, status
 

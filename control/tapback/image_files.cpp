@@ -20,9 +20,16 @@ namespace fs = std::filesystem;
     throw_error({error, std::system_category()}, text);
 }
 
-/// A tapdisk that a guest has taken over may ask for anything: it gets what it was started for.
+/// Images of these formats name others below them, which only their own tapdisk can find out.
+bool has_backing_files(const std::string& format) {
+    return format == "qcow2";
+}
+
+/// A tapdisk that a guest has taken over may ask for anything: it gets what it was started for, and to read, where the
+/// format has backing files, what else is inside the directories.
 void require_granted(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
-    if (file.path != image.path) refuse(EPERM, file.path + ": not the image that this disk was given");
+    const bool backing = has_backing_files(image.format) && file.read_only;
+    if (file.path != image.path && !backing) refuse(EPERM, file.path + ": not the image that this disk was given");
     if (image.read_only && !file.read_only) refuse(EPERM, file.path + ": this disk is read-only");
 }
 

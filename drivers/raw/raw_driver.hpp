@@ -12,8 +12,8 @@
 
 #include <optional>
 
-#include "drivers/raw/bounce_buffer.hpp"
 #include "drivers/raw/raw_image.hpp"
+#include "drivers/shared/bounce_buffer.hpp"
 #include "drivers/shared/file_growth.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 

@@ -24,12 +24,9 @@ struct RawImage {
 /// Asks the kernel for size, alignments and discard limits of `fd`; `name` is for errors. A device made of a file is
 /// `declared_size_bytes` long if that is longer than the file (0: as long as the file); a shorter one is logged and
 /// changes nothing, because cutting a disk off destroys what is on it.
-///
-/// Alignment comes from statx(STATX_DIOALIGN). Where the file system does not say (before Linux 6.1; NFS, btrfs, tmpfs)
-/// a block device's logical block size is taken, and a file is tried with a read of 512 bytes, then of 4096. Errors:
-/// throws std::system_error: Errc::image_invalid (size 0, or not a multiple of 512; for writing or growing, not a
-/// multiple of the smallest direct write; a block device shorter than declared), Errc::direct_io_unsupported. Context:
-/// blocks.
+/// Errors: throws std::system_error: Errc::image_invalid (size 0, or not a multiple of 512; for writing or growing, not
+/// a multiple of the smallest direct write; a block device shorter than declared), Errc::direct_io_unsupported.
+/// Context: blocks.
 RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, Caching caching,
                            std::uint64_t declared_size_bytes = 0);
 

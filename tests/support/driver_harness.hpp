@@ -71,6 +71,12 @@ class DriverHarness {
             if (io_.needs_retry_timer()) io_.retry();
         }
     }
+    /// Does what there is to do now, and does not wait.
+    void step() {
+        io_.submit_staged();
+        io_.reap();
+        loop_.run_once(Nanoseconds{0});
+    }
     /// Starts `request` and runs the loop until it is answered.
     std::error_code run(ImageDriver& driver, TestRequest& request) {
         driver.start(request);

@@ -27,6 +27,7 @@ class ModelDisk {
             stamps_[sector] = stamp;
     }
     void zero(SectorRange range) { write(range, 0); }
+    std::uint64_t stamp(std::uint64_t sector) const { return stamps_[sector]; }
 
     /// Fills `data` with what write(range, stamp) stands for.
     static void fill(SectorRange range, std::uint64_t stamp, std::span<std::byte> data) {

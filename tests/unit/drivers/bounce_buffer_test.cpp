@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/raw/bounce_buffer.hpp"
+#include "drivers/shared/bounce_buffer.hpp"
 
 #include <catch2/catch.hpp>
 

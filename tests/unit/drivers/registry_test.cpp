@@ -21,5 +21,5 @@ TEST_CASE("registry: an unknown format is refused with the known ones", "[unit][
     DriverHarness harness;
     const auto error = thrown([&] { harness.open("vmdk:/srv/disk.vmdk"); });
     CHECK(error.code() == std::errc::invalid_argument);
-    CHECK_THAT(error.what(), Catch::Contains("vmdk:/srv/disk.vmdk") && Catch::Contains("null, raw"));
+    CHECK_THAT(error.what(), Catch::Contains("vmdk:/srv/disk.vmdk") && Catch::Contains("null, qcow2, raw"));
 }

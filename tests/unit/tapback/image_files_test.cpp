@@ -145,6 +145,24 @@ TEST_CASE("image files: a tapdisk gets its own image only, and not more of it th
     CHECK(f.files.open("5/51712", image(own), {own, true, false}) >= 0);
 }
 
+TEST_CASE("image files: a format with backing files gets others to read, inside of the directories",
+          "[unit][tapback]") {
+    Folders f;
+    const std::string path = f.all.make_file("images/disk", 4096);
+    const std::string base = f.all.make_file("images/base", 4096);
+    ipc::OpenArguments overlay = image(path);
+    overlay.format = "qcow2";
+    const int fd = f.files.open("5/51712", overlay, {base, true, false});
+    CHECK((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
+    CHECK(thrown([&] {
+              f.files.open("5/51712", overlay, {base, false, false});
+          }).code() == std::errc::operation_not_permitted);
+    const std::string outside = f.all.make_file("outside", 4096);
+    CHECK(thrown([&] {
+              f.files.open("5/51712", overlay, {outside, true, false});
+          }).code() == std::errc::operation_not_permitted);
+}
+
 TEST_CASE("image files: the successor of a killed tapdisk gets the same open file, even if its path was replaced",
           "[unit][tapback]") {
     Folders f;

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/qcow2/create.hpp"
+
+#include <bit>
+#include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
+#include <vector>
+
+#include "drivers/qcow2/bytes.hpp"
+#include "drivers/qcow2/header.hpp"
+#include "drivers/shared/blocking_io.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/unique_fd.hpp"
+#include "libblktap/base/units.hpp"
+
+namespace blktap::qcow2 {
+namespace {
+
+// Where things are, in clusters.
+constexpr std::uint64_t refcount_table = 1;
+constexpr std::uint64_t refcount_block = 2;
+constexpr std::uint64_t l1_table = 3;
+
+constexpr std::uint64_t cluster_bytes_min = 4096;
+constexpr std::uint64_t cluster_bytes_max = 2ULL << 20;
+
+[[noreturn]] void refuse(const NewImage& image, const std::string& reason) {
+    throw_error(std::make_error_code(std::errc::invalid_argument), image.path + ": " + reason);
+}
+
+std::uint64_t l1_entries(const NewImage& image) {
+    const std::uint64_t per_entry = image.cluster_bytes / 8 * image.cluster_bytes;
+    return (image.size_bytes - 1) / per_entry + 1;
+}
+
+std::uint64_t l1_clusters(const NewImage& image) {
+    return (l1_entries(image) * 8 + image.cluster_bytes - 1) / image.cluster_bytes;
+}
+
+void require_possible(const NewImage& image) {
+    const bool clusters = std::has_single_bit(image.cluster_bytes) && image.cluster_bytes >= cluster_bytes_min &&
+                          image.cluster_bytes <= cluster_bytes_max;
+    if (!clusters) refuse(image, "clusters are a power of two from 4096 bytes to 2M");
+    const bool size = image.size_bytes > 0 && is_aligned(image.size_bytes, sector_size_bytes) &&
+                      image.size_bytes <= INT64_MAX && l1_entries(image) * 8 <= l1_bytes_max;
+    // One block counts what is there at first.
+    if (!size || l1_table + l1_clusters(image) > image.cluster_bytes / 2) {
+        refuse(image, "such a size is not possible with these clusters");
+    }
+    if (image.backing_file.empty()) return;
+    if (image.backing_format != "raw" && image.backing_format != "qcow2") {
+        refuse(image, "the format of its backing file must be raw or qcow2");
+    }
+    if (image.backing_file.size() > 1023) refuse(image, "the name of its backing file is too long");
+}
+
+/// The header, and the tables behind it.
+std::vector<std::byte> first_clusters(const NewImage& image) {
+    const std::uint64_t cluster = image.cluster_bytes;
+    std::vector<std::byte> bytes((l1_table + l1_clusters(image)) * cluster);
+    constexpr std::size_t header_length = 104;
+    store<std::uint32_t>(bytes, 0, 0x514649fb);
+    store<std::uint32_t>(bytes, 4, 3);
+    store<std::uint32_t>(bytes, 20, static_cast<std::uint32_t>(std::countr_zero(cluster)));
+    store<std::uint64_t>(bytes, header_offset::size_bytes, image.size_bytes);
+    store<std::uint32_t>(bytes, header_offset::l1_count, static_cast<std::uint32_t>(l1_entries(image)));
+    store<std::uint64_t>(bytes, header_offset::l1_offset, l1_table * cluster);
+    store<std::uint64_t>(bytes, header_offset::refcount_table_offset, refcount_table * cluster);
+    store<std::uint32_t>(bytes, header_offset::refcount_table_clusters, 1);
+    store<std::uint32_t>(bytes, 96, 4);
+    store<std::uint32_t>(bytes, 100, header_length);
+    if (!image.backing_file.empty()) {
+        store<std::uint32_t>(bytes, header_length, 0xe2792aca);
+        store<std::uint32_t>(bytes, header_length + 4, static_cast<std::uint32_t>(image.backing_format.size()));
+        std::memcpy(bytes.data() + header_length + 8, image.backing_format.data(), image.backing_format.size());
+        // Behind it one extension of type 0 ends the list: zeros.
+        const std::size_t name_offset = header_length + 24;
+        store<std::uint64_t>(bytes, 8, name_offset);
+        store<std::uint32_t>(bytes, 16, static_cast<std::uint32_t>(image.backing_file.size()));
+        std::memcpy(bytes.data() + name_offset, image.backing_file.data(), image.backing_file.size());
+    }
+    store<std::uint64_t>(bytes, refcount_table * cluster, refcount_block * cluster);
+    for (std::uint64_t used = 0; used * cluster < bytes.size(); ++used)
+        store<std::uint16_t>(bytes, refcount_block * cluster + used * 2, 1);
+    return bytes;
+}
+
+}  // namespace
+
+void create_image(const NewImage& image) {
+    require_possible(image);
+    const UniqueFd fd{::open(image.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (!fd) throw_system_error(image.path + ": cannot create");
+    std::error_code error = write_at(fd.get(), first_clusters(image), 0);
+    if (!error && ::fsync(fd.get()) != 0) error = last_system_error();
+    if (!error) return;
+    ::unlink(image.path.c_str());
+    throw_error(error, image.path + ": cannot write");
+}
+
+}  // namespace blktap::qcow2

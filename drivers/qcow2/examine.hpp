@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Looking at an image that nobody serves: whether its tables agree with each other, and where the disk's contents are.
+// Reads only.
+//
+// Tested by tests/unit/qcow2/examine_test.cpp.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "drivers/qcow2/layer.hpp"
+
+namespace blktap::qcow2 {
+
+struct Findings {
+    std::uint64_t clusters_used = 0;
+    std::uint64_t leaked_clusters = 0;  ///< counted more often than they are used: harmless, but lost space
+    std::uint64_t errors = 0;
+    std::string first_error{};
+};
+
+/// Compares the refcounts of a qcow2 layer with what its tables refer to. What snapshots and bitmaps refer to is not
+/// followed: their clusters count as leaked. Errors: throws std::system_error (I/O; more clusters than this program
+/// keeps account of). Context: blocks.
+Findings check_tables(const Layer& layer);
+
+/// Calls `visit` for each piece of the disk, in order; together they are all of it. An extent that is invalid is as
+/// long as what it spoils. Errors: throws std::system_error (I/O). Context: blocks.
+void map_disk(const Chain& chain, const std::function<void(std::uint64_t offset, const Extent&)>& visit);
+
+}  // namespace blktap::qcow2

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Header: the first cluster of a qcow2 image, versions 2 and 3, checked. What it says is hostile: each number is
+// bounded here, so that nobody else has to, and whatever this program does not implement is refused by name.
+//
+// Field by field: docs/formats/qcow2.md. Tested by tests/unit/qcow2/header_test.cpp and tests/fuzz/fuzz_qcow2.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace blktap::qcow2 {
+
+/// Where fields stand that are written after the image was made.
+namespace header_offset {
+inline constexpr std::size_t size_bytes = 24;
+inline constexpr std::size_t l1_count = 36;
+inline constexpr std::size_t l1_offset = 40;
+inline constexpr std::size_t refcount_table_offset = 48;
+inline constexpr std::size_t refcount_table_clusters = 56;
+inline constexpr std::size_t incompatible = 72;
+inline constexpr std::size_t autoclear = 88;
+}  // namespace header_offset
+
+inline constexpr std::uint64_t incompatible_dirty = 1U << 0;
+inline constexpr std::uint64_t incompatible_corrupt = 1U << 1;
+
+/// Larger tables than these nobody makes: 32 MiB of L1 map 2 PiB with clusters of 64 KiB.
+inline constexpr std::uint64_t l1_bytes_max = 32ULL << 20;
+inline constexpr std::uint64_t refcount_table_bytes_max = 8ULL << 20;
+/// How much of a file is wanted for parse_header(): the largest cluster.
+inline constexpr std::size_t header_bytes_max = 2ULL << 20;
+
+enum class Compression : std::uint8_t { deflate = 0, zstd = 1 };
+
+struct Header {
+    std::uint32_t version = 3;
+    unsigned cluster_bits = 16;  ///< 9 to 21
+    std::uint64_t size_bytes = 0;
+    std::uint32_t l1_count = 0;
+    std::uint64_t l1_offset = 0;
+    std::uint64_t refcount_table_offset = 0;
+    std::uint32_t refcount_table_clusters = 0;
+    std::uint32_t snapshot_count = 0;
+    std::uint64_t incompatible = 0;
+    std::uint64_t autoclear = 0;
+    unsigned refcount_order = 4;  ///< a refcount has 2^order bits; 0 to 6
+    Compression compression = Compression::deflate;
+    std::string backing_file;    ///< empty: none
+    std::string backing_format;  ///< empty: not said
+
+    std::uint64_t cluster_bytes() const noexcept { return 1ULL << cluster_bits; }
+    bool dirty() const noexcept { return (incompatible & incompatible_dirty) != 0; }
+    bool corrupt() const noexcept { return (incompatible & incompatible_corrupt) != 0; }
+};
+
+/// Reads the header of the image `name` from its first bytes: the whole first cluster, or the whole file if that is
+/// shorter. Tables are not looked at, only where they are said to be.
+/// Errors: throws std::system_error, Errc::image_invalid (malformed; a number out of bounds) or ENOTSUP (a feature that
+/// is not implemented, by name), its text beginning with `name`.
+Header parse_header(std::span<const std::byte> bytes, const std::string& name);
+
+}  // namespace blktap::qcow2

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/qcow2/layer.hpp"
+
+#include <algorithm>
+
+#include "drivers/qcow2/bytes.hpp"
+#include "drivers/qcow2/l2_entry.hpp"
+
+namespace blktap::qcow2 {
+namespace {
+
+using Kind = Extent::Kind;
+
+/// `data` up to the file's end, or the zeros behind it.
+Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
+    if (extent.host_offset >= file_end) {
+        extent.kind = Kind::zero;
+    } else {
+        extent.length = std::min(extent.length, file_end - extent.host_offset);
+    }
+    return extent;
+}
+
+/// What is stored like the first entry, and next to it.
+bool continues(const L2Entry& first, const L2Entry& next, std::uint64_t distance) noexcept {
+    if (next.kind != first.kind) return false;
+    return first.kind != L2Entry::Kind::data || next.host_offset == first.host_offset + distance;
+}
+
+Extent look_into_slice(const Layer& layer, const SliceCache& cache, std::uint32_t slot, std::uint64_t offset,
+                       std::uint64_t length) noexcept {
+    const unsigned bits = layer.header.cluster_bits;
+    const std::uint64_t cluster = layer.cluster_bytes();
+    const std::uint64_t guest_cluster = offset >> bits;
+    const std::uint64_t skip = offset & (cluster - 1);
+    const auto decode = [&](std::uint64_t index) {
+        return L2Entry::decode(raw_entry(layer, cache, slot, index), bits, layer.header.version);
+    };
+    const L2Entry first = decode(guest_cluster);
+    Extent extent{.length = std::min(length, cluster - skip)};
+    if (first.kind == L2Entry::Kind::invalid) {
+        extent.kind = Kind::invalid;
+        return extent;
+    }
+    if (first.kind == L2Entry::Kind::compressed) {
+        extent.kind = Kind::compressed;
+        extent.host_offset = first.host_offset;
+        extent.compressed_bytes = first.compressed_bytes;
+        extent.skip = skip;
+        return extent;
+    }
+    const std::uint64_t entries_left = layer.slice_entries() - layer.entry_in_slice(guest_cluster);
+    for (std::uint64_t ahead = 1; extent.length < length && ahead < entries_left; ++ahead) {
+        if (!continues(first, decode(guest_cluster + ahead), ahead << bits)) break;
+        extent.length = std::min(length, extent.length + cluster);
+    }
+    if (first.kind == L2Entry::Kind::zero) extent.kind = Kind::zero;
+    if (first.kind != L2Entry::Kind::data) return extent;
+    extent.kind = Kind::data;
+    extent.host_offset = first.host_offset + skip;
+    return cut_at_file_end(extent, layer.file_end);
+}
+
+}  // namespace
+
+std::uint64_t raw_entry(const Layer& layer, const SliceCache& cache, std::uint32_t slot,
+                        std::uint64_t guest_cluster) noexcept {
+    return load<std::uint64_t>(cache.bytes(slot), layer.entry_in_slice(guest_cluster) * 8);
+}
+
+Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::uint64_t offset,
+               std::uint64_t length) noexcept {
+    const Layer& layer = chain[index];
+    length = std::min(length, layer.size_bytes - offset);
+    if (layer.raw) return cut_at_file_end({Kind::data, length, 0, offset, 0, 0}, layer.file_end);
+    const std::uint64_t guest_cluster = offset >> layer.header.cluster_bits;
+    const std::uint64_t table = layer.l2_table(guest_cluster);
+    const std::uint64_t per_table = layer.cluster_bytes() / 8 * layer.cluster_bytes();
+    const std::uint64_t left = std::min(length, per_table - (offset & (per_table - 1)));
+    if (table == 0) return {Kind::unallocated, left, 0, 0, 0, 0};
+    const bool inside = is_aligned(table, layer.cluster_bytes()) && table < layer.file_end &&
+                        layer.cluster_bytes() <= layer.file_end - table;
+    if (!inside) return {Kind::invalid, left, 0, 0, 0, 0};
+    const std::uint64_t at = table + layer.slice_in_table(guest_cluster);
+    const std::uint32_t slot = cache.find({index, at});
+    if (slot == SliceCache::none || !cache.ready(slot)) return {Kind::missing, left, 0, at, 0, 0};
+    return look_into_slice(layer, cache, slot, offset, length);
+}
+
+Extent resolve(const Chain& chain, std::uint32_t index, SliceCache& cache, std::uint64_t offset,
+               std::uint64_t length) noexcept {
+    for (; index < chain.size(); ++index) {
+        // Behind the end of a backing file are zeros, whatever those below it have there.
+        if (offset >= chain[index].size_bytes) break;
+        Extent extent = look_up(chain, index, cache, offset, length);
+        extent.layer = index;
+        if (extent.kind != Kind::unallocated) return extent;
+        length = extent.length;
+    }
+    return {Kind::zero, length, index, 0, 0, 0};
+}
+
+}  // namespace blktap::qcow2

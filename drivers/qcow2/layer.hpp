@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Layer: one image of a chain, and where in its file a piece of the disk is. Chain: the layers from the one that the
+// guest writes down to the last backing file.
+//
+// Pure look-ups over tables in memory: where a piece of an L2 table is missing the answer says which, and whoever asked
+// reads it and asks again.
+//
+// Tested by tests/unit/qcow2/layer_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "drivers/qcow2/header.hpp"
+#include "drivers/qcow2/slice_cache.hpp"
+#include "libblktap/base/unique_fd.hpp"
+
+namespace blktap::qcow2 {
+
+/// A piece of the disk that is stored in one way, all in bytes.
+struct Extent {
+    enum class Kind : std::uint8_t {
+        unallocated,  ///< this layer does not have it
+        zero,
+        data,        ///< `length` bytes at host_offset of the layer's file
+        compressed,  ///< in the compressed_bytes at host_offset, of which `skip` is the part asked for
+        missing,     ///< the slice at host_offset must be read first
+        invalid,     ///< the tables are damaged here
+    };
+    Kind kind = Kind::unallocated;
+    std::uint64_t length = 0;  ///< of what was asked for, at least 1 sector
+    std::uint32_t layer = 0;
+    std::uint64_t host_offset = 0;
+    std::uint32_t compressed_bytes = 0;
+    std::uint64_t skip = 0;
+};
+
+struct Layer {
+    std::string name;
+    UniqueFd fd;
+    bool raw = false;  ///< the file's bytes are the disk's; no header, no tables
+    Header header;
+    std::uint64_t size_bytes = 0;  ///< of the disk that it describes
+    /// What is behind this reads as zeros: the file's length when it was opened, or as long as we made it. Whole
+    /// sectors.
+    std::uint64_t file_end = 0;
+    std::vector<std::uint64_t> l1;         ///< as on disk, in the host's byte order
+    std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
+    std::uint32_t offset_alignment = 512;
+
+    std::uint64_t cluster_bytes() const noexcept { return header.cluster_bytes(); }
+    /// Pieces in which L2 tables are read, cached and written.
+    std::uint64_t slice_bytes() const noexcept {
+        return cluster_bytes() < SliceCache::slice_bytes_max ? cluster_bytes() : SliceCache::slice_bytes_max;
+    }
+    std::uint64_t slice_entries() const noexcept { return slice_bytes() / 8; }
+    std::uint64_t l1_index(std::uint64_t guest_cluster) const noexcept {
+        return guest_cluster >> (header.cluster_bits - 3);
+    }
+    /// Where the L2 table for `guest_cluster` is; 0: there is none. Not more than that is checked.
+    std::uint64_t l2_table(std::uint64_t guest_cluster) const noexcept {
+        return l1[l1_index(guest_cluster)] & offset_mask_l1;
+    }
+    /// Where in the L2 table for `guest_cluster` the slice with its entry begins.
+    std::uint64_t slice_in_table(std::uint64_t guest_cluster) const noexcept {
+        const std::uint64_t entry = guest_cluster & ((cluster_bytes() / 8) - 1);
+        return entry / slice_entries() * slice_bytes();
+    }
+    std::uint64_t entry_in_slice(std::uint64_t guest_cluster) const noexcept {
+        return guest_cluster & (slice_entries() - 1);
+    }
+
+    static constexpr std::uint64_t offset_mask_l1 = 0x00fffffffffffe00;
+};
+
+using Chain = std::vector<Layer>;
+
+/// Where `length` bytes of the disk at `offset`, whole sectors, are in layer `index` of `chain`: the beginning of them
+/// that is stored in one way.
+Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::uint64_t offset,
+               std::uint64_t length) noexcept;
+
+/// The same, through the layers from `index` down. Never unallocated: what no layer has is zeros.
+Extent resolve(const Chain& chain, std::uint32_t index, SliceCache& cache, std::uint64_t offset,
+               std::uint64_t length) noexcept;
+
+/// The raw L2 entry of `guest_cluster` in a slice that is ready.
+std::uint64_t raw_entry(const Layer& layer, const SliceCache& cache, std::uint32_t slot,
+                        std::uint64_t guest_cluster) noexcept;
+
+}  // namespace blktap::qcow2

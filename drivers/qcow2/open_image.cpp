@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/qcow2/open_image.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <unistd.h>
+
+#include "drivers/qcow2/bytes.hpp"
+#include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/storage_limits.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap::qcow2 {
+namespace {
+
+[[noreturn]] void refuse(const std::string& name, const std::string& reason) {
+    throw_error(Errc::image_invalid, name + ": " + reason);
+}
+
+struct OpenFile {
+    Layer layer;
+    StorageLimits limits;
+};
+
+OpenFile open_file(const std::string& path, Access access, Caching caching, ImageOpener& files) {
+    OpenFile file;
+    file.layer.name = path;
+    file.layer.fd = files.open(path, access, caching);
+    file.limits = find_storage_limits(file.layer.fd.get(), path, caching);
+    file.layer.file_end = file.limits.size_bytes;
+    file.layer.memory_alignment = file.limits.memory_alignment_bytes;
+    file.layer.offset_alignment = file.limits.offset_alignment_bytes;
+    return file;
+}
+
+void read_header(Layer& layer) {
+    const Mapping first = read_table(layer, 0, std::min<std::uint64_t>(layer.file_end, header_bytes_max));
+    layer.header =
+        parse_header(first.bytes().first(std::min<std::uint64_t>(layer.file_end, header_bytes_max)), layer.name);
+    if (layer.slice_bytes() < layer.offset_alignment) {
+        throw_error(Errc::direct_io_unsupported, layer.name + ": the disk's smallest access, " +
+                                                     std::to_string(layer.offset_alignment) +
+                                                     " bytes, is larger than the image's clusters or tables");
+    }
+    layer.size_bytes = layer.header.size_bytes;
+}
+
+void read_l1(Layer& layer) {
+    const std::uint64_t bytes = layer.header.l1_count * 8ULL;
+    if (layer.header.l1_offset > layer.file_end || bytes > layer.file_end - layer.header.l1_offset) {
+        refuse(layer.name, "the L1 table is outside of the file");
+    }
+    const Mapping table = read_table(layer, layer.header.l1_offset, bytes);
+    // All that its clusters have room for: a resize must not allocate.
+    layer.l1.reserve(round_up(bytes, layer.cluster_bytes()) / 8);
+    layer.l1.resize(layer.header.l1_count);
+    for (std::size_t index = 0; index < layer.l1.size(); ++index)
+        layer.l1[index] = load<std::uint64_t>(table.bytes(), index * 8);
+}
+
+void use_raw(Layer& layer) {
+    layer.size_bytes = layer.file_end;
+    if (is_aligned(layer.size_bytes, sector_size_bytes)) return;
+    refuse(layer.name, "its size, " + std::to_string(layer.size_bytes) + " bytes, is not a multiple of 512");
+}
+
+/// Where the backing file of the image at `path` is: relative names begin at that image.
+std::string backing_path(const std::string& path, const Header& header) {
+    const std::filesystem::path name = header.backing_file;
+    if (name.is_absolute()) return name.lexically_normal();
+    return (std::filesystem::path{path}.parent_path() / name).lexically_normal();
+}
+
+void require_usable_backing(const std::string& name, const Header& header) {
+    if (header.backing_file.starts_with("json:")) {
+        throw_error(std::make_error_code(std::errc::not_supported),
+                    name + ": its backing file is not named by a path but by a description (json:)");
+    }
+    if (header.backing_format.empty()) {
+        refuse(name, "does not say what format its backing file '" + header.backing_file +
+                         "' has, and it is not guessed (qemu-img rebase -u -F FORMAT -b FILE says it)");
+    }
+    if (header.backing_format == "raw" || header.backing_format == "qcow2") return;
+    throw_error(
+        std::make_error_code(std::errc::not_supported),
+        name + ": its backing file has the format '" + header.backing_format + "'; only raw and qcow2 are known");
+}
+
+bool same_file(const StorageLimits& one, const StorageLimits& other) {
+    if (one.block_device != other.block_device) return false;
+    if (one.block_device) return one.status.st_rdev == other.status.st_rdev;
+    return one.status.st_dev == other.status.st_dev && one.status.st_ino == other.status.st_ino;
+}
+
+class ChainOpener {
+  public:
+    ChainOpener(OpenedImage& image, Caching caching, ImageOpener& files)
+        : image_(image), caching_(caching), files_(files) {}
+
+    void add(const std::string& path, const std::string& format, Access access) {
+        const auto same_path = [&](const Layer& layer) { return layer.name == path; };
+        if (std::ranges::any_of(image_.chain, same_path)) refuse_loop(path);
+        if (image_.chain.size() == chain_length_max) refuse(path, "the chain of backing files is too long");
+        OpenFile file = open_file(path, access, caching_, files_);
+        for (const StorageLimits& other : limits_) {
+            if (same_file(file.limits, other)) refuse_loop(path);
+        }
+        limits_.push_back(file.limits);
+        file.layer.raw = format == "raw";
+        if (file.layer.raw) {
+            use_raw(file.layer);
+        } else {
+            read_header(file.layer);
+            read_l1(file.layer);
+            // For writing it is made to end with a cluster.
+            if (access == Access::read_only) file.layer.file_end = round_down(file.layer.file_end, sector_size_bytes);
+        }
+        note_limits(file);
+        image_.chain.push_back(std::move(file.layer));
+    }
+
+  private:
+    [[noreturn]] void refuse_loop(const std::string& path) const {
+        refuse(path, "is its own backing file, by way of " + std::to_string(image_.chain.size()) + " images");
+    }
+
+    /// Requests reach every file of the chain.
+    void note_limits(const OpenFile& file) {
+        ImageInfo& info = image_.info;
+        info.memory_alignment_bytes = std::max(info.memory_alignment_bytes, file.limits.memory_alignment_bytes);
+        info.zero_copy_safe = info.zero_copy_safe && file.limits.zero_copy_safe;
+        if (!image_.chain.empty()) return;
+        info.size_sectors = file.layer.size_bytes / sector_size_bytes;
+        info.write_alignment_bytes = file.limits.offset_alignment_bytes;
+        info.physical_sector_size_bytes =
+            std::max(file.limits.physical_sector_size_bytes, file.limits.offset_alignment_bytes);
+        info.discard = file.layer.header.version > 2 || file.layer.header.backing_file.empty();
+        info.discard_granularity_bytes = static_cast<std::uint32_t>(file.layer.cluster_bytes());
+        image_.growable = !file.limits.block_device;
+    }
+
+    OpenedImage& image_;
+    const Caching caching_;
+    ImageOpener& files_;
+    std::vector<StorageLimits> limits_;
+};
+
+}  // namespace
+
+OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files) {
+    OpenedImage image;
+    image.info.read_only = access == Access::read_only;
+    ChainOpener opener{image, caching, files};
+    opener.add(path, "qcow2", access);
+    for (;;) {
+        const Layer& last = image.chain.back();
+        if (last.raw || last.header.backing_file.empty()) break;
+        require_usable_backing(last.name, last.header);
+        const std::string backing = backing_path(last.name, last.header);
+        opener.add(backing, last.header.backing_format, Access::read_only);
+    }
+    if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front(), image.growable);
+    return image;
+}
+
+}  // namespace blktap::qcow2

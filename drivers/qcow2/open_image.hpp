@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Opening a qcow2 image: its header and L1 table, its backing files down to the last, and for writing its refcounts,
+// repaired where a crash left them behind. Everything is checked before a guest's first request.
+//
+// Tested by tests/unit/qcow2/open_image_test.cpp.
+#pragma once
+
+#include <memory>
+
+#include "drivers/qcow2/layer.hpp"
+#include "drivers/qcow2/refcounts.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap::qcow2 {
+
+struct OpenedImage {
+    Chain chain;  ///< the image itself first
+    ImageInfo info;
+    std::unique_ptr<Refcounts> refcounts;  ///< null for a read-only image
+    bool growable = false;                 ///< a file; a block device is as large as it is
+};
+
+/// Images of a chain, at most: each costs every look-up.
+inline constexpr std::size_t chain_length_max = 64;
+
+/// Opens the image at `path` and its backing files, which are opened for reading. Errors: throws std::system_error
+/// whose text names the file and the reason: what parse_header() throws; Errc::image_invalid (tables outside of the
+/// file or overlapping, a loop in the chain, a backing file without a format); ENOTSUP (for writing: internal
+/// snapshots; a backing file of another format); what `files` throws. Context: blocks.
+OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files);
+
+/// Reads the refcounts of `chain`'s first layer, which is open for writing, and makes the image ready for it: a dirty
+/// one is repaired, a refcount table that would become too short is made longer, features that writing spoils are
+/// cleared. Errors: throws std::system_error as above. Context: blocks.
+std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, bool growable);
+
+/// As many clusters as the file of `layer` may come to have when the disk is `disk_bytes` long: what it has, all of the
+/// disk, and the tables for it.
+std::uint64_t most_clusters(const Layer& layer, std::uint64_t disk_bytes) noexcept;
+/// What this program keeps account of: 128 TiB with clusters of 64 KiB. Some bits of memory for each.
+inline constexpr std::uint64_t clusters_max = 1ULL << 31;
+
+/// Writes what is dirty of `refcounts`: new blocks before the table that leads to them.
+/// Errors: throws std::system_error naming the layer. Context: blocks.
+void write_refcounts(const Layer& layer, Refcounts& refcounts);
+
+}  // namespace blktap::qcow2

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/qcow2/refcounts.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "drivers/qcow2/bytes.hpp"
+#include "drivers/qcow2/slice_cache.hpp"
+#include "libblktap/base/assert.hpp"
+
+namespace blktap::qcow2 {
+namespace {
+
+/// Counts of less than a byte stand in it from its lowest bit on.
+std::uint64_t load_count(std::span<const std::byte> bytes, std::uint64_t index, unsigned order) noexcept {
+    switch (order) {
+        case 3:
+            return load<std::uint8_t>(bytes, index);
+        case 4:
+            return load<std::uint16_t>(bytes, index * 2);
+        case 5:
+            return load<std::uint32_t>(bytes, index * 4);
+        case 6:
+            return load<std::uint64_t>(bytes, index * 8);
+        default: {
+            const unsigned bits = 1U << order;
+            const unsigned shift = static_cast<unsigned>(index % (8 / bits)) * bits;
+            return (load<std::uint8_t>(bytes, index / (8 / bits)) >> shift) & ((1U << bits) - 1);
+        }
+    }
+}
+
+/// Over zero bytes.
+void store_count(std::span<std::byte> bytes, std::uint64_t index, unsigned order, std::uint64_t count) noexcept {
+    switch (order) {
+        case 3:
+            return store(bytes, index, static_cast<std::uint8_t>(count));
+        case 4:
+            return store(bytes, index * 2, static_cast<std::uint16_t>(count));
+        case 5:
+            return store(bytes, index * 4, static_cast<std::uint32_t>(count));
+        case 6:
+            return store(bytes, index * 8, count);
+        default: {
+            const unsigned bits = 1U << order;
+            const unsigned shift = static_cast<unsigned>(index % (8 / bits)) * bits;
+            bytes[index / (8 / bits)] |= static_cast<std::byte>(count << shift);
+        }
+    }
+}
+
+/// What is counted are all the clusters that a block counts, so that pieces of blocks are never cut.
+Refcounts::Geometry whole_blocks(Refcounts::Geometry geometry) noexcept {
+    geometry.clusters_max = round_up(geometry.clusters_max, 8ULL << geometry.cluster_bits >> geometry.order);
+    return geometry;
+}
+
+constexpr std::uint64_t further_max = UINT16_MAX;
+
+constexpr std::uint64_t words_for(std::uint64_t bits) noexcept {
+    return bits / 64 + 1;
+}
+
+}  // namespace
+
+Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table)
+    : geometry_(whole_blocks(geometry)),
+      table_(std::move(table)),
+      block_states_(table_.size(), BlockState::on_disk),
+      used_(words_for(geometry_.clusters_max)),
+      held_(words_for(geometry_.clusters_max)),
+      metadata_(words_for(geometry_.clusters_max)),
+      dirty_(words_for(geometry_.clusters_max / clusters_per_piece())),
+      further_(geometry_.clusters_max) {}
+
+void Refcounts::set(const Bits& bits, std::uint64_t at, bool value) noexcept {
+    const std::uint64_t mask = 1ULL << (at % 64);
+    bits[at / 64] = value ? bits[at / 64] | mask : bits[at / 64] & ~mask;
+}
+
+std::uint64_t Refcounts::piece_bytes() const noexcept {
+    return std::min<std::uint64_t>(1ULL << geometry_.cluster_bits, SliceCache::slice_bytes_max);
+}
+
+std::uint64_t Refcounts::pieces_per_block() const noexcept {
+    return (1ULL << geometry_.cluster_bits) / piece_bytes();
+}
+
+bool Refcounts::extend(std::uint64_t clusters) {
+    Geometry larger = geometry_;
+    larger.clusters_max = clusters;
+    larger = whole_blocks(larger);
+    if (larger.clusters_max <= geometry_.clusters_max) return true;
+    if (larger.clusters_max / clusters_per_block() > table_.size()) return false;
+    const auto copied = [](const Bits& bits, std::uint64_t count) {
+        Bits result{words_for(count)};
+        std::ranges::copy(bits.span(), result.data());
+        return result;
+    };
+    Bits used = copied(used_, larger.clusters_max);
+    Bits held = copied(held_, larger.clusters_max);
+    Bits metadata = copied(metadata_, larger.clusters_max);
+    LazyArray<std::uint16_t> further{larger.clusters_max};
+    // Only what is not zero is touched, or all of it would become memory.
+    for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
+        if (further_[cluster] != 0) further[cluster] = further_[cluster];
+    }
+    dirty_ = copied(dirty_, larger.clusters_max / clusters_per_piece());
+    further_ = std::move(further);
+    used_ = std::move(used);
+    held_ = std::move(held);
+    metadata_ = std::move(metadata);
+    geometry_ = larger;
+    return true;
+}
+
+bool Refcounts::load_block(std::uint64_t index, std::span<const std::byte> block) {
+    const std::uint64_t first = index * clusters_per_block();
+    for (std::uint64_t i = 0; i < clusters_per_block(); ++i) {
+        const std::uint64_t count = load_count(block, i, geometry_.order);
+        if (count == 0) continue;
+        if (first + i >= geometry_.clusters_max || count - 1 > further_max) return false;
+        set(used_, first + i, true);
+        if (count > 1) further_[first + i] = static_cast<std::uint16_t>(count - 1);
+        end_ = first + i + 1 > end_ ? first + i + 1 : end_;
+    }
+    return true;
+}
+
+bool Refcounts::add_reference(std::uint64_t cluster) {
+    BLKTAP_ASSERT(cluster < geometry_.clusters_max);
+    const std::uint64_t now = count(cluster) + 1;
+    const unsigned bits = 1U << geometry_.order;
+    if ((bits < 64 && now >> bits != 0) || now - 1 > further_max) return false;
+    set(used_, cluster, true);
+    if (now > 1) further_[cluster] = static_cast<std::uint16_t>(now - 1);
+    end_ = std::max(end_, cluster + 1);
+    return true;
+}
+
+bool Refcounts::mark_metadata(std::uint64_t first, std::uint64_t count) noexcept {
+    for (std::uint64_t cluster = first; cluster < first + count; ++cluster) {
+        if (metadata(cluster)) return false;
+        set(metadata_, cluster, true);
+    }
+    return true;
+}
+
+std::uint64_t Refcounts::count(std::uint64_t cluster) const noexcept {
+    return used(cluster) ? further_[cluster] + 1ULL : 0;
+}
+
+bool Refcounts::free(std::uint64_t cluster) const noexcept {
+    return !get(used_, cluster) && !get(held_, cluster);
+}
+
+std::uint64_t Refcounts::find_free(std::uint64_t from) const noexcept {
+    while (from < geometry_.clusters_max) {
+        const std::uint64_t word = (used_[from / 64] | held_[from / 64]) >> (from % 64);
+        const auto taken = static_cast<unsigned>(std::countr_one(word));
+        if (taken < 64 - from % 64) return from + taken;
+        from = (from / 64 + 1) * 64;
+    }
+    return geometry_.clusters_max;
+}
+
+void Refcounts::take(std::uint64_t cluster) noexcept {
+    set(used_, cluster, true);
+    mark_dirty(cluster / clusters_per_piece());
+    end_ = std::max(end_, cluster + 1);
+}
+
+void Refcounts::use_as_block(std::uint64_t block, std::uint64_t cluster) noexcept {
+    table_[block] = cluster << geometry_.cluster_bits;
+    block_states_[block] = BlockState::fresh;
+    ++new_blocks_;
+    set(metadata_, cluster, true);
+    // Where nothing was ever stored, pieces without counts are zeros already.
+    if (cluster < geometry_.fresh_from) {
+        for (std::uint64_t piece = 0; piece < pieces_per_block(); ++piece)
+            mark_dirty(block * pieces_per_block() + piece);
+    }
+    geometry_.fresh_from = std::max(geometry_.fresh_from, cluster + 1);
+}
+
+/// Makes free `cluster` the block that counts itself and its neighbours.
+bool Refcounts::make_block_for(std::uint64_t cluster) noexcept {
+    const std::uint64_t block = cluster / clusters_per_block();
+    if (block >= table_.size()) return false;
+    use_as_block(block, cluster);
+    take(cluster);
+    return true;
+}
+
+void Refcounts::move_table(std::uint64_t offset, std::uint64_t entries) {
+    geometry_.table_offset = offset;
+    table_.resize(entries);
+    block_states_.resize(entries, BlockState::on_disk);
+}
+
+std::optional<std::uint64_t> Refcounts::take_fresh(std::uint64_t count) noexcept {
+    const std::uint64_t first = std::max(end_, geometry_.fresh_from);
+    if (first > geometry_.clusters_max || count > geometry_.clusters_max - first) return std::nullopt;
+    for (std::uint64_t cluster = first; cluster < first + count; ++cluster) {
+        take(cluster);
+        set(metadata_, cluster, true);
+    }
+    geometry_.fresh_from = first + count;
+    return first;
+}
+
+bool Refcounts::make_missing_blocks() noexcept {
+    for (std::uint64_t block = 0; block * clusters_per_block() < end_; ++block) {
+        if (block >= table_.size()) return false;
+        if (table_[block] != 0) continue;
+        const std::uint64_t first = block * clusters_per_block();
+        bool counts = false;
+        for (std::uint64_t cluster = first; cluster < first + clusters_per_block(); ++cluster)
+            counts = counts || get(used_, cluster);
+        if (!counts) continue;
+        // Preferably one of its own, or the search might meet another range without a block.
+        std::uint64_t place = find_free(first);
+        if (place == geometry_.clusters_max) return false;
+        use_as_block(block, place);
+        take(place);
+        for (std::uint64_t piece = 0; piece < pieces_per_block(); ++piece)
+            mark_dirty(block * pieces_per_block() + piece);
+    }
+    return true;
+}
+
+std::optional<Refcounts::Run> Refcounts::allocate_from(std::uint64_t from, std::uint64_t wanted) noexcept {
+    for (std::uint64_t first = find_free(from); first < geometry_.clusters_max; first = find_free(first)) {
+        const std::uint64_t block = first / clusters_per_block();
+        if (block >= table_.size()) return std::nullopt;
+        if (table_[block] == 0) {
+            if (!make_block_for(first)) return std::nullopt;
+            continue;
+        }
+        // A run stays within what one block counts, and is fresh as a whole or not at all.
+        const std::uint64_t block_end = std::min((block + 1) * clusters_per_block(), geometry_.clusters_max);
+        const bool fresh = first >= geometry_.fresh_from;
+        std::uint64_t limit = std::min(block_end, first + wanted);
+        if (!fresh) limit = std::min(limit, geometry_.fresh_from);
+        std::uint64_t end = first;
+        while (end < limit && free(end))
+            take(end++);
+        geometry_.fresh_from = std::max(geometry_.fresh_from, end);
+        return Run{first, end - first, fresh};
+    }
+    return std::nullopt;
+}
+
+std::optional<Refcounts::Run> Refcounts::allocate(std::uint64_t wanted) noexcept {
+    const auto run = allocate_from(hint_, wanted);
+    if (run) hint_ = run->first + run->count;
+    return run;
+}
+
+std::optional<Refcounts::Run> Refcounts::allocate_metadata() noexcept {
+    auto run = allocate_from(std::max(hint_, geometry_.fresh_from), 1);
+    if (!run) run = allocate(1);
+    if (run) set(metadata_, run->first, true);
+    return run;
+}
+
+void Refcounts::lower_end() noexcept {
+    while (end_ > 0 && !get(used_, end_ - 1)) {
+        const bool empty_word = end_ % 64 == 0 && used_[end_ / 64 - 1] == 0;
+        end_ -= empty_word ? 64 : 1;
+    }
+}
+
+void Refcounts::release(std::uint64_t first, std::uint64_t count) noexcept {
+    for (std::uint64_t cluster = first; cluster < first + count; ++cluster)
+        drop(cluster, false);
+}
+
+void Refcounts::drop(std::uint64_t cluster, bool hold) noexcept {
+    if (!used(cluster)) return;
+    mark_dirty(cluster / clusters_per_piece());
+    if (further_[cluster] > 0) {
+        --further_[cluster];
+        return;
+    }
+    set(used_, cluster, false);
+    set(metadata_, cluster, false);
+    set(held_, cluster, hold);
+    if (!hold) hint_ = std::min(hint_, cluster);
+    if (cluster + 1 == end_) lower_end();
+}
+
+std::optional<std::uint64_t> Refcounts::next_dirty(std::uint64_t from) const noexcept {
+    if (dirty_count_ == 0) return std::nullopt;
+    const std::uint64_t words = dirty_.size();
+    for (std::uint64_t word = from / 64; word < words; ++word) {
+        std::uint64_t bits = dirty_[word];
+        if (word == from / 64) bits &= ~0ULL << (from % 64);
+        if (bits != 0) return word * 64 + static_cast<std::uint64_t>(std::countr_zero(bits));
+    }
+    return std::nullopt;
+}
+
+void Refcounts::mark_dirty(std::uint64_t piece) noexcept {
+    if (get(dirty_, piece)) return;
+    set(dirty_, piece, true);
+    ++dirty_count_;
+}
+
+void Refcounts::clean(std::uint64_t piece) noexcept {
+    if (!get(dirty_, piece)) return;
+    set(dirty_, piece, false);
+    --dirty_count_;
+}
+
+void Refcounts::mark_all_dirty() noexcept {
+    const std::uint64_t pieces = geometry_.clusters_max / clusters_per_piece();
+    for (std::uint64_t piece = 0; piece < pieces; ++piece) {
+        const std::uint64_t block = piece / pieces_per_block();
+        if (block < table_.size() && table_[block] != 0) mark_dirty(piece);
+    }
+}
+
+std::uint64_t Refcounts::piece_offset(std::uint64_t piece) const noexcept {
+    return table_[piece / pieces_per_block()] + piece % pieces_per_block() * piece_bytes();
+}
+
+bool Refcounts::in_new_block(std::uint64_t piece) const noexcept {
+    return block_states_[piece / pieces_per_block()] != BlockState::on_disk;
+}
+
+void Refcounts::encode_piece(std::uint64_t piece, std::span<std::byte> out) const noexcept {
+    std::ranges::fill(out, std::byte{0});
+    const std::uint64_t first = piece * clusters_per_piece();
+    for (std::uint64_t i = 0; i < clusters_per_piece() && first + i < end_; ++i) {
+        if (get(used_, first + i)) store_count(out, i, geometry_.order, count(first + i));
+    }
+}
+
+void Refcounts::end_table_write(bool successful) noexcept {
+    if (new_blocks_ == 0) return;
+    for (BlockState& state : block_states_) {
+        if (state != BlockState::being_written) continue;
+        state = successful ? BlockState::on_disk : BlockState::fresh;
+        if (successful) --new_blocks_;
+    }
+}
+
+std::uint64_t Refcounts::table_piece_offset(std::uint64_t piece) const noexcept {
+    return geometry_.table_offset + piece * piece_bytes();
+}
+
+void Refcounts::encode_table_piece(std::uint64_t piece, std::span<std::byte> out) const noexcept {
+    const std::uint64_t first = piece * (piece_bytes() / 8);
+    for (std::uint64_t i = 0; i < piece_bytes() / 8; ++i) {
+        const std::uint64_t block = first + i;
+        const bool named = block < table_.size() && block_states_[block] != BlockState::fresh;
+        store<std::uint64_t>(out, i * 8, named ? table_[block] : 0);
+    }
+}
+
+}  // namespace blktap::qcow2

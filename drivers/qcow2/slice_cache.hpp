@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// SliceCache: pieces of L2 tables in memory, as many as the operator allows, for all images of a chain. What it holds
+// is what the image holds: entries change here when they have changed on disk, so any slice may be forgotten at any
+// time.
+//
+// It does no I/O: whoever misses a slice inserts it, reads it, and says so. Which one is forgotten is decided by a
+// clock hand that passes over slices used since its last round.
+//
+// Tested by tests/unit/qcow2/slice_cache_test.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "libblktap/base/mapping.hpp"
+#include "libblktap/base/units.hpp"
+
+namespace blktap::qcow2 {
+
+class SliceCache {
+  public:
+    static constexpr std::size_t slice_bytes_max = page_size_bytes;
+    static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+    struct Key {
+        std::uint32_t layer = 0;   ///< which image of the chain
+        std::uint64_t offset = 0;  ///< of the slice in its file, in bytes
+        friend bool operator==(const Key&, const Key&) = default;
+    };
+
+    /// At least 16 slices, whatever `size_bytes` is. Errors: throws std::system_error (ENOMEM).
+    explicit SliceCache(std::uint64_t size_bytes);
+
+    /// The slot of a slice, ready or being loaded; `none` when it is not here.
+    std::uint32_t find(const Key& key) noexcept;
+    /// A slot for a slice that is not here, in place of another one. It is being loaded until loaded(). `none` when
+    /// every slot is being loaded or pinned.
+    std::uint32_t insert(const Key& key) noexcept;
+    void loaded(std::uint32_t slot) noexcept { slots_[slot].loading = false; }
+    /// It could not be read, or is not true any more.
+    void forget(std::uint32_t slot) noexcept;
+
+    bool ready(std::uint32_t slot) const noexcept { return !slots_[slot].loading; }
+    const Key& key(std::uint32_t slot) const noexcept { return slots_[slot].key; }
+    /// Page-aligned memory of slice_bytes_max.
+    std::span<std::byte> bytes(std::uint32_t slot) const noexcept {
+        return memory_.bytes().subspan(slot * slice_bytes_max, slice_bytes_max);
+    }
+    /// While pinned a slice stays. Pins are counted.
+    void pin(std::uint32_t slot) noexcept { ++slots_[slot].pins; }
+    void unpin(std::uint32_t slot) noexcept { --slots_[slot].pins; }
+
+    std::size_t slot_count() const noexcept { return slots_.size(); }
+
+  private:
+    struct Slot {
+        Key key;
+        std::uint32_t next = none;  ///< in its bucket
+        std::uint32_t pins = 0;
+        bool held = false;  ///< holds a slice
+        bool loading = false;
+        bool used = false;  ///< since the hand came by
+    };
+    std::uint32_t& bucket(const Key& key) noexcept;
+    std::uint32_t victim() noexcept;
+
+    std::vector<Slot> slots_;
+    std::vector<std::uint32_t> buckets_;
+    std::uint32_t hand_ = 0;
+    Mapping memory_;
+};
+
+}  // namespace blktap::qcow2

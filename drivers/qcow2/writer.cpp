@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// How a request goes through its clusters. What happens to the contents of new ones is copy_old.cpp.
+#include "drivers/qcow2/writer.hpp"
+
+#include <algorithm>
+
+#include "drivers/qcow2/open_image.hpp"
+#include "drivers/qcow2/table_io.hpp"
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::qcow2 {
+
+Writer::Writer(Core& core, Refcounts& refcounts, std::span<Task> tasks)
+    : core_(core),
+      tasks_(tasks),
+      map_(core.chain(), core.cache(), refcounts),
+      file_end_(core),
+      committer_(core, map_, this, &group_over),
+      buffers_(Mapping::anonymous(buffers_max * buffer_bytes)) {
+    for (std::size_t i = 0; i < buffers_max; ++i)
+        free_buffers_.push_back(buffers_.bytes().subspan(i * buffer_bytes, buffer_bytes));
+}
+
+Writer::~Writer() {
+    Refcounts& refcounts = map_.refcounts();
+    for (const WriteMap::NewTable& table : map_.new_tables()) {
+        const bool unused = table.host_offset != 0 && table.users == 0;
+        if (unused) refcounts.release(table.host_offset >> core_.top().header.cluster_bits, 1);
+    }
+    if (committer_.broken()) return;
+    try {
+        write_refcounts(core_.top(), refcounts);
+    } catch (const std::system_error& error) {
+        // Clusters that nobody uses stay counted, at worst.
+        log::warning("image.close", {{"image", core_.top().name}, {"reason", error.what()}});
+        return;
+    }
+    file_end_.cut(refcounts.end() << core_.top().header.cluster_bits);
+}
+
+void Writer::write(Task& task) noexcept {
+    task.writer = this;
+    task.change_count = 0;
+    task.began_growth = false;
+    step(task);
+}
+
+void Writer::load(Task& task, std::uint64_t slice, Task::Next next) noexcept {
+    task.next = next;
+    core_.load_slice(task, 0, slice);
+}
+
+void Writer::step(Task& task) noexcept {
+    if (task.at == task.end) return commit(task);
+    const WriteStep found = map_.find(task.at, task.end - task.at);
+    switch (found.kind) {
+        case WriteStep::Kind::in_place:
+            return write_in_place(task, found);
+        case WriteStep::Kind::allocate:
+        case WriteStep::Kind::reuse:
+            return begin_change(task, found);
+        case WriteStep::Kind::missing:
+            return load(task, found.host_offset, [](Task& its_task, std::error_code error) noexcept {
+                if (error) return of(its_task).end(its_task, error);
+                of(its_task).step(its_task);
+            });
+        case WriteStep::Kind::drop:
+        case WriteStep::Kind::nothing:
+        case WriteStep::Kind::invalid:
+            break;
+    }
+    end(task, Errc::image_invalid);
+}
+
+void Writer::write_in_place(Task& task, const WriteStep& found) noexcept {
+    task.data_length = found.length;
+    task.data = task.window.take(found.length);
+    task.writes = true;
+    task.fresh = false;
+    task.layer = 0;
+    task.host_offset = found.host_offset;
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        if (error) return of(its_task).end(its_task, error);
+        its_task.window.drop();
+        its_task.at += its_task.data_length;
+        of(its_task).step(its_task);
+    };
+    core_.transfer(task);
+}
+
+/// Another request is changing one of these clusters, or this one was and has not committed it yet.
+bool Writer::claimed(const Task& task, std::uint64_t first, std::uint64_t count) const noexcept {
+    return std::ranges::any_of(tasks_, [&](const Task& other) {
+        return &other != &task && std::ranges::any_of(other.pending(), [=](const Change& change) {
+            return change.overlaps(first, count);
+        });
+    });
+}
+
+void Writer::wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t count) noexcept {
+    // Who holds clusters itself never waits for others': they might wait for it.
+    if (task.change_count > 0) return commit(task);
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        if (error) return of(its_task).end(its_task, error);
+        if (its_task.request->kind == ImageRequest::Kind::discard) return of(its_task).discard_step(its_task);
+        of(its_task).step(its_task);
+    };
+    blocked_.push_back(task);
+    if (committer_.left_over(first, count)) committer_.retry();
+}
+
+void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
+    const unsigned bits = core_.top().header.cluster_bits;
+    Change change{found.kind == WriteStep::Kind::allocate ? Change::Kind::allocate : Change::Kind::reuse,
+                  task.at >> bits, found.clusters, found.host_offset};
+    if (const std::error_code broken = committer_.broken()) return end(task, broken);
+    if (task.change_count == Task::changes_max) return commit(task);
+    if (claimed(task, change.guest_cluster, change.count) || committer_.left_over(change.guest_cluster, change.count)) {
+        return wait_for_clusters(task, change.guest_cluster, change.count);
+    }
+    task.fresh = false;
+    if (change.kind == Change::Kind::allocate && !allocate(task, change)) {
+        if (task.change_count > 0) return commit(task);
+        return end(task, std::make_error_code(std::errc::no_space_on_device));
+    }
+    if (change.kind == Change::Kind::reuse && !map_.begin_use(change.guest_cluster)) {
+        return end(task, Errc::image_invalid);
+    }
+    task.changes[task.change_count++] = change;
+    const std::uint64_t run_end = (change.guest_cluster + change.count) << bits;
+    task.data_length = std::min(task.end, run_end) - task.at;
+
+    const std::uint64_t end_bytes = map_.file_end_for(change);
+    task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        if (error) return of(its_task).end(its_task, error);
+        of(its_task).prepare_clusters(its_task);
+    };
+    if (file_end_.reach(task, end_bytes)) prepare_clusters(task);
+}
+
+/// Clusters of the file for `change`, of which there may be fewer than it wants, and an L2 table that can name them.
+bool Writer::allocate(Task& task, Change& change) noexcept {
+    if (!map_.begin_use(change.guest_cluster)) return false;
+    const auto run = map_.refcounts().allocate(change.count);
+    if (!run) {
+        map_.end_use(change.guest_cluster);
+        return false;
+    }
+    change.count = run->count;
+    change.host_offset = run->first << core_.top().header.cluster_bits;
+    task.fresh = run->fresh;
+    return true;
+}
+
+void Writer::data_written(Task& task) noexcept {
+    task.window.drop();
+    task.at += task.data_length;
+    step(task);
+}
+
+/// What the task has changed so far becomes part of the image; then it goes on, or ends.
+void Writer::commit(Task& task) noexcept {
+    if (task.change_count == 0) return end(task, {});
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        Writer& self = of(its_task);
+        if (error) return self.end(its_task, error);
+        its_task.change_count = 0;
+        if (its_task.at == its_task.end) return self.end(its_task, {});
+        if (its_task.request->kind == ImageRequest::Kind::discard) return self.discard_step(its_task);
+        self.step(its_task);
+    };
+    committer_.join(task);
+}
+
+void Writer::discard(Task& task) noexcept {
+    task.writer = this;
+    task.change_count = 0;
+    task.began_growth = false;
+    discard_step(task);
+}
+
+void Writer::discard_step(Task& task) noexcept {
+    const unsigned bits = core_.top().header.cluster_bits;
+    while (task.at < task.end) {
+        const std::uint64_t first = task.at >> bits;
+        const WriteStep found = map_.find_discard(first, (task.end - task.at) >> bits);
+        if (found.kind == WriteStep::Kind::missing) {
+            return load(task, found.host_offset, [](Task& its_task, std::error_code error) noexcept {
+                if (error) return of(its_task).end(its_task, error);
+                of(its_task).discard_step(its_task);
+            });
+        }
+        if (found.kind == WriteStep::Kind::drop) {
+            if (task.change_count == Task::changes_max) return commit(task);
+            if (claimed(task, first, found.clusters) || committer_.left_over(first, found.clusters)) {
+                return wait_for_clusters(task, first, found.clusters);
+            }
+            task.changes[task.change_count++] = {Change::Kind::discard, first, found.clusters, 0};
+        }
+        task.at += found.clusters << bits;
+    }
+    commit(task);
+}
+
+void Writer::undo(Task& task) noexcept {
+    for (const Change& change : task.pending()) {
+        if (change.kind == Change::Kind::discard) continue;
+        map_.end_use(change.guest_cluster);
+        if (change.kind != Change::Kind::allocate) continue;
+        map_.refcounts().release(change.host_offset >> core_.top().header.cluster_bits, change.count);
+    }
+    task.change_count = 0;
+}
+
+void Writer::end(Task& task, std::error_code error) noexcept {
+    const bool undone = error && task.change_count > 0;
+    undo(task);
+    give_back_buffer(task);
+    if (undone) wake_blocked({});
+    if (task.began_growth && file_end_.busy()) {
+        task.job_error = error;
+        task.next = [](Task& its_task, std::error_code) noexcept { its_task.finished(its_task, its_task.job_error); };
+        return file_end_.wait(task);
+    }
+    task.finished(task, error);
+}
+
+void Writer::group_over(void* self, std::error_code error) noexcept {
+    Writer& writer = *static_cast<Writer*>(self);
+    // Waiting for a group that is left over once more would be waiting for nothing.
+    writer.wake_blocked(error);
+}
+
+void Writer::wake_blocked(std::error_code error) noexcept {
+    TaskList woken;
+    woken.swap(blocked_);
+    while (!woken.empty()) {
+        Task& task = take_first(woken);
+        task.next(task, error);
+    }
+}
+
+}  // namespace blktap::qcow2

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Writer: writes and discards that change the image's tables, or cross clusters. Clusters of the disk that are getting
+// new clusters of the file belong to one request until that is committed; others that want them wait. Everything else,
+// reads too, goes on.
+//
+// Tested by tests/unit/qcow2/qcow2_driver_test.cpp and tests/property/qcow2_property_test.cpp.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "drivers/qcow2/committer.hpp"
+#include "drivers/qcow2/file_end.hpp"
+
+namespace blktap::qcow2 {
+
+class Writer {
+  public:
+    /// Pieces in which old contents are copied, and how many at once.
+    static constexpr std::size_t buffer_bytes = 64 * 1024;
+    static constexpr std::size_t buffers_max = 16;
+
+    /// `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws std::system_error
+    /// (ENOMEM).
+    Writer(Core& core, Refcounts& refcounts, std::span<Task> tasks);
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+    /// Nothing is under way. Writes the refcounts that are not written yet, and gives back what is behind the last
+    /// cluster. Blocks.
+    ~Writer();
+
+    WriteMap& map() noexcept { return map_; }
+    /// Writes [task.at, task.end) from task.window, then calls task.finished. Errors through it: ENOSPC after undoing
+    /// what was begun; Errc::image_invalid; those of the I/O.
+    void write(Task& task) noexcept;
+    /// Discards the whole clusters [task.at, task.end), then calls task.finished.
+    void discard(Task& task) noexcept;
+
+    Committer& committer() noexcept { return committer_; }
+    const ImageActivity& activity() const noexcept { return file_end_.activity(); }
+
+  private:
+    static Writer& of(Task& task) noexcept { return *static_cast<Writer*>(task.writer); }
+
+    // Steps of a write.
+    void step(Task& task) noexcept;
+    void write_in_place(Task& task, const WriteStep& found) noexcept;
+    void begin_change(Task& task, const WriteStep& found) noexcept;
+    bool allocate(Task& task, Change& change) noexcept;
+    void prepare_clusters(Task& task) noexcept;
+    void copy_old(Task& task) noexcept;
+    void use_extent(Task& task) noexcept;
+    bool take_buffer(Task& task) noexcept;
+    void give_back_buffer(Task& task) noexcept;
+    void write_buffer(Task& task) noexcept;
+    void write_data(Task& task) noexcept;
+    void data_written(Task& task) noexcept;
+
+    void discard_step(Task& task) noexcept;
+    void commit(Task& task) noexcept;
+    void wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t count) noexcept;
+    bool claimed(const Task& task, std::uint64_t first, std::uint64_t count) const noexcept;
+    void end(Task& task, std::error_code error) noexcept;
+    void undo(Task& task) noexcept;
+    static void group_over(void* self, std::error_code error) noexcept;
+    void wake_blocked(std::error_code error) noexcept;
+    void load(Task& task, std::uint64_t slice, Task::Next next) noexcept;
+
+    Core& core_;
+    std::span<Task> tasks_;
+    WriteMap map_;
+    FileEnd file_end_;
+    Committer committer_;
+    TaskList blocked_;      ///< by clusters that belong to others
+    TaskList buffer_wait_;  ///< for a buffer
+    std::vector<std::span<std::byte>> free_buffers_;
+    Mapping buffers_;
+};
+
+}  // namespace blktap::qcow2

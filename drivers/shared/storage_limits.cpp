@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/shared/storage_limits.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <optional>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "drivers/shared/bounce_buffer.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/mapping.hpp"
+
+namespace blktap {
+namespace {
+
+struct Alignment {
+    std::uint32_t offset_bytes = sector_size_bytes;  ///< of file offsets and lengths
+    std::uint32_t memory_bytes = sector_size_bytes;
+};
+
+template <class Value>
+Value ask_device(int fd, unsigned long request, const std::string& name) {
+    Value value{};
+    if (::ioctl(fd, request, &value) != 0) throw_system_error(name);
+    return value;
+}
+
+/// What the kernel says; nothing where it does not.
+std::optional<Alignment> reported_alignment(int fd, const std::string& name) {
+    struct statx status {};
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0) throw_system_error(name);
+    if ((status.stx_mask & STATX_DIOALIGN) == 0) return std::nullopt;
+    // Such a file can be opened with O_DIRECT all the same, and is then cached: ext4 with data=journal, for one.
+    if (status.stx_dio_offset_align == 0) throw_error(Errc::direct_io_unsupported, name);
+    return Alignment{std::max(status.stx_dio_offset_align, sector_size_bytes), status.stx_dio_mem_align};
+}
+
+/// Finds the smallest read that a file accepts. A misaligned one is refused before anything is read.
+Alignment try_alignment(int fd, const std::string& name) {
+    const Mapping memory = Mapping::anonymous(2 * page_size_bytes);
+    for (const std::uint32_t size_bytes : {sector_size_bytes, 4096U}) {
+        // At an address that is a multiple of the size and of nothing greater.
+        const ssize_t count = ::pread(fd, memory.data() + size_bytes, size_bytes, 0);
+        if (count >= 0 || errno != EINVAL) return {size_bytes, size_bytes};
+    }
+    throw_error(Errc::direct_io_unsupported, name);
+}
+
+Alignment find_alignment(int fd, bool block_device, const std::string& name) {
+    Alignment alignment;
+    if (const auto reported = reported_alignment(fd, name)) {
+        alignment = *reported;
+    } else if (block_device) {
+        const auto block = static_cast<std::uint32_t>(ask_device<int>(fd, BLKSSZGET, name));
+        alignment = {block, std::min<std::uint32_t>(block, page_size_bytes)};
+    } else {
+        alignment = try_alignment(fd, name);
+    }
+    const bool usable = std::has_single_bit(alignment.offset_bytes) && std::has_single_bit(alignment.memory_bytes) &&
+                        alignment.offset_bytes <= BounceBuffer::block_size_max_bytes &&
+                        alignment.memory_bytes <= page_size_bytes;
+    if (usable) return alignment;
+    throw_error(Errc::direct_io_unsupported, name + ": needs an alignment of " +
+                                                 std::to_string(alignment.offset_bytes) + " bytes (memory " +
+                                                 std::to_string(alignment.memory_bytes) + ")");
+}
+
+/// What the guest should align to. A file's block, although smaller writes work: the host would read the rest of it.
+std::uint32_t find_physical_sector_size(int fd, const struct stat& status, const std::string& name) {
+    if (S_ISBLK(status.st_mode)) return ask_device<unsigned>(fd, BLKPBSZGET, name);
+    // Larger preferred sizes (a network's transfer, a stripe) are not what one write costs.
+    const auto block =
+        std::clamp<std::uint64_t>(static_cast<std::uint64_t>(status.st_blksize), sector_size_bytes, 4096);
+    return static_cast<std::uint32_t>(std::bit_ceil(block));
+}
+
+/// A page given to a network file system may still be read by its transport after the write was answered.
+bool is_zero_copy_safe(int fd) noexcept {
+    struct statfs fs {};
+    if (::fstatfs(fd, &fs) != 0) return false;
+    constexpr std::array<std::uint32_t, 9> network{NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC,
+                                                   SMB2_SUPER_MAGIC, V9FS_MAGIC,      CEPH_SUPER_MAGIC,
+                                                   FUSE_SUPER_MAGIC, AFS_SUPER_MAGIC, CODA_SUPER_MAGIC};
+    return std::find(network.begin(), network.end(), static_cast<std::uint32_t>(fs.f_type)) == network.end();
+}
+
+std::uint64_t find_size(int fd, const struct stat& status, const std::string& name) {
+    return S_ISBLK(status.st_mode) ? ask_device<std::uint64_t>(fd, BLKGETSIZE64, name)
+                                   : static_cast<std::uint64_t>(status.st_size);
+}
+
+}  // namespace
+
+StorageLimits find_storage_limits(int fd, const std::string& name, Caching caching) {
+    StorageLimits limits;
+    if (::fstat(fd, &limits.status) != 0) throw_system_error(name);
+    limits.block_device = S_ISBLK(limits.status.st_mode);
+    limits.size_bytes = find_size(fd, limits.status, name);
+    const Alignment alignment =
+        caching == Caching::direct ? find_alignment(fd, limits.block_device, name) : Alignment{};
+    limits.offset_alignment_bytes = alignment.offset_bytes;
+    limits.memory_alignment_bytes = alignment.memory_bytes;
+    limits.physical_sector_size_bytes = find_physical_sector_size(fd, limits.status, name);
+    limits.zero_copy_safe = limits.block_device || is_zero_copy_safe(fd);
+    return limits;
+}
+
+}  // namespace blktap

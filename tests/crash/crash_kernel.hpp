@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// CrashKernel: a Linux AIO that does what is submitted in any order, when it is told to, and remembers every write and
+// every fdatasync in the order in which they happened. From that the state of the disk after a loss of power at any
+// moment can be made: what an fdatasync covered is there, of everything else any sectors are.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <random>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <vector>
+
+#include "libblktap/aio/aio_kernel.hpp"
+
+namespace blktap::testing {
+
+struct DiskEvent {
+    bool sync = false;
+    std::uint64_t offset = 0;
+    std::vector<std::byte> data{};
+    std::uint64_t file_bytes = 0;  ///< the file's length when it happened
+};
+
+class CrashKernel final : public AioKernel {
+  public:
+    explicit CrashKernel(std::uint64_t seed) : random_(seed) {}
+
+    const std::vector<DiskEvent>& events() const { return events_; }
+    std::size_t held() const { return held_.size(); }
+    /// Does some operations, at least one if there is one.
+    void do_some() {
+        for (std::size_t count = 1 + random_() % 4; count > 0 && !held_.empty(); --count)
+            do_one(random_() % held_.size());
+    }
+
+    int setup(unsigned, io_context_t* context) noexcept override {
+        *context = reinterpret_cast<io_context_t>(&no_ring_);  // of no layout that IoQueue knows
+        return 0;
+    }
+    int submit(io_context_t, long count, iocb** blocks) noexcept override {
+        for (long i = 0; i < count; ++i)
+            held_.push_back({*blocks[i], blocks[i]});
+        return static_cast<int>(count);
+    }
+    int get_events(io_context_t, long, long maximum, io_event* events, timespec*) noexcept override {
+        int count = 0;
+        for (; count < maximum && !done_.empty(); ++count) {
+            events[count] = done_.front();
+            done_.pop_front();
+        }
+        return count;
+    }
+    int destroy(io_context_t) noexcept override { return 0; }
+
+  private:
+    struct Held {
+        iocb block;
+        iocb* address;
+    };
+
+    void do_one(std::size_t index) {
+        const Held held = held_[index];
+        held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(index));
+        const long result = perform(held.block);
+        done_.push_back({held.block.data, held.address, static_cast<unsigned long>(result), 0});
+        if ((held.block.u.c.flags & 1) != 0) ::eventfd_write(static_cast<int>(held.block.u.c.resfd), 1);
+    }
+    long perform(const iocb& block) {
+        const auto* const data = static_cast<const iovec*>(block.u.c.buf);
+        const int fd = block.aio_fildes;
+        if (block.aio_lio_opcode == IO_CMD_PREADV) {
+            return ::preadv(fd, data, static_cast<int>(block.u.c.nbytes), block.u.c.offset);
+        }
+        struct stat status {};
+        DiskEvent event;
+        if (block.aio_lio_opcode == IO_CMD_PWRITEV) {
+            event.offset = static_cast<std::uint64_t>(block.u.c.offset);
+            for (unsigned long i = 0; i < block.u.c.nbytes; ++i) {
+                const auto* const from = static_cast<const std::byte*>(data[i].iov_base);
+                event.data.insert(event.data.end(), from, from + data[i].iov_len);
+            }
+            const long written = ::pwritev(fd, data, static_cast<int>(block.u.c.nbytes), block.u.c.offset);
+            if (written != static_cast<long>(event.data.size())) std::abort();
+        } else {
+            event.sync = true;
+        }
+        ::fstat(fd, &status);
+        event.file_bytes = static_cast<std::uint64_t>(status.st_size);
+        const auto result = static_cast<long>(event.data.size());
+        events_.push_back(std::move(event));
+        return result;
+    }
+
+    std::mt19937_64 random_;
+    std::uint64_t no_ring_[16] = {};
+    std::deque<Held> held_;
+    std::deque<io_event> done_;
+    std::vector<DiskEvent> events_;
+};
+
+}  // namespace blktap::testing

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The qcow2 driver agrees with the model disk under random mixed requests, closed and opened again in between, for
+// every sort of image that it writes; and qemu-img, which made the image, finds nothing wrong and reads the same.
+// BLKTAP_SEED=n replays one run.
+#include <fstream>
+
+#include "tests/property/driver_comparison.hpp"
+#include "tests/support/qemu_img.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+
+namespace {
+
+/// A raw file with `model`'s contents.
+std::string write_raw(const TemporaryDirectory& directory, const std::string& name, const ModelDisk& model) {
+    std::string path = directory.make_file(name, model.size_sectors() * sector_size_bytes);
+    std::vector<std::byte> bytes(model.size_sectors() * sector_size_bytes);
+    for (std::uint64_t sector = 0; sector < model.size_sectors(); ++sector)
+        ModelDisk::fill({sector, 1}, model.stamp(sector), std::span(bytes).subspan(sector * 512, 512));
+    std::ofstream{path, std::ios::binary}.write(reinterpret_cast<const char*>(bytes.data()),
+                                                static_cast<std::streamsize>(bytes.size()));
+    return path;
+}
+
+/// Some of the disk written, in pieces of all sizes.
+ModelDisk random_contents(std::mt19937_64& random, std::uint64_t sectors = comparison_sectors) {
+    ModelDisk model{sectors};
+    for (std::uint64_t stamp = 1; stamp < 60; ++stamp) {
+        const std::uint64_t first = random() % sectors;
+        model.write({first, std::min<std::uint64_t>(1 + random() % 200, sectors - first)}, stamp);
+    }
+    return model;
+}
+
+void compare_with_qemu(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& model) {
+    CHECK(check_qcow2(path) == 0);
+    const std::string raw = write_raw(directory, "model.raw", model);
+    CHECK(run_qemu_img({"compare", "-f", "qcow2", "-F", "raw", path, raw}, "/dev/stderr") == 0);
+}
+
+struct Run {
+    std::uint64_t seed = seed_of_this_run();
+    bool discards = true;
+    std::string options{};
+};
+
+/// Three lives of an image.
+void compare(const TemporaryDirectory& directory, const std::string& path, ModelDisk& model, const Run& run) {
+    for (std::uint64_t life = 0; life < 3; ++life) {
+        DriverHarness harness;
+        {
+            const auto driver = harness.open("qcow2:" + path + run.options);
+            Comparison comparison{harness, *driver, model, run.seed + life};
+            if (!run.discards) comparison.without_discard();
+            comparison.run(700);
+            CHECK_FALSE(harness.flush(*driver));
+        }
+        compare_with_qemu(directory, path, model);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("qcow2 driver: agrees with the model and with qemu-img", "[property][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const std::string options =
+        GENERATE("cluster_size=65536", "cluster_size=512", "cluster_size=1024,refcount_bits=1", "cluster_size=4096",
+                 "cluster_size=2M", "compat=0.10", "cluster_size=4096,refcount_bits=64", "refcount_bits=2",
+                 "cluster_size=512,refcount_bits=8", "refcount_bits=32,lazy_refcounts=on", "preallocation=metadata",
+                 "cluster_size=4096,preallocation=full");
+    const TemporaryDirectory directory;
+    CAPTURE(options);
+    ModelDisk model{comparison_sectors};
+    compare(directory, make_qcow2(directory.path("disk"), "4M", options), model, {});
+}
+
+TEST_CASE("qcow2 driver: a small cache of tables changes nothing", "[property][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    ModelDisk model{comparison_sectors};
+    compare(directory, make_qcow2(directory.path("disk"), "4M", "cluster_size=512"), model,
+            {.options = "?metadata-cache=64K"});
+}
+
+TEST_CASE("qcow2 driver: agrees with the model over backing files", "[property][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const Run run{.discards = false};
+    std::mt19937_64 random{run.seed};
+    const std::string clusters = GENERATE("cluster_size=65536", "cluster_size=4096", "cluster_size=2M");
+    CAPTURE(clusters);
+    // A raw file, shorter than the disk; a qcow2 image over it with other clusters; the disk over that.
+    ModelDisk model = random_contents(random);
+    const std::string base = write_raw(directory, "base.raw", model);
+    const std::uint64_t cut = 1 + random() % comparison_sectors;
+    REQUIRE(::truncate(base.c_str(), static_cast<off_t>(cut * sector_size_bytes)) == 0);
+    model.zero({cut, comparison_sectors - cut});
+    const std::string middle =
+        make_qcow2(directory.path("middle"), "4M", "cluster_size=16384", {"-b", base, "-F", "raw"});
+    Run prelude = run;
+    compare(directory, middle, model, prelude);
+    compare(directory, make_qcow2(directory.path("disk"), "4M", clusters, {"-b", middle, "-F", "qcow2"}), model, run);
+    CHECK(check_qcow2(middle) == 0);
+}
+
+TEST_CASE("qcow2 driver: compressed clusters are read, copied and replaced", "[property][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const Run run;
+    std::mt19937_64 random{run.seed};
+    const std::string options = GENERATE("cluster_size=65536", "cluster_size=4096", "compression_type=zstd",
+                                         "cluster_size=2M,compression_type=zstd", "cluster_size=512");
+    CAPTURE(options);
+    ModelDisk model = random_contents(random);
+    const std::string raw = write_raw(directory, "source.raw", model);
+    const std::string path = directory.path("disk");
+    qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, path});
+    compare(directory, path, model, run);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/temporary_directory.hpp"
+#include "tests/unit/control/tap_ctl_fixture.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+using ipc::Json;
+
+namespace {
+
+struct Images {
+    TapCtl::Result run(std::vector<std::string> arguments) const {
+        arguments.insert(arguments.begin(), "image");
+        return tap_ctl.run(std::move(arguments));
+    }
+    TemporaryDirectory directory{};
+    TapCtl tap_ctl{"/nonexistent"};  // tapback is not asked
+    std::string image = "qcow2:" + directory.path("disk");
+};
+
+}  // namespace
+
+TEST_CASE("tap-ctl image: makes an image and tells about it", "[unit][control]") {
+    const Images images;
+    const auto made = images.run({"create", images.image, "--size", "10M", "--cluster-size", "8K"});
+    CHECK(made.status == 0);
+    CHECK(made.out + made.err == "");
+    const auto info = images.run({"info", images.image, "--json"});
+    REQUIRE(info.status == 0);
+    const Json layer = Json::parse(info.out)["chain"][0];
+    CHECK(layer["size-bytes"] == 10 << 20);
+    CHECK(layer["cluster-bytes"] == 8192);
+    CHECK(layer["format"] == "qcow2");
+    CHECK_THAT(images.run({"info", images.image}).out, Catch::Contains("size-bytes"));
+    CHECK_THAT(images.run({"check", images.image}).out, Catch::StartsWith("nothing is wrong"));
+    const auto map = images.run({"map", images.image, "--json"});
+    CHECK(Json::parse(map.out)["extents"][0]["what"] == "zero");
+    CHECK_THAT(images.run({"map", images.image}).out, Catch::StartsWith("OFFSET"));
+}
+
+TEST_CASE("tap-ctl image: an image over a backing file shows both", "[unit][control]") {
+    const Images images;
+    REQUIRE(images.run({"create", images.image, "--size", "10M"}).status == 0);
+    const std::string overlay = "qcow2:" + images.directory.path("overlay");
+    REQUIRE(images.run({"create", overlay, "--size", "10M", "--backing", "qcow2:disk"}).status == 0);
+    const auto info = images.run({"info", overlay, "--json"});
+    CHECK(Json::parse(info.out)["chain"].size() == 2);
+    CHECK_THAT(images.run({"info", overlay}).out, Catch::Contains("its backing file:"));
+}
+
+TEST_CASE("tap-ctl image: an image whose backing file is missing is not made", "[unit][control]") {
+    const Images images;
+    const auto made = images.run({"create", images.image, "--size", "10M", "--backing", "raw:gone"});
+    CHECK(made.status == 1);
+    CHECK_THAT(made.err, Catch::Contains("gone"));
+    CHECK(::access(images.directory.path("disk").c_str(), F_OK) != 0);
+}
+
+TEST_CASE("tap-ctl image: what is wrong with an image is its exit status", "[unit][control]") {
+    const Images images;
+    REQUIRE(images.run({"create", images.image, "--size", "10M"}).status == 0);
+    const UniqueFd fd{::open(images.directory.path("disk").c_str(), O_RDWR | O_CLOEXEC)};
+    const unsigned char one[] = {0, 1};
+    REQUIRE(::pwrite(fd.get(), one, 2, 2 * 65536 + 2 * 3) == 2);  // L1 table
+    REQUIRE(::pwrite(fd.get(), one, 2, 2 * 65536 + 2 * 4) == 2);  // nothing is there, and nobody uses it
+    REQUIRE(::ftruncate(fd.get(), 5 * 65536) == 0);
+    CHECK(images.run({"check", images.image}).status == 3);
+    const unsigned char none[] = {0, 0};
+    REQUIRE(::pwrite(fd.get(), none, 2, 2 * 65536 + 2 * 3) == 2);
+    const auto check = images.run({"check", images.image, "--json"});
+    CHECK(check.status == 2);
+    CHECK(Json::parse(check.out)["errors"] == 1);
+    CHECK_THAT(images.run({"check", images.image}).out, Catch::StartsWith("1 errors; the first: cluster 3"));
+}
+
+TEST_CASE("tap-ctl image: only qcow2 images, and sizes that are sizes", "[unit][control]") {
+    const Images images;
+    CHECK(images.run({"info", "raw:/srv/disk"}).status == 1);
+    CHECK(images.run({"info", "/srv/disk"}).status == 1);
+    CHECK(images.run({"create", images.image, "--size", "much"}).status == 1);
+    CHECK(images.run({"create", images.image}).status == 2);
+    CHECK(images.run({}).status == 2);
+}

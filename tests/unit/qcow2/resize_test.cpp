@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/qcow2/resize.hpp"
+
+#include "tests/unit/qcow2/qcow2_fixture.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+
+namespace {
+
+std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
+    TestRequest request{ImageRequest::Kind::read, {}};
+    driver.resize(sectors, request);
+    harness.finish(request);
+    return request.error;
+}
+
+}  // namespace
+
+TEST_CASE("qcow2 resize: the disk is larger, also for qemu-img, and its new part is zeros that can be written",
+          "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("", "compat=0.10", "cluster_size=4096");
+    const std::string path = make_qcow2(directory.path("disk"), "1M", options);
+    ModelDisk model{65536};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("qcow2:" + path);
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {100, 1000}, 1));
+        REQUIRE_FALSE(resize(harness, *driver, 65536));
+        CHECK(driver->info().size_sectors == 65536);
+        CHECK_FALSE(find_difference(harness, *driver, model));
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {65000, 536}, 2));
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {2000, 100}, 3));
+        CHECK_FALSE(harness.flush(*driver));
+    }
+    CHECK(check_qcow2(path) == 0);
+    DriverHarness harness;
+    const auto driver = harness.open("qcow2:" + path);
+    CHECK(driver->info().size_sectors == 65536);
+    CHECK_FALSE(find_difference(harness, *driver, model));
+}
+
+TEST_CASE("qcow2 resize: writes go on meanwhile", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string path = make_qcow2(directory.path("disk"), "16M", "cluster_size=4096");
+    ModelDisk model{1 << 18};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("qcow2:" + path);
+        std::vector<Mapping> memory;
+        std::vector<std::unique_ptr<TestRequest>> writes;
+        TestRequest growing{ImageRequest::Kind::read, {}};
+        for (std::uint64_t i = 0; i < 100; ++i) {
+            const SectorRange range{i * 300, 16};
+            memory.push_back(Mapping::anonymous(range.length_bytes()));
+            ModelDisk::fill(range, i + 1, memory.back().bytes());
+            model.write(range, i + 1);
+            writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
+            driver->start(*writes.back());
+            if (i == 50) driver->resize(1 << 18, growing);
+            if (i % 10 == 0) harness.step();
+        }
+        for (const auto& write : writes) {
+            harness.finish(*write);
+            CHECK_FALSE(write->error);
+        }
+        harness.finish(growing);
+        REQUIRE_FALSE(growing.error);
+        CHECK_FALSE(find_difference(harness, *driver, model));
+    }
+    CHECK(check_qcow2(path) == 0);
+}
+
+TEST_CASE("qcow2 resize: what needs longer tables, or is smaller, is refused and changes nothing", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string path = make_qcow2(directory.path("disk"), "1M");
+    DriverHarness harness;
+    const auto driver = harness.open("qcow2:" + path);
+    CHECK(resize(harness, *driver, 100) == std::errc::invalid_argument);
+    CHECK(resize(harness, *driver, 1ULL << 60) == std::errc::invalid_argument);
+    CHECK(resize(harness, *driver, 5ULL << 31) == std::errc::operation_not_supported);  // 5 TiB
+    CHECK(driver->info().size_sectors == 2048);
+    CHECK_FALSE(resize(harness, *driver, 3ULL << 31));
+    CHECK(resize(harness, *harness.open("qcow2:" + make_qcow2(directory.path("other"), "1M"), Access::read_only),
+                 4096) == std::errc::invalid_argument);
+}
