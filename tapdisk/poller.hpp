@@ -31,8 +31,11 @@ class Poller {
     /// So many times in a row the whole window passed and work came right after the sleep began: it needed this very
     /// processor, or is always too late.
     static constexpr int in_vain_max = 8;
-    /// After either no look is worth trying for this long.
+    /// After that no look is worth trying for this long.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
+    /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the
+    /// work.
+    static constexpr Nanoseconds rest_for_others = std::chrono::milliseconds(2);
 
     /// How many times the calling thread lost its processor to another since it began.
     using Preemptions = std::uint64_t() noexcept;
@@ -104,7 +107,7 @@ class Poller {
         const std::uint64_t before = std::exchange(preempted_, preemptions_());
         const bool asked_before = std::exchange(asked_at_, now) != Nanoseconds{0};
         if (!asked_before || preempted_ == before) return false;
-        stop_until(now + rest);
+        stop_until(now + rest_for_others);
         return true;
     }
     void stop_until(Nanoseconds time) noexcept {

@@ -144,7 +144,7 @@ TEST_CASE("poller: rests when the processor was wanted by another while it looke
         CHECK_FALSE(look_for(2 * Poller::ask_interval));
         CHECK(poller.window(Poller::For::guest) == 0ns);
         CHECK_FALSE(poller.look(Poller::For::guest, []() -> bool { throw "looked"; }));
-        clock.advance(Poller::rest);
+        clock.advance(Poller::rest_for_others);
         sleep_shortly(poller, clock, sleeps_to_open);
         CHECK(look_for(10 * Poller::ask_interval));
     }
