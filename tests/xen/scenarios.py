@@ -21,14 +21,16 @@ class Scenario:
     path: Path
     summary: str
     seconds: int
+    processors: int  # of dom0's
 
 
 def read_scenario(path):
     """The sentence below the licence, and the time limit if it has its own: "# Limit: 300 s"."""
     comments = [line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")]
     about = [line for line in comments if line and not re.match("!|SPDX|Copyright|shellcheck", line)]
+    processors = next((int(line.removeprefix("Processors: ")) for line in about if line.startswith("Processors: ")), 1)
     limit = next((re.match(r"Limit: (\d+) s", line) for line in about if line.startswith("Limit:")), None)
-    return Scenario(path.name, path, about[0], int(limit[1]) if limit else DEFAULT_SECONDS)
+    return Scenario(path.name, path, about[0], int(limit[1]) if limit else DEFAULT_SECONDS, processors)
 
 
 def all_scenarios():
