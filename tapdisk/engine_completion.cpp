@@ -7,15 +7,12 @@
 #include <cerrno>
 
 #include "libblktap/base/assert.hpp"
+#include "libblktap/base/storage_full.hpp"
 #include "libblktap/ring/wire_status.hpp"
 #include "tapdisk/request_engine.hpp"
 
 namespace blktap {
 namespace {
-
-bool out_of_space(std::error_code error) noexcept {
-    return error == std::errc::no_space_on_device || error == std::error_code{EDQUOT, std::system_category()};
-}
 
 /// What storage says while the way to it is broken, or the storage itself, and may be mended.
 bool storage_failed(std::error_code error) noexcept {
@@ -85,7 +82,7 @@ void RequestEngine::leave_order(RequestSlot& slot) noexcept {
 RequestSlot::Lack RequestEngine::lack_of(const RequestSlot& slot, std::error_code error) const noexcept {
     using Lack = RequestSlot::Lack;
     if (closing_) return Lack::nothing;
-    if (out_of_space(error)) {
+    if (storage_full(error)) {
         // An empty flush never ends in an error: see hold().
         if (slot.lack == Lack::nothing || !policy_.no_space_timeout || slot.plain_flush()) return Lack::space;
         return clock_.now() - slot.waits_since < *policy_.no_space_timeout ? Lack::space : Lack::nothing;

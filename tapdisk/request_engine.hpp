@@ -52,8 +52,8 @@ class RequestEngine {
         friend bool operator==(const Waiting&, const Waiting&) = default;
     };
 
-    /// Requests taken from one ring in one turn. Few, so that the disk has the first while the next are still being
-    /// taken and completions do not wait behind them (docs/decisions/0010).
+    /// Requests taken from one ring, and completions of them all, in one turn. Few, so that the disk has the first
+    /// while the next are still being taken and completions do not wait behind them (docs/decisions/0010).
     static constexpr std::uint32_t queue_budget = 4;
 
     /// All references outlive the engine. `queues` is not empty. Errors: throws std::bad_alloc or std::system_error.

@@ -11,15 +11,12 @@
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/base/storage_full.hpp"
 
 namespace blktap::qcow2 {
 namespace {
 
 constexpr unsigned last_phase = CommitPlan::phases - 1;
-
-bool lacks_space(std::error_code error) noexcept {
-    return error == std::errc::no_space_on_device || error == std::error_code{EDQUOT, std::system_category()};
-}
 
 }  // namespace
 
@@ -160,7 +157,7 @@ void Committer::sync_blocking() noexcept {
 }
 
 void Committer::sync_over(std::error_code error) noexcept {
-    if (std::exchange(syncing_, false) && error && !lacks_space(error)) broken_ = error;
+    if (std::exchange(syncing_, false) && error && !storage_full(error)) broken_ = error;
     end_flushes();
     if (error) return fail(error);
     if (phase_ < last_phase) return begin_phase(phase_ + 1);
@@ -206,7 +203,7 @@ void Committer::succeed() noexcept {
 void Committer::fail(std::error_code error) noexcept {
     if (phase_ < last_phase) {
         plan_.abandon();
-    } else if (lacks_space(error)) {
+    } else if (storage_full(error)) {
         // What leads where is not known: the entries are written again before anything else is.
         stuck_ = true;
         for (Task& task : committing_)
@@ -251,7 +248,7 @@ void Committer::run_exclusively(WorkerJob& job) noexcept {
 
 void Committer::end_exclusive(std::error_code error) noexcept {
     running_ = false;
-    if (error && !lacks_space(error)) broken_ = error;
+    if (error && !storage_full(error)) broken_ = error;
     if (!queue_.empty()) start();
 }
 

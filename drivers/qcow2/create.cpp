@@ -54,32 +54,32 @@ void require_possible(const NewImage& image) {
     if (image.backing_format != "raw" && image.backing_format != "qcow2") {
         refuse(image, "the format of its backing file must be raw or qcow2");
     }
-    if (image.backing_file.size() > 1023) refuse(image, "the name of its backing file is too long");
+    if (image.backing_file.size() > backing_name_max) refuse(image, "the name of its backing file is too long");
 }
 
 /// The header, and the tables behind it.
 std::vector<std::byte> first_clusters(const NewImage& image) {
     const std::uint64_t cluster = image.cluster_bytes;
     std::vector<std::byte> bytes((l1_table + l1_clusters(image)) * cluster);
-    constexpr std::size_t header_length = 104;
-    store<std::uint32_t>(bytes, 0, 0x514649fb);
-    store<std::uint32_t>(bytes, 4, 3);
-    store<std::uint32_t>(bytes, 20, static_cast<std::uint32_t>(std::countr_zero(cluster)));
+    store<std::uint32_t>(bytes, 0, magic);
+    store<std::uint32_t>(bytes, header_offset::version, 3);
+    store<std::uint32_t>(bytes, header_offset::cluster_bits, static_cast<std::uint32_t>(std::countr_zero(cluster)));
     store<std::uint64_t>(bytes, header_offset::size_bytes, image.size_bytes);
     store<std::uint32_t>(bytes, header_offset::l1_count, static_cast<std::uint32_t>(l1_entries(image)));
     store<std::uint64_t>(bytes, header_offset::l1_offset, l1_table * cluster);
     store<std::uint64_t>(bytes, header_offset::refcount_table_offset, refcount_table * cluster);
     store<std::uint32_t>(bytes, header_offset::refcount_table_clusters, 1);
-    store<std::uint32_t>(bytes, 96, 4);
-    store<std::uint32_t>(bytes, 100, header_length);
+    store<std::uint32_t>(bytes, header_offset::refcount_order, 4);
+    store<std::uint32_t>(bytes, header_offset::header_length, header_length_v3);
     if (!image.backing_file.empty()) {
-        store<std::uint32_t>(bytes, header_length, 0xe2792aca);
-        store<std::uint32_t>(bytes, header_length + 4, static_cast<std::uint32_t>(image.backing_format.size()));
-        std::memcpy(bytes.data() + header_length + 8, image.backing_format.data(), image.backing_format.size());
+        store<std::uint32_t>(bytes, header_length_v3, extension_backing_format);
+        store<std::uint32_t>(bytes, header_length_v3 + 4, static_cast<std::uint32_t>(image.backing_format.size()));
+        std::memcpy(bytes.data() + header_length_v3 + 8, image.backing_format.data(), image.backing_format.size());
         // Behind it one extension of type 0 ends the list: zeros.
-        const std::size_t name_offset = header_length + 24;
-        store<std::uint64_t>(bytes, 8, name_offset);
-        store<std::uint32_t>(bytes, 16, static_cast<std::uint32_t>(image.backing_file.size()));
+        const std::size_t name_offset = header_length_v3 + 24;
+        store<std::uint64_t>(bytes, header_offset::backing_name_offset, name_offset);
+        store<std::uint32_t>(bytes, header_offset::backing_name_length,
+                             static_cast<std::uint32_t>(image.backing_file.size()));
         std::memcpy(bytes.data() + name_offset, image.backing_file.data(), image.backing_file.size());
     }
     store<std::uint64_t>(bytes, refcount_table * cluster, refcount_block * cluster);

@@ -20,12 +20,10 @@ class Check {
     explicit Check(const Layer& layer)
         : layer_(layer),
           cluster_(layer.cluster_bytes()),
-          clusters_(round_up(layer.file_end, cluster_) / cluster_),
+          clusters_(clusters_of(layer)),
           // References are counted in 64 bits, so that none is too many.
           counted_({layer.header.cluster_bits, layer.header.refcount_order, clusters_, 0, 0}, {}),
-          referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}) {
-        if (clusters_ > clusters_max) throw_error(Errc::image_invalid, layer.name + ": has too many clusters");
-    }
+          referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}) {}
 
     Findings run() {
         refer(0, cluster_, "the header");
@@ -38,6 +36,12 @@ class Check {
     }
 
   private:
+    /// Of the file; judged before there is memory to count them.
+    static std::uint64_t clusters_of(const Layer& layer) {
+        const std::uint64_t clusters = round_up(layer.file_end, layer.cluster_bytes()) / layer.cluster_bytes();
+        if (clusters > clusters_max) throw_error(Errc::image_invalid, layer.name + ": has too many clusters");
+        return clusters;
+    }
     void complain(const std::string& text) {
         if (findings_.errors++ == 0) findings_.first_error = text;
     }

@@ -15,11 +15,8 @@
 namespace blktap::qcow2 {
 namespace {
 
-constexpr std::uint32_t magic = 0x514649fb;  // "QFI\xfb"
 constexpr std::size_t length_v2 = 72;
-constexpr std::size_t length_v3 = 104;
 constexpr std::size_t compression_offset = 104;
-constexpr std::uint32_t backing_name_max = 1023;
 constexpr std::uint32_t snapshots_max = 65536;
 
 // Incompatible features.
@@ -30,7 +27,6 @@ constexpr std::uint64_t implemented = incompatible_dirty | incompatible_corrupt 
 
 // Header extensions.
 constexpr std::uint32_t extension_end = 0;
-constexpr std::uint32_t extension_backing_format = 0xe2792aca;
 constexpr std::uint32_t extension_feature_names = 0x6803f857;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
@@ -93,12 +89,12 @@ void require_known_features(const Header& header, std::span<const std::byte> fea
 }
 
 void read_version_3(Header& header, std::span<const std::byte> bytes, std::size_t& length, const std::string& name) {
-    if (bytes.size() < length_v3) refuse(name, "the header is cut off");
+    if (bytes.size() < header_length_v3) refuse(name, "the header is cut off");
     header.incompatible = load<std::uint64_t>(bytes, header_offset::incompatible);
     header.autoclear = load<std::uint64_t>(bytes, header_offset::autoclear);
-    header.refcount_order = load<std::uint32_t>(bytes, 96);
-    length = load<std::uint32_t>(bytes, 100);
-    if (length < length_v3 || length > header.cluster_bytes() || length > bytes.size()) {
+    header.refcount_order = load<std::uint32_t>(bytes, header_offset::refcount_order);
+    length = load<std::uint32_t>(bytes, header_offset::header_length);
+    if (length < header_length_v3 || length > header.cluster_bytes() || length > bytes.size()) {
         refuse(name, "the header's length, " + std::to_string(length) + ", is impossible");
     }
     if (header.refcount_order > 6) refuse(name, "refcounts of more than 64 bits");
@@ -110,8 +106,8 @@ void read_version_3(Header& header, std::span<const std::byte> bytes, std::size_
 }
 
 void read_backing_file(Header& header, std::span<const std::byte> bytes, const std::string& name) {
-    const auto offset = load<std::uint64_t>(bytes, 8);
-    const auto length = load<std::uint32_t>(bytes, 16);
+    const auto offset = load<std::uint64_t>(bytes, header_offset::backing_name_offset);
+    const auto length = load<std::uint32_t>(bytes, header_offset::backing_name_length);
     if (offset == 0 || length == 0) return;
     const std::uint64_t end = std::min<std::uint64_t>(bytes.size(), header.cluster_bytes());
     if (length > backing_name_max || offset > end || length > end - offset) {
@@ -148,11 +144,11 @@ void check_tables(const Header& header, const std::string& name) {
 Header parse_header(std::span<const std::byte> bytes, const std::string& name) {
     if (bytes.size() < length_v2 || load<std::uint32_t>(bytes, 0) != magic) refuse(name, "not a qcow2 image");
     Header header;
-    header.version = load<std::uint32_t>(bytes, 4);
+    header.version = load<std::uint32_t>(bytes, header_offset::version);
     if (header.version != 2 && header.version != 3) {
         refuse_feature(name, "version " + std::to_string(header.version) + " of qcow2 is unknown");
     }
-    header.cluster_bits = load<std::uint32_t>(bytes, 20);
+    header.cluster_bits = load<std::uint32_t>(bytes, header_offset::cluster_bits);
     if (header.cluster_bits < 9 || header.cluster_bits > 21) refuse(name, "the size of its clusters is impossible");
     header.size_bytes = load<std::uint64_t>(bytes, header_offset::size_bytes);
     const auto encryption = load<std::uint32_t>(bytes, 32);
@@ -167,7 +163,8 @@ Header parse_header(std::span<const std::byte> bytes, const std::string& name) {
     read_backing_file(header, bytes, name);
     // Extensions end where the backing file's name begins.
     std::uint64_t end = std::min<std::uint64_t>(bytes.size(), header.cluster_bytes());
-    if (!header.backing_file.empty()) end = std::min(end, load<std::uint64_t>(bytes, 8));
+    if (!header.backing_file.empty())
+        end = std::min(end, load<std::uint64_t>(bytes, header_offset::backing_name_offset));
     if (end < length) refuse(name, "the header is longer than its place");
     const Extensions extensions = read_extensions(bytes, length, static_cast<std::size_t>(end), name);
     header.backing_format = extensions.backing_format;

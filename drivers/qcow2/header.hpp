@@ -14,8 +14,17 @@
 
 namespace blktap::qcow2 {
 
-/// Where fields stand that are written after the image was made.
+inline constexpr std::uint32_t magic = 0x514649fb;  // "QFI\xfb"
+inline constexpr std::size_t header_length_v3 = 104;
+inline constexpr std::uint32_t backing_name_max = 1023;
+inline constexpr std::uint32_t extension_backing_format = 0xe2792aca;
+
+/// Where fields stand that are written, too.
 namespace header_offset {
+inline constexpr std::size_t version = 4;
+inline constexpr std::size_t backing_name_offset = 8;
+inline constexpr std::size_t backing_name_length = 16;
+inline constexpr std::size_t cluster_bits = 20;
 inline constexpr std::size_t size_bytes = 24;
 inline constexpr std::size_t l1_count = 36;
 inline constexpr std::size_t l1_offset = 40;
@@ -23,6 +32,8 @@ inline constexpr std::size_t refcount_table_offset = 48;
 inline constexpr std::size_t refcount_table_clusters = 56;
 inline constexpr std::size_t incompatible = 72;
 inline constexpr std::size_t autoclear = 88;
+inline constexpr std::size_t refcount_order = 96;
+inline constexpr std::size_t header_length = 100;
 }  // namespace header_offset
 
 inline constexpr std::uint64_t incompatible_dirty = 1U << 0;

@@ -10,6 +10,7 @@
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/base/storage_full.hpp"
 
 namespace blktap {
 namespace {
@@ -39,10 +40,6 @@ std::error_code allocate(int fd, std::uint64_t old_end, std::uint64_t begin, std
     if (error == std::errc::operation_not_supported) return set_length(fd, end);
     if (error) (void)set_length(fd, old_end);
     return error;
-}
-
-bool lacks_space(std::error_code error) noexcept {
-    return error == std::errc::no_space_on_device || error == std::error_code{EDQUOT, std::system_category()};
 }
 
 }  // namespace
@@ -149,7 +146,7 @@ void FileGrowth::run(Job& job) noexcept {
         const std::uint64_t begin = near && ahead > 0 ? job.old_end : std::max(job.begin, job.old_end);
         job.error = allocate(fd, job.old_end, begin, job.new_end);
         const bool ahead_only = job.end == job.old_end;
-        if (!lacks_space(job.error) || ahead == 0 || ahead_only) return;
+        if (!storage_full(job.error) || ahead == 0 || ahead_only) return;
     }
 }
 
