@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control/tap_ctl/command_line.hpp"
+#include "control/tap_ctl/progress_line.hpp"
 #include "control/tap_ctl/table.hpp"
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/examine.hpp"
@@ -99,7 +100,10 @@ int info(const CommandLine& line, std::ostream& out) {
 
 int check(const CommandLine& line, std::ostream& out) {
     const qcow2::Chain chain = open_image(line);
-    const qcow2::Findings found = qcow2::check_tables(chain.front());
+    ProgressLine progress{"checking"};
+    const auto tell = [&](std::uint64_t done, std::uint64_t all) { progress.tell(done, all); };
+    const qcow2::Findings found = qcow2::check_tables(chain.front(), tell);
+    progress.clear();
     const Json json{{"clusters-used", found.clusters_used},
                     {"leaked-clusters", found.leaked_clusters},
                     {"errors", found.errors},
@@ -134,7 +138,9 @@ int map(const CommandLine& line, std::ostream& out) {
     const qcow2::Chain chain = open_image(line);
     Json extents = Json::array();
     std::vector<Row> rows{{"OFFSET", "LENGTH", "WHAT", "AT", "FILE"}};
+    ProgressLine progress{"mapping"};
     qcow2::map_disk(chain, [&](std::uint64_t offset, const Extent& extent) {
+        progress.tell(offset, chain.front().size_bytes);
         const bool stored = extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed;
         const std::string file = stored ? printable(chain[extent.layer].name) : "";
         if (line.json) {
@@ -146,6 +152,7 @@ int map(const CommandLine& line, std::ostream& out) {
                             stored ? std::to_string(extent.host_offset) : "", file});
         }
     });
+    progress.clear();
     if (line.json) return print_result(line, out, {{"extents", extents}});
     print_table(out, rows);
     return 0;
@@ -170,6 +177,7 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     add_for_image(image, line, "info", "What an image and its backing files are", info);
     add_for_image(image, line, "check", "Whether an image's tables agree with each other", check);
     add_for_image(image, line, "map", "Where the disk's contents are", map);
+    add_image_change_commands(image, line);
 }
 
 }  // namespace blktap

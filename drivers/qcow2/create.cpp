@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 #include <vector>
 
@@ -88,6 +89,13 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     return bytes;
 }
 
+/// A file that was made durable is lost all the same with its name.
+std::error_code sync_directory_of(const std::string& path) {
+    const std::filesystem::path directory = std::filesystem::absolute(path).parent_path();
+    const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    return fd && ::fsync(fd.get()) == 0 ? std::error_code{} : last_system_error();
+}
+
 }  // namespace
 
 void create_image(const NewImage& image) {
@@ -96,6 +104,7 @@ void create_image(const NewImage& image) {
     if (!fd) throw_system_error(image.path + ": cannot create");
     std::error_code error = write_at(fd.get(), first_clusters(image), 0);
     if (!error && ::fsync(fd.get()) != 0) error = last_system_error();
+    if (!error) error = sync_directory_of(image.path);
     if (!error) return;
     ::unlink(image.path.c_str());
     throw_error(error, image.path + ": cannot write");

@@ -25,12 +25,14 @@ class Check {
           counted_({layer.header.cluster_bits, layer.header.refcount_order, clusters_, 0, 0}, {}),
           referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}) {}
 
-    Findings run() {
+    Findings run(const Progress& progress) {
         refer(0, cluster_, "the header");
         refer(layer_.header.l1_offset, layer_.l1.size() * 8, "the L1 table");
         read_refcounts();
-        for (const std::uint64_t entry : layer_.l1)
-            follow_l1(entry & Layer::offset_mask_l1);
+        for (std::size_t index = 0; index < layer_.l1.size(); ++index) {
+            if (progress) progress(index, layer_.l1.size());
+            follow_l1(layer_.l1[index] & Layer::offset_mask_l1);
+        }
         compare();
         return findings_;
     }
@@ -122,8 +124,8 @@ void load_slice(const Chain& chain, SliceCache& cache, const Extent& missing) {
 
 }  // namespace
 
-Findings check_tables(const Layer& layer) {
-    return Check{layer}.run();
+Findings check_tables(const Layer& layer, const Progress& progress) {
+    return Check{layer}.run(progress);
 }
 
 void map_disk(const Chain& chain, const std::function<void(std::uint64_t, const Extent&)>& visit) {
