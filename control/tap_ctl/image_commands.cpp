@@ -50,6 +50,7 @@ int create(const CommandLine& line, std::ostream&) {
     image.path = qcow2_path(line.image);
     image.size_bytes = parse_bytes(line.size, "--size");
     if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
+    image.extended_l2 = line.extended_l2;
     if (!line.backing.empty()) {
         const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
         image.backing_file = backing.path;
@@ -78,6 +79,7 @@ Json describe(const qcow2::Layer& layer) {
     const qcow2::Header& header = layer.header;
     json["version"] = header.version;
     json["cluster-bytes"] = header.cluster_bytes();
+    json["extended-l2"] = header.extended_l2();
     json["refcount-bits"] = 1U << header.refcount_order;
     json["compression"] = header.compression == qcow2::Compression::zstd ? "zstd" : "deflate";
     json["snapshots"] = header.snapshot_count;
@@ -173,6 +175,7 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     CLI::App& make = add_for_image(image, line, "create", "Make an image", create);
     make.add_option("--size", line.size, "Of the disk: bytes, or with K, M, G or T: 20G")->required();
     make.add_option("--cluster-size", line.cluster_size, "From 4K to 2M; 64K when absent");
+    make.add_flag("--extended-l2", line.extended_l2, "Clusters, of at least 16K, have 32 subclusters");
     make.add_option("--backing", line.backing, "FORMAT:PATH of what the image begins as; raw or qcow2");
     add_for_image(image, line, "info", "What an image and its backing files are", info);
     add_for_image(image, line, "check", "Whether an image's tables agree with each other", check);

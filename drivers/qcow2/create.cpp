@@ -33,7 +33,7 @@ constexpr std::uint64_t cluster_bytes_max = 2ULL << 20;
 }
 
 std::uint64_t l1_entries(const NewImage& image) {
-    const std::uint64_t per_entry = image.cluster_bytes / 8 * image.cluster_bytes;
+    const std::uint64_t per_entry = image.cluster_bytes / (image.extended_l2 ? 16 : 8) * image.cluster_bytes;
     return (image.size_bytes - 1) / per_entry + 1;
 }
 
@@ -45,6 +45,9 @@ void require_possible(const NewImage& image) {
     const bool clusters = std::has_single_bit(image.cluster_bytes) && image.cluster_bytes >= cluster_bytes_min &&
                           image.cluster_bytes <= cluster_bytes_max;
     if (!clusters) refuse(image, "clusters are a power of two from 4096 bytes to 2M");
+    if (image.extended_l2 && image.cluster_bytes < 1ULL << extended_cluster_bits_min) {
+        refuse(image, "clusters with subclusters have at least 16384 bytes");
+    }
     const bool size = image.size_bytes > 0 && is_aligned(image.size_bytes, sector_size_bytes) &&
                       image.size_bytes <= INT64_MAX && l1_entries(image) * 8 <= l1_bytes_max;
     // One block counts what is there at first.
@@ -70,6 +73,7 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     store<std::uint64_t>(bytes, header_offset::l1_offset, l1_table * cluster);
     store<std::uint64_t>(bytes, header_offset::refcount_table_offset, refcount_table * cluster);
     store<std::uint32_t>(bytes, header_offset::refcount_table_clusters, 1);
+    if (image.extended_l2) store(bytes, header_offset::incompatible, incompatible_extended_l2);
     store<std::uint32_t>(bytes, header_offset::refcount_order, 4);
     store<std::uint32_t>(bytes, header_offset::header_length, header_length_v3);
     if (!image.backing_file.empty()) {

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "drivers/qcow2/bytes.hpp"
-#include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/qcow2/table_io.hpp"
 #include "libblktap/base/error.hpp"
@@ -80,11 +79,11 @@ class Check {
         if (!is_aligned(table, cluster_)) return complain("an L2 table is misplaced");
         if (!refer(table, cluster_, "an L2 table")) return;
         const Mapping memory = read_table(layer_, table, cluster_);
-        for (std::uint64_t i = 0; i < cluster_ / 8; ++i) {
-            const L2Entry entry = L2Entry::decode(load<std::uint64_t>(memory.bytes(), i * 8),
-                                                  layer_.header.cluster_bits, layer_.header.version);
-            if (entry.kind == L2Entry::Kind::invalid) complain("an L2 entry is impossible");
-            if (entry.host_offset == 0) continue;
+        for (std::uint64_t i = 0; i < layer_.header.table_entries(); ++i) {
+            const RawEntry raw = layer_.load_entry(memory.bytes(), i);
+            const L2Entry entry = layer_.cluster_entry(raw);
+            if (layer_.unit_entry(raw, 0).kind == L2Entry::Kind::invalid) complain("an L2 entry is impossible");
+            if (!entry.placed) continue;
             if (entry.kind != L2Entry::Kind::compressed) {
                 refer(entry.host_offset, cluster_, "a cluster");
                 continue;
