@@ -3,7 +3,9 @@
 //
 #include "drivers/qcow2/resize.hpp"
 
+#include <algorithm>
 #include <array>
+#include <unistd.h>
 
 #include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/table_io.hpp"
@@ -55,6 +57,9 @@ std::error_code Resize::prepare() noexcept {
 /// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
 std::error_code Resize::write_tables() const {
     const Layer& layer = core_.top();
+    const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
+    if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(size_bytes_)) != 0)
+        return last_system_error();
     const std::uint64_t per_piece = layer.slice_bytes() / 8;
     const Mapping memory = Mapping::anonymous(SliceCache::slice_bytes_max);
     const auto bytes = memory.bytes().first(layer.slice_bytes());
@@ -77,6 +82,7 @@ void Resize::done() noexcept {
         Layer& layer = core_.top();
         layer.l1.resize(l1_count_);
         layer.size_bytes = layer.header.size_bytes = size_bytes_;
+        layer.data_file_end = std::max(layer.data_file_end, size_bytes_);
         layer.header.l1_count = l1_count_;
     }
     committer_.end_exclusive(error_);
