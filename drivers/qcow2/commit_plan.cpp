@@ -128,13 +128,15 @@ void CommitPlan::seal() noexcept {
 void CommitPlan::add_refcounts() noexcept {
     Refcounts& refcounts = map_.refcounts();
     const std::uint64_t file_end = map_.layer().file_end;
+    // A new block may be counted by another one, and must be before the table leads to it.
+    const bool new_blocks = refcounts.has_new_blocks();
     for (auto piece = refcounts.next_dirty(0); piece; piece = refcounts.next_dirty(*piece + 1)) {
         if (refcounts.piece_offset(*piece) >= file_end) continue;
         // Some are left for the next group, and so is the table, which leads to whole blocks only.
         if (writes_.size() >= writes_max - staged_.size() - 2 * WriteMap::new_tables_max) return;
         const auto data = new_piece();
         refcounts.encode_piece(*piece, data);
-        write(refcounts.in_new_block(*piece) ? 0 : 1, refcounts.piece_offset(*piece), data);
+        write(new_blocks ? 0 : 1, refcounts.piece_offset(*piece), data);
         refcounts.clean(*piece);
         refcount_pieces_.push_back(*piece);
     }

@@ -55,11 +55,9 @@ void Committer::start() noexcept {
     running_ = true;
     if (stuck_) return begin_phase(last_phase);
     gather();
-    if (plan_.empty()) {
-        running_ = false;
-        return;
-    }
-    begin_phase(0);
+    if (!plan_.empty()) return begin_phase(0);
+    if (!committing_.empty()) return end_tasks({});  // nothing was to be written after all
+    running_ = false;
 }
 
 void Committer::gather() noexcept {
@@ -234,16 +232,19 @@ void Committer::end_tasks(std::error_code error) noexcept {
     }
     over_(owner_, stuck_ ? error : std::error_code{});
     core_.begin_loads();
-    if (!running_ && exclusive_ != nullptr) return run_exclusively(*std::exchange(exclusive_, nullptr));
+    if (!running_ && exclusive_ != nullptr)
+        return run_exclusively(*std::exchange(exclusive_, nullptr), exclusive_begun_);
     if (!running_ && !queue_.empty()) start();
 }
 
-void Committer::run_exclusively(WorkerJob& job) noexcept {
+void Committer::run_exclusively(WorkerJob& job, Begun begun) noexcept {
     if (running_) {
         exclusive_ = &job;
+        exclusive_begun_ = begun;
         return;
     }
     running_ = true;
+    begun(job);
     core_.workers().start(job);
 }
 

@@ -37,7 +37,7 @@ Qcow2Driver::Qcow2Driver(OpenedImage image, const DriverContext& context, std::u
     queue_flushes_ = !core_.top().data_fd;  // one operation flushes one file
     if (!core_.image().refcounts) return;
     writer_.emplace(core_, *core_.image().refcounts, tasks_);
-    resize_.emplace(core_, writer_->committer());
+    resize_.emplace(core_, *writer_);
 }
 
 Qcow2Driver::~Qcow2Driver() {
