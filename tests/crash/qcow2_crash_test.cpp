@@ -96,6 +96,9 @@ struct Flush {
     std::size_t answered;
 };
 
+/// Contents of an image's file, and of its data file if it has one.
+using Files = std::vector<std::vector<std::byte>>;
+
 struct Habits {
     bool discards = true;
     bool grows = false;  ///< the disk becomes larger; nothing is written behind its first end
@@ -104,11 +107,11 @@ struct Habits {
 /// Runs the traffic; keeps the history and the flushes.
 class Traffic {
   public:
-    Traffic(const std::string& path, const ModelDisk& before, std::uint64_t seed, Habits habits)
-        : random_(seed), kernel_(seed + 1, path), history_(before), habits_(habits) {
+    Traffic(const std::vector<std::string>& paths, const ModelDisk& before, std::uint64_t seed, Habits habits)
+        : random_(seed), kernel_(seed + 1, paths), history_(before), habits_(habits) {
         DriverHarness harness{kernel_, 0};  // without threads: what the workers do happens at once, in the log's order
         {
-            const auto driver = harness.open("qcow2:" + path);
+            const auto driver = harness.open("qcow2:" + paths.front());
             for (int step = 0; step < 260; ++step) {
                 if (habits_.grows && step % 100 == 40) grow(*driver);
                 start_one(*driver);
@@ -195,38 +198,41 @@ class Traffic {
 
 class Crash {
   public:
-    Crash(std::vector<std::byte> before, const Traffic& traffic, std::uint64_t seed)
+    Crash(Files before, const Traffic& traffic, std::uint64_t seed)
         : before_(std::move(before)), traffic_(traffic), random_(seed) {}
 
-    /// The file after `events` events when the power failed.
-    std::vector<std::byte> lose_power(std::size_t events) {
-        std::size_t durable = 0;
-        std::size_t file_bytes = before_.size();
+    /// The files after `events` events when the power failed.
+    Files lose_power(std::size_t events) {
+        std::vector<std::size_t> durable(before_.size(), 0);
+        std::vector<std::size_t> file_bytes(before_.size(), 0);
         for (std::size_t i = 0; i < events; ++i) {
-            if (traffic_.events()[i].sync) durable = i;
-            if (traffic_.events()[i].sync || random_() % 2 == 0) file_bytes = traffic_.events()[i].file_bytes;
+            const DiskEvent& event = traffic_.events()[i];
+            if (event.sync) durable[event.file] = i;
+            if (event.sync || random_() % 2 == 0) file_bytes[event.file] = event.file_bytes;
         }
-        std::vector<std::byte> file = before_;
+        Files files = before_;
         const std::uint64_t share = 1 + random_() % 7;  // of the sectors that reached the disk, in eighths
         for (std::size_t i = 0; i < events; ++i) {
             const DiskEvent& event = traffic_.events()[i];
             for (std::size_t at = 0; at < event.data.size(); at += sector_size_bytes) {
-                if (i < durable || random_() % 8 < share) put(file, event, at);
+                if (i < durable[event.file] || random_() % 8 < share) put(files[event.file], event, at);
             }
         }
-        file.resize(std::max<std::size_t>(file.size(), file_bytes));
-        return file;
+        for (std::size_t i = 0; i < files.size(); ++i)
+            files[i].resize(std::max(files[i].size(), file_bytes[i]));
+        return files;
     }
     /// The same when the process died.
-    std::vector<std::byte> die(std::size_t events) const {
-        std::vector<std::byte> file = before_;
+    Files die(std::size_t events) const {
+        Files files = before_;
         for (std::size_t i = 0; i < events; ++i) {
             const DiskEvent& event = traffic_.events()[i];
+            std::vector<std::byte>& file = files[event.file];
             for (std::size_t at = 0; at < event.data.size(); at += sector_size_bytes)
                 put(file, event, at);
             file.resize(std::max<std::size_t>(file.size(), event.file_bytes));
         }
-        return file;
+        return files;
     }
     /// Everything answered by then is durable at `events`.
     std::size_t kept(std::size_t events) const {
@@ -244,18 +250,20 @@ class Crash {
         std::memcpy(file.data() + event.offset + at, event.data.data() + at, sector_size_bytes);
     }
 
-    const std::vector<std::byte> before_;
+    const Files before_;
     const Traffic& traffic_;
     std::mt19937_64 random_;
 };
 
-void examine(const std::string& path, const History& history, std::size_t kept, std::size_t now) {
+/// `options`: with which it is opened.
+void examine(const std::string& path, const std::string& options, const History& history, std::size_t kept,
+             std::size_t now) {
     const int status = check_qcow2(path);
     REQUIRE((status == 0 || status == 3));
     const Mapping memory = Mapping::anonymous(disk_sectors * sector_size_bytes);
     for (int life = 0; life < 2; ++life) {  // opening it for writing changes nothing that is seen
         DriverHarness harness;
-        const auto driver = harness.open("qcow2:" + path);
+        const auto driver = harness.open("qcow2:" + path + options);
         REQUIRE_FALSE(harness.read(*driver, {0, disk_sectors}, memory.bytes()));
         for (std::uint64_t sector = 0; sector < disk_sectors; ++sector) {
             CAPTURE(sector);
@@ -271,26 +279,32 @@ void write_file(const std::string& path, const std::vector<std::byte>& bytes) {
                                                                   static_cast<std::streamsize>(bytes.size()));
 }
 
-void check_crashes(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& before,
-                   Habits habits) {
+/// `data`: the image's data file; empty: it has none.
+void check_crashes(const std::string& path, const ModelDisk& before, Habits habits, const std::string& data = {}) {
     const std::uint64_t seed = seed_of_this_run();
-    std::vector<std::byte> bytes = read_file(path);
-    const Traffic traffic{path, before, seed, habits};
+    std::vector<std::string> paths{path};
+    if (!data.empty()) paths.push_back(data);
+    Files files;
+    for (const std::string& each : paths)
+        files.push_back(read_file(each));
+    const Traffic traffic{paths, before, seed, habits};
     REQUIRE(traffic.flushes().size() > 2);
-    Crash crash{std::move(bytes), traffic, seed + 2};
+    Crash crash{std::move(files), traffic, seed + 2};
     const char* const wanted = std::getenv("BLKTAP_CRASH_POINTS");
     const std::size_t points = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 25;
     std::mt19937_64 random{seed + 3};
-    const std::string crashed = path + ".crashed";
+    const std::string options = data.empty() ? "" : "?data-file=" + data + ".crashed";
+    const auto check = [&](const Files& crashed, std::size_t kept, std::size_t events) {
+        for (std::size_t i = 0; i < paths.size(); ++i)
+            write_file(paths[i] + ".crashed", crashed[i]);
+        examine(path + ".crashed", options, traffic.history(), kept, events);
+    };
     for (std::size_t point = 0; point < points; ++point) {
         const std::size_t events = random() % (traffic.events().size() + 1);
         CAPTURE(events);
-        write_file(crashed, crash.lose_power(events));
-        examine(crashed, traffic.history(), crash.kept(events), events);
-        write_file(crashed, crash.die(events));
-        examine(crashed, traffic.history(), events, events);
+        check(crash.lose_power(events), crash.kept(events), events);
+        check(crash.die(events), events, events);
     }
-    (void)directory;
 }
 
 }  // namespace
@@ -305,7 +319,7 @@ TEST_CASE("qcow2 driver: a crash at any moment leaves an image with everything t
                                          "compat=0.10,cluster_size=4096", "cluster_size=4096,refcount_bits=1",
                                          "extended_l2=on,cluster_size=16384", "extended_l2=on");
     CAPTURE(options);
-    check_crashes(directory, make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, {});
+    check_crashes(make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, {});
 }
 
 TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of them", "[crash][qcow2]") {
@@ -327,10 +341,10 @@ TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of the
     CAPTURE(options);
     if (GENERATE(true, false)) {
         make_qcow2(path, "2M", options, {"-b", raw, "-F", "raw"});
-        check_crashes(directory, path, model, {.discards = false});
+        check_crashes(path, model, {.discards = false});
     } else {
         qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, path});
-        check_crashes(directory, path, model, {});
+        check_crashes(path, model, {});
     }
 }
 
@@ -344,5 +358,18 @@ TEST_CASE("qcow2 driver: a crash while tables move for a larger disk leaves a di
         GENERATE("cluster_size=512", "cluster_size=512,refcount_bits=64", "cluster_size=1024,refcount_bits=8");
     CAPTURE(options);
     const std::string path = make_qcow2(directory.path("disk"), "2M", options);
-    check_crashes(directory, path, ModelDisk{disk_sectors}, {.grows = true});
+    check_crashes(path, ModelDisk{disk_sectors}, {.grows = true});
+}
+
+TEST_CASE("qcow2 driver: a crash of an image with a data file leaves both as they were promised", "[crash][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("cluster_size=4096", "cluster_size=16384,extended_l2=on");
+    CAPTURE(options);
+    const std::string data = directory.path("data");
+    const std::string path = make_qcow2(directory.path("disk"), "2M", options + ",data_file=" + data);
+    check_crashes(path, ModelDisk{disk_sectors}, {}, data);
 }
