@@ -130,7 +130,11 @@ void Writer::wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t co
 void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     const unsigned bits = core_.top().header.cluster_bits;
     Change change{found.kind == WriteStep::Kind::allocate ? Change::Kind::allocate : Change::Kind::reuse,
-                  task.at >> bits, found.clusters, found.host_offset};
+                  task.at >> bits,
+                  found.clusters,
+                  found.host_offset,
+                  found.first_unit,
+                  found.end_unit};
     if (const std::error_code broken = committer_.broken()) return end(task, broken);
     if (task.change_count == Task::changes_max) return commit(task);
     if (claimed(task, change.guest_cluster, change.count) || committer_.left_over(change.guest_cluster, change.count)) {
@@ -145,11 +149,11 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
         return end(task, Errc::image_invalid);
     }
     task.changes[task.change_count++] = change;
-    const std::uint64_t run_end = (change.guest_cluster + change.count) << bits;
-    task.data_length = std::min(task.end, run_end) - task.at;
+    task.data_length = std::min(task.end, map_.end_of(change)) - task.at;
 
     const std::uint64_t end_bytes = map_.file_end_for(change);
-    task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
+    // Of a data file's image only the tables grow.
+    task.began_growth = (!map_.places_are_fixed() && file_end_.look_ahead(end_bytes)) || task.began_growth;
     task.next = [](Task& its_task, std::error_code error) noexcept {
         if (error) return of(its_task).end(its_task, error);
         of(its_task).prepare_clusters(its_task);
@@ -160,11 +164,17 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
 /// Clusters of the file for `change`, of which there may be fewer than it wants, and an L2 table that can name them.
 bool Writer::allocate(Task& task, Change& change) noexcept {
     if (!map_.begin_use(change.guest_cluster)) return false;
+    if (map_.places_are_fixed()) {
+        change.host_offset = change.guest_cluster << core_.top().header.cluster_bits;
+        return true;
+    }
     const auto run = map_.refcounts().allocate(change.count);
     if (!run) {
         map_.end_use(change.guest_cluster);
         return false;
     }
+    // What was a cluster in the middle is filled to its end.
+    if (run->count < change.count) change.end_unit = static_cast<std::uint32_t>(core_.top().units_per_cluster());
     change.count = run->count;
     change.host_offset = run->first << core_.top().header.cluster_bits;
     task.fresh = run->fresh;
@@ -225,7 +235,7 @@ void Writer::undo(Task& task) noexcept {
     for (const Change& change : task.pending()) {
         if (change.kind == Change::Kind::discard) continue;
         map_.end_use(change.guest_cluster);
-        if (change.kind != Change::Kind::allocate) continue;
+        if (change.kind != Change::Kind::allocate || map_.places_are_fixed()) continue;
         map_.refcounts().release(change.host_offset >> core_.top().header.cluster_bits, change.count);
     }
     task.change_count = 0;

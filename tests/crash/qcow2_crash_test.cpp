@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <fstream>
 #include <list>
+#include <optional>
+#include <sys/syscall.h>
 
 #include "tests/crash/crash_kernel.hpp"
 #include "tests/property/driver_comparison.hpp"
@@ -22,6 +24,21 @@
 using namespace blktap;
 using namespace blktap::testing;
 using Kind = ImageRequest::Kind;
+
+// What the driver writes as plain code on a worker, here on this thread, belongs into the log as well.
+extern "C" ssize_t pwrite(int fd, const void* data, std::size_t length, off_t offset) {
+    const long written = ::syscall(SYS_pwrite64, fd, data, length, offset);
+    CrashKernel* const kernel = CrashKernel::current();
+    if (kernel != nullptr && written == static_cast<long>(length)) {
+        kernel->note_write(fd, {static_cast<const std::byte*>(data), length}, static_cast<std::uint64_t>(offset));
+    }
+    return written;
+}
+extern "C" int fdatasync(int fd) {
+    const auto result = static_cast<int>(::syscall(SYS_fdatasync, fd));
+    if (CrashKernel::current() != nullptr) CrashKernel::current()->note_sync(fd);
+    return result;
+}
 
 namespace {
 
@@ -79,20 +96,27 @@ struct Flush {
     std::size_t answered;
 };
 
+struct Habits {
+    bool discards = true;
+    bool grows = false;  ///< the disk becomes larger; nothing is written behind its first end
+};
+
 /// Runs the traffic; keeps the history and the flushes.
 class Traffic {
   public:
-    Traffic(const std::string& path, const ModelDisk& before, std::uint64_t seed, bool discards)
-        : random_(seed), kernel_(seed + 1), history_(before), discards_(discards) {
+    Traffic(const std::string& path, const ModelDisk& before, std::uint64_t seed, Habits habits)
+        : random_(seed), kernel_(seed + 1, path), history_(before), habits_(habits) {
         DriverHarness harness{kernel_, 0};  // without threads: what the workers do happens at once, in the log's order
         {
             const auto driver = harness.open("qcow2:" + path);
             for (int step = 0; step < 260; ++step) {
+                if (habits_.grows && step % 100 == 40) grow(*driver);
                 start_one(*driver);
                 if (under_way_.size() >= under_way_max || random_() % 3 == 0) go_on(harness);
             }
-            while (!under_way_.empty())
+            while (!under_way_.empty() || growing())
                 go_on(harness);
+            REQUIRE((!resize_ || !resize_->error));
         }
     }
     const std::vector<DiskEvent>& events() const { return kernel_.events(); }
@@ -111,9 +135,16 @@ class Traffic {
     };
     std::size_t now() const { return kernel_.events().size(); }
 
+    bool growing() const { return resize_ && !resize_->answered; }
+    /// Four times as large each time: past what any table has room for.
+    void grow(ImageDriver& driver) {
+        if (growing()) return;
+        resize_.emplace(Kind::read, SectorRange{});
+        driver.resize(driver.info().size_sectors * 4, *resize_);
+    }
     void start_one(ImageDriver& driver) {
         const std::uint64_t draw = random_() % 16;
-        const Kind kind = draw == 0 ? Kind::flush : draw == 1 && discards_ ? Kind::discard : Kind::write;
+        const Kind kind = draw == 0 ? Kind::flush : draw == 1 && habits_.discards ? Kind::discard : Kind::write;
         SectorRange range{};
         if (kind != Kind::flush) {
             const std::uint64_t count = 1 + random_() % (random_() % 6 == 0 || kind == Kind::discard ? 600 : 16);
@@ -155,7 +186,8 @@ class Traffic {
     std::mt19937_64 random_;
     CrashKernel kernel_;
     History history_;
-    const bool discards_;
+    const Habits habits_;
+    std::optional<TestRequest> resize_;
     std::list<Entry> under_way_;
     std::vector<Flush> flushes_;
     std::uint64_t stamp_ = 1000;
@@ -240,10 +272,10 @@ void write_file(const std::string& path, const std::vector<std::byte>& bytes) {
 }
 
 void check_crashes(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& before,
-                   bool discards) {
+                   Habits habits) {
     const std::uint64_t seed = seed_of_this_run();
     std::vector<std::byte> bytes = read_file(path);
-    const Traffic traffic{path, before, seed, discards};
+    const Traffic traffic{path, before, seed, habits};
     REQUIRE(traffic.flushes().size() > 2);
     Crash crash{std::move(bytes), traffic, seed + 2};
     const char* const wanted = std::getenv("BLKTAP_CRASH_POINTS");
@@ -270,9 +302,10 @@ TEST_CASE("qcow2 driver: a crash at any moment leaves an image with everything t
     }
     const TemporaryDirectory directory;
     const std::string options = GENERATE("cluster_size=65536", "cluster_size=4096", "cluster_size=512,refcount_bits=8",
-                                         "compat=0.10,cluster_size=4096", "cluster_size=4096,refcount_bits=1");
+                                         "compat=0.10,cluster_size=4096", "cluster_size=4096,refcount_bits=1",
+                                         "extended_l2=on,cluster_size=16384", "extended_l2=on");
     CAPTURE(options);
-    check_crashes(directory, make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, true);
+    check_crashes(directory, make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, {});
 }
 
 TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of them", "[crash][qcow2]") {
@@ -290,11 +323,26 @@ TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of the
         ModelDisk::fill({sector, 1}, model.stamp(sector), std::span(bytes).subspan(sector * 512, 512));
     write_file(raw, bytes);
     const std::string path = directory.path("disk");
+    const std::string options = GENERATE("cluster_size=16384", "cluster_size=16384,extended_l2=on");
+    CAPTURE(options);
     if (GENERATE(true, false)) {
-        make_qcow2(path, "2M", "cluster_size=16384", {"-b", raw, "-F", "raw"});
-        check_crashes(directory, path, model, false);
+        make_qcow2(path, "2M", options, {"-b", raw, "-F", "raw"});
+        check_crashes(directory, path, model, {.discards = false});
     } else {
-        qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=16384", raw, path});
-        check_crashes(directory, path, model, true);
+        qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, path});
+        check_crashes(directory, path, model, {});
     }
+}
+
+TEST_CASE("qcow2 driver: a crash while tables move for a larger disk leaves a disk of either size", "[crash][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string options =
+        GENERATE("cluster_size=512", "cluster_size=512,refcount_bits=64", "cluster_size=1024,refcount_bits=8");
+    CAPTURE(options);
+    const std::string path = make_qcow2(directory.path("disk"), "2M", options);
+    check_crashes(directory, path, ModelDisk{disk_sectors}, {.grows = true});
 }
