@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/l2_entry.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/assert.hpp"
 
 namespace blktap::qcow2 {

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/l2_entry.hpp"
+#include "drivers/shared/bytes.hpp"
 
 namespace blktap::qcow2 {
 namespace {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "drivers/qcow2/header.hpp"
-#include "drivers/qcow2/slice_cache.hpp"
+#include "drivers/shared/slice_cache.hpp"
 #include "libblktap/base/unique_fd.hpp"
 
 namespace blktap::qcow2 {

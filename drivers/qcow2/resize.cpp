@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::qcow2 {

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "drivers/qcow2/bytes.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/mapping.hpp"
 #include "tests/support/driver_harness.hpp"
 #include "tests/support/model_disk.hpp"
@@ -26,12 +26,12 @@ class ImageBytes {
     Number get(std::uint64_t offset) const {
         std::byte bytes[sizeof(Number)];
         if (::pread(fd_.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) < 0) throw_system_error("pread");
-        return qcow2::load<Number>(bytes, 0);
+        return load<Number>(bytes, 0);
     }
     template <class Number>
     void put(std::uint64_t offset, Number value) const {
         std::byte bytes[sizeof(Number)];
-        qcow2::store(std::span{bytes}, 0, value);
+        store(std::span{bytes}, 0, value);
         if (::pwrite(fd_.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) < 0) throw_system_error("pwrite");
     }
     std::uint64_t l1_offset() const { return get<std::uint64_t>(40); }
