@@ -35,8 +35,17 @@ Result<std::uint64_t> Allocator::take(std::uint64_t bytes) noexcept {
     return begin;
 }
 
-void Allocator::extend(std::uint64_t entries) {
-    LazyArray<std::uint32_t> longer{entries};
+bool Allocator::fits(std::uint64_t blocks, std::uint64_t block_bytes, std::uint64_t described_bytes) noexcept {
+    const std::uint64_t bitmap = round_up(block_bytes / sector_size_bytes / 8, data_alignment);
+    const std::uint64_t room = file_bytes_max - std::min(described_bytes + data_alignment, file_bytes_max);
+    return blocks <= room / (bitmap + block_bytes);
+}
+
+LazyArray<std::uint32_t> Allocator::longer(std::uint64_t entries) {
+    return LazyArray<std::uint32_t>{entries + 1};
+}
+
+void Allocator::use(LazyArray<std::uint32_t> longer) noexcept {
     std::ranges::copy(reserved_.span(), longer.data());
     reserved_ = std::move(longer);
 }

@@ -32,8 +32,12 @@ class Allocator {
     void forget(std::uint64_t block) noexcept { reserved_[block] = 0; }
     /// Takes `bytes` for something else, aligned as data is. Errors: EFBIG.
     Result<std::uint64_t> take(std::uint64_t bytes) noexcept;
-    /// The table has become longer.
-    void extend(std::uint64_t entries);
+    /// All of `blocks`, of `block_bytes` each, behind the first `described_bytes` of a file have a place that a table
+    /// can name.
+    static bool fits(std::uint64_t blocks, std::uint64_t block_bytes, std::uint64_t described_bytes) noexcept;
+    /// What the table needs to become `entries` long: made before, where memory may be short.
+    static LazyArray<std::uint32_t> longer(std::uint64_t entries);
+    void use(LazyArray<std::uint32_t> longer) noexcept;
 
   private:
     const Layer& layer_;

@@ -11,7 +11,7 @@
 // when it is over, and holds what the image holds at any time.
 //
 // Pure: no I/O; whoever runs a plan writes its pieces and tells how that ended. Tested by
-// tests/unit/vhd/commit_plan_test.cpp and tests/crash/vhd_crash_test.cpp.
+// tests/unit/vhd/commit_test.cpp and tests/crash/vhd_crash_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -15,8 +15,8 @@ namespace {
 
 void write_end_footer(const Layer& layer, bool growable) {
     if (!growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
-    Occupied occupied = find_occupied(layer);
-    if (!occupied.problem.empty()) throw_error(Errc::image_invalid, layer.name + ": " + occupied.problem);
+    const Occupied occupied = find_occupied(layer);
+    if (occupied.problems > 0) throw_error(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
     // So that the file's end is where direct I/O may end.
     const std::uint64_t end = round_up(occupied.end + footer_bytes, layer.offset_alignment);
     if (::ftruncate(layer.fd.get(), static_cast<off_t>(end - footer_bytes)) != 0 ||
@@ -28,8 +28,8 @@ void write_end_footer(const Layer& layer, bool growable) {
 
 }  // namespace
 
-void end_writing(const Layer& layer, bool growable, bool changed) noexcept {
-    if (layer.raw || (layer.end_footer && !changed)) return;
+void end_writing(const Layer& layer, bool growable) noexcept {
+    if (layer.raw || layer.end_footer) return;
     try {
         write_end_footer(layer, growable);
     } catch (const std::exception& error) {

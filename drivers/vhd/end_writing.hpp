@@ -11,8 +11,8 @@
 namespace blktap::vhd {
 
 /// Cuts the file of `layer`, which no request uses any more, behind what it holds, and writes the footer there, unless
-/// it is there and nothing has `changed`. That this fails is logged, and no harm: the footer is at the file's
+/// it is there. That this fails is logged, and no harm: the footer is at the file's
 /// beginning, too. Blocks.
-void end_writing(const Layer& layer, bool growable, bool changed) noexcept;
+void end_writing(const Layer& layer, bool growable) noexcept;
 
 }  // namespace blktap::vhd

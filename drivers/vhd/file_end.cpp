@@ -96,7 +96,8 @@ void FileEnd::run(Job& job) noexcept {
 
 void FileEnd::done() noexcept {
     busy_ = false;
-    changed_ = true;
+    // It moves, and until the image is closed there is only the one at the beginning.
+    if (core_.image().growable) core_.top().end_footer = false;
     if (!job_.error) {
         cuts_first_ = false;
         ++activity_.growths;

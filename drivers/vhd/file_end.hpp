@@ -5,7 +5,7 @@
 // without anybody writing zeros: a file is made longer (docs/decisions/0012-growth.md), a block device's next part is
 // told to be zeros.
 //
-// Tested by tests/unit/vhd/vhd_full_disk_test.cpp and vhd_device_test.cpp.
+// Tested by tests/unit/vhd/vhd_storage_test.cpp.
 #pragma once
 
 #include "drivers/vhd/core.hpp"
@@ -32,9 +32,6 @@ class FileEnd {
     void wait(Task& task) noexcept { waiting_.push_back(task); }
     bool busy() const noexcept { return busy_; }
 
-    /// What is behind the last block is gone from the file: the footer, which moves.
-    bool changed() const noexcept { return changed_; }
-
     const ImageActivity& activity() const noexcept { return activity_; }
 
   private:
@@ -55,7 +52,6 @@ class FileEnd {
     Job job_;
     const std::uint64_t limit_;  ///< of a block device
     bool cuts_first_;            ///< what is behind the end is not zeros
-    bool changed_ = false;
     bool busy_ = false;
     bool goes_ahead_ = true;  ///< there was space for it last time
     std::uint64_t needed_ = 0;

@@ -32,7 +32,7 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
 /// Errors: as open_chain().
 void read_image(Layer& layer);
 
-/// Parts of the file of `layer` that hold something, [begin, end) in bytes, in order; or the reason why they cannot.
+/// Parts of the file that hold something, [begin, end) in bytes, in order; and what is wrong with them.
 struct Occupied {
     struct Part {
         std::uint64_t begin = 0;
@@ -40,10 +40,15 @@ struct Occupied {
         std::uint64_t block = ~std::uint64_t{0};  ///< which; none: what describes the image
     };
     std::vector<Part> parts;
-    std::string problem;
     std::uint64_t end = 0;
+    std::uint64_t problems = 0;  ///< parts outside of the file, or over others
+    std::string first_problem;
+
+    void complain(const std::string& text) {
+        if (problems++ == 0) first_problem = text;
+    }
 };
-/// Errors: throws std::system_error (I/O).
+/// Of `layer`, which is not raw. Errors: throws std::system_error (I/O).
 Occupied find_occupied(const Layer& layer);
 
 /// Checks that nothing in the file lies over anything else, and sets layer.file_end behind all of it; sees to a whole

@@ -90,23 +90,19 @@ Occupied find_occupied(const Layer& layer) {
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
         if (!layer.allocated(block)) continue;
         const std::uint64_t begin = layer.bitmap_offset(block);
-        if (++blocks > blocks_max) {
-            result.problem = "has more blocks than the file has room for";
-            return result;
-        }
         if (begin > layer.file_end || layer.bitmap_bytes() > layer.file_end - begin) {
-            result.problem = "block " + std::to_string(block) + " is outside of the file";
+            result.complain("block " + std::to_string(block) + " is outside of the file");
+        } else if (++blocks > blocks_max) {
+            result.complain("has more blocks than the file has room for");
             return result;
+        } else {
+            result.parts.push_back({begin, begin + block_length, block});
         }
-        result.parts.push_back({begin, begin + block_length, block});
     }
     std::ranges::sort(result.parts, {}, [](const Occupied::Part& part) { return std::pair{part.begin, part.block}; });
     for (const Occupied::Part& part : result.parts) {
-        if (part.begin < result.end) {
-            result.problem = "two things are in one place, at " + std::to_string(part.begin);
-            return result;
-        }
-        result.end = part.end;
+        if (part.begin < result.end) result.complain("two things are in one place, at " + std::to_string(part.begin));
+        result.end = std::max(result.end, part.end);
     }
     return result;
 }
@@ -115,7 +111,7 @@ void prepare_for_writing(Layer& layer, bool growable) {
     if (layer.raw) return prepare_fixed(layer);
     require_aligned(layer);
     const Occupied occupied = find_occupied(layer);
-    if (!occupied.problem.empty()) refuse_damaged(layer, occupied.problem);
+    if (occupied.problems > 0) refuse_damaged(layer, occupied.first_problem);
     if (layer.end_footer && occupied.end > layer.file_end)
         refuse_damaged(layer, "its last block reaches into the footer");
     if (!growable && occupied.end > layer.file_bytes) refuse_damaged(layer, "it is longer than the block device");

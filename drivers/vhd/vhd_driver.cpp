@@ -34,11 +34,25 @@ VhdDriver::VhdDriver(OpenedImage image, const DriverContext& context, std::uint6
         task.finished = &task_finished;
         free_tasks_.push_back(&task);
     }
-    if (!info_.read_only) writer_.emplace(core_);
+    if (info_.read_only) return;
+    writer_.emplace(core_);
+    resize_.emplace(core_, *writer_);
 }
 
 VhdDriver::~VhdDriver() {
     BLKTAP_ASSERT(free_tasks_.size() == tasks_max && waiting_.empty());
+}
+
+void VhdDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
+    if (!resize_ || size_sectors < info_.size_sectors) {
+        return request.complete(std::make_error_code(std::errc::invalid_argument));
+    }
+    request.driver = this;
+    resize_->start(size_sectors, request, [](ImageRequest& its_request, std::error_code error) noexcept {
+        VhdDriver& self = driver_of(its_request);
+        self.info_.size_sectors = self.core_.top().size_bytes / sector_size_bytes;
+        its_request.complete(error);
+    });
 }
 
 int VhdDriver::space_fd() const noexcept {

@@ -16,6 +16,7 @@
 #include <boost/intrusive/slist.hpp>
 
 #include "drivers/vhd/core.hpp"
+#include "drivers/vhd/resize.hpp"
 #include "drivers/vhd/writer.hpp"
 
 namespace blktap::vhd {
@@ -32,6 +33,7 @@ class VhdDriver final : public ImageDriver {
 
     const ImageInfo& info() const noexcept override { return info_; }
     void start(ImageRequest& request) noexcept override;
+    void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     int space_fd() const noexcept override;
     ImageActivity activity() const noexcept override { return writer_ ? writer_->activity() : ImageActivity{}; }
 
@@ -58,6 +60,7 @@ class VhdDriver final : public ImageDriver {
     RequestList waiting_;  ///< for a task
     Core core_;
     std::optional<Writer> writer_;
+    std::optional<Resize> resize_;
     bool queue_flushes_ = true;  ///< AIO has a flush, as far as is known
 };
 

@@ -15,7 +15,7 @@ namespace blktap::vhd {
 Writer::Writer(Core& core) : core_(core), allocator_(core.top()), file_end_(core), committer_(core, allocator_) {}
 
 Writer::~Writer() {
-    if (!committer_.broken()) end_writing(core_.top(), core_.image().growable, file_end_.changed());
+    if (!committer_.broken()) end_writing(core_.top(), core_.image().growable);
 }
 
 void Writer::write(Task& task) noexcept {
