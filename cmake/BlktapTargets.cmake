@@ -10,6 +10,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 set(BLKTAP_SANITIZE "" CACHE STRING "Comma-separated sanitizers to build with, as for -fsanitize=")
 option(BLKTAP_PRECOMPILE "Precompile the large headers of other projects: builds in half the time, but hides missing includes" OFF)
+option(BLKTAP_STATIC_RUNTIME "Link the C++ runtime into the programs: they start faster, and a disk's process is smaller" ON)
 option(BLKTAP_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 
 find_package(PkgConfig REQUIRED)
@@ -77,4 +78,8 @@ function(blktap_program name)
     cmake_parse_arguments(ARG "" "" "SOURCES;USES" ${ARGN})
     add_executable(${name} ${ARG_SOURCES})
     target_link_libraries(${name} PRIVATE blktap_options ${ARG_USES})
+    if(BLKTAP_STATIC_RUNTIME AND NOT BLKTAP_SANITIZE)
+        # Nearly all symbols that a dynamic loader would look up at each start are that runtime's own.
+        target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc -Wl,--as-needed)
+    endif()
 endfunction()

@@ -2,6 +2,7 @@
 # Copyright (c) 2026, the blktap developers
 #
 # The root file system of a small Linux, made of this machine's own programs and every library that they load.
+import os
 import re
 import shutil
 import subprocess
@@ -73,6 +74,11 @@ class FileTree:
         for applet in listed.stdout.split():
             if not any((self.top / folder / applet).exists() for folder in ("usr/bin", "usr/sbin")):
                 self.link(f"/usr/bin/{applet}", "busybox")
+
+    def add_loader_cache(self):
+        """As every Debian has one: without, each program that starts looks for its libraries in a dozen folders."""
+        self.place("/etc/ld.so.conf").write_text("/usr/lib/x86_64-linux-gnu\n")
+        subprocess.run(["ldconfig", "-X", "-r", self.top], check=True, env=dict(os.environ, PATH=SEARCH_PATH))
 
     def cpio(self, archive):
         """Packs the tree into an initramfs."""

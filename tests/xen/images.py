@@ -122,6 +122,7 @@ class Images:
         tree.add_file(HERE / "dom0/guest-initramfs", "/usr/bin/guest-initramfs", 0o755)
         for name in ("start", "agent"):
             tree.add_file(HERE / "dom0" / name, f"/usr/lib/xen-test/{name}", 0o755)
+        tree.add_loader_cache()
         make_ext4(self.root, ROOT_BYTES, tree.top)
 
 
