@@ -30,9 +30,12 @@ struct CommandLine {
     std::string size{};                    ///< bytes, or with a unit: 20G
     std::string cluster_size{};            ///< of a new image
     std::string backing{};                 ///< FORMAT:PATH, of a new image
+    bool extended_l2 = false;              ///< of a new image
     std::string type{};                    ///< of an image, as block-tap calls it
     std::optional<std::uint32_t> pid{};    ///< of a tapdisk
     std::optional<std::uint32_t> minor{};  ///< of a tapdisk, as block-tap names it
+    std::string overlay{};                 ///< FORMAT:PATH of a new image over another one
+    bool relative = false;                 ///< names in images begin where those are
     bool read_only = false;
     bool accept_loss = false;
     bool force = false;
@@ -52,8 +55,10 @@ int print_result(const CommandLine& line, std::ostream& out, const ipc::Json& re
 void add_vbd_commands(CLI::App& app, CommandLine& line);    // list, info, stats, pause, resume, resize, record, status
 void add_plug_commands(CLI::App& app, CommandLine& line);   // plug, unplug
 void add_image_commands(CLI::App& app, CommandLine& line);  // image create, info, check, map
-void add_block_tap_commands(CLI::App& app, CommandLine& line);  // what Xen's block-tap script calls
-void add_takeover_commands(CLI::App& app, CommandLine& line);   // takeover enable, disable, status
+/// To the command "image" itself.
+void add_image_change_commands(CLI::App& image, CommandLine& line);  // image snapshot, resize
+void add_block_tap_commands(CLI::App& app, CommandLine& line);       // what Xen's block-tap script calls
+void add_takeover_commands(CLI::App& app, CommandLine& line);        // takeover enable, disable, status
 
 /// The whole program: exit status 0, 1 (it failed; one line on `err`) or 2 (wrong usage).
 int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& out, std::ostream& err);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control/tap_ctl/command_line.hpp"
+#include "control/tap_ctl/progress_line.hpp"
 #include "control/tap_ctl/table.hpp"
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/examine.hpp"
@@ -49,6 +50,7 @@ int create(const CommandLine& line, std::ostream&) {
     image.path = qcow2_path(line.image);
     image.size_bytes = parse_bytes(line.size, "--size");
     if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
+    image.extended_l2 = line.extended_l2;
     if (!line.backing.empty()) {
         const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
         image.backing_file = backing.path;
@@ -77,6 +79,7 @@ Json describe(const qcow2::Layer& layer) {
     const qcow2::Header& header = layer.header;
     json["version"] = header.version;
     json["cluster-bytes"] = header.cluster_bytes();
+    json["extended-l2"] = header.extended_l2();
     json["refcount-bits"] = 1U << header.refcount_order;
     json["compression"] = header.compression == qcow2::Compression::zstd ? "zstd" : "deflate";
     json["snapshots"] = header.snapshot_count;
@@ -99,7 +102,10 @@ int info(const CommandLine& line, std::ostream& out) {
 
 int check(const CommandLine& line, std::ostream& out) {
     const qcow2::Chain chain = open_image(line);
-    const qcow2::Findings found = qcow2::check_tables(chain.front());
+    ProgressLine progress{"checking"};
+    const auto tell = [&](std::uint64_t done, std::uint64_t all) { progress.tell(done, all); };
+    const qcow2::Findings found = qcow2::check_tables(chain.front(), tell);
+    progress.clear();
     const Json json{{"clusters-used", found.clusters_used},
                     {"leaked-clusters", found.leaked_clusters},
                     {"errors", found.errors},
@@ -134,7 +140,9 @@ int map(const CommandLine& line, std::ostream& out) {
     const qcow2::Chain chain = open_image(line);
     Json extents = Json::array();
     std::vector<Row> rows{{"OFFSET", "LENGTH", "WHAT", "AT", "FILE"}};
+    ProgressLine progress{"mapping"};
     qcow2::map_disk(chain, [&](std::uint64_t offset, const Extent& extent) {
+        progress.tell(offset, chain.front().size_bytes);
         const bool stored = extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed;
         const std::string file = stored ? printable(chain[extent.layer].name) : "";
         if (line.json) {
@@ -146,6 +154,7 @@ int map(const CommandLine& line, std::ostream& out) {
                             stored ? std::to_string(extent.host_offset) : "", file});
         }
     });
+    progress.clear();
     if (line.json) return print_result(line, out, {{"extents", extents}});
     print_table(out, rows);
     return 0;
@@ -166,10 +175,12 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     CLI::App& make = add_for_image(image, line, "create", "Make an image", create);
     make.add_option("--size", line.size, "Of the disk: bytes, or with K, M, G or T: 20G")->required();
     make.add_option("--cluster-size", line.cluster_size, "From 4K to 2M; 64K when absent");
+    make.add_flag("--extended-l2", line.extended_l2, "Clusters, of at least 16K, have 32 subclusters");
     make.add_option("--backing", line.backing, "FORMAT:PATH of what the image begins as; raw or qcow2");
     add_for_image(image, line, "info", "What an image and its backing files are", info);
     add_for_image(image, line, "check", "Whether an image's tables agree with each other", check);
     add_for_image(image, line, "map", "Where the disk's contents are", map);
+    add_image_change_commands(image, line);
 }
 
 }  // namespace blktap

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/assert.hpp"
 
@@ -55,10 +54,11 @@ CommitPlan::Added CommitPlan::add(std::span<const Change> changes) noexcept {
         changes_.push_back(change);
         const Staged& staged = stage(change);
         for (std::uint64_t i = 0; i < change.count; ++i) {
-            const std::size_t at = map_.layer().entry_in_slice(change.guest_cluster + i) * 8;
-            const std::uint64_t entry = map_.new_entry(change, i);
-            note_old(change, load<std::uint64_t>(staged.data, at), entry);
-            store(staged.data, at, entry);
+            const std::uint64_t at = map_.layer().entry_in_slice(change.guest_cluster + i);
+            const RawEntry old = map_.layer().load_entry(staged.data, at);
+            const RawEntry entry = map_.new_entry(change, i, old);
+            note_old(change, old, entry);
+            map_.layer().store_entry(staged.data, at, entry);
         }
     }
     return Added::yes;
@@ -89,10 +89,9 @@ void CommitPlan::note_table(std::uint64_t guest_cluster) noexcept {
 }
 
 /// What the entry leads to now will be let go.
-void CommitPlan::note_old(const Change& change, std::uint64_t old_entry, std::uint64_t new_entry) noexcept {
-    const L2Entry entry = L2Entry::decode(old_entry, map_.layer().header.cluster_bits, map_.layer().header.version);
-    const L2Entry next = L2Entry::decode(new_entry, map_.layer().header.cluster_bits, map_.layer().header.version);
-    if (entry.host_offset == 0 || entry.host_offset == next.host_offset) return;
+void CommitPlan::note_old(const Change& change, const RawEntry& old_entry, const RawEntry& new_entry) noexcept {
+    const L2Entry entry = map_.layer().cluster_entry(old_entry);
+    if (!entry.placed || entry.same_place(map_.layer().cluster_entry(new_entry))) return;
     frees_ = true;
     const std::uint64_t cluster = entry.host_offset >> map_.layer().header.cluster_bits;
     const bool whole = change.kind == Change::Kind::discard && entry.kind != L2Entry::Kind::compressed;
@@ -164,11 +163,10 @@ void CommitPlan::add_l1() noexcept {
 }
 
 /// The references of an entry that is gone from the image.
-void CommitPlan::drop_old(std::uint64_t old_entry, std::uint64_t new_entry, bool hold) noexcept {
+void CommitPlan::drop_old(const RawEntry& old_entry, const RawEntry& new_entry, bool hold) noexcept {
     const unsigned bits = map_.layer().header.cluster_bits;
-    const L2Entry entry = L2Entry::decode(old_entry, bits, map_.layer().header.version);
-    const L2Entry next = L2Entry::decode(new_entry, bits, map_.layer().header.version);
-    if (entry.host_offset == 0 || entry.host_offset == next.host_offset) return;
+    const L2Entry entry = map_.layer().cluster_entry(old_entry);
+    if (!entry.placed || entry.same_place(map_.layer().cluster_entry(new_entry))) return;
     const std::uint64_t length = entry.kind == L2Entry::Kind::compressed ? entry.compressed_bytes : 1;
     for (std::uint64_t cluster = entry.host_offset >> bits; cluster <= (entry.host_offset + length - 1) >> bits;
          ++cluster) {
@@ -197,8 +195,8 @@ void CommitPlan::finish() noexcept {
         // A discard runs alone on its clusters; a write may overtake a read of what was there.
         const bool hold = change.kind != Change::Kind::discard;
         for (std::uint64_t i = 0; i < change.count; ++i) {
-            const std::uint64_t old = raw_entry(layer, map_.cache(), staged->slot, change.guest_cluster + i);
-            drop_old(old, map_.new_entry(change, i), hold);
+            const RawEntry old = raw_entry(layer, map_.cache(), staged->slot, change.guest_cluster + i);
+            drop_old(old, map_.new_entry(change, i, old), hold);
         }
     }
     for (const Staged& staged : staged_)

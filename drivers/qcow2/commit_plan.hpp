@@ -85,12 +85,12 @@ class CommitPlan {
     std::span<std::byte> new_piece() noexcept;
     void write(unsigned phase, std::uint64_t offset, std::span<std::byte> data) noexcept;
     Staged& stage(const Change& change) noexcept;
-    void note_old(const Change& change, std::uint64_t old_entry, std::uint64_t new_entry) noexcept;
+    void note_old(const Change& change, const RawEntry& old_entry, const RawEntry& new_entry) noexcept;
     void note_punch(std::uint64_t offset) noexcept;
     void note_table(std::uint64_t guest_cluster) noexcept;
     void add_l1() noexcept;
     void add_refcounts() noexcept;
-    void drop_old(std::uint64_t old_entry, std::uint64_t new_entry, bool hold) noexcept;
+    void drop_old(const RawEntry& old_entry, const RawEntry& new_entry, bool hold) noexcept;
     void apply(const Staged& staged) noexcept;
     void clear() noexcept;
 

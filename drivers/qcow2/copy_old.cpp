@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Filling new clusters: around the guest's data they get what the disk had there, from the backing file or the cluster
-// that is replaced, or zeros, unless they read as zeros already.
+// Filling new clusters, or subclusters: around the guest's data they get what the disk had there, from the backing file
+// or the cluster that is replaced, or zeros, unless they read as zeros already.
 #include <algorithm>
 #include <cstring>
 
@@ -14,15 +14,13 @@ namespace blktap::qcow2 {
 /// The file has room for the newest change of `task`.
 void Writer::prepare_clusters(Task& task) noexcept {
     const Change& change = task.changes[task.change_count - 1];
-    const unsigned bits = core_.top().header.cluster_bits;
-    const std::uint64_t begin = change.guest_cluster << bits;
     const std::uint32_t unit = core_.top().offset_alignment;
-    task.copy_at = begin;
+    task.copy_at = map_.begin_of(change);
     task.copy_end = task.at;
     task.tail_copied = false;
     if (!is_aligned(task.at, unit) || !is_aligned(task.at + task.data_length, unit)) {
         // The data shares blocks with what is copied: first all is copied, then the data is written over it.
-        task.copy_end = (change.guest_cluster + change.count) << bits;
+        task.copy_end = map_.end_of(change);
         task.tail_copied = true;
     }
     copy_old(task);
@@ -34,7 +32,7 @@ void Writer::copy_old(Task& task) noexcept {
         if (task.copy_at == task.copy_end && !task.tail_copied) {
             const Change& change = task.changes[task.change_count - 1];
             task.copy_at = task.at + task.data_length;
-            task.copy_end = (change.guest_cluster + change.count) << core_.top().header.cluster_bits;
+            task.copy_end = map_.end_of(change);
             task.tail_copied = true;
         }
         if (task.copy_at == task.copy_end) return write_data(task);

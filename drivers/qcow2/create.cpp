@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 #include <vector>
 
@@ -32,7 +33,7 @@ constexpr std::uint64_t cluster_bytes_max = 2ULL << 20;
 }
 
 std::uint64_t l1_entries(const NewImage& image) {
-    const std::uint64_t per_entry = image.cluster_bytes / 8 * image.cluster_bytes;
+    const std::uint64_t per_entry = image.cluster_bytes / (image.extended_l2 ? 16 : 8) * image.cluster_bytes;
     return (image.size_bytes - 1) / per_entry + 1;
 }
 
@@ -44,6 +45,9 @@ void require_possible(const NewImage& image) {
     const bool clusters = std::has_single_bit(image.cluster_bytes) && image.cluster_bytes >= cluster_bytes_min &&
                           image.cluster_bytes <= cluster_bytes_max;
     if (!clusters) refuse(image, "clusters are a power of two from 4096 bytes to 2M");
+    if (image.extended_l2 && image.cluster_bytes < 1ULL << extended_cluster_bits_min) {
+        refuse(image, "clusters with subclusters have at least 16384 bytes");
+    }
     const bool size = image.size_bytes > 0 && is_aligned(image.size_bytes, sector_size_bytes) &&
                       image.size_bytes <= INT64_MAX && l1_entries(image) * 8 <= l1_bytes_max;
     // One block counts what is there at first.
@@ -69,6 +73,7 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     store<std::uint64_t>(bytes, header_offset::l1_offset, l1_table * cluster);
     store<std::uint64_t>(bytes, header_offset::refcount_table_offset, refcount_table * cluster);
     store<std::uint32_t>(bytes, header_offset::refcount_table_clusters, 1);
+    if (image.extended_l2) store(bytes, header_offset::incompatible, incompatible_extended_l2);
     store<std::uint32_t>(bytes, header_offset::refcount_order, 4);
     store<std::uint32_t>(bytes, header_offset::header_length, header_length_v3);
     if (!image.backing_file.empty()) {
@@ -88,6 +93,13 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     return bytes;
 }
 
+/// A file that was made durable is lost all the same with its name.
+std::error_code sync_directory_of(const std::string& path) {
+    const std::filesystem::path directory = std::filesystem::absolute(path).parent_path();
+    const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    return fd && ::fsync(fd.get()) == 0 ? std::error_code{} : last_system_error();
+}
+
 }  // namespace
 
 void create_image(const NewImage& image) {
@@ -96,6 +108,7 @@ void create_image(const NewImage& image) {
     if (!fd) throw_system_error(image.path + ": cannot create");
     std::error_code error = write_at(fd.get(), first_clusters(image), 0);
     if (!error && ::fsync(fd.get()) != 0) error = last_system_error();
+    if (!error) error = sync_directory_of(image.path);
     if (!error) return;
     ::unlink(image.path.c_str());
     throw_error(error, image.path + ": cannot write");

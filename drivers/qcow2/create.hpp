@@ -17,6 +17,7 @@ struct NewImage {
     std::uint64_t cluster_bytes = 65536;
     std::string backing_file{};    ///< as it will stand in the image; empty: none
     std::string backing_format{};  ///< raw or qcow2
+    bool extended_l2 = false;      ///< clusters have 32 subclusters; they have at least 16384 bytes then
 };
 
 /// Makes the file `image.path`, which must not be there, durable. On failure no file is left.

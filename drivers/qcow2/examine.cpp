@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
@@ -25,12 +24,14 @@ class Check {
           counted_({layer.header.cluster_bits, layer.header.refcount_order, clusters_, 0, 0}, {}),
           referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}) {}
 
-    Findings run() {
+    Findings run(const Progress& progress) {
         refer(0, cluster_, "the header");
         refer(layer_.header.l1_offset, layer_.l1.size() * 8, "the L1 table");
         read_refcounts();
-        for (const std::uint64_t entry : layer_.l1)
-            follow_l1(entry & Layer::offset_mask_l1);
+        for (std::size_t index = 0; index < layer_.l1.size(); ++index) {
+            if (progress) progress(index, layer_.l1.size());
+            follow_l1(layer_.l1[index] & Layer::offset_mask_l1);
+        }
         compare();
         return findings_;
     }
@@ -78,11 +79,11 @@ class Check {
         if (!is_aligned(table, cluster_)) return complain("an L2 table is misplaced");
         if (!refer(table, cluster_, "an L2 table")) return;
         const Mapping memory = read_table(layer_, table, cluster_);
-        for (std::uint64_t i = 0; i < cluster_ / 8; ++i) {
-            const L2Entry entry = L2Entry::decode(load<std::uint64_t>(memory.bytes(), i * 8),
-                                                  layer_.header.cluster_bits, layer_.header.version);
-            if (entry.kind == L2Entry::Kind::invalid) complain("an L2 entry is impossible");
-            if (entry.host_offset == 0) continue;
+        for (std::uint64_t i = 0; i < layer_.header.table_entries(); ++i) {
+            const RawEntry raw = layer_.load_entry(memory.bytes(), i);
+            const L2Entry entry = layer_.cluster_entry(raw);
+            if (layer_.unit_entry(raw, 0).kind == L2Entry::Kind::invalid) complain("an L2 entry is impossible");
+            if (!entry.placed) continue;
             if (entry.kind != L2Entry::Kind::compressed) {
                 refer(entry.host_offset, cluster_, "a cluster");
                 continue;
@@ -122,8 +123,8 @@ void load_slice(const Chain& chain, SliceCache& cache, const Extent& missing) {
 
 }  // namespace
 
-Findings check_tables(const Layer& layer) {
-    return Check{layer}.run();
+Findings check_tables(const Layer& layer, const Progress& progress) {
+    return Check{layer}.run(progress);
 }
 
 void map_disk(const Chain& chain, const std::function<void(std::uint64_t, const Extent&)>& visit) {

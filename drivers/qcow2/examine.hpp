@@ -21,10 +21,13 @@ struct Findings {
     std::string first_error{};
 };
 
+/// Told now and then how much of the work is done.
+using Progress = std::function<void(std::uint64_t done, std::uint64_t all)>;
+
 /// Compares the refcounts of a qcow2 layer with what its tables refer to. What snapshots and bitmaps refer to is not
 /// followed: their clusters count as leaked. Errors: throws std::system_error (I/O; more clusters than this program
 /// keeps account of). Context: blocks.
-Findings check_tables(const Layer& layer);
+Findings check_tables(const Layer& layer, const Progress& progress = {});
 
 /// Calls `visit` for each piece of the disk, in order; together they are all of it. An extent that is invalid is as
 /// long as what it spoils. Errors: throws std::system_error (I/O). Context: blocks.

@@ -22,8 +22,8 @@ constexpr std::uint32_t snapshots_max = 65536;
 // Incompatible features.
 constexpr std::uint64_t external_data = 1U << 2;
 constexpr std::uint64_t compression_type = 1U << 3;
-constexpr std::uint64_t extended_l2 = 1U << 4;
-constexpr std::uint64_t implemented = incompatible_dirty | incompatible_corrupt | compression_type;
+constexpr std::uint64_t implemented =
+    incompatible_dirty | incompatible_corrupt | compression_type | incompatible_extended_l2;
 
 // Header extensions.
 constexpr std::uint32_t extension_end = 0;
@@ -79,9 +79,6 @@ std::string feature_name(std::span<const std::byte> table, unsigned bit) {
 
 void require_known_features(const Header& header, std::span<const std::byte> feature_names, const std::string& name) {
     if ((header.incompatible & external_data) != 0) refuse_feature(name, "an external data file is not supported");
-    if ((header.incompatible & extended_l2) != 0) {
-        refuse_feature(name, "extended L2 entries (subclusters) are not supported");
-    }
     const std::uint64_t unknown = header.incompatible & ~implemented;
     if (unknown == 0) return;
     const auto bit = static_cast<unsigned>(std::countr_zero(unknown));
@@ -120,13 +117,16 @@ void read_backing_file(Header& header, std::span<const std::byte> bytes, const s
 
 void check_tables(const Header& header, const std::string& name) {
     const std::uint64_t cluster = header.cluster_bytes();
-    const std::uint64_t per_l1_entry = cluster / 8 * cluster;
+    if (header.extended_l2() && header.cluster_bits < extended_cluster_bits_min) {
+        refuse(name, "clusters of less than 16384 bytes have no subclusters");
+    }
     if (!is_aligned(header.size_bytes, sector_size_bytes) || header.size_bytes > INT64_MAX) {
         refuse(name, "the disk's size, " + std::to_string(header.size_bytes) + " bytes, is impossible");
     }
     if (header.size_bytes == 0) refuse(name, "its size is 0");
     if (header.l1_count > l1_bytes_max / 8) refuse(name, "the L1 table is too large");
-    if ((header.size_bytes - 1) / per_l1_entry + 1 > header.l1_count) refuse(name, "the L1 table is too small");
+    if ((header.size_bytes - 1) / header.bytes_per_table() + 1 > header.l1_count)
+        refuse(name, "the L1 table is too small");
     if (!is_aligned(header.l1_offset, cluster) || header.l1_offset == 0 || header.l1_offset > INT64_MAX) {
         refuse(name, "the L1 table is misplaced");
     }

@@ -38,6 +38,9 @@ inline constexpr std::size_t header_length = 100;
 
 inline constexpr std::uint64_t incompatible_dirty = 1U << 0;
 inline constexpr std::uint64_t incompatible_corrupt = 1U << 1;
+inline constexpr std::uint64_t incompatible_extended_l2 = 1U << 4;
+/// With subclusters, which are never smaller than a sector.
+inline constexpr unsigned extended_cluster_bits_min = 14;
 
 /// Larger tables than these nobody makes: 32 MiB of L1 map 2 PiB with clusters of 64 KiB.
 inline constexpr std::uint64_t l1_bytes_max = 32ULL << 20;
@@ -66,6 +69,12 @@ struct Header {
     std::uint64_t cluster_bytes() const noexcept { return 1ULL << cluster_bits; }
     bool dirty() const noexcept { return (incompatible & incompatible_dirty) != 0; }
     bool corrupt() const noexcept { return (incompatible & incompatible_corrupt) != 0; }
+    /// Clusters have subclusters, and entries of L2 tables 16 bytes.
+    bool extended_l2() const noexcept { return (incompatible & incompatible_extended_l2) != 0; }
+    std::uint64_t l2_entry_bytes() const noexcept { return extended_l2() ? 16 : 8; }
+    /// What one L2 table, which is a cluster, tells of.
+    std::uint64_t table_entries() const noexcept { return cluster_bytes() / l2_entry_bytes(); }
+    std::uint64_t bytes_per_table() const noexcept { return table_entries() * cluster_bytes(); }
 };
 
 /// Reads the header of the image `name` from its first bytes: the whole first cluster, or the whole file if that is

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// L2Entry: what one entry of an L2 table says of one cluster of the disk. L1 entries share the offset and the flag.
+// L2Entry: what one entry of an L2 table says of one cluster of the disk, or of one of the 32 subclusters that a
+// cluster has in images with extended L2 entries. L1 entries share the offset and the flag.
 //
 // Tested by tests/unit/qcow2/l2_entry_test.cpp.
 #pragma once
@@ -17,10 +18,26 @@ inline constexpr std::uint64_t flag_compressed = 1ULL << 62;
 inline constexpr std::uint64_t flag_zero = 1ULL << 0;  ///< reads as zeros, whatever the cluster holds; version 3
 inline constexpr std::uint64_t offset_mask = 0x00fffffffffffe00;
 
+/// Of an extended entry: bit N: subcluster N has data; bit 32 + N: it reads as zeros.
+inline constexpr unsigned subclusters_per_cluster = 32;
+inline constexpr std::uint64_t bitmap_all_data = 0xffffffff;
+inline constexpr std::uint64_t bitmap_all_zero = bitmap_all_data << 32;
+/// The data bits of the subclusters [first, end).
+constexpr std::uint64_t bitmap_of(std::uint64_t first, std::uint64_t end) noexcept {
+    return (((1ULL << end) - 1) >> first) << first;
+}
+
+/// An entry as it stands in a table; the bitmap only in extended ones, else 0.
+struct RawEntry {
+    std::uint64_t word = 0;
+    std::uint64_t bitmap = 0;
+    friend bool operator==(const RawEntry&, const RawEntry&) = default;
+};
+
 struct L2Entry {
     enum class Kind : std::uint8_t {
         unallocated,  ///< look in the backing file
-        zero,         ///< may have a cluster all the same: host_offset, if not 0
+        zero,
         data,
         compressed,
         invalid,
@@ -28,6 +45,12 @@ struct L2Entry {
     Kind kind = Kind::unallocated;
     std::uint64_t host_offset = 0;
     std::uint32_t compressed_bytes = 0;  ///< at most; the last sector's rest may belong to others
+    bool placed = false;                 ///< there is something at host_offset, used or not
+
+    static constexpr L2Entry invalid() noexcept { return {Kind::invalid, 0, 0, false}; }
+    bool same_place(const L2Entry& other) const noexcept {
+        return placed == other.placed && host_offset == other.host_offset;
+    }
 
     static constexpr L2Entry decode(std::uint64_t raw, unsigned cluster_bits, std::uint32_t version) noexcept {
         if ((raw & flag_compressed) != 0) {
@@ -36,16 +59,30 @@ struct L2Entry {
             const std::uint64_t offset = raw & ((1ULL << offset_bits) - 1);
             const std::uint64_t sectors = ((raw >> offset_bits) & ((1ULL << size_bits) - 1)) + 1;
             const std::uint64_t bytes = sectors * sector_size_bytes - (offset & (sector_size_bytes - 1));
-            if (offset == 0 || offset > INT64_MAX - bytes) return {Kind::invalid, 0, 0};
-            return {Kind::compressed, offset, static_cast<std::uint32_t>(bytes)};
+            if (offset == 0 || offset > INT64_MAX - bytes) return invalid();
+            return {Kind::compressed, offset, static_cast<std::uint32_t>(bytes), true};
         }
         const std::uint64_t offset = raw & offset_mask;
-        if (!is_aligned(offset, 1ULL << cluster_bits)) return {Kind::invalid, 0, 0};
+        if (!is_aligned(offset, 1ULL << cluster_bits)) return invalid();
         if ((raw & flag_zero) != 0) {
-            if (version < 3) return {Kind::invalid, 0, 0};
-            return {Kind::zero, offset, 0};
+            if (version < 3) return invalid();
+            return {Kind::zero, offset, 0, offset != 0};
         }
-        return {offset == 0 ? Kind::unallocated : Kind::data, offset, 0};
+        return {offset == 0 ? Kind::unallocated : Kind::data, offset, 0, offset != 0};
+    }
+
+    /// Subcluster `index` of the cluster that `cluster` tells of, with the rest of its entry.
+    static constexpr L2Entry decode_subcluster(const L2Entry& cluster, std::uint64_t bitmap, std::uint64_t index,
+                                               unsigned cluster_bits) noexcept {
+        if (cluster.kind == Kind::compressed || cluster.kind == Kind::invalid) return cluster;
+        const bool contradicts = ((bitmap >> 32) & bitmap) != 0 || (!cluster.placed && (bitmap & bitmap_all_data) != 0);
+        if (contradicts) return invalid();
+        L2Entry result = cluster;
+        if (result.placed) result.host_offset += index << (cluster_bits - 5);
+        result.kind = (bitmap >> index & 1) != 0          ? Kind::data
+                      : (bitmap >> (32 + index) & 1) != 0 ? Kind::zero
+                                                          : Kind::unallocated;
+        return result;
     }
 };
 

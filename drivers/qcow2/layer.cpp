@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/shared/bytes.hpp"
 
 namespace blktap::qcow2 {
@@ -23,38 +22,40 @@ Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
     return extent;
 }
 
-/// What is stored like the first entry, and next to it.
+/// What is stored like the first unit, and next to it.
 bool continues(const L2Entry& first, const L2Entry& next, std::uint64_t distance) noexcept {
     if (next.kind != first.kind) return false;
     return first.kind != L2Entry::Kind::data || next.host_offset == first.host_offset + distance;
 }
 
+Extent compressed_extent(const L2Entry& entry, std::uint64_t skip, std::uint64_t length) noexcept {
+    return {Kind::compressed, length, 0, entry.host_offset, entry.compressed_bytes, skip};
+}
+
 Extent look_into_slice(const Layer& layer, const SliceCache& cache, std::uint32_t slot, std::uint64_t offset,
                        std::uint64_t length) noexcept {
-    const unsigned bits = layer.header.cluster_bits;
-    const std::uint64_t cluster = layer.cluster_bytes();
-    const std::uint64_t guest_cluster = offset >> bits;
-    const std::uint64_t skip = offset & (cluster - 1);
-    const auto decode = [&](std::uint64_t index) {
-        return L2Entry::decode(raw_entry(layer, cache, slot, index), bits, layer.header.version);
+    const unsigned bits = layer.unit_bits();
+    const unsigned shift = layer.units_shift();
+    const std::uint64_t first_unit = offset >> bits;
+    const std::uint64_t skip = offset & (layer.unit_bytes() - 1);
+    const auto decode = [&](std::uint64_t unit) {
+        return layer.unit_entry(raw_entry(layer, cache, slot, unit >> shift), unit & (layer.units_per_cluster() - 1));
     };
-    const L2Entry first = decode(guest_cluster);
-    Extent extent{.length = std::min(length, cluster - skip)};
+    const L2Entry first = decode(first_unit);
+    if (first.kind == L2Entry::Kind::compressed) {
+        const std::uint64_t in_cluster = offset & (layer.cluster_bytes() - 1);
+        return compressed_extent(first, in_cluster, std::min(length, layer.cluster_bytes() - in_cluster));
+    }
+    Extent extent{.length = std::min(length, layer.unit_bytes() - skip)};
     if (first.kind == L2Entry::Kind::invalid) {
         extent.kind = Kind::invalid;
         return extent;
     }
-    if (first.kind == L2Entry::Kind::compressed) {
-        extent.kind = Kind::compressed;
-        extent.host_offset = first.host_offset;
-        extent.compressed_bytes = first.compressed_bytes;
-        extent.skip = skip;
-        return extent;
-    }
-    const std::uint64_t entries_left = layer.slice_entries() - layer.entry_in_slice(guest_cluster);
-    for (std::uint64_t ahead = 1; extent.length < length && ahead < entries_left; ++ahead) {
-        if (!continues(first, decode(guest_cluster + ahead), ahead << bits)) break;
-        extent.length = std::min(length, extent.length + cluster);
+    const std::uint64_t clusters_left = layer.slice_entries() - layer.entry_in_slice(first_unit >> shift);
+    const std::uint64_t units_left = (clusters_left << shift) - (first_unit & (layer.units_per_cluster() - 1));
+    for (std::uint64_t ahead = 1; extent.length < length && ahead < units_left; ++ahead) {
+        if (!continues(first, decode(first_unit + ahead), ahead << bits)) break;
+        extent.length = std::min(length, extent.length + layer.unit_bytes());
     }
     if (first.kind == L2Entry::Kind::zero) extent.kind = Kind::zero;
     if (first.kind != L2Entry::Kind::data) return extent;
@@ -65,9 +66,19 @@ Extent look_into_slice(const Layer& layer, const SliceCache& cache, std::uint32_
 
 }  // namespace
 
-std::uint64_t raw_entry(const Layer& layer, const SliceCache& cache, std::uint32_t slot,
-                        std::uint64_t guest_cluster) noexcept {
-    return load<std::uint64_t>(cache.bytes(slot), layer.entry_in_slice(guest_cluster) * 8);
+RawEntry Layer::load_entry(std::span<const std::byte> table, std::uint64_t index) const noexcept {
+    if (!header.extended_l2()) return {load<std::uint64_t>(table, index * 8), 0};
+    return {load<std::uint64_t>(table, index * 16), load<std::uint64_t>(table, index * 16 + 8)};
+}
+
+void Layer::store_entry(std::span<std::byte> table, std::uint64_t index, const RawEntry& entry) const noexcept {
+    store(table, index * header.l2_entry_bytes(), entry.word);
+    if (header.extended_l2()) store(table, index * 16 + 8, entry.bitmap);
+}
+
+RawEntry raw_entry(const Layer& layer, const SliceCache& cache, std::uint32_t slot,
+                   std::uint64_t guest_cluster) noexcept {
+    return layer.load_entry(cache.bytes(slot), layer.entry_in_slice(guest_cluster));
 }
 
 Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::uint64_t offset,
@@ -77,7 +88,7 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
     if (layer.raw) return cut_at_file_end({Kind::data, length, 0, offset, 0, 0}, layer.file_end);
     const std::uint64_t guest_cluster = offset >> layer.header.cluster_bits;
     const std::uint64_t table = layer.l2_table(guest_cluster);
-    const std::uint64_t per_table = layer.cluster_bytes() / 8 * layer.cluster_bytes();
+    const std::uint64_t per_table = layer.header.bytes_per_table();
     const std::uint64_t left = std::min(length, per_table - (offset & (per_table - 1)));
     if (table == 0) return {Kind::unallocated, left, 0, 0, 0, 0};
     const bool inside = is_aligned(table, layer.cluster_bytes()) && table < layer.file_end &&

@@ -11,10 +11,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "drivers/qcow2/header.hpp"
+#include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/shared/slice_cache.hpp"
 #include "libblktap/base/unique_fd.hpp"
 
@@ -56,9 +58,9 @@ struct Layer {
     std::uint64_t slice_bytes() const noexcept {
         return cluster_bytes() < SliceCache::slice_bytes_max ? cluster_bytes() : SliceCache::slice_bytes_max;
     }
-    std::uint64_t slice_entries() const noexcept { return slice_bytes() / 8; }
+    std::uint64_t slice_entries() const noexcept { return slice_bytes() / header.l2_entry_bytes(); }
     std::uint64_t l1_index(std::uint64_t guest_cluster) const noexcept {
-        return guest_cluster >> (header.cluster_bits - 3);
+        return guest_cluster >> (header.cluster_bits - (header.extended_l2() ? 4 : 3));
     }
     /// Where the L2 table for `guest_cluster` is; 0: there is none. Not more than that is checked.
     std::uint64_t l2_table(std::uint64_t guest_cluster) const noexcept {
@@ -66,12 +68,32 @@ struct Layer {
     }
     /// Where in the L2 table for `guest_cluster` the slice with its entry begins.
     std::uint64_t slice_in_table(std::uint64_t guest_cluster) const noexcept {
-        const std::uint64_t entry = guest_cluster & ((cluster_bytes() / 8) - 1);
+        const std::uint64_t entry = guest_cluster & (header.table_entries() - 1);
         return entry / slice_entries() * slice_bytes();
     }
     std::uint64_t entry_in_slice(std::uint64_t guest_cluster) const noexcept {
         return guest_cluster & (slice_entries() - 1);
     }
+
+    // Units: what is stored in one way each. Subclusters where the image has them, else clusters.
+    unsigned units_shift() const noexcept { return header.extended_l2() ? 5 : 0; }
+    std::uint64_t units_per_cluster() const noexcept { return 1ULL << units_shift(); }
+    unsigned unit_bits() const noexcept { return header.cluster_bits - units_shift(); }
+    std::uint64_t unit_bytes() const noexcept { return 1ULL << unit_bits(); }
+    /// What an entry says of the whole cluster; with subclusters, of its place only.
+    L2Entry cluster_entry(const RawEntry& raw) const noexcept {
+        // Extended entries have no flag for zeros, as those of version 2.
+        return L2Entry::decode(raw.word, header.cluster_bits, header.extended_l2() ? 2 : header.version);
+    }
+    /// What it says of one unit, which begins at host_offset.
+    L2Entry unit_entry(const RawEntry& raw, std::uint64_t unit_in_cluster) const noexcept {
+        const L2Entry cluster = cluster_entry(raw);
+        if (!header.extended_l2()) return cluster;
+        return L2Entry::decode_subcluster(cluster, raw.bitmap, unit_in_cluster, header.cluster_bits);
+    }
+    /// The entry of number `index` in a table, or a slice of one.
+    RawEntry load_entry(std::span<const std::byte> table, std::uint64_t index) const noexcept;
+    void store_entry(std::span<std::byte> table, std::uint64_t index, const RawEntry& entry) const noexcept;
 
     static constexpr std::uint64_t offset_mask_l1 = 0x00fffffffffffe00;
 };
@@ -88,7 +110,7 @@ Extent resolve(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
                std::uint64_t length) noexcept;
 
 /// The raw L2 entry of `guest_cluster` in a slice that is ready.
-std::uint64_t raw_entry(const Layer& layer, const SliceCache& cache, std::uint32_t slot,
-                        std::uint64_t guest_cluster) noexcept;
+RawEntry raw_entry(const Layer& layer, const SliceCache& cache, std::uint32_t slot,
+                   std::uint64_t guest_cluster) noexcept;
 
 }  // namespace blktap::qcow2

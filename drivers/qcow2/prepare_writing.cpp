@@ -7,7 +7,6 @@
 #include <bit>
 #include <unistd.h>
 
-#include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
@@ -148,11 +147,12 @@ class Preparation {
 
     void refer_to_data(std::uint64_t table) {
         const Mapping memory = read_table(layer_, table, cluster_);
-        for (std::uint64_t i = 0; i < cluster_ / 8; ++i) {
-            const L2Entry entry = L2Entry::decode(load<std::uint64_t>(memory.bytes(), i * 8),
-                                                  layer_.header.cluster_bits, layer_.header.version);
-            if (entry.kind == L2Entry::Kind::invalid) refuse_damaged(layer_, "an L2 entry is impossible");
-            if (entry.host_offset == 0) continue;
+        for (std::uint64_t i = 0; i < layer_.header.table_entries(); ++i) {
+            const RawEntry raw = layer_.load_entry(memory.bytes(), i);
+            const L2Entry entry = layer_.cluster_entry(raw);
+            if (layer_.unit_entry(raw, 0).kind == L2Entry::Kind::invalid)
+                refuse_damaged(layer_, "an L2 entry is impossible");
+            if (!entry.placed) continue;
             refer(entry.host_offset, entry.kind == L2Entry::Kind::compressed ? entry.compressed_bytes : 1);
         }
     }
@@ -243,7 +243,7 @@ std::uint64_t most_clusters(const Layer& layer, std::uint64_t disk_bytes) noexce
     const std::uint64_t cluster = layer.cluster_bytes();
     const std::uint64_t per_block = cluster * 8 >> layer.header.refcount_order;
     const std::uint64_t data = divide_up(disk_bytes, cluster);
-    const std::uint64_t stored = layer.file_end / cluster + data + divide_up(data, cluster / 8) + 1;
+    const std::uint64_t stored = layer.file_end / cluster + data + divide_up(data, layer.header.table_entries()) + 1;
     // Blocks count themselves too, and the table may grow.
     const std::uint64_t blocks = divide_up(stored, per_block) * 2 + 2;
     return stored + blocks + divide_up(blocks * 8, cluster) * 2 + 64;

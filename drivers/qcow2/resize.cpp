@@ -38,8 +38,7 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
 /// Whether the tables that there are can describe the larger disk.
 std::error_code Resize::prepare() noexcept {
     const Layer& layer = core_.top();
-    const std::uint64_t per_entry = layer.cluster_bytes() / 8 * layer.cluster_bytes();
-    const std::uint64_t entries = (size_bytes_ - 1) / per_entry + 1;
+    const std::uint64_t entries = (size_bytes_ - 1) / layer.header.bytes_per_table() + 1;
     const std::uint64_t clusters = most_clusters(layer, size_bytes_);
     if (entries > layer.l1.capacity() || clusters > clusters_max) {
         return std::make_error_code(std::errc::operation_not_supported);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "drivers/qcow2/l2_entry.hpp"
 #include "libblktap/base/assert.hpp"
 
 namespace blktap::qcow2 {
@@ -15,77 +14,94 @@ using Kind = WriteStep::Kind;
 
 }  // namespace
 
-/// How a cluster with this entry is written; where it is, for those that stay there.
-WriteStep::Kind WriteMap::classify(std::uint64_t raw, std::uint64_t& host_offset) const noexcept {
-    const L2Entry entry = L2Entry::decode(raw, layer_.header.cluster_bits, layer_.header.version);
-    host_offset = 0;
-    if (entry.kind == L2Entry::Kind::invalid) return Kind::invalid;
-    const bool has_cluster =
-        entry.kind == L2Entry::Kind::data || (entry.kind == L2Entry::Kind::zero && entry.host_offset != 0);
-    if (!has_cluster) return Kind::allocate;
+/// How a unit with this entry is written; where it is, for those that stay there.
+WriteMap::Unit WriteMap::classify(const L2Entry& entry) const noexcept {
+    if (entry.kind == L2Entry::Kind::invalid) return {Kind::invalid, false, 0};
+    // Its subclusters are nowhere else, and come with it.
+    const Unit all_of_it{Kind::allocate, layer_.header.extended_l2(), 0};
+    if (entry.kind == L2Entry::Kind::compressed) return all_of_it;
+    if (!entry.placed) return {Kind::allocate, false, 0};
     const std::uint64_t cluster = entry.host_offset >> layer_.header.cluster_bits;
     // A cluster that is free, or that holds a table, is nobody's data: the image is damaged, and would be more so.
-    if (!refcounts_.used(cluster) || refcounts_.metadata(cluster)) return Kind::invalid;
-    if (refcounts_.count(cluster) > 1) return Kind::allocate;
-    host_offset = entry.host_offset;
-    return entry.kind == L2Entry::Kind::data ? Kind::in_place : Kind::reuse;
+    if (!refcounts_.used(cluster) || refcounts_.metadata(cluster)) return {Kind::invalid, false, 0};
+    if (refcounts_.count(cluster) > 1) return all_of_it;
+    return {entry.kind == L2Entry::Kind::data ? Kind::in_place : Kind::reuse, false, entry.host_offset};
 }
 
 WriteStep WriteMap::walk(std::uint32_t slot, std::uint64_t offset, std::uint64_t length) noexcept {
-    const unsigned bits = layer_.header.cluster_bits;
-    const std::uint64_t cluster = layer_.cluster_bytes();
+    const unsigned bits = layer_.unit_bits();
+    const unsigned shift = layer_.units_shift();
+    const std::uint64_t in_cluster = layer_.units_per_cluster() - 1;
+    const auto unit_at = [&](std::uint64_t unit) {
+        return classify(layer_.unit_entry(raw_entry(layer_, cache_, slot, unit >> shift), unit & in_cluster));
+    };
     const std::uint64_t first = offset >> bits;
-    const std::uint64_t skip = offset & (cluster - 1);
-    const std::uint64_t wanted = (skip + length + cluster - 1) >> bits;
-    const std::uint64_t limit = std::min(wanted, layer_.slice_entries() - layer_.entry_in_slice(first));
-    WriteStep step;
-    step.kind = classify(raw_entry(layer_, cache_, slot, first), step.host_offset);
-    for (step.clusters = 1; step.clusters < limit; ++step.clusters) {
-        std::uint64_t host_offset = 0;
-        const Kind kind = classify(raw_entry(layer_, cache_, slot, first + step.clusters), host_offset);
-        const bool next_to = kind == Kind::allocate || host_offset == step.host_offset + (step.clusters << bits);
-        if (kind != step.kind || !next_to) break;
+    const std::uint64_t wanted = ((offset + length - 1) >> bits) - first + 1;
+    const std::uint64_t clusters_left = layer_.slice_entries() - layer_.entry_in_slice(first >> shift);
+    const std::uint64_t limit = std::min(wanted, (clusters_left << shift) - (first & in_cluster));
+    const Unit unit = unit_at(first);
+    std::uint64_t count = 1;
+    for (; count < limit; ++count) {
+        const Unit next = unit_at(first + count);
+        const bool next_to = next.kind == Kind::allocate || next.host_offset == unit.host_offset + (count << bits);
+        if (next.kind != unit.kind || next.whole != unit.whole || !next_to) break;
     }
-    step.length = std::min(length, (step.clusters << bits) - skip);
-    if (step.kind == Kind::in_place) step.host_offset += skip;
+    return span(unit, offset, count, length);
+}
+
+/// The step for `units` like `first`, which has what is at `offset`.
+WriteStep WriteMap::span(const Unit& first, std::uint64_t offset, std::uint64_t units,
+                         std::uint64_t length) const noexcept {
+    const unsigned bits = layer_.unit_bits();
+    const unsigned shift = layer_.units_shift();
+    const std::uint64_t per_cluster = layer_.units_per_cluster();
+    const std::uint64_t begin = offset >> bits;
+    const std::uint64_t last = begin + units - 1;
+    WriteStep step;
+    step.kind = first.kind;
+    step.clusters = (last >> shift) - (begin >> shift) + 1;
+    step.length = std::min(length, ((last + 1) << bits) - offset);
+    if (!first.whole) step.first_unit = static_cast<std::uint32_t>(begin & (per_cluster - 1));
+    step.end_unit = static_cast<std::uint32_t>(first.whole ? per_cluster : (last & (per_cluster - 1)) + 1);
+    if (first.kind == Kind::in_place) step.host_offset = first.host_offset + (offset & ((1ULL << bits) - 1));
+    if (first.kind == Kind::reuse) step.host_offset = first.host_offset - ((begin & (per_cluster - 1)) << bits);
     return step;
 }
 
 WriteStep WriteMap::find(std::uint64_t offset, std::uint64_t length) noexcept {
-    const unsigned bits = layer_.header.cluster_bits;
-    const std::uint64_t first = offset >> bits;
+    const std::uint64_t first = offset >> layer_.header.cluster_bits;
     const std::uint64_t table = layer_.l2_table(first);
     if (table != 0) {
         const std::uint64_t at = table + layer_.slice_in_table(first);
         const std::uint32_t slot = cache_.find({0, at});
-        if (slot == SliceCache::none || !cache_.ready(slot)) return {Kind::missing, 0, 0, at};
+        if (slot == SliceCache::none || !cache_.ready(slot)) return {.kind = Kind::missing, .host_offset = at};
         return walk(slot, offset, length);
     }
-    const std::uint64_t skip = offset & (layer_.cluster_bytes() - 1);
-    const std::uint64_t wanted = (skip + length + layer_.cluster_bytes() - 1) >> bits;
-    const std::uint64_t clusters = std::min(wanted, layer_.slice_entries() - layer_.entry_in_slice(first));
-    return {Kind::allocate, std::min(length, (clusters << bits) - skip), clusters, 0};
+    const std::uint64_t slice_end = (first - layer_.entry_in_slice(first) + layer_.slice_entries())
+                                    << layer_.header.cluster_bits;
+    const std::uint64_t end = std::min(offset + length, slice_end);
+    const std::uint64_t units = ((end - 1) >> layer_.unit_bits()) - (offset >> layer_.unit_bits()) + 1;
+    return span({Kind::allocate, false, 0}, offset, units, length);
 }
 
 WriteStep WriteMap::find_discard(std::uint64_t guest_cluster, std::uint64_t count) noexcept {
-    const std::uint64_t per_table = layer_.cluster_bytes() / 8;
+    const std::uint64_t per_table = layer_.header.table_entries();
     const std::uint64_t table = layer_.l2_table(guest_cluster);
     if (table == 0) {
         const std::uint64_t left = per_table - (guest_cluster & (per_table - 1));
-        return {Kind::nothing, 0, std::min(count, left), 0};
+        return {.kind = Kind::nothing, .clusters = std::min(count, left)};
     }
     const std::uint64_t at = table + layer_.slice_in_table(guest_cluster);
     const std::uint32_t slot = cache_.find({0, at});
-    if (slot == SliceCache::none || !cache_.ready(slot)) return {Kind::missing, 0, 0, at};
+    if (slot == SliceCache::none || !cache_.ready(slot)) return {.kind = Kind::missing, .host_offset = at};
     const auto stored = [&](std::uint64_t cluster) {
-        const L2Entry entry = L2Entry::decode(raw_entry(layer_, cache_, slot, cluster), layer_.header.cluster_bits,
-                                              layer_.header.version);
+        const RawEntry raw = raw_entry(layer_, cache_, slot, cluster);
+        const L2Entry entry = layer_.cluster_entry(raw);
         // A damaged entry is not followed anywhere, and so may be forgotten.
-        return entry.kind != L2Entry::Kind::unallocated &&
-               (entry.kind != L2Entry::Kind::zero || entry.host_offset != 0);
+        return entry.placed || entry.kind == L2Entry::Kind::invalid || (raw.bitmap & bitmap_all_data) != 0;
     };
     const std::uint64_t limit = std::min(count, layer_.slice_entries() - layer_.entry_in_slice(guest_cluster));
-    WriteStep step{stored(guest_cluster) ? Kind::drop : Kind::nothing, 0, 1, 0};
+    WriteStep step{.kind = stored(guest_cluster) ? Kind::drop : Kind::nothing, .clusters = 1};
     while (step.clusters < limit && stored(guest_cluster + step.clusters) == (step.kind == Kind::drop))
         ++step.clusters;
     return step;
@@ -144,12 +160,20 @@ std::uint64_t WriteMap::file_end_for(const Change& change) noexcept {
     return last + layer_.cluster_bytes();
 }
 
-std::uint64_t WriteMap::new_entry(const Change& change, std::uint64_t at) const noexcept {
-    if (change.kind != Change::Kind::discard) {
-        return (change.host_offset + (at << layer_.header.cluster_bits)) | flag_copied;
+RawEntry WriteMap::new_entry(const Change& change, std::uint64_t at, const RawEntry& old) const noexcept {
+    const bool extended = layer_.header.extended_l2();
+    if (change.kind == Change::Kind::discard) {
+        // Without the flag the backing file would be seen again. Version 2 has no flag; there such a disk has no
+        // discard.
+        if (!has_backing_) return {};
+        return extended ? RawEntry{0, bitmap_all_zero} : RawEntry{flag_zero, 0};
     }
-    // Without the flag the backing file would be seen again. Version 2 has no flag; there such a disk has no discard.
-    return has_backing_ ? flag_zero : 0;
+    RawEntry entry{(change.host_offset + (at << layer_.header.cluster_bits)) | flag_copied, 0};
+    if (!extended) return entry;
+    const std::uint64_t filled =
+        bitmap_of(at == 0 ? change.first_unit : 0, at + 1 == change.count ? change.end_unit : subclusters_per_cluster);
+    entry.bitmap = (old.bitmap | filled) & ~(filled << 32);
+    return entry;
 }
 
 }  // namespace blktap::qcow2

@@ -18,17 +18,20 @@
 
 namespace blktap::qcow2 {
 
-/// New entries for clusters of the disk beside each other, all in one slice of an L2 table.
+/// New entries for clusters of the disk beside each other, all in one slice of an L2 table. Where clusters have
+/// subclusters, the first and the last one may get only some.
 struct Change {
     enum class Kind : std::uint8_t {
         allocate,  ///< to clusters that were free
-        reuse,     ///< to clusters that they had already, which read as zeros so far
+        reuse,     ///< to clusters that they had already, of which nothing was to be seen so far
         discard,   ///< to none
     };
     Kind kind = Kind::allocate;
     std::uint64_t guest_cluster = 0;
     std::uint64_t count = 0;
-    std::uint64_t host_offset = 0;  ///< of the first, in bytes; not for discard
+    std::uint64_t host_offset = 0;  ///< of the first one's beginning, in bytes; not for discard
+    std::uint32_t first_unit = 0;   ///< of the first cluster, that gets data
+    std::uint32_t end_unit = 1;     ///< of the last cluster, behind the last that does
 
     bool overlaps(std::uint64_t first, std::uint64_t number) const noexcept {
         return first < guest_cluster + count && guest_cluster < first + number;
@@ -40,7 +43,7 @@ struct WriteStep {
     enum class Kind : std::uint8_t {
         in_place,  ///< `length` bytes go to host_offset
         allocate,  ///< `clusters` need clusters of their own
-        reuse,     ///< `clusters` have clusters at host_offset (of the first one's beginning) that hold nothing yet
+        reuse,     ///< `clusters` have clusters at host_offset (of the first one's beginning) that hold nothing there
         drop,      ///< of a discard: `clusters` are stored somewhere
         nothing,   ///< of a discard: `clusters` are not stored
         missing,   ///< the slice at host_offset must be read first
@@ -50,6 +53,8 @@ struct WriteStep {
     std::uint64_t length = 0;
     std::uint64_t clusters = 0;
     std::uint64_t host_offset = 0;
+    std::uint32_t first_unit = 0;  ///< as in Change
+    std::uint32_t end_unit = 1;
 };
 
 class WriteMap {
@@ -85,16 +90,31 @@ class WriteMap {
     std::uint64_t slice_offset(std::uint64_t guest_cluster) noexcept;
     /// How long the file must be before `change` is made, in bytes: for its clusters, and what tells of them.
     std::uint64_t file_end_for(const Change& change) noexcept;
-    /// What an entry becomes. `at`: the how manieth of the change.
-    std::uint64_t new_entry(const Change& change, std::uint64_t at) const noexcept;
+    /// What the entry `old` becomes. `at`: the how manieth of the change.
+    RawEntry new_entry(const Change& change, std::uint64_t at, const RawEntry& old) const noexcept;
+    /// The part of the disk that `change` fills, in bytes: whole units.
+    std::uint64_t begin_of(const Change& change) const noexcept {
+        return (change.guest_cluster << layer_.header.cluster_bits) +
+               (std::uint64_t{change.first_unit} << layer_.unit_bits());
+    }
+    std::uint64_t end_of(const Change& change) const noexcept {
+        return ((change.guest_cluster + change.count - 1) << layer_.header.cluster_bits) +
+               (std::uint64_t{change.end_unit} << layer_.unit_bits());
+    }
 
     Layer& layer() noexcept { return layer_; }
     SliceCache& cache() noexcept { return cache_; }
     Refcounts& refcounts() noexcept { return refcounts_; }
 
   private:
-    WriteStep::Kind classify(std::uint64_t raw, std::uint64_t& host_offset) const noexcept;
+    struct Unit {
+        WriteStep::Kind kind = WriteStep::Kind::invalid;
+        bool whole = false;  ///< with all of its cluster, or not at all
+        std::uint64_t host_offset = 0;
+    };
+    Unit classify(const L2Entry& entry) const noexcept;
     WriteStep walk(std::uint32_t slot, std::uint64_t offset, std::uint64_t length) noexcept;
+    WriteStep span(const Unit& first, std::uint64_t offset, std::uint64_t units, std::uint64_t length) const noexcept;
 
     Layer& layer_;
     SliceCache& cache_;

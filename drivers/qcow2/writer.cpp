@@ -130,7 +130,11 @@ void Writer::wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t co
 void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     const unsigned bits = core_.top().header.cluster_bits;
     Change change{found.kind == WriteStep::Kind::allocate ? Change::Kind::allocate : Change::Kind::reuse,
-                  task.at >> bits, found.clusters, found.host_offset};
+                  task.at >> bits,
+                  found.clusters,
+                  found.host_offset,
+                  found.first_unit,
+                  found.end_unit};
     if (const std::error_code broken = committer_.broken()) return end(task, broken);
     if (task.change_count == Task::changes_max) return commit(task);
     if (claimed(task, change.guest_cluster, change.count) || committer_.left_over(change.guest_cluster, change.count)) {
@@ -145,8 +149,7 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
         return end(task, Errc::image_invalid);
     }
     task.changes[task.change_count++] = change;
-    const std::uint64_t run_end = (change.guest_cluster + change.count) << bits;
-    task.data_length = std::min(task.end, run_end) - task.at;
+    task.data_length = std::min(task.end, map_.end_of(change)) - task.at;
 
     const std::uint64_t end_bytes = map_.file_end_for(change);
     task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
@@ -165,6 +168,8 @@ bool Writer::allocate(Task& task, Change& change) noexcept {
         map_.end_use(change.guest_cluster);
         return false;
     }
+    // What was a cluster in the middle is filled to its end.
+    if (run->count < change.count) change.end_unit = static_cast<std::uint32_t>(core_.top().units_per_cluster());
     change.count = run->count;
     change.host_offset = run->first << core_.top().header.cluster_bits;
     task.fresh = run->fresh;

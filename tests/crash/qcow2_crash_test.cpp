@@ -43,7 +43,8 @@ TEST_CASE("qcow2 driver: a crash at any moment leaves an image with everything t
     }
     const TemporaryDirectory directory;
     const std::string options = GENERATE("cluster_size=65536", "cluster_size=4096", "cluster_size=512,refcount_bits=8",
-                                         "compat=0.10,cluster_size=4096", "cluster_size=4096,refcount_bits=1");
+                                         "compat=0.10,cluster_size=4096", "cluster_size=4096,refcount_bits=1",
+                                         "extended_l2=on,cluster_size=16384", "extended_l2=on");
     CAPTURE(options);
     check_qcow2_crashes(make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, true);
 }
@@ -63,11 +64,13 @@ TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of the
         ModelDisk::fill({sector, 1}, model.stamp(sector), std::span(bytes).subspan(sector * 512, 512));
     store_file(raw, bytes);
     const std::string path = directory.path("disk");
+    const std::string options = GENERATE("cluster_size=16384", "cluster_size=16384,extended_l2=on");
+    CAPTURE(options);
     if (GENERATE(true, false)) {
-        make_qcow2(path, "2M", "cluster_size=16384", {"-b", raw, "-F", "raw"});
+        make_qcow2(path, "2M", options, {"-b", raw, "-F", "raw"});
         check_qcow2_crashes(path, model, false);
     } else {
-        qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=16384", raw, path});
+        qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, path});
         check_qcow2_crashes(path, model, true);
     }
 }

@@ -55,6 +55,16 @@ TEST_CASE("tap-ctl image: an image over a backing file shows both", "[unit][cont
     CHECK_THAT(images.run({"info", overlay}).out, Catch::Contains("its backing file:"));
 }
 
+TEST_CASE("tap-ctl image: an image with subclusters", "[unit][control]") {
+    const Images images;
+    REQUIRE(images.run({"create", images.image, "--size", "10M", "--extended-l2"}).status == 0);
+    CHECK(Json::parse(images.run({"info", images.image, "--json"}).out)["chain"][0]["extended-l2"] == true);
+    CHECK_THAT(images.run({"check", images.image}).out, Catch::StartsWith("nothing is wrong"));
+    const std::string other = "qcow2:" + images.directory.path("other");
+    CHECK_THAT(images.run({"create", other, "--size", "10M", "--extended-l2", "--cluster-size", "8K"}).err,
+               Catch::Contains("at least 16384 bytes"));
+}
+
 TEST_CASE("tap-ctl image: an image whose backing file is missing is not made", "[unit][control]") {
     const Images images;
     const auto made = images.run({"create", images.image, "--size", "10M", "--backing", "raw:gone"});

@@ -134,8 +134,6 @@ TEST_CASE("qcow2 header: features that are not implemented are refused by name",
     check_unsupported(bytes, "encrypted");
     bytes.put<std::uint32_t>(32, 0).put<std::uint64_t>(72, 4);
     check_unsupported(bytes, "external data file");
-    bytes.put<std::uint64_t>(72, 16);
-    check_unsupported(bytes, "subclusters");
     bytes.put<std::uint32_t>(4, 4);
     check_unsupported(bytes, "version 4");
 }
@@ -159,4 +157,16 @@ TEST_CASE("qcow2 header: dirty and corrupt are told apart from what is refused",
     const Header header = parse_header(bytes.bytes(), "/x");
     CHECK(header.dirty());
     CHECK(header.corrupt());
+}
+
+TEST_CASE("qcow2 header: subclusters halve what an L2 table tells of, and need clusters of 16 KiB", "[unit][qcow2]") {
+    HeaderBytes bytes;
+    bytes.put<std::uint64_t>(72, 16).put<std::uint32_t>(36, 4);
+    const Header header = parse_header(bytes.bytes(), "disk");
+    CHECK(header.extended_l2());
+    CHECK(header.table_entries() == 4096);
+    bytes.put<std::uint32_t>(36, 3);
+    check_invalid(bytes, "the L1 table is too small");
+    bytes.put<std::uint32_t>(36, 4000).put<std::uint32_t>(20, 13);
+    check_invalid(bytes, "have no subclusters");
 }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tap_ctl/image_formats.hpp"
+
+#include <unistd.h>
+
+#include "drivers/qcow2/create.hpp"
+#include "drivers/qcow2/open_image.hpp"
+#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap {
+namespace {
+
+void make_qcow2(const Overlay& overlay) {
+    qcow2::NewImage image;
+    image.path = overlay.path;
+    image.size_bytes = overlay.size_bytes;
+    image.backing_file = overlay.base;
+    image.backing_format = overlay.base_format;
+    qcow2::create_image(image);
+    try {
+        LocalImageOpener files;
+        qcow2::open_chain(image.path, Access::read_only, Caching::buffered, files);
+    } catch (const std::system_error&) {
+        ::unlink(image.path.c_str());
+        throw;
+    }
+}
+
+constexpr OverlayFormat formats[] = {
+    {"raw", "qcow2", &make_qcow2},
+    {"qcow2", "qcow2", &make_qcow2},
+};
+
+}  // namespace
+
+const OverlayFormat& overlay_format(const std::string& base_format, const std::string& format) {
+    std::string possible;
+    for (const OverlayFormat& each : formats) {
+        if (base_format != each.base_format) continue;
+        if (format == each.format) return each;
+        possible += (possible.empty() ? "" : ", ") + std::string(each.format);
+    }
+    const std::string reason = possible.empty()
+                                   ? "no image can be made over one of the format '" + base_format + "'"
+                                   : "over an image of the format '" + base_format + "' one can have the format " +
+                                         possible + ", not '" + format + "'";
+    throw_error(std::make_error_code(std::errc::invalid_argument), reason);
+}
+
+}  // namespace blktap

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What tap-ctl can do with images of each format that is the format's own affair, as a table: a format is a line there.
+// What every driver offers, such as a larger size, needs no line.
+//
+// Tested by tests/unit/control/image_change_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace blktap {
+
+/// An image that is to be, of the contents of another one at first.
+struct Overlay {
+    std::string path{};
+    std::string base{};  ///< as it will stand in the image
+    std::string base_format{};
+    std::uint64_t size_bytes = 0;
+};
+
+/// How an image over one of `base_format` is made.
+struct OverlayFormat {
+    const char* base_format;
+    const char* format;  ///< of the overlay
+    /// Makes it, durable. Errors: throws std::system_error; no file is left then. EEXIST: it is there.
+    void (*make)(const Overlay&);
+};
+
+/// Errors: throws std::system_error (EINVAL): nothing can be made over `base_format`, or not a `format`.
+const OverlayFormat& overlay_format(const std::string& base_format, const std::string& format);
+
+}  // namespace blktap

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tap_ctl/offline_image.hpp"
+
+#include "drivers/registry.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap {
+namespace {
+
+struct Asked : ImageRequest {
+    bool answered = false;
+    std::error_code error{};
+};
+
+}  // namespace
+
+OfflineImage::OfflineImage(const ImageSpec& spec)
+    : name_(image_name(spec)),
+      completions_(loop_, io_.completion_fd(), EPOLLIN | EPOLLET, [](auto) {}),
+      driver_(all_drivers().open(spec, {io_, workers_, files_})) {}
+
+/// Starts `request` and runs the loop until it is answered.
+std::error_code OfflineImage::run(const std::function<void(ImageRequest&)>& start) {
+    Asked asked;
+    asked.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+        static_cast<Asked&>(request).answered = true;
+        static_cast<Asked&>(request).error = error;
+    };
+    start(asked);
+    for (;;) {
+        io_.submit_staged();
+        io_.reap();
+        if (asked.answered) return asked.error;
+        if (io_.can_submit()) continue;
+        loop_.run_once(io_.needs_retry_timer() ? std::chrono::milliseconds{1} : Nanoseconds{-1});
+        if (io_.needs_retry_timer()) io_.retry();
+    }
+}
+
+void OfflineImage::resize(std::uint64_t size_sectors) {
+    if (const auto error = run([&](ImageRequest& request) { driver_->resize(size_sectors, request); })) {
+        throw_error(error, name_ + ": cannot be made " + std::to_string(size_sectors * sector_size_bytes) + " bytes");
+    }
+    const auto flush = [this](ImageRequest& request) {
+        request.kind = ImageRequest::Kind::flush;
+        driver_->start(request);
+    };
+    if (const auto error = run(flush)) throw_error(error, name_ + ": cannot flush");
+}
+
+}  // namespace blktap

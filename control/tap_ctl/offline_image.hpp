@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// OfflineImage: an image that nobody serves, opened by its driver in this process and so by the driver's own rules:
+// what it refuses, what it locks, what it repairs. Files are opened with this process's rights.
+//
+// Tested by tests/unit/control/image_change_test.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/base/clock.hpp"
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap {
+
+class OfflineImage {
+  public:
+    /// Opens and locks it until this dies. Errors: throws std::system_error as Registry::open(); EBUSY: in use.
+    explicit OfflineImage(const ImageSpec& spec);
+
+    const ImageInfo& info() const noexcept { return driver_->info(); }
+    /// Makes the disk `size_sectors` long, durable. Errors: throws std::system_error as ImageDriver::resize(). Blocks.
+    void resize(std::uint64_t size_sectors);
+
+  private:
+    std::error_code run(const std::function<void(ImageRequest&)>& start);
+
+    const std::string name_;
+    MonotonicClock clock_;
+    EventLoop loop_{clock_};
+    LinuxAioKernel kernel_;
+    LocalImageOpener files_;
+    IoQueue io_{kernel_};
+    WorkerPool workers_{loop_, 1};
+    EventLoop::Watch completions_;
+    std::unique_ptr<ImageDriver> driver_;
+};
+
+}  // namespace blktap

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tap_ctl/snapshot.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <string_view>
+#include <unistd.h>
+
+#include "control/tap_ctl/image_formats.hpp"
+#include "control/tap_ctl/offline_image.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds answer_time{10};
+constexpr std::chrono::seconds disk_time{120};  // a pause waits for the I/O that a slow disk has
+
+/// Options that mean the same for the new image. Others, as a raw image's size, are of the image that they were given
+/// for.
+constexpr std::array<std::string_view, 5> kept_options = {"buffered", "enospc-timeout", "low-space", "metadata-cache",
+                                                          "on-error"};
+
+/// A disk must not stay paused because somebody pressed a key.
+class SignalsWait {
+  public:
+    SignalsWait() noexcept {
+        ::sigset_t set;
+        ::sigemptyset(&set);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
+            ::sigaddset(&set, signal);
+        ::pthread_sigmask(SIG_BLOCK, &set, &before_);
+    }
+    SignalsWait(const SignalsWait&) = delete;
+    SignalsWait& operator=(const SignalsWait&) = delete;
+    ~SignalsWait() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  private:
+    ::sigset_t before_{};
+};
+
+std::string absolute(const std::string& path) {
+    return fs::absolute(path).lexically_normal();
+}
+
+/// How the image at `overlay` names the one at `base`.
+std::string name_of_base(const std::string& base, const std::string& overlay, bool relative) {
+    if (!relative) return absolute(base);
+    const fs::path directory = fs::canonical(fs::path(absolute(overlay)).parent_path());
+    return fs::canonical(base).lexically_relative(directory);
+}
+
+ipc::ImageArguments arguments_of(const ImageSpec& spec) {
+    return {spec.format, absolute(spec.path), spec.access == Access::read_only, spec.options};
+}
+
+void require_new(const ImageSpec& overlay) {
+    if (!overlay.path.empty() && overlay.options.empty()) {
+        // Again when it is made; here before a guest has to wait.
+        if (!fs::exists(overlay.path)) return;
+        throw_error(std::make_error_code(std::errc::file_exists), overlay.path);
+    }
+    throw_error(std::make_error_code(std::errc::invalid_argument),
+                image_name(overlay) + ": a new image is FORMAT:PATH, without options");
+}
+
+void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64_t size_bytes, bool relative) {
+    const OverlayFormat& format = overlay_format(base.format, overlay.format);
+    format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
+}
+
+class RunningDisk {
+  public:
+    RunningDisk(const ipc::VbdArguments& vbd, TapbackClient& tapback) : vbd_(vbd), tapback_(tapback) {}
+
+    ipc::VbdEntry info() { return tapback_.call("info", vbd_, answer_time).get<ipc::VbdEntry>(); }
+    void pause() {
+        try {
+            tapback_.call("pause", vbd_, disk_time);
+        } catch (const std::system_error& error) {
+            // It may be paused all the same: after a last flush that failed, or later, when it took too long.
+            if (error.code() != Errc::wrong_state) go_on_after(error);
+            throw;
+        }
+    }
+    /// Goes on with another image. Errors: throws std::system_error; in_doubt(): it may do so all the same.
+    void resume(const ipc::ImageArguments& image) {
+        try {
+            tapback_.call("resume", ipc::VbdResumeArguments{vbd_, image, false}, disk_time);
+        } catch (const std::system_error& error) {
+            in_doubt_ = error.code() == std::errc::timed_out || error.code() == Errc::peer_closed;
+            throw;
+        }
+    }
+    bool in_doubt() const noexcept { return in_doubt_; }
+    /// Goes on with the image that it had, because of `reason`. Errors: throws std::system_error when it does not.
+    void go_on_after(const std::system_error& reason) {
+        try {
+            tapback_.call("resume", ipc::VbdResumeArguments{vbd_, std::nullopt, false}, disk_time);
+        } catch (const std::system_error& error) {
+            throw_error(reason.code(), std::string(reason.what()) +
+                                           "; and the disk is paused, because going on failed: " + error.what() +
+                                           " (tap-ctl resume tries again)");
+        }
+    }
+
+  private:
+    const ipc::VbdArguments vbd_;
+    TapbackClient& tapback_;
+    bool in_doubt_ = false;
+};
+
+ipc::ImageArguments overlay_arguments(const ImageSpec& overlay, const ipc::ImageArguments& base) {
+    ipc::ImageArguments image{overlay.format, overlay.path, base.read_only, {}};
+    for (const auto& [name, value] : base.options) {
+        if (std::ranges::find(kept_options, name) != kept_options.end()) image.options.emplace(name, value);
+    }
+    return image;
+}
+
+/// The disk is paused: the overlay is made, and it goes on with that.
+SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& base, const ImageSpec& overlay,
+                                  bool relative) {
+    const ipc::VbdEntry paused = disk.info();
+    if (!paused.description) throw_error(Errc::wrong_state, "tapback does not know how large the disk is");
+    // Held until the overlay's own lock is there, or nobody would hinder a writer in between.
+    LocalImageOpener files;
+    const UniqueFd lock = files.open(base.path, Access::read_only, Caching::buffered);
+    make(base, overlay, paused.description->size_sectors * sector_size_bytes, relative);
+    const SnapshotResult result{overlay_arguments(overlay, base), base};
+    try {
+        disk.resume(result.image);
+    } catch (const std::system_error&) {
+        // In doubt it may be served by now, and must not lose its file.
+        if (!disk.in_doubt()) ::unlink(overlay.path.c_str());
+        throw;
+    }
+    return result;
+}
+
+}  // namespace
+
+SnapshotResult make_snapshot(const ImageSpec& base, const ImageSpec& overlay, bool relative) {
+    require_new(overlay);
+    overlay_format(base.format, overlay.format);
+    ImageSpec read = base;
+    read.access = Access::read_only;
+    const OfflineImage image{read};
+    const SnapshotResult result{arguments_of(overlay), arguments_of(base)};
+    make(result.base, overlay, image.info().size_sectors * sector_size_bytes, relative);
+    return result;
+}
+
+SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tapback, const ImageSpec& overlay,
+                                bool relative) {
+    require_new(overlay);
+    ImageSpec made = overlay;
+    made.path = absolute(overlay.path);
+    RunningDisk disk{vbd, tapback};
+    const ipc::VbdEntry before = disk.info();
+    if (!before.image) throw_error(Errc::wrong_state, before.backend.name() + ": has no image");
+    if (before.state == "paused")
+        throw_error(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
+    overlay_format(before.image->format, made.format);  // judged before the guest has to wait
+    const SignalsWait signals;
+    disk.pause();
+    try {
+        return go_on_with_overlay(disk, *before.image, made, relative);
+    } catch (const std::system_error& error) {
+        if (!disk.in_doubt()) disk.go_on_after(error);
+        throw;
+    }
+}
+
+}  // namespace blktap

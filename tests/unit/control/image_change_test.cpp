@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+
+#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/qemu_img.hpp"
+#include "tests/support/temporary_directory.hpp"
+#include "tests/unit/control/tap_ctl_fixture.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+using ipc::Json;
+
+namespace {
+
+constexpr std::uint64_t size_bytes = 10 << 20;
+
+struct Images {
+    TapCtl::Result run(std::vector<std::string> arguments) const {
+        arguments.insert(arguments.begin(), "image");
+        return tap_ctl.run(std::move(arguments));
+    }
+    std::uint64_t size_of(const std::string& image) const {
+        const auto info = run({"info", image, "--json"});
+        INFO(info.err);
+        REQUIRE(info.status == 0);
+        return Json::parse(info.out)["chain"][0]["size-bytes"];
+    }
+    TemporaryDirectory directory{};
+    TapCtl tap_ctl{"/nonexistent"};  // tapback is not asked
+    std::string base = "raw:" + directory.make_file("base", size_bytes);
+    std::string overlay = "qcow2:" + directory.path("overlay");
+};
+
+/// tapback with one disk on `path`, until `resume` of another one, which `refuses` it.
+struct Disk {
+    explicit Disk(const std::string& image_path, bool refuses_overlay = false,
+                  const std::string& its_state = "connected")
+        : path(image_path), refuses(refuses_overlay), state(its_state) {}
+    Json operator()(const ipc::Request& request) const {
+        ipc::VbdEntry vbd;
+        vbd.backend = {ipc::VbdAddress::Kind::vbd3, 5, 51712};
+        vbd.state = state;
+        vbd.image = ipc::ImageArguments{"raw", path, false, {{"size", "20M"}, {"low-space", "off"}}};
+        if (request.name == "list") return ipc::ListResult{{vbd}, false};
+        if (request.name == "info") {
+            vbd.description = ipc::DeviceDescription{.size_sectors = 2 * size_bytes / 512};
+            return vbd;
+        }
+        if (request.name == "resume" && request.arguments.contains("image") && refuses)
+            throw_error({EPERM, std::system_category()}, "outside of image-directories");
+        return Json::object();
+    }
+    std::string path;
+    bool refuses;
+    std::string state;
+};
+
+}  // namespace
+
+TEST_CASE("tap-ctl image snapshot: an image over a raw or a qcow2 image, as large as that", "[unit][control]") {
+    const Images images;
+    const auto made = images.run({"snapshot", images.base, images.overlay, "--json"});
+    INFO(made.err);
+    REQUIRE(made.status == 0);
+    const Json json = Json::parse(made.out);
+    CHECK(json["image"]["path"] == images.directory.path("overlay"));
+    CHECK(json["base"]["format"] == "raw");
+    CHECK(json["running"] == false);
+    CHECK(images.size_of(images.overlay) == size_bytes);
+    const std::string second = "qcow2:" + images.directory.path("second");
+    const auto more = images.run({"snapshot", images.overlay, second});
+    CHECK(more.status == 0);
+    CHECK_THAT(more.out, Catch::Contains("must not be written any more"));
+    const Json chain = Json::parse(images.run({"info", second, "--json"}).out)["chain"];
+    CHECK(chain.size() == 3);
+    CHECK(chain[2]["path"] == images.directory.path("base"));
+}
+
+TEST_CASE("tap-ctl image snapshot: a relative name lets both be moved together", "[unit][control]") {
+    const Images images;
+    REQUIRE(images.run({"snapshot", images.base, images.overlay, "--relative"}).status == 0);
+    const std::string elsewhere = images.directory.path("elsewhere");
+    std::filesystem::create_directory(elsewhere);
+    std::filesystem::rename(images.directory.path("base"), elsewhere + "/base");
+    std::filesystem::rename(images.directory.path("overlay"), elsewhere + "/overlay");
+    CHECK(images.size_of("qcow2:" + elsewhere + "/overlay") == size_bytes);
+}
+
+TEST_CASE("tap-ctl image snapshot: a base that somebody writes is refused, and so is what there is no format for",
+          "[unit][control]") {
+    const Images images;
+    {
+        LocalImageOpener files;
+        const UniqueFd writer = files.open(images.directory.path("base"), Access::read_write, Caching::buffered);
+        const auto refused = images.run({"snapshot", images.base, images.overlay});
+        CHECK(refused.status == 1);
+        CHECK_THAT(refused.err, Catch::Contains("in use") && Catch::Contains("tap-ctl image snapshot VBD"));
+    }
+    CHECK_THAT(images.run({"snapshot", images.base, "raw:" + images.directory.path("overlay")}).err,
+               Catch::Contains("one can have the format qcow2, not 'raw'"));
+    CHECK_THAT(images.run({"snapshot", "null:?size=1M", images.overlay}).err, Catch::Contains("no image can be made"));
+    CHECK_THAT(images.run({"snapshot", images.base, images.base}).err, Catch::Contains("exists"));
+    CHECK_FALSE(std::filesystem::exists(images.directory.path("overlay")));
+}
+
+TEST_CASE("tap-ctl image snapshot: a running disk is paused, and goes on with the new image", "[unit][control]") {
+    const Images images;
+    const FakeTapback tapback(Disk{images.directory.path("base")});
+    const TapCtl tap_ctl(tapback.socket());
+    const bool by_path = GENERATE(false, true);
+    const auto made =
+        tap_ctl.run({"image", "snapshot", by_path ? images.directory.path("base") : "5/xvda", images.overlay});
+    INFO(made.err);
+    REQUIRE(made.status == 0);
+    CHECK_THAT(made.out, Catch::Contains("which the guest's configuration must name"));
+    CHECK(tapback.names() == (by_path ? "list info pause info resume" : "info pause info resume"));
+    const Json image = tapback.asked().back().arguments["image"];
+    CHECK(image["format"] == "qcow2");
+    CHECK(image["path"] == images.directory.path("overlay"));
+    CHECK(image["options"] == Json{{"low-space", "off"}});
+    CHECK(images.size_of(images.overlay) == 2 * size_bytes);  // as the guest knows it, not as the file is
+}
+
+TEST_CASE("tap-ctl image snapshot: what fails leaves the disk with its image, and no overlay", "[unit][control]") {
+    const Images images;
+    const FakeTapback refusing(Disk{images.directory.path("base"), true});
+    const auto refused = TapCtl(refusing.socket()).run({"image", "snapshot", "5/xvda", images.overlay});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::Contains("outside of image-directories"));
+    CHECK(refusing.names() == "info pause info resume resume");
+    CHECK_FALSE(refusing.asked().back().arguments.contains("image"));
+    CHECK_FALSE(std::filesystem::exists(images.directory.path("overlay")));
+
+    const FakeTapback without_file(Disk{images.directory.path("gone")});
+    const auto gone = TapCtl(without_file.socket()).run({"image", "snapshot", "5/xvda", images.overlay});
+    CHECK(gone.status == 1);
+    CHECK(without_file.names() == "info pause info resume");
+    CHECK_FALSE(std::filesystem::exists(images.directory.path("overlay")));
+
+    const FakeTapback paused(Disk{images.directory.path("base"), false, "paused"});
+    CHECK_THAT(TapCtl(paused.socket()).run({"image", "snapshot", "5/xvda", images.overlay}).err,
+               Catch::Contains("is paused"));
+    CHECK(paused.names() == "info");
+}
+
+TEST_CASE("tap-ctl image resize: makes raw and qcow2 images larger, never smaller, and none that is in use",
+          "[unit][control]") {
+    const Images images;
+    const std::string disk = "qcow2:" + images.directory.path("disk");
+    REQUIRE(images.run({"create", disk, "--size", "10M"}).status == 0);
+    const auto larger = images.run({"resize", disk, "20M"});
+    INFO(larger.err);
+    CHECK(larger.status == 0);
+    CHECK(images.size_of(disk) == 2 * size_bytes);
+    CHECK_THAT(images.run({"check", disk}).out, Catch::StartsWith("nothing is wrong"));
+    CHECK(images.run({"resize", images.base, "20M", "--json"}).status == 0);
+    CHECK(std::filesystem::file_size(images.directory.path("base")) == 2 * size_bytes);
+    for (const std::string& image : {disk, images.base}) {
+        CHECK_THAT(images.run({"resize", image, "1M"}).err, Catch::Contains("never made smaller"));
+        CHECK(images.run({"resize", image, "much"}).status == 1);
+    }
+    LocalImageOpener files;
+    const UniqueFd reader = files.open(images.directory.path("disk"), Access::read_only, Caching::buffered);
+    const auto refused = images.run({"resize", disk, "30M"});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::Contains("in use") && Catch::Contains("tap-ctl resize VBD"));
+}
