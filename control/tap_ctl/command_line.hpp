@@ -31,6 +31,7 @@ struct CommandLine {
     std::string cluster_size{};            ///< of a new image
     std::string backing{};                 ///< FORMAT:PATH, of a new image
     bool extended_l2 = false;              ///< of a new image
+    bool fixed = false;                    ///< of a new image
     std::string type{};                    ///< of an image, as block-tap calls it
     std::optional<std::uint32_t> pid{};    ///< of a tapdisk
     std::optional<std::uint32_t> minor{};  ///< of a tapdisk, as block-tap names it
