@@ -34,6 +34,8 @@ class Committer {
     void run_exclusively(WorkerJob& job) noexcept;
     /// `error` other than a lack of space breaks the image.
     void end_exclusive(std::error_code error) noexcept;
+    /// A group could not be finished for lack of space: it will be, before anything else.
+    bool stuck() const noexcept { return stuck_; }
     /// The error that broke the image.
     std::error_code broken() const noexcept { return broken_; }
     /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at

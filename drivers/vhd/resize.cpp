@@ -33,7 +33,7 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
     request_ = &request;
     over_ = over;
     entries_ = 0;
-    table_named_ = false;
+    table_named_ = syncing_ = false;
     if (const std::error_code error = prepare()) return over(request, error);
     make_room();
 }
@@ -92,6 +92,8 @@ void Resize::make_room() noexcept {
 
 /// Context: a worker's thread, while no group is under way.
 std::error_code Resize::write() noexcept {
+    // Entries of that group would be written to a table that is none any more.
+    if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
     try {
         footer_ = core_.top().footer;
         footer_.set_disk_bytes(size_bytes_);
@@ -112,16 +114,16 @@ void Resize::write_fixed() {
     const std::uint64_t old_footer = layer.file_end;
     if (size_bytes_ <= old_footer) {
         clear(layer.size_bytes, size_bytes_);
-        sync_file(layer);
+        sync();
         write_bytes(layer, old_footer, footer_.bytes());
-        sync_file(layer);
+        sync();
         return;
     }
     // The file is as it was, or ends with the new footer: a footer that is not at the end is none.
     write_bytes(layer, size_bytes_, footer_.bytes());
-    sync_file(layer);
+    sync();
     clear(layer.size_bytes, std::min(old_footer + footer_bytes, size_bytes_));
-    sync_file(layer);
+    sync();
 }
 
 /// What the guest will see for the first time.
@@ -144,13 +146,13 @@ void Resize::write_table() {
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block)
         table_.set_entry(block, layer.table.entry(block));
     write_bytes(layer, table_offset_, bytes);
-    sync_file(layer);
+    sync();
     auto header = read_bytes(layer, layer.footer.data_offset(), header_bytes);
     set_table(header, table_offset_, entries_);
     // What changes is in the first of its two sectors.
     table_named_ = true;
     write_bytes(layer, layer.footer.data_offset(), std::span{header}.first(sector_size_bytes));
-    sync_file(layer);
+    sync();
 }
 
 /// The one at the file's end goes first: it is the one that holds.
@@ -158,10 +160,16 @@ void Resize::write_footers() {
     const Layer& layer = core_.top();
     if (end_footer_) {
         write_bytes(layer, layer.file_bytes - footer_bytes, footer_.bytes());
-        sync_file(layer);
+        sync();
     }
     write_bytes(layer, 0, footer_.bytes());
-    sync_file(layer);
+    sync();
+}
+
+void Resize::sync() {
+    syncing_ = true;
+    sync_file(core_.top());
+    syncing_ = false;
 }
 
 void Resize::done() noexcept {
@@ -184,7 +192,8 @@ void Resize::done() noexcept {
     }
     // Which table the file has is not known: no entry may be written into either.
     if (error_ && table_named_) error_ = std::make_error_code(std::errc::io_error);
-    writer_.committer().end_exclusive(error_);
+    // A write that failed has changed nothing that is used.
+    writer_.committer().end_exclusive(table_named_ || syncing_ ? error_ : std::error_code{});
     end(error_);
 }
 

@@ -39,6 +39,7 @@ class Resize {
     void clear(std::uint64_t begin, std::uint64_t end) const;
     void write_table();
     void write_footers();
+    void sync();
     void done() noexcept;
     void end(std::error_code error) noexcept;
 
@@ -51,6 +52,7 @@ class Resize {
     std::uint32_t entries_ = 0;       ///< of a new table; 0: the old one will do
     std::uint64_t table_offset_ = 0;  ///< of the new one
     Footer footer_;
+    bool syncing_ = false;      ///< and if it stays, that failed
     bool table_named_ = false;  ///< the header may lead to the new one
     bool end_footer_ = false;   ///< there is one, and it stays where it is
     BlockTable table_;
