@@ -60,7 +60,7 @@ constexpr std::uint64_t disk_bytes = disk_sectors * sector_size_bytes;
 TEST_CASE("vhd driver: a crash at any moment leaves an image with everything that was promised", "[crash][vhd]") {
     const TemporaryDirectory directory;
     const std::string path = directory.path("disk");
-    const std::uint64_t block_bytes = GENERATE(2U << 20, 65536, 4096);
+    const std::uint64_t block_bytes = GENERATE(2U << 20, 65536U, 4096U);
     CAPTURE(block_bytes);
     vhd::create_image({.path = path, .size_bytes = disk_bytes, .block_bytes = block_bytes});
     check_vhd_crashes(path, ModelDisk{disk_sectors}, true, qemu_img_available());
@@ -84,7 +84,7 @@ TEST_CASE("vhd driver: a crash of a differencing image loses nothing of what is 
     const std::string raw = directory.path("base");
     store_file(raw, bytes);
     const std::string path = directory.path("disk");
-    const std::uint64_t block_bytes = GENERATE(2U << 20, 16384);
+    const std::uint64_t block_bytes = GENERATE(2U << 20, 16384U);
     CAPTURE(block_bytes);
     vhd::create_image(
         {.path = path, .size_bytes = disk_bytes, .block_bytes = block_bytes, .parent = "base", .parent_is_raw = true});

@@ -73,7 +73,7 @@ TEST_CASE("vhd driver: goes on with what qemu-img has written", "[property][vhd]
 
 TEST_CASE("vhd driver: agrees with the model and with qemu-img on images of ours", "[property][vhd]") {
     const TemporaryDirectory directory;
-    const std::uint64_t block_bytes = GENERATE(2U << 20, 4096, 65536, 64U << 20);
+    const std::uint64_t block_bytes = GENERATE(2U << 20, 4096U, 65536U, 64U << 20);
     CAPTURE(block_bytes);
     const std::string path = directory.path("disk");
     vhd::create_image({.path = path, .size_bytes = comparison_sectors * 512, .block_bytes = block_bytes});
@@ -87,7 +87,7 @@ TEST_CASE("vhd driver: agrees with the model over parents, also with few bitmaps
     const TemporaryDirectory directory;
     Run run{.discards = false, .qemu_reads = false};
     std::mt19937_64 random{run.seed};
-    const std::uint64_t block_bytes = GENERATE(2U << 20, 4096);
+    const std::uint64_t block_bytes = GENERATE(2U << 20, 4096U);
     CAPTURE(block_bytes);
     // A raw file, shorter than the disk; an image over it with other blocks; the disk over that.
     ModelDisk model = random_contents(random);

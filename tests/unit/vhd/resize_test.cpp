@@ -66,7 +66,7 @@ TEST_CASE("vhd resize: killed afterwards, the disk has the new size", "[unit][vh
         make({.path = directory.path("disk"), .size_bytes = 1 << 20, .fixed = GENERATE(true, false)});
     DriverHarness harness;
     const auto driver = harness.open("vhd:" + path);
-    const std::uint64_t sectors = GENERATE(2049, 4096, 100000);
+    const std::uint64_t sectors = GENERATE(2049U, 4096U, 100000U);
     REQUIRE_FALSE(resize(harness, *driver, sectors));
     CHECK(open_vhd(killed(path)).chain.front().size_bytes == sectors * 512);
 }
