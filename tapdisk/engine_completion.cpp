@@ -206,7 +206,7 @@ void RequestEngine::note_turn(const EngineStats& before, std::uint64_t submits_b
     raise(stats_.turn_max.write_copies, stats_.write_copies - before.write_copies);
     raise(stats_.turn_max.read_copies, stats_.read_copies - before.read_copies);
     raise(stats_.turn_max.notifies, stats_.notifies - before.notifies);
-    raise(stats_.longest_turn_ns, static_cast<std::uint64_t>((clock_.now() - began).count()));
+    raise(stats_.longest_turn_ns, static_cast<std::uint64_t>((clock_.coarse() - began).count()));
 }
 
 }  // namespace blktap

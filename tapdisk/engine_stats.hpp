@@ -55,7 +55,7 @@ struct EngineStats {
     std::uint64_t gave_up = 0;            ///< parked requests that were answered with an error
     std::uint64_t stopped_queues = 0;     ///< rings stopped because their producer ran ahead
     TurnStats turn_max;
-    std::uint64_t longest_turn_ns = 0;
+    std::uint64_t longest_turn_ns = 0;  ///< to the kernel's tick: a shorter turn is 0 now and then a tick
     AllocationStats allocation;
 };
 

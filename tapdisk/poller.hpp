@@ -33,6 +33,8 @@ class Poller {
     static constexpr int in_vain_max = 8;
     /// After that no look is worth trying for this long.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
+    /// While a window is closed, so many sleeps pass for one that is measured: reading the clock may be a system call.
+    static constexpr int sleeps_for_one_measured = 4;
     /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the
     /// work.
     static constexpr Nanoseconds rest_for_others = std::chrono::milliseconds(2);
@@ -48,12 +50,19 @@ class Poller {
     /// Calls `work_waiting()` until it is true (returns true) or the window for `what` is over (false).
     template <class WorkWaiting>
     bool look(For what, WorkWaiting work_waiting) noexcept {
-        if (window_max_ <= Nanoseconds{0}) return false;
-        const Nanoseconds began = clock_.now();
-        if (began < resting_until_) return false;
+        if (window_max_ <= Nanoseconds{0} || clock_.coarse() < resting_until_) return false;
         looked_for_ = &windows_[static_cast<std::size_t>(what)];
         const Nanoseconds length = looked_for_->length;
-        if (length > Nanoseconds{0} && began - asked_at_ > ask_interval && processor_wanted(began)) return false;
+        if (length == Nanoseconds{0}) {
+            ++misses_;
+            if (++looked_for_->closed_sleeps == sleeps_for_one_measured) {
+                looked_for_->closed_sleeps = 0;
+                slept_at_ = clock_.now();
+            }
+            return false;
+        }
+        const Nanoseconds began = clock_.now();
+        if (began - asked_at_ > ask_interval && processor_wanted(began)) return false;
         Nanoseconds now = began;
         while (now - began < length) {
             for (int i = 0; i < looks_per_clock_read; ++i) {
@@ -94,6 +103,7 @@ class Poller {
     struct Window {
         Nanoseconds length{0};
         int in_vain = 0;
+        int closed_sleeps = 0;  ///< not measured, since the last that was
     };
 
     bool hit() noexcept {

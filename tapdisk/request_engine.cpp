@@ -40,7 +40,7 @@ RequestEngine::~RequestEngine() {
 }
 
 RequestEngine::Next RequestEngine::turn() noexcept {
-    const Nanoseconds began = clock_.now();
+    const Nanoseconds began = clock_.coarse();
     const EngineStats before = stats_;
     const std::uint64_t submits_before = io_.stats().submits;
     answered_ = false;
@@ -61,7 +61,7 @@ RequestEngine::Next RequestEngine::turn() noexcept {
 }
 
 void RequestEngine::submit() noexcept {
-    if (!io_.staged()) return;
+    if (!io_.staged_allocates()) return io_.submit_staged();
     const std::uint64_t allocating_before = io_.stats().allocating_submits;
     const Nanoseconds began = clock_.now();
     io_.submit_staged();

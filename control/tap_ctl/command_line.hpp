@@ -30,6 +30,8 @@ struct CommandLine {
     std::string size{};                    ///< bytes, or with a unit: 20G
     std::string cluster_size{};            ///< of a new image
     std::string backing{};                 ///< FORMAT:PATH, of a new image
+    std::string data_file{};               ///< of a new image: where its data is
+    bool raw_data = false;                 ///< of a new image: that is a raw image by itself
     bool extended_l2 = false;              ///< of a new image
     bool fixed = false;                    ///< of a new image
     std::string type{};                    ///< of an image, as block-tap calls it

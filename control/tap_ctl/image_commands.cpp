@@ -111,6 +111,9 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     make.add_option("--cluster-size", line.cluster_size, "64K when absent; of a VHD, its blocks, 2M");
     make.add_flag("--extended-l2", line.extended_l2, "Clusters, of at least 16K, have 32 subclusters (qcow2)");
     make.add_flag("--fixed", line.fixed, "The file is as long as the disk from the start (vhd)");
+    auto* data =
+        make.add_option("--data-file", line.data_file, "A file of its own for the data, which is made (qcow2)");
+    make.add_flag("--data-file-raw", line.raw_data, "That file is a raw image of the disk at any time")->needs(data);
     make.add_option("--backing", line.backing, "FORMAT:PATH of what the image begins as: raw, or of the same format");
     add_for_image(image, line, "info", "What an image and its backing files are", info);
     add_for_image(image, line, "check", "Whether an image's tables agree with each other", check);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
+#include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,9 @@ void create(const std::string& path, const CommandLine& line) {
     image.size_bytes = parse_bytes(line.size, "--size");
     if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
     image.extended_l2 = line.extended_l2;
+    // QEMU looks for a relative one where it happens to run.
+    if (!line.data_file.empty()) image.data_file = std::filesystem::absolute(line.data_file).lexically_normal();
+    image.raw_data = line.raw_data;
     if (!line.backing.empty()) {
         const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
         image.backing_file = backing.path;
@@ -43,6 +47,7 @@ void create(const std::string& path, const CommandLine& line) {
         open_image(image.path);
     } catch (const std::system_error&) {
         ::unlink(image.path.c_str());
+        if (!image.data_file.empty()) ::unlink(qcow2::path_of(image.data_file, image.path).c_str());
         throw;
     }
 }
@@ -59,6 +64,10 @@ Json describe_layer(const qcow2::Layer& layer) {
     json["version"] = header.version;
     json["cluster-bytes"] = header.cluster_bytes();
     json["extended-l2"] = header.extended_l2();
+    if (header.external_data()) {
+        json["data-file"] = printable(header.data_file);
+        json["data-file-raw"] = header.raw_data();
+    }
     json["refcount-bits"] = 1U << header.refcount_order;
     json["compression"] = header.compression == qcow2::Compression::zstd ? "zstd" : "deflate";
     json["snapshots"] = header.snapshot_count;

@@ -28,6 +28,7 @@ vhd::Chain open_image(const std::string& path) {
 
 void create(const std::string& path, const CommandLine& line) {
     if (line.extended_l2) refuse(path, "only a qcow2 image has extended L2 entries");
+    if (!line.data_file.empty()) refuse(path, "only a qcow2 image has a data file");
     vhd::NewImage image;
     image.path = path;
     image.size_bytes = parse_bytes(line.size, "--size");

@@ -28,11 +28,21 @@ bool has_backing_files(const std::string& format) {
     return std::ranges::find(those, format) != std::end(those);
 }
 
+/// Where an image's data is, when the operator says so. What the image itself says a guest may have written.
+bool is_data_file(const ipc::OpenArguments& image, const std::string& path) {
+    const auto named = image.options.find("data-file");
+    return has_backing_files(image.format) && named != image.options.end() && named->second == path;
+}
+
 /// A tapdisk that a guest has taken over may ask for anything: it gets what it was started for, and to read, where the
 /// format has backing files, what else is inside the directories.
 void require_granted(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
     const bool backing = has_backing_files(image.format) && file.read_only;
-    if (file.path != image.path && !backing) refuse(EPERM, file.path + ": not the image that this disk was given");
+    if (file.path != image.path && !backing && !is_data_file(image, file.path)) {
+        const bool may_be_data = has_backing_files(image.format);
+        refuse(EPERM, file.path + ": not the image that this disk was given" +
+                          (may_be_data ? " (to write a data file, name it with the option data-file=PATH)" : ""));
+    }
     if (image.read_only && !file.read_only) refuse(EPERM, file.path + ": this disk is read-only");
 }
 

@@ -27,7 +27,8 @@ class ImageFiles {
     /// Opens and locks `file` for the tapdisk of `vbd` ("5/51712"), which serves `image`. What this VBD has open
     /// already, opened the same way, is returned again, whatever its path names now.
     /// Lifetime: the descriptor stays ours, and open until release(); a message carries its duplicate.
-    /// Another file than the image's is granted only for reading, and only where the format has backing files.
+    /// Another file than the image's is granted only for reading, and only where the format has backing files; but for
+    /// the one that the image's option data-file names.
     /// Errors: throws std::system_error, its text beginning with the path: EPERM (outside of the directories, or more
     /// than `image` grants), EBUSY (in use; the text says by whom); those of ImageOpener::open(). Context: may block.
     int open(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file);

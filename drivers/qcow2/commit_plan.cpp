@@ -57,7 +57,7 @@ CommitPlan::Added CommitPlan::add(std::span<const Change> changes) noexcept {
             const std::uint64_t at = map_.layer().entry_in_slice(change.guest_cluster + i);
             const RawEntry old = map_.layer().load_entry(staged.data, at);
             const RawEntry entry = map_.new_entry(change, i, old);
-            note_old(change, old, entry);
+            note_old(change, change.guest_cluster + i, old, entry);
             map_.layer().store_entry(staged.data, at, entry);
         }
     }
@@ -89,10 +89,13 @@ void CommitPlan::note_table(std::uint64_t guest_cluster) noexcept {
 }
 
 /// What the entry leads to now will be let go.
-void CommitPlan::note_old(const Change& change, const RawEntry& old_entry, const RawEntry& new_entry) noexcept {
+void CommitPlan::note_old(const Change& change, std::uint64_t guest_cluster, const RawEntry& old_entry,
+                          const RawEntry& new_entry) noexcept {
     const L2Entry entry = map_.layer().cluster_entry(old_entry);
     if (!entry.placed || entry.same_place(map_.layer().cluster_entry(new_entry))) return;
     frees_ = true;
+    // What a damaged entry names is somebody else's.
+    if (map_.places_are_fixed()) return note_punch(guest_cluster << map_.layer().header.cluster_bits);
     const std::uint64_t cluster = entry.host_offset >> map_.layer().header.cluster_bits;
     const bool whole = change.kind == Change::Kind::discard && entry.kind != L2Entry::Kind::compressed;
     const Refcounts& refcounts = map_.refcounts();
@@ -125,13 +128,15 @@ void CommitPlan::seal() noexcept {
 void CommitPlan::add_refcounts() noexcept {
     Refcounts& refcounts = map_.refcounts();
     const std::uint64_t file_end = map_.layer().file_end;
+    // A new block may be counted by another one, and must be before the table leads to it.
+    const bool new_blocks = refcounts.has_new_blocks();
     for (auto piece = refcounts.next_dirty(0); piece; piece = refcounts.next_dirty(*piece + 1)) {
         if (refcounts.piece_offset(*piece) >= file_end) continue;
         // Some are left for the next group, and so is the table, which leads to whole blocks only.
         if (writes_.size() >= writes_max - staged_.size() - 2 * WriteMap::new_tables_max) return;
         const auto data = new_piece();
         refcounts.encode_piece(*piece, data);
-        write(refcounts.in_new_block(*piece) ? 0 : 1, refcounts.piece_offset(*piece), data);
+        write(new_blocks ? 0 : 1, refcounts.piece_offset(*piece), data);
         refcounts.clean(*piece);
         refcount_pieces_.push_back(*piece);
     }
@@ -166,7 +171,7 @@ void CommitPlan::add_l1() noexcept {
 void CommitPlan::drop_old(const RawEntry& old_entry, const RawEntry& new_entry, bool hold) noexcept {
     const unsigned bits = map_.layer().header.cluster_bits;
     const L2Entry entry = map_.layer().cluster_entry(old_entry);
-    if (!entry.placed || entry.same_place(map_.layer().cluster_entry(new_entry))) return;
+    if (!entry.placed || entry.same_place(map_.layer().cluster_entry(new_entry)) || map_.places_are_fixed()) return;
     const std::uint64_t length = entry.kind == L2Entry::Kind::compressed ? entry.compressed_bytes : 1;
     for (std::uint64_t cluster = entry.host_offset >> bits; cluster <= (entry.host_offset + length - 1) >> bits;
          ++cluster) {

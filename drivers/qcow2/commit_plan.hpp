@@ -4,7 +4,8 @@
 // CommitPlan: what a group of changes writes into an image's tables, and in which order, so that a loss of power at any
 // moment leaves an image whose entries lead only to data that is there and clusters that are counted:
 //
-//   phase 0  what nothing leads to yet and other tables will: new refcount blocks, zeros under new L2 tables
+//   phase 0  what nothing leads to yet and other tables will: new refcount blocks, zeros under new L2 tables; with new
+//            blocks all refcounts, which may be theirs
 //   phase 1  refcounts, the refcount table, the new L2 tables; the data itself was written before the plan began
 //   phase 2  entries of L2 tables and of the L1 table that lead to all that
 //
@@ -85,7 +86,8 @@ class CommitPlan {
     std::span<std::byte> new_piece() noexcept;
     void write(unsigned phase, std::uint64_t offset, std::span<std::byte> data) noexcept;
     Staged& stage(const Change& change) noexcept;
-    void note_old(const Change& change, const RawEntry& old_entry, const RawEntry& new_entry) noexcept;
+    void note_old(const Change& change, std::uint64_t guest_cluster, const RawEntry& old_entry,
+                  const RawEntry& new_entry) noexcept;
     void note_punch(std::uint64_t offset) noexcept;
     void note_table(std::uint64_t guest_cluster) noexcept;
     void add_l1() noexcept;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "drivers/qcow2/table_io.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
@@ -22,6 +23,7 @@ constexpr unsigned last_phase = CommitPlan::phases - 1;
 
 Committer::Committer(Core& core, WriteMap& map, void* owner, Over over)
     : core_(core), owner_(owner), over_(over), plan_(map), ops_(CommitPlan::writes_max) {
+    queue_syncs_ = !core.top().data_fd;  // one operation syncs one file
     for (WriteOp& op : ops_)
         op.committer = this;
 }
@@ -53,11 +55,9 @@ void Committer::start() noexcept {
     running_ = true;
     if (stuck_) return begin_phase(last_phase);
     gather();
-    if (plan_.empty()) {
-        running_ = false;
-        return;
-    }
-    begin_phase(0);
+    if (!plan_.empty()) return begin_phase(0);
+    if (!committing_.empty()) return end_tasks({});  // nothing was to be written after all
+    running_ = false;
 }
 
 void Committer::gather() noexcept {
@@ -146,8 +146,7 @@ void Committer::synced(IoOp& io) noexcept {
 void Committer::sync_blocking() noexcept {
     job_.run = [](WorkerJob& job) noexcept {
         Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_);
-        const bool done = ::fdatasync(self.core_.top().fd.get()) == 0;
-        self.job_error_ = done ? std::error_code{} : last_system_error();
+        self.job_error_ = sync_files(self.core_.top());
     };
     job_.done = [](WorkerJob& job) noexcept {
         Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_);
@@ -184,7 +183,7 @@ void Committer::punch() noexcept {
     job_.run = [](WorkerJob& job) noexcept {
         Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_);
         for (const CommitPlan::Punch& punch : self.plan_.punches()) {
-            (void)::fallocate(self.core_.top().fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+            (void)::fallocate(self.core_.top().data_descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(punch.offset), static_cast<off_t>(punch.length));
         }
     };
@@ -233,16 +232,19 @@ void Committer::end_tasks(std::error_code error) noexcept {
     }
     over_(owner_, stuck_ ? error : std::error_code{});
     core_.begin_loads();
-    if (!running_ && exclusive_ != nullptr) return run_exclusively(*std::exchange(exclusive_, nullptr));
+    if (!running_ && exclusive_ != nullptr)
+        return run_exclusively(*std::exchange(exclusive_, nullptr), exclusive_begun_);
     if (!running_ && !queue_.empty()) start();
 }
 
-void Committer::run_exclusively(WorkerJob& job) noexcept {
+void Committer::run_exclusively(WorkerJob& job, Begun begun) noexcept {
     if (running_) {
         exclusive_ = &job;
+        exclusive_begun_ = begun;
         return;
     }
     running_ = true;
+    begun(job);
     core_.workers().start(job);
 }
 

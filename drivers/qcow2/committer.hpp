@@ -31,15 +31,17 @@ class Committer {
     Committer(const Committer&) = delete;
     Committer& operator=(const Committer&) = delete;
 
-    /// Commits task.pending(). task.next is called with success when all of it is in the file; with an error otherwise:
-    /// what is still pending then did not happen, and is the task's to undo.
+    /// Commits task.pending(), which may be nothing but the refcounts that have changed. task.next is called with
+    /// success when all of it is in the file; with an error otherwise: what is still pending then did not happen, and
+    /// is the task's to undo.
     void join(Task& task) noexcept;
     /// Clusters whose group could not be finished; they wait for space, or for good.
     bool left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept;
     /// Tries the group that is left over again, if nothing is under way.
     void retry() noexcept;
-    /// Starts `job` when no group is under way; none is until end_exclusive(). One at a time.
-    void run_exclusively(WorkerJob& job) noexcept;
+    /// When no group is under way, calls `begun` and starts `job`; none is until end_exclusive(). One at a time.
+    using Begun = void (*)(WorkerJob&) noexcept;
+    void run_exclusively(WorkerJob& job, Begun begun) noexcept;
     /// `error` other than a lack of space breaks the image.
     void end_exclusive(std::error_code error) noexcept;
     /// The error that broke the image.
@@ -78,6 +80,7 @@ class Committer {
     TaskList committing_;                                                             ///< in this one
     boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
     WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
+    Begun exclusive_begun_ = nullptr;
     std::vector<WriteOp> ops_;
     IoOp sync_op_{};
     WorkerJob job_{};

@@ -53,7 +53,7 @@ void Core::transfer(Task& task) noexcept {
     const Layer& layer = chain()[task.layer];
     if (!reaches(layer, task.host_offset, task.data)) return bounce(task);
     task.io.kind = task.writes ? IoOp::Kind::write : IoOp::Kind::read;
-    task.io.fd = layer.fd.get();
+    task.io.fd = layer.data_descriptor();
     task.io.offset_bytes = task.host_offset;
     task.io.data = task.data;
     task.io.allocates = task.writes && task.fresh;
@@ -82,7 +82,7 @@ void Core::bounce(Task& task) noexcept {
 std::error_code Core::transfer_blocking(Task& task) noexcept {
     const SectorRange range{task.host_offset / sector_size_bytes, length_of(task.data) / sector_size_bytes};
     BounceBuffer& buffer = *bounce_[task.layer];
-    const int fd = chain()[task.layer].fd.get();
+    const int fd = chain()[task.layer].data_descriptor();
     return task.writes ? buffer.write(fd, range, task.data) : buffer.read(fd, range, task.data);
 }
 

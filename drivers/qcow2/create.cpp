@@ -7,10 +7,12 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <span>
 #include <unistd.h>
 #include <vector>
 
 #include "drivers/qcow2/header.hpp"
+#include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
@@ -54,11 +56,35 @@ void require_possible(const NewImage& image) {
     if (!size || l1_table + l1_clusters(image) > image.cluster_bytes / 2) {
         refuse(image, "such a size is not possible with these clusters");
     }
+    if (image.data_file.size() > backing_name_max) refuse(image, "the name of its data file is too long");
+    if (image.raw_data && (image.data_file.empty() || !image.backing_file.empty())) {
+        refuse(image, "a raw data file needs a data file, and no backing file");
+    }
     if (image.backing_file.empty()) return;
     if (image.backing_format != "raw" && image.backing_format != "qcow2") {
         refuse(image, "the format of its backing file must be raw or qcow2");
     }
     if (image.backing_file.size() > backing_name_max) refuse(image, "the name of its backing file is too long");
+}
+
+/// Puts one header extension at `at`; where the next one begins.
+std::size_t put_extension(std::span<std::byte> bytes, std::size_t at, std::uint32_t type, const std::string& text) {
+    store(bytes, at, type);
+    store(bytes, at + 4, static_cast<std::uint32_t>(text.size()));
+    std::memcpy(bytes.data() + at + 8, text.data(), text.size());
+    return at + 8 + round_up(text.size(), 8);
+}
+
+/// The names of other files, behind the header.
+void put_names(const NewImage& image, std::span<std::byte> bytes) {
+    std::size_t at = header_length_v3;
+    if (!image.backing_file.empty()) at = put_extension(bytes, at, extension_backing_format, image.backing_format);
+    if (!image.data_file.empty()) at = put_extension(bytes, at, extension_data_file, image.data_file);
+    at += 8;  // an extension of type 0 ends the list: zeros
+    if (image.backing_file.empty()) return;
+    store<std::uint64_t>(bytes, header_offset::backing_name_offset, at);
+    store(bytes, header_offset::backing_name_length, static_cast<std::uint32_t>(image.backing_file.size()));
+    std::memcpy(bytes.data() + at, image.backing_file.data(), image.backing_file.size());
 }
 
 /// The header, and the tables behind it.
@@ -73,20 +99,13 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     store<std::uint64_t>(bytes, header_offset::l1_offset, l1_table * cluster);
     store<std::uint64_t>(bytes, header_offset::refcount_table_offset, refcount_table * cluster);
     store<std::uint32_t>(bytes, header_offset::refcount_table_clusters, 1);
-    if (image.extended_l2) store(bytes, header_offset::incompatible, incompatible_extended_l2);
+    store(bytes, header_offset::incompatible,
+          (image.extended_l2 ? incompatible_extended_l2 : 0) |
+              (image.data_file.empty() ? 0 : incompatible_external_data));
+    store(bytes, header_offset::autoclear, image.raw_data ? autoclear_raw_data : 0);
     store<std::uint32_t>(bytes, header_offset::refcount_order, 4);
     store<std::uint32_t>(bytes, header_offset::header_length, header_length_v3);
-    if (!image.backing_file.empty()) {
-        store<std::uint32_t>(bytes, header_length_v3, extension_backing_format);
-        store<std::uint32_t>(bytes, header_length_v3 + 4, static_cast<std::uint32_t>(image.backing_format.size()));
-        std::memcpy(bytes.data() + header_length_v3 + 8, image.backing_format.data(), image.backing_format.size());
-        // Behind it one extension of type 0 ends the list: zeros.
-        const std::size_t name_offset = header_length_v3 + 24;
-        store<std::uint64_t>(bytes, header_offset::backing_name_offset, name_offset);
-        store<std::uint32_t>(bytes, header_offset::backing_name_length,
-                             static_cast<std::uint32_t>(image.backing_file.size()));
-        std::memcpy(bytes.data() + name_offset, image.backing_file.data(), image.backing_file.size());
-    }
+    put_names(image, bytes);
     store<std::uint64_t>(bytes, refcount_table * cluster, refcount_block * cluster);
     for (std::uint64_t used = 0; used * cluster < bytes.size(); ++used)
         store<std::uint16_t>(bytes, refcount_block * cluster + used * 2, 1);
@@ -100,18 +119,32 @@ std::error_code sync_directory_of(const std::string& path) {
     return fd && ::fsync(fd.get()) == 0 ? std::error_code{} : last_system_error();
 }
 
+/// Makes the file at `path` with `bytes` at its beginning and `length` in all.
+void make_file(const std::string& path, std::span<const std::byte> bytes, std::uint64_t length) {
+    const UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (!fd) throw_system_error(path + ": cannot create");
+    std::error_code error = write_at(fd.get(), bytes, 0);
+    if (!error && ::ftruncate(fd.get(), static_cast<off_t>(length)) != 0) error = last_system_error();
+    if (!error && ::fsync(fd.get()) != 0) error = last_system_error();
+    if (!error) error = sync_directory_of(path);
+    if (!error) return;
+    ::unlink(path.c_str());
+    throw_error(error, path + ": cannot write");
+}
+
 }  // namespace
 
 void create_image(const NewImage& image) {
     require_possible(image);
-    const UniqueFd fd{::open(image.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
-    if (!fd) throw_system_error(image.path + ": cannot create");
-    std::error_code error = write_at(fd.get(), first_clusters(image), 0);
-    if (!error && ::fsync(fd.get()) != 0) error = last_system_error();
-    if (!error) error = sync_directory_of(image.path);
-    if (!error) return;
-    ::unlink(image.path.c_str());
-    throw_error(error, image.path + ": cannot write");
+    const std::string data_path = image.data_file.empty() ? "" : path_of(image.data_file, image.path);
+    if (!data_path.empty()) make_file(data_path, {}, image.size_bytes);
+    try {
+        const std::vector<std::byte> bytes = first_clusters(image);
+        make_file(image.path, bytes, bytes.size());
+    } catch (const std::system_error&) {
+        if (!data_path.empty()) ::unlink(data_path.c_str());
+        throw;
+    }
 }
 
 }  // namespace blktap::qcow2

@@ -17,10 +17,12 @@ struct NewImage {
     std::uint64_t cluster_bytes = 65536;
     std::string backing_file{};    ///< as it will stand in the image; empty: none
     std::string backing_format{};  ///< raw or qcow2
+    std::string data_file{};       ///< as it will stand in the image; empty: the image holds its data itself
+    bool raw_data = false;         ///< the data file is a raw image of the disk at any time; not over a backing file
     bool extended_l2 = false;      ///< clusters have 32 subclusters; they have at least 16384 bytes then
 };
 
-/// Makes the file `image.path`, which must not be there, durable. On failure no file is left.
+/// Makes the file `image.path` and its data file, which must not be there, durable. On failure no file is left.
 /// Errors: throws std::system_error naming the path: EEXIST; EINVAL (clusters that are no power of two from 4096 bytes
 /// to 2 MiB; a size of 0 or none that they can map; a backing file without a known format, or with too long a name);
 /// those of writing. Context: blocks.

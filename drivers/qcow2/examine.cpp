@@ -83,7 +83,7 @@ class Check {
             const RawEntry raw = layer_.load_entry(memory.bytes(), i);
             const L2Entry entry = layer_.cluster_entry(raw);
             if (layer_.unit_entry(raw, 0).kind == L2Entry::Kind::invalid) complain("an L2 entry is impossible");
-            if (!entry.placed) continue;
+            if (!entry.placed || layer_.header.external_data()) continue;
             if (entry.kind != L2Entry::Kind::compressed) {
                 refer(entry.host_offset, cluster_, "a cluster");
                 continue;

@@ -20,10 +20,9 @@ constexpr std::size_t compression_offset = 104;
 constexpr std::uint32_t snapshots_max = 65536;
 
 // Incompatible features.
-constexpr std::uint64_t external_data = 1U << 2;
 constexpr std::uint64_t compression_type = 1U << 3;
-constexpr std::uint64_t implemented =
-    incompatible_dirty | incompatible_corrupt | compression_type | incompatible_extended_l2;
+constexpr std::uint64_t implemented = incompatible_dirty | incompatible_corrupt | incompatible_external_data |
+                                      compression_type | incompatible_extended_l2;
 
 // Header extensions.
 constexpr std::uint32_t extension_end = 0;
@@ -47,8 +46,16 @@ std::string text_of(std::span<const std::byte> bytes) {
     return text;
 }
 
+/// The name of a file, as it stands there.
+std::string name_in(std::span<const std::byte> bytes, const std::string& whose, const std::string& name) {
+    std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (text.find('\0') != std::string::npos) refuse(name, "a NUL in the name of its " + whose);
+    return text;
+}
+
 struct Extensions {
     std::string backing_format;
+    std::string data_file;
     std::span<const std::byte> feature_names;
 };
 
@@ -62,6 +69,7 @@ Extensions read_extensions(std::span<const std::byte> bytes, std::size_t begin, 
         if (type == extension_end) break;
         if (length > end - at) refuse(name, "a header extension is longer than the header");
         if (type == extension_backing_format) result.backing_format = text_of(bytes.subspan(at, length));
+        if (type == extension_data_file) result.data_file = name_in(bytes.subspan(at, length), "data file", name);
         if (type == extension_feature_names) result.feature_names = bytes.subspan(at, length);
         at += std::min<std::size_t>(round_up(length, 8), end - at);
     }
@@ -78,7 +86,6 @@ std::string feature_name(std::span<const std::byte> table, unsigned bit) {
 }
 
 void require_known_features(const Header& header, std::span<const std::byte> feature_names, const std::string& name) {
-    if ((header.incompatible & external_data) != 0) refuse_feature(name, "an external data file is not supported");
     const std::uint64_t unknown = header.incompatible & ~implemented;
     if (unknown == 0) return;
     const auto bit = static_cast<unsigned>(std::countr_zero(unknown));
@@ -110,9 +117,7 @@ void read_backing_file(Header& header, std::span<const std::byte> bytes, const s
     if (length > backing_name_max || offset > end || length > end - offset) {
         refuse(name, "the name of its backing file is outside of the first cluster, or too long");
     }
-    const auto text = bytes.subspan(offset, length);
-    header.backing_file.assign(reinterpret_cast<const char*>(text.data()), text.size());
-    if (header.backing_file.find('\0') != std::string::npos) refuse(name, "a NUL in the name of its backing file");
+    header.backing_file = name_in(bytes.subspan(offset, length), "backing file", name);
 }
 
 void check_tables(const Header& header, const std::string& name) {
@@ -168,6 +173,7 @@ Header parse_header(std::span<const std::byte> bytes, const std::string& name) {
     if (end < length) refuse(name, "the header is longer than its place");
     const Extensions extensions = read_extensions(bytes, length, static_cast<std::size_t>(end), name);
     header.backing_format = extensions.backing_format;
+    if (header.external_data()) header.data_file = extensions.data_file;
     require_known_features(header, extensions.feature_names, name);
     if (encryption != 0) refuse_feature(name, "encrypted images are not supported");
     check_tables(header, name);

@@ -18,6 +18,7 @@ inline constexpr std::uint32_t magic = 0x514649fb;  // "QFI\xfb"
 inline constexpr std::size_t header_length_v3 = 104;
 inline constexpr std::uint32_t backing_name_max = 1023;
 inline constexpr std::uint32_t extension_backing_format = 0xe2792aca;
+inline constexpr std::uint32_t extension_data_file = 0x44415441;
 
 /// Where fields stand that are written, too.
 namespace header_offset {
@@ -38,6 +39,9 @@ inline constexpr std::size_t header_length = 100;
 
 inline constexpr std::uint64_t incompatible_dirty = 1U << 0;
 inline constexpr std::uint64_t incompatible_corrupt = 1U << 1;
+inline constexpr std::uint64_t incompatible_external_data = 1U << 2;
+/// Autoclear: the data file, read as a raw image, is the disk.
+inline constexpr std::uint64_t autoclear_raw_data = 1U << 1;
 inline constexpr std::uint64_t incompatible_extended_l2 = 1U << 4;
 /// With subclusters, which are never smaller than a sector.
 inline constexpr unsigned extended_cluster_bits_min = 14;
@@ -65,12 +69,16 @@ struct Header {
     Compression compression = Compression::deflate;
     std::string backing_file;    ///< empty: none
     std::string backing_format;  ///< empty: not said
+    std::string data_file;       ///< of an image with external_data(); empty: not said
 
     std::uint64_t cluster_bytes() const noexcept { return 1ULL << cluster_bits; }
     bool dirty() const noexcept { return (incompatible & incompatible_dirty) != 0; }
     bool corrupt() const noexcept { return (incompatible & incompatible_corrupt) != 0; }
     /// Clusters have subclusters, and entries of L2 tables 16 bytes.
     bool extended_l2() const noexcept { return (incompatible & incompatible_extended_l2) != 0; }
+    /// What the guest stores is in another file, each cluster where it is on the disk.
+    bool external_data() const noexcept { return (incompatible & incompatible_external_data) != 0; }
+    bool raw_data() const noexcept { return external_data() && (autoclear & autoclear_raw_data) != 0; }
     std::uint64_t l2_entry_bytes() const noexcept { return extended_l2() ? 16 : 8; }
     /// What one L2 table, which is a cluster, tells of.
     std::uint64_t table_entries() const noexcept { return cluster_bytes() / l2_entry_bytes(); }

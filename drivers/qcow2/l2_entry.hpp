@@ -71,6 +71,16 @@ struct L2Entry {
         return {offset == 0 ? Kind::unallocated : Kind::data, offset, 0, offset != 0};
     }
 
+    /// `entry`, of `raw`, where data is in another file: its first cluster has the offset 0 as well as any.
+    static constexpr L2Entry in_data_file(const L2Entry& entry, std::uint64_t raw) noexcept {
+        if (entry.kind == Kind::compressed) return invalid();
+        L2Entry result = entry;
+        if (entry.kind == Kind::invalid || entry.placed || (raw & flag_copied) == 0) return result;
+        result.placed = true;
+        if (entry.kind == Kind::unallocated) result.kind = Kind::data;
+        return result;
+    }
+
     /// Subcluster `index` of the cluster that `cluster` tells of, with the rest of its entry.
     static constexpr L2Entry decode_subcluster(const L2Entry& cluster, std::uint64_t bitmap, std::uint64_t index,
                                                unsigned cluster_bits) noexcept {

@@ -42,12 +42,13 @@ Extent look_into_slice(const Layer& layer, const SliceCache& cache, std::uint32_
         return layer.unit_entry(raw_entry(layer, cache, slot, unit >> shift), unit & (layer.units_per_cluster() - 1));
     };
     const L2Entry first = decode(first_unit);
+    const bool elsewhere = layer.header.external_data() && first.placed && first.host_offset != first_unit << bits;
     if (first.kind == L2Entry::Kind::compressed) {
         const std::uint64_t in_cluster = offset & (layer.cluster_bytes() - 1);
         return compressed_extent(first, in_cluster, std::min(length, layer.cluster_bytes() - in_cluster));
     }
     Extent extent{.length = std::min(length, layer.unit_bytes() - skip)};
-    if (first.kind == L2Entry::Kind::invalid) {
+    if (first.kind == L2Entry::Kind::invalid || elsewhere) {
         extent.kind = Kind::invalid;
         return extent;
     }
@@ -61,7 +62,7 @@ Extent look_into_slice(const Layer& layer, const SliceCache& cache, std::uint32_
     if (first.kind != L2Entry::Kind::data) return extent;
     extent.kind = Kind::data;
     extent.host_offset = first.host_offset + skip;
-    return cut_at_file_end(extent, layer.file_end);
+    return cut_at_file_end(extent, layer.data_end());
 }
 
 }  // namespace

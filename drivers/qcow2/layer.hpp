@@ -49,6 +49,8 @@ struct Layer {
     /// What is behind this reads as zeros: the file's length when it was opened, or as long as we made it. Whole
     /// sectors.
     std::uint64_t file_end = 0;
+    UniqueFd data_fd;                      ///< of an image with an external data file
+    std::uint64_t data_file_end = 0;       ///< of that, as file_end
     std::vector<std::uint64_t> l1;         ///< as on disk, in the host's byte order
     std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
     std::uint32_t offset_alignment = 512;
@@ -80,10 +82,15 @@ struct Layer {
     std::uint64_t units_per_cluster() const noexcept { return 1ULL << units_shift(); }
     unsigned unit_bits() const noexcept { return header.cluster_bits - units_shift(); }
     std::uint64_t unit_bytes() const noexcept { return 1ULL << unit_bits(); }
+    /// Where what the guest stores is: `host_offset`s are offsets there.
+    int data_descriptor() const noexcept { return data_fd ? data_fd.get() : fd.get(); }
+    std::uint64_t data_end() const noexcept { return data_fd ? data_file_end : file_end; }
     /// What an entry says of the whole cluster; with subclusters, of its place only.
     L2Entry cluster_entry(const RawEntry& raw) const noexcept {
         // Extended entries have no flag for zeros, as those of version 2.
-        return L2Entry::decode(raw.word, header.cluster_bits, header.extended_l2() ? 2 : header.version);
+        const std::uint32_t version = header.extended_l2() ? 2 : header.version;
+        const L2Entry entry = L2Entry::decode(raw.word, header.cluster_bits, version);
+        return header.external_data() ? L2Entry::in_data_file(entry, raw.word) : entry;
     }
     /// What it says of one unit, which begins at host_offset.
     L2Entry unit_entry(const RawEntry& raw, std::uint64_t unit_in_cluster) const noexcept {

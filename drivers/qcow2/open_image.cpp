@@ -66,13 +66,6 @@ void use_raw(Layer& layer) {
     refuse(layer.name, "its size, " + std::to_string(layer.size_bytes) + " bytes, is not a multiple of 512");
 }
 
-/// Where the backing file of the image at `path` is: relative names begin at that image.
-std::string backing_path(const std::string& path, const Header& header) {
-    const std::filesystem::path name = header.backing_file;
-    if (name.is_absolute()) return name.lexically_normal();
-    return (std::filesystem::path{path}.parent_path() / name).lexically_normal();
-}
-
 void require_usable_backing(const std::string& name, const Header& header) {
     if (header.backing_file.starts_with("json:")) {
         throw_error(std::make_error_code(std::errc::not_supported),
@@ -99,7 +92,7 @@ class ChainOpener {
     ChainOpener(OpenedImage& image, Caching caching, ImageOpener& files)
         : image_(image), caching_(caching), files_(files) {}
 
-    void add(const std::string& path, const std::string& format, Access access) {
+    void add(const std::string& path, const std::string& format, Access access, const std::string& data_file = {}) {
         const auto same_path = [&](const Layer& layer) { return layer.name == path; };
         if (std::ranges::any_of(image_.chain, same_path)) refuse_loop(path);
         if (image_.chain.size() == chain_length_max) refuse(path, "the chain of backing files is too long");
@@ -118,10 +111,45 @@ class ChainOpener {
             if (access == Access::read_only) file.layer.file_end = round_down(file.layer.file_end, sector_size_bytes);
         }
         note_limits(file);
+        if (file.layer.header.external_data()) {
+            add_data_file(file.layer, data_file, access);
+        } else if (!data_file.empty()) {
+            throw_error(std::make_error_code(std::errc::invalid_argument),
+                        path + ": has no data file, but one is given");
+        }
         image_.chain.push_back(std::move(file.layer));
     }
 
   private:
+    void add_data_file(Layer& layer, const std::string& given, Access access) {
+        const std::string& name = given.empty() ? layer.header.data_file : given;
+        if (name.empty()) refuse(layer.name, "does not say what its data file is");
+        if (name.starts_with("json:")) refuse(layer.name, "its data file is not named by a path");
+        const std::string path = path_of(name, layer.name);
+        layer.data_fd = files_.open(path, access, caching_);
+        const StorageLimits limits = find_storage_limits(layer.data_fd.get(), path, caching_);
+        for (const StorageLimits& other : limits_) {
+            if (same_file(limits, other)) refuse(layer.name, "its data file, '" + path + "', is an image of its chain");
+        }
+        limits_.push_back(limits);
+        layer.data_file_end = round_down(limits.size_bytes, sector_size_bytes);
+        layer.memory_alignment = std::max(layer.memory_alignment, limits.memory_alignment_bytes);
+        layer.offset_alignment = std::max(layer.offset_alignment, limits.offset_alignment_bytes);
+        note_storage(limits);
+        if (access == Access::read_write) make_long_enough(layer, limits, path);
+        if (!image_.chain.empty()) return;
+        // What is discarded need not read as zeros in the file itself.
+        image_.info.discard = image_.info.discard && !layer.header.raw_data();
+    }
+
+    /// Behind a file's end a read would see zeros where a write has been.
+    static void make_long_enough(Layer& layer, const StorageLimits& limits, const std::string& path) {
+        if (layer.data_file_end >= layer.size_bytes) return;
+        if (limits.block_device) refuse(path, "is smaller than the disk whose data it holds");
+        if (::ftruncate(layer.data_fd.get(), static_cast<off_t>(layer.size_bytes)) != 0) throw_system_error(path);
+        layer.data_file_end = layer.size_bytes;
+    }
+
     [[noreturn]] void refuse_loop(const std::string& path) const {
         refuse(path, "is its own backing file, by way of " + std::to_string(image_.chain.size()) + " images");
     }
@@ -129,16 +157,22 @@ class ChainOpener {
     /// Requests reach every file of the chain.
     void note_limits(const OpenFile& file) {
         ImageInfo& info = image_.info;
-        info.memory_alignment_bytes = std::max(info.memory_alignment_bytes, file.limits.memory_alignment_bytes);
-        info.zero_copy_safe = info.zero_copy_safe && file.limits.zero_copy_safe;
+        note_storage(file.limits);
         if (!image_.chain.empty()) return;
         info.size_sectors = file.layer.size_bytes / sector_size_bytes;
-        info.write_alignment_bytes = file.limits.offset_alignment_bytes;
-        info.physical_sector_size_bytes =
-            std::max(file.limits.physical_sector_size_bytes, file.limits.offset_alignment_bytes);
         info.discard = file.layer.header.version > 2 || file.layer.header.backing_file.empty();
         info.discard_granularity_bytes = static_cast<std::uint32_t>(file.layer.cluster_bytes());
         image_.growable = !file.limits.block_device;
+    }
+
+    void note_storage(const StorageLimits& limits) {
+        ImageInfo& info = image_.info;
+        info.memory_alignment_bytes = std::max(info.memory_alignment_bytes, limits.memory_alignment_bytes);
+        info.zero_copy_safe = info.zero_copy_safe && limits.zero_copy_safe;
+        if (!image_.chain.empty()) return;
+        info.write_alignment_bytes = std::max(info.write_alignment_bytes, limits.offset_alignment_bytes);
+        info.physical_sector_size_bytes = std::max(
+            {info.physical_sector_size_bytes, limits.physical_sector_size_bytes, limits.offset_alignment_bytes});
     }
 
     OpenedImage& image_;
@@ -149,16 +183,23 @@ class ChainOpener {
 
 }  // namespace
 
-OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files) {
+std::string path_of(const std::string& name, const std::string& path) {
+    const std::filesystem::path file = name;
+    if (file.is_absolute()) return file.lexically_normal();
+    return (std::filesystem::path{path}.parent_path() / file).lexically_normal();
+}
+
+OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files,
+                       const std::string& data_file) {
     OpenedImage image;
     image.info.read_only = access == Access::read_only;
     ChainOpener opener{image, caching, files};
-    opener.add(path, "qcow2", access);
+    opener.add(path, "qcow2", access, data_file);
     for (;;) {
         const Layer& last = image.chain.back();
         if (last.raw || last.header.backing_file.empty()) break;
         require_usable_backing(last.name, last.header);
-        const std::string backing = backing_path(last.name, last.header);
+        const std::string backing = path_of(last.header.backing_file, last.name);
         opener.add(backing, last.header.backing_format, Access::read_only);
     }
     if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front(), image.growable);

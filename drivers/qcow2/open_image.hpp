@@ -22,14 +22,20 @@ struct OpenedImage {
     bool growable = false;                 ///< a file; a block device is as large as it is
 };
 
+/// Where a file is that the image at `path` calls `name`: relative names begin at that image.
+std::string path_of(const std::string& name, const std::string& path);
+
 /// Images of a chain, at most: each costs every look-up.
 inline constexpr std::size_t chain_length_max = 64;
 
 /// Opens the image at `path` and its backing files, which are opened for reading. Errors: throws std::system_error
 /// whose text names the file and the reason: what parse_header() throws; Errc::image_invalid (tables outside of the
-/// file or overlapping, a loop in the chain, a backing file without a format); ENOTSUP (for writing: internal
+/// file or overlapping, a loop in the chain, a backing file without a format, no data file where there must be one);
+/// ENOTSUP (for writing: internal
 /// snapshots; a backing file of another format); what `files` throws. Context: blocks.
-OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files);
+/// `data_file`: of the first image, instead of the one that it names; empty: none is given.
+OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files,
+                       const std::string& data_file = {});
 
 /// Reads the refcounts of `chain`'s first layer, which is open for writing, and makes the image ready for it: a dirty
 /// one is repaired, a refcount table that would become too short is made longer, features that writing spoils are

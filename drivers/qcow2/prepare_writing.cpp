@@ -152,7 +152,7 @@ class Preparation {
             const L2Entry entry = layer_.cluster_entry(raw);
             if (layer_.unit_entry(raw, 0).kind == L2Entry::Kind::invalid)
                 refuse_damaged(layer_, "an L2 entry is impossible");
-            if (!entry.placed) continue;
+            if (!entry.placed || layer_.header.external_data()) continue;
             refer(entry.host_offset, entry.kind == L2Entry::Kind::compressed ? entry.compressed_bytes : 1);
         }
     }
@@ -217,13 +217,16 @@ class Preparation {
         }
     }
 
-    /// The refcounts are right now, and bitmaps will not be.
+    /// The refcounts are right now, and bitmaps will not be. A raw data file stays what the disk is.
     void clear_features() {
         if (layer_.header.version < 3) return;
-        if (!layer_.header.dirty() && layer_.header.autoclear == 0) return;
+        const std::uint64_t kept =
+            layer_.header.raw_data() && layer_.header.backing_file.empty() ? autoclear_raw_data : 0;
+        if (!layer_.header.dirty() && layer_.header.autoclear == kept) return;
         layer_.header.incompatible &= ~incompatible_dirty;
-        layer_.header.autoclear = 0;
+        layer_.header.autoclear = kept;
         std::array<std::byte, 8> field{};
+        store<std::uint64_t>(field, 0, kept);
         write_header_field(layer_, header_offset::autoclear, field);
         store<std::uint64_t>(field, 0, layer_.header.incompatible);
         write_header_field(layer_, header_offset::incompatible, field);
@@ -243,7 +246,9 @@ std::uint64_t most_clusters(const Layer& layer, std::uint64_t disk_bytes) noexce
     const std::uint64_t cluster = layer.cluster_bytes();
     const std::uint64_t per_block = cluster * 8 >> layer.header.refcount_order;
     const std::uint64_t data = divide_up(disk_bytes, cluster);
-    const std::uint64_t stored = layer.file_end / cluster + data + divide_up(data, layer.header.table_entries()) + 1;
+    const std::uint64_t own_data = layer.header.external_data() ? 0 : data;
+    const std::uint64_t stored =
+        layer.file_end / cluster + own_data + divide_up(data, layer.header.table_entries()) + 1;
     // Blocks count themselves too, and the table may grow.
     const std::uint64_t blocks = divide_up(stored, per_block) * 2 + 2;
     return stored + blocks + divide_up(blocks * 8, cluster) * 2 + 64;

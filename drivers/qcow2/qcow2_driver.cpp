@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "drivers/qcow2/reader.hpp"
+#include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
@@ -33,9 +34,10 @@ Qcow2Driver::Qcow2Driver(OpenedImage image, const DriverContext& context, std::u
         task.finished = &task_finished;
         free_tasks_.push_back(&task);
     }
+    queue_flushes_ = !core_.top().data_fd;  // one operation flushes one file
     if (!core_.image().refcounts) return;
     writer_.emplace(core_, *core_.image().refcounts, tasks_);
-    resize_.emplace(core_, writer_->committer());
+    resize_.emplace(core_, *writer_);
 }
 
 Qcow2Driver::~Qcow2Driver() {
@@ -56,7 +58,7 @@ void Qcow2Driver::resize(std::uint64_t size_sectors, ImageRequest& request) noex
 
 int Qcow2Driver::space_fd() const noexcept {
     const Core& core = core_;
-    return writer_ && core.image().growable ? core.top().fd.get() : -1;
+    return writer_ && core.image().growable ? core.top().data_descriptor() : -1;
 }
 
 void Qcow2Driver::start(ImageRequest& request) noexcept {
@@ -81,7 +83,7 @@ bool Qcow2Driver::stage(ImageRequest& request, std::uint32_t layer, IoOp::Kind k
     const Layer& file = core_.chain()[layer];
     if (!core_.reaches(file, offset, request.data)) return false;
     request.io.kind = kind;
-    request.io.fd = file.fd.get();
+    request.io.fd = file.data_descriptor();
     request.io.offset_bytes = offset;
     request.io.data = request.data;
     request.io.allocates = false;
@@ -177,8 +179,7 @@ void Qcow2Driver::flush_completed(IoOp& io) noexcept {
 void Qcow2Driver::flush_blocking(ImageRequest& request) noexcept {
     request.job.run = [](WorkerJob& job) noexcept {
         ImageRequest& its_request = ImageRequest::of(job);
-        const bool done = ::fdatasync(driver_of(its_request).core_.top().fd.get()) == 0;
-        its_request.job_error = done ? std::error_code{} : last_system_error();
+        its_request.job_error = sync_files(driver_of(its_request).core_.top());
     };
     request.job.done = [](WorkerJob& job) noexcept {
         ImageRequest& its_request = ImageRequest::of(job);
@@ -195,6 +196,7 @@ std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const Drive
     OptionReader options{spec};
     const Caching caching = options.take_flag("buffered", false) ? Caching::buffered : Caching::direct;
     const std::uint64_t cache_bytes = options.take_size("metadata-cache", cache_bytes_default);
+    const std::string data_file = options.take_text("data-file");
     options.finish();
     if (spec.path.empty()) {
         throw_error(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
@@ -203,7 +205,7 @@ std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const Drive
         throw_error(std::make_error_code(std::errc::invalid_argument),
                     image_name(spec) + ": metadata-cache is more than 1G");
     }
-    return std::make_unique<Qcow2Driver>(open_chain(spec.path, spec.access, caching, context.files), context,
+    return std::make_unique<Qcow2Driver>(open_chain(spec.path, spec.access, caching, context.files, data_file), context,
                                          cache_bytes);
 }
 

@@ -64,7 +64,7 @@ class Qcow2Driver final : public ImageDriver {
     bool queue_flushes_ = true;  ///< AIO has a flush, as far as is known
 };
 
-/// Opens "qcow2:PATH"; options buffered=yes|no and metadata-cache=SIZE. An OpenImage.
+/// Opens "qcow2:PATH"; options buffered=yes|no, metadata-cache=SIZE and data-file=PATH. An OpenImage.
 std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const DriverContext& context);
 
 }  // namespace blktap::qcow2

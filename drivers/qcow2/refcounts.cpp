@@ -203,7 +203,7 @@ void Refcounts::move_table(std::uint64_t offset, std::uint64_t entries) {
 }
 
 std::optional<std::uint64_t> Refcounts::take_fresh(std::uint64_t count) noexcept {
-    const std::uint64_t first = std::max(end_, geometry_.fresh_from);
+    const std::uint64_t first = fresh_begin();
     if (first > geometry_.clusters_max || count > geometry_.clusters_max - first) return std::nullopt;
     for (std::uint64_t cluster = first; cluster < first + count; ++cluster) {
         take(cluster);
@@ -311,6 +311,14 @@ void Refcounts::mark_dirty(std::uint64_t piece) noexcept {
     ++dirty_count_;
 }
 
+bool Refcounts::written(std::uint64_t first, std::uint64_t count) const noexcept {
+    const std::uint64_t end = (first + count - 1) / clusters_per_piece() + 1;
+    for (std::uint64_t piece = first / clusters_per_piece(); piece < end; ++piece) {
+        if (get(dirty_, piece) || in_new_block(piece)) return false;
+    }
+    return true;
+}
+
 void Refcounts::clean(std::uint64_t piece) noexcept {
     if (!get(dirty_, piece)) return;
     set(dirty_, piece, false);
@@ -339,6 +347,17 @@ void Refcounts::encode_piece(std::uint64_t piece, std::span<std::byte> out) cons
     for (std::uint64_t i = 0; i < clusters_per_piece() && first + i < end_; ++i) {
         if (get(used_, first + i)) store_count(out, i, geometry_.order, count(first + i));
     }
+}
+
+/// Of the table's entries [first, end), those of new blocks before `file_end` are being written: there are some.
+bool Refcounts::begin_entries(std::uint64_t first, std::uint64_t end, std::uint64_t file_end) noexcept {
+    bool some = false;
+    for (std::uint64_t block = first; block < end; ++block) {
+        if (block_states_[block] != BlockState::fresh || table_[block] >= file_end) continue;
+        block_states_[block] = BlockState::being_written;
+        some = true;
+    }
+    return some;
 }
 
 void Refcounts::end_table_write(bool successful) noexcept {

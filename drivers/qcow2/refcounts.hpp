@@ -12,6 +12,7 @@
 // Pure: no I/O. Tested by tests/unit/qcow2/refcounts_test.cpp.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -57,6 +58,8 @@ class Refcounts {
     /// Takes free clusters for metadata where nothing was ever stored, beside each other, whether or not blocks count
     /// them; make_missing_blocks() sees to those. The first of them; nothing when there are not so many.
     std::optional<std::uint64_t> take_fresh(std::uint64_t count) noexcept;
+    /// From here on are none but clusters that take_fresh() may take.
+    std::uint64_t fresh_begin() const noexcept { return std::max(end_, geometry_.fresh_from); }
     /// Every cluster in use gets a block that counts it. False: the table is too short.
     bool make_missing_blocks() noexcept;
     /// False: one of them is marked already.
@@ -97,17 +100,22 @@ class Refcounts {
     std::uint64_t block_of(std::uint64_t cluster) const noexcept { return table_[cluster / clusters_per_block()]; }
     std::span<const std::uint64_t> table() const noexcept { return table_; }
     std::uint64_t table_offset() const noexcept { return geometry_.table_offset; }
+    /// What the refcount table in the file has for a block; 0 while it leads to none.
+    std::uint64_t table_entry_on_disk(std::uint64_t block) const noexcept {
+        return block_states_[block] == BlockState::on_disk ? table_[block] : 0;
+    }
+    /// The counts of these clusters are in the file, and the table there leads to them.
+    bool written(std::uint64_t first, std::uint64_t count) const noexcept;
     bool has_new_blocks() const noexcept { return new_blocks_ > 0; }
     /// Calls `visit(piece)` for each piece of the table with entries of new blocks before `file_end`, in bytes, which
     /// are then being written.
     template <class Visit>
     void begin_table_write(std::uint64_t file_end, Visit visit) noexcept {
         const std::uint64_t per_piece = piece_bytes() / 8;
-        std::uint64_t last = ~std::uint64_t{0};
-        for (std::uint64_t block = 0; new_blocks_ > 0 && block < table_.size(); ++block) {
-            if (block_states_[block] != BlockState::fresh || table_[block] >= file_end) continue;
-            block_states_[block] = BlockState::being_written;
-            if (block / per_piece != last) visit(last = block / per_piece);
+        // Whole pieces at a time: what is visited has all of its entries.
+        for (std::uint64_t first = 0; new_blocks_ > 0 && first < table_.size(); first += per_piece) {
+            if (begin_entries(first, std::min<std::uint64_t>(first + per_piece, table_.size()), file_end))
+                visit(first / per_piece);
         }
     }
     void end_table_write(bool successful) noexcept;
@@ -126,6 +134,7 @@ class Refcounts {
     std::uint64_t find_free(std::uint64_t from) const noexcept;
     bool free(std::uint64_t cluster) const noexcept;
     void take(std::uint64_t cluster) noexcept;
+    bool begin_entries(std::uint64_t first, std::uint64_t end, std::uint64_t file_end) noexcept;
     void use_as_block(std::uint64_t block, std::uint64_t cluster) noexcept;
     bool make_block_for(std::uint64_t cluster) noexcept;
     std::optional<Run> allocate_from(std::uint64_t from, std::uint64_t wanted) noexcept;

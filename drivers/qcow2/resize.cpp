@@ -3,15 +3,28 @@
 //
 #include "drivers/qcow2/resize.hpp"
 
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <new>
+#include <unistd.h>
 
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::qcow2 {
+namespace {
 
-Resize::Resize(Core& core, Committer& committer) noexcept : core_(core), committer_(committer) {
+constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) noexcept {
+    return (value + by - 1) / by;
+}
+
+}  // namespace
+
+Resize::Resize(Core& core, Writer& writer) noexcept : core_(core), writer_(writer) {
+    task_.owner = this;
+    task_.core = &core;
     job_.resize = this;
     job_.run = [](WorkerJob& job) noexcept {
         Resize& self = *static_cast<Job&>(job).resize;
@@ -31,56 +44,185 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
     size_bytes_ = size_sectors * sector_size_bytes;
     request_ = &request;
     over_ = over;
-    if (const std::error_code error = prepare()) return over(request, error);
-    committer_.run_exclusively(job_);
-}
-
-/// Whether the tables that there are can describe the larger disk.
-std::error_code Resize::prepare() noexcept {
-    const Layer& layer = core_.top();
-    const std::uint64_t entries = (size_bytes_ - 1) / layer.header.bytes_per_table() + 1;
-    const std::uint64_t clusters = most_clusters(layer, size_bytes_);
-    if (entries > layer.l1.capacity() || clusters > clusters_max) {
-        return std::make_error_code(std::errc::operation_not_supported);
-    }
-    l1_count_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(entries, layer.l1.size()));
+    moved_clusters_ = l1_wanted_ = table_wanted_ = 0;
+    header_begun_ = false;
+    std::error_code error;
     try {
-        const bool reaches = !core_.image().growable || core_.image().refcounts->extend(clusters);
-        return reaches ? std::error_code{} : std::make_error_code(std::errc::operation_not_supported);
-    } catch (const std::system_error& error) {
-        return error.code();
+        error = plan();
+    } catch (const std::system_error& thrown) {
+        error = thrown.code();
+    } catch (const std::bad_alloc&) {
+        error = std::make_error_code(std::errc::not_enough_memory);
     }
+    if (error) return give_up(error);
+    if (l1_wanted_ + table_wanted_ == 0) return begin_writing();
+    reach_places();
 }
 
-/// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
-std::error_code Resize::write_tables() const {
+/// The file must have the places, and the blocks that count them, before a group can write anything about them.
+void Resize::reach_places() noexcept {
+    const Refcounts& refcounts = *core_.image().refcounts;
+    const std::uint64_t per_block = core_.top().cluster_bytes() * 8 >> core_.top().header.refcount_order;
+    const std::uint64_t wanted = l1_wanted_ + table_wanted_;
+    const std::uint64_t blocks = 2 * (wanted / per_block + 2);  // and those that count blocks
+    task_.next = [](Task& task, std::error_code reached) noexcept {
+        if (reached) return of(task).give_up(reached);
+        of(task).reach_places();  // others may have been given what there was meanwhile
+    };
+    const std::uint64_t end = (refcounts.fresh_begin() + wanted + blocks) << core_.top().header.cluster_bits;
+    if (!writer_.file_end().reach(task_, end)) return;
+    if (const std::error_code error = take_places()) return give_up(error);
+    count_places();
+}
+
+/// Which tables the larger disk needs, and where.
+std::error_code Resize::plan() {
+    const Layer& layer = core_.top();
+    Refcounts& refcounts = *core_.image().refcounts;
+    const std::uint64_t cluster = layer.cluster_bytes();
+    const std::uint64_t entries = (size_bytes_ - 1) / layer.header.bytes_per_table() + 1;
+    l1_count_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(entries, layer.l1.size()));
+    l1_ = {layer.header.l1_offset, round_up(layer.l1.size() * 8, cluster)};
+    table_ = {refcounts.table_offset(), refcounts.table().size() * 8};
+    if (entries > l1_bytes_max / 8) return std::make_error_code(std::errc::operation_not_supported);
+    const std::uint64_t l1_clusters = entries * 8 > l1_.length ? divide_up(entries * 8, cluster) : 0;
+    if (!core_.image().growable) {
+        // What there is must do: a device's clusters are counted as they are.
+        return l1_clusters == 0 ? std::error_code{} : std::make_error_code(std::errc::operation_not_supported);
+    }
+    clusters_ = most_clusters(layer, size_bytes_) + l1_clusters;
+    if (clusters_ > clusters_max) return std::make_error_code(std::errc::operation_not_supported);
+    if (refcounts.extend(clusters_) && l1_clusters == 0) return {};
+    const std::uint64_t per_block = cluster * 8 >> layer.header.refcount_order;
+    // The new table counts itself, and more before the next time.
+    const std::uint64_t blocks = std::bit_ceil(round_up(divide_up(clusters_, per_block) + 2, cluster / 8));
+    const bool longer = blocks > refcounts.table().size() && refcounts.clusters_max() < clusters_;
+    if (longer && blocks * 8 > refcount_table_bytes_max)
+        return std::make_error_code(std::errc::operation_not_supported);
+    l1_wanted_ = l1_clusters;
+    table_wanted_ = longer ? blocks * 8 / cluster : 0;
+    next_l1_.clear();
+    next_l1_.reserve(l1_wanted_ * cluster / 8);
+    next_table_.assign(table_wanted_ * cluster / 8, 0);
+    // The places are counted through the table that there is.
+    refcounts.extend(std::min(clusters_, refcounts.table().size() * per_block));
+    return {};
+}
+
+std::error_code Resize::take_places() noexcept {
+    Refcounts& refcounts = *core_.image().refcounts;
+    const std::uint64_t cluster = core_.top().cluster_bytes();
+    const auto first = refcounts.take_fresh(l1_wanted_ + table_wanted_);
+    if (!first) return std::make_error_code(std::errc::operation_not_supported);
+    moved_first_ = *first;
+    moved_clusters_ = l1_wanted_ + table_wanted_;
+    if (!refcounts.make_missing_blocks()) return std::make_error_code(std::errc::operation_not_supported);
+    if (l1_wanted_ > 0) l1_ = {moved_first_ * cluster, l1_wanted_ * cluster};
+    if (table_wanted_ > 0) table_ = {(moved_first_ + l1_wanted_) * cluster, table_wanted_ * cluster};
+    return {};
+}
+
+/// Groups write the places' refcounts; then nothing that leads there can be wrong.
+void Resize::count_places() noexcept {
+    if (core_.image().refcounts->written(moved_first_, moved_clusters_)) return begin_writing();
+    task_.next = [](Task& task, std::error_code error) noexcept {
+        if (error) return of(task).give_up(error);
+        of(task).count_places();
+    };
+    writer_.committer().join(task_);
+}
+
+void Resize::begin_writing() noexcept {
+    writer_.committer().run_exclusively(job_,
+                                        [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->copy_table(); });
+}
+
+/// The loop's thread goes on making refcount blocks, which the table on disk has when they are written.
+void Resize::copy_table() noexcept {
+    const Refcounts& refcounts = *core_.image().refcounts;
+    if (table_.offset == refcounts.table_offset()) return;
+    for (std::size_t block = 0; block < refcounts.table().size(); ++block)
+        next_table_[block] = refcounts.table_entry_on_disk(block);
+}
+
+/// `words` from number `first` on, to the end of `place` with zeros.
+void Resize::write_words(const Place& place, std::uint64_t first, std::span<const std::uint64_t> words) const {
     const Layer& layer = core_.top();
     const std::uint64_t per_piece = layer.slice_bytes() / 8;
     const Mapping memory = Mapping::anonymous(SliceCache::slice_bytes_max);
     const auto bytes = memory.bytes().first(layer.slice_bytes());
-    for (std::uint64_t first = round_down(layer.l1.size(), per_piece); first < l1_count_; first += per_piece) {
+    for (std::uint64_t at = round_down(first, per_piece); at * 8 < place.length; at += per_piece) {
         for (std::uint64_t i = 0; i < per_piece; ++i)
-            store<std::uint64_t>(bytes, i * 8, first + i < layer.l1.size() ? layer.l1[first + i] : 0);
-        write_table(layer, layer.header.l1_offset + first * 8, bytes);
+            store<std::uint64_t>(bytes, i * 8, at + i < words.size() ? words[at + i] : 0);
+        write_table(layer, place.offset + at * 8, bytes);
     }
+}
+
+/// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
+std::error_code Resize::write_tables() {
+    const Layer& layer = core_.top();
+    const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
+    if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(size_bytes_)) != 0)
+        return last_system_error();
+    const bool l1_moves = l1_.offset != layer.header.l1_offset;
+    if (l1_moves || l1_count_ > layer.l1.size()) write_words(l1_, l1_moves ? 0 : layer.l1.size(), layer.l1);
+    const bool table_moves = table_.offset != layer.header.refcount_table_offset;
+    if (table_moves) write_words(table_, 0, next_table_);
     sync_tables(layer);
-    std::array<std::byte, 16> fields{};  // the size; how it is encrypted: not at all; the L1 table's entries
+    // From the size to the length of the refcount table; how it is encrypted, not at all, is among them.
+    std::array<std::byte, 36> fields{};
     store<std::uint64_t>(fields, 0, size_bytes_);
     store<std::uint32_t>(fields, 12, l1_count_);
+    store<std::uint64_t>(fields, 16, l1_.offset);
+    store<std::uint64_t>(fields, 24, table_.offset);
+    store<std::uint32_t>(fields, 32, static_cast<std::uint32_t>(table_.length / layer.cluster_bytes()));
+    header_begun_ = true;
     write_header_field(layer, header_offset::size_bytes, fields);
     sync_tables(layer);
     return {};
 }
 
 void Resize::done() noexcept {
-    if (!error_) {
-        Layer& layer = core_.top();
-        layer.l1.resize(l1_count_);
-        layer.size_bytes = layer.header.size_bytes = size_bytes_;
-        layer.header.l1_count = l1_count_;
+    if (!error_) use_new_tables();
+    // Half told to a header, it cannot be taken back: no space or not, nothing more is written.
+    const bool unknown = error_ && header_begun_;
+    writer_.committer().end_exclusive(unknown ? std::make_error_code(std::errc::io_error) : error_);
+    if (error_) return give_up(error_);
+    over_(*request_, {});
+}
+
+void Resize::use_new_tables() noexcept {
+    Layer& layer = core_.top();
+    Refcounts& refcounts = *core_.image().refcounts;
+    const unsigned bits = layer.header.cluster_bits;
+    if (l1_.offset != layer.header.l1_offset) {
+        next_l1_.assign(layer.l1.begin(), layer.l1.end());
+        refcounts.release(layer.header.l1_offset >> bits, divide_up(layer.l1.size() * 8, layer.cluster_bytes()));
+        layer.l1.swap(next_l1_);
+        layer.header.l1_offset = l1_.offset;
     }
-    committer_.end_exclusive(error_);
-    over_(*request_, error_);
+    if (table_.offset != refcounts.table_offset()) {
+        const std::uint64_t old_offset = refcounts.table_offset();
+        const std::uint64_t old_clusters = refcounts.table().size() * 8 >> bits;
+        refcounts.move_table(table_.offset, table_.length / 8);
+        refcounts.release(old_offset >> bits, old_clusters);
+        layer.header.refcount_table_offset = table_.offset;
+        layer.header.refcount_table_clusters = static_cast<std::uint32_t>(table_.length >> bits);
+        try {
+            refcounts.extend(clusters_);
+        } catch (const std::system_error&) {  // no memory: what is behind gets no clusters until it is opened again
+        }
+    }
+    layer.l1.resize(l1_count_);
+    layer.size_bytes = layer.header.size_bytes = size_bytes_;
+    layer.data_file_end = std::max(layer.data_file_end, size_bytes_);
+    layer.header.l1_count = l1_count_;
+}
+
+void Resize::give_up(std::error_code error) noexcept {
+    // Nothing leads there, unless the header does.
+    if (moves() && !header_begun_) core_.image().refcounts->release(moved_first_, moved_clusters_);
+    over_(*request_, error);
 }
 
 }  // namespace blktap::qcow2

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Resize: makes a disk larger while it is used. The new size is one sector of the header; before it the L1 table gets
-// entries, in the clusters that it has: one of 64 KiB has room for a disk of 4 TiB. What would need a longer L1 or
-// refcount table is left to qemu-img, between two lives of the image.
+// Resize: makes a disk larger while it is used. Tables that become too short get a longer place first: clusters behind
+// everything, counted, then written whole while no group changes the old ones. The new size, where the tables are, and
+// how long, are one sector of the header, which is written last. Then the old places are free.
 //
-// Tested by tests/unit/qcow2/resize_test.cpp.
+// Tested by tests/unit/qcow2/resize_test.cpp and tests/crash/qcow2_crash_test.cpp.
 #pragma once
 
-#include "drivers/qcow2/committer.hpp"
+#include <vector>
+
+#include "drivers/qcow2/writer.hpp"
 
 namespace blktap::qcow2 {
 
@@ -17,29 +19,56 @@ class Resize {
     using Over = void (*)(ImageRequest&, std::error_code) noexcept;
 
     /// Lifetime: both outlive this.
-    Resize(Core& core, Committer& committer) noexcept;
+    Resize(Core& core, Writer& writer) noexcept;
     Resize(const Resize&) = delete;
     Resize& operator=(const Resize&) = delete;
 
     /// Makes the disk `size_sectors` long, not less than it is, then calls `over`. One at a time. Errors through it:
-    /// EOPNOTSUPP (a table would have to be longer), ENOMEM, those of the I/O; the size has not changed then.
+    /// EOPNOTSUPP (larger than an image's tables can be; tables that must move on a block device), EINVAL, ENOSPC,
+    /// ENOMEM, those of the I/O; the size has not changed then.
     void start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept;
 
   private:
-    std::error_code prepare() noexcept;
-    std::error_code write_tables() const;
+    /// A table's clusters, in bytes.
+    struct Place {
+        std::uint64_t offset = 0;
+        std::uint64_t length = 0;
+    };
+    static Resize& of(Task& task) noexcept { return *static_cast<Resize*>(task.owner); }
+    std::error_code plan();
+    void reach_places() noexcept;
+    std::error_code take_places() noexcept;
+    bool moves() const noexcept { return moved_clusters_ > 0; }
+    void count_places() noexcept;
+    void begin_writing() noexcept;
+    void copy_table() noexcept;
+    std::error_code write_tables();
+    void write_words(const Place& place, std::uint64_t first, std::span<const std::uint64_t> words) const;
     void done() noexcept;
+    void use_new_tables() noexcept;
+    void give_up(std::error_code error) noexcept;
 
     struct Job : WorkerJob {
         Resize* resize = nullptr;
     };
 
     Core& core_;
-    Committer& committer_;
+    Writer& writer_;
+    Task task_;
     Job job_;
     std::error_code error_{};
+    bool header_begun_ = false;  ///< it may say the new size
     std::uint64_t size_bytes_ = 0;
+    std::uint64_t clusters_ = 0;  ///< of the file, at most
     std::uint32_t l1_count_ = 0;
+    Place l1_;                     ///< where it will be
+    Place table_;                  ///< where the refcount table will be
+    std::uint64_t l1_wanted_ = 0;  ///< clusters; 0: it stays
+    std::uint64_t table_wanted_ = 0;
+    std::uint64_t moved_first_ = 0;
+    std::uint64_t moved_clusters_ = 0;       ///< of tables that move
+    std::vector<std::uint64_t> next_l1_;     ///< empty, with room
+    std::vector<std::uint64_t> next_table_;  ///< as on disk
     ImageRequest* request_ = nullptr;
     Over over_ = nullptr;
 };

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Blocking reads and writes of an image's tables, for opening and closing it.
+// Blocking reads and writes of an image's tables, for opening and closing it, and its data file.
 //
 // Tested by tests/unit/qcow2/open_image_test.cpp.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <system_error>
 
 #include "drivers/qcow2/layer.hpp"
 #include "libblktap/base/mapping.hpp"
@@ -22,5 +23,7 @@ void write_table(const Layer& layer, std::uint64_t offset, std::span<const std::
 /// Changes bytes of the header at `offset`: one sector is written.
 void write_header_field(const Layer& layer, std::uint64_t offset, std::span<const std::byte> data);
 void sync_tables(const Layer& layer);
+/// Makes everything durable, in a data file too.
+std::error_code sync_files(const Layer& layer) noexcept;
 
 }  // namespace blktap::qcow2

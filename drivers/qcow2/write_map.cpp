@@ -15,8 +15,13 @@ using Kind = WriteStep::Kind;
 }  // namespace
 
 /// How a unit with this entry is written; where it is, for those that stay there.
-WriteMap::Unit WriteMap::classify(const L2Entry& entry) const noexcept {
+WriteMap::Unit WriteMap::classify(const L2Entry& entry, std::uint64_t unit) const noexcept {
     if (entry.kind == L2Entry::Kind::invalid) return {Kind::invalid, false, 0};
+    if (places_are_fixed()) {
+        const std::uint64_t place = unit << layer_.unit_bits();
+        if (entry.placed && entry.host_offset != place) return {Kind::invalid, false, 0};
+        return {entry.kind == L2Entry::Kind::data ? Kind::in_place : Kind::allocate, false, place};
+    }
     // Its subclusters are nowhere else, and come with it.
     const Unit all_of_it{Kind::allocate, layer_.header.extended_l2(), 0};
     if (entry.kind == L2Entry::Kind::compressed) return all_of_it;
@@ -33,7 +38,7 @@ WriteStep WriteMap::walk(std::uint32_t slot, std::uint64_t offset, std::uint64_t
     const unsigned shift = layer_.units_shift();
     const std::uint64_t in_cluster = layer_.units_per_cluster() - 1;
     const auto unit_at = [&](std::uint64_t unit) {
-        return classify(layer_.unit_entry(raw_entry(layer_, cache_, slot, unit >> shift), unit & in_cluster));
+        return classify(layer_.unit_entry(raw_entry(layer_, cache_, slot, unit >> shift), unit & in_cluster), unit);
     };
     const std::uint64_t first = offset >> bits;
     const std::uint64_t wanted = ((offset + length - 1) >> bits) - first + 1;
@@ -152,8 +157,11 @@ std::uint64_t WriteMap::slice_offset(std::uint64_t guest_cluster) noexcept {
 
 std::uint64_t WriteMap::file_end_for(const Change& change) noexcept {
     const unsigned bits = layer_.header.cluster_bits;
-    std::uint64_t last = change.host_offset + ((change.count - 1) << bits);
-    last = std::max(last, refcounts_.block_of(change.host_offset >> bits));
+    std::uint64_t last = 0;
+    if (!places_are_fixed()) {
+        last = change.host_offset + ((change.count - 1) << bits);
+        last = std::max(last, refcounts_.block_of(change.host_offset >> bits));
+    }
     if (const NewTable* const table = new_table(layer_.l1_index(change.guest_cluster))) {
         last = std::max({last, table->host_offset, refcounts_.block_of(table->host_offset >> bits)});
     }

@@ -9,6 +9,7 @@
 // Pure: no I/O. Tested by tests/unit/qcow2/write_map_test.cpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -98,9 +99,13 @@ class WriteMap {
                (std::uint64_t{change.first_unit} << layer_.unit_bits());
     }
     std::uint64_t end_of(const Change& change) const noexcept {
-        return ((change.guest_cluster + change.count - 1) << layer_.header.cluster_bits) +
-               (std::uint64_t{change.end_unit} << layer_.unit_bits());
+        const std::uint64_t end = ((change.guest_cluster + change.count - 1) << layer_.header.cluster_bits) +
+                                  (std::uint64_t{change.end_unit} << layer_.unit_bits());
+        // A data file is as long as the disk.
+        return layer_.header.external_data() ? std::min(end, layer_.size_bytes) : end;
     }
+    /// The guest's clusters are in a file where each has its place: none is allocated.
+    bool places_are_fixed() const noexcept { return layer_.header.external_data(); }
 
     Layer& layer() noexcept { return layer_; }
     SliceCache& cache() noexcept { return cache_; }
@@ -112,7 +117,7 @@ class WriteMap {
         bool whole = false;  ///< with all of its cluster, or not at all
         std::uint64_t host_offset = 0;
     };
-    Unit classify(const L2Entry& entry) const noexcept;
+    Unit classify(const L2Entry& entry, std::uint64_t unit) const noexcept;
     WriteStep walk(std::uint32_t slot, std::uint64_t offset, std::uint64_t length) noexcept;
     WriteStep span(const Unit& first, std::uint64_t offset, std::uint64_t units, std::uint64_t length) const noexcept;
 

@@ -152,7 +152,8 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     task.data_length = std::min(task.end, map_.end_of(change)) - task.at;
 
     const std::uint64_t end_bytes = map_.file_end_for(change);
-    task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
+    // Of a data file's image only the tables grow.
+    task.began_growth = (!map_.places_are_fixed() && file_end_.look_ahead(end_bytes)) || task.began_growth;
     task.next = [](Task& its_task, std::error_code error) noexcept {
         if (error) return of(its_task).end(its_task, error);
         of(its_task).prepare_clusters(its_task);
@@ -163,6 +164,10 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
 /// Clusters of the file for `change`, of which there may be fewer than it wants, and an L2 table that can name them.
 bool Writer::allocate(Task& task, Change& change) noexcept {
     if (!map_.begin_use(change.guest_cluster)) return false;
+    if (map_.places_are_fixed()) {
+        change.host_offset = change.guest_cluster << core_.top().header.cluster_bits;
+        return true;
+    }
     const auto run = map_.refcounts().allocate(change.count);
     if (!run) {
         map_.end_use(change.guest_cluster);
@@ -230,7 +235,7 @@ void Writer::undo(Task& task) noexcept {
     for (const Change& change : task.pending()) {
         if (change.kind == Change::Kind::discard) continue;
         map_.end_use(change.guest_cluster);
-        if (change.kind != Change::Kind::allocate) continue;
+        if (change.kind != Change::Kind::allocate || map_.places_are_fixed()) continue;
         map_.refcounts().release(change.host_offset >> core_.top().header.cluster_bits, change.count);
     }
     task.change_count = 0;

@@ -42,6 +42,7 @@ class Writer {
     bool is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept;
 
     Committer& committer() noexcept { return committer_; }
+    FileEnd& file_end() noexcept { return file_end_; }
     const ImageActivity& activity() const noexcept { return file_end_.activity(); }
 
   private:

@@ -48,6 +48,12 @@ std::uint64_t OptionReader::take_size(const std::string& name, std::uint64_t abs
     return *size_bytes;
 }
 
+std::string OptionReader::take_text(const std::string& name) {
+    const auto text = take(name);
+    if (text && text->empty()) refuse("option " + name + " is empty");
+    return text.value_or("");
+}
+
 void OptionReader::finish() const {
     if (!left_.empty()) refuse("unknown option '" + left_.begin()->first + "'");
 }

@@ -27,6 +27,8 @@ class OptionReader {
     bool take_flag(const std::string& name, bool absent);
     /// The value of a size option in bytes: a multiple of 512 and not 0.
     std::uint64_t take_size(const std::string& name, std::uint64_t absent);
+    /// The value of an option that is any text; empty: absent.
+    std::string take_text(const std::string& name);
     /// Refuses options that were not taken.
     void finish() const;
 

@@ -129,10 +129,12 @@ void IoQueue::stage(IoOp& op) noexcept {
         op.remaining_bytes += part.iov_len;
     op.state = IoOp::State::staged;
     staged_.push_back(op);
+    staged_allocates_ = staged_allocates_ || op.allocates;
 }
 
 void IoQueue::submit_staged() noexcept {
     if (can_submit()) submit_batch();
+    if (staged_.empty()) staged_allocates_ = false;
     stats_.waiting_max = std::max<std::uint64_t>(stats_.waiting_max, staged_.size());
 }
 
@@ -243,6 +245,7 @@ void IoQueue::restage(IoOp& op) noexcept {
     ++stats_.resubmitted;
     op.state = IoOp::State::staged;
     staged_.push_front(op);
+    staged_allocates_ = staged_allocates_ || op.allocates;
 }
 
 void IoQueue::finish(IoOp& op, std::error_code error) noexcept {

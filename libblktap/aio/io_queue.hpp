@@ -71,6 +71,8 @@ class IoQueue {
     bool completion_pending() const noexcept;
     /// Something is staged that the kernel has not got.
     bool staged() const noexcept { return !staged_.empty(); }
+    /// Something staged may make the file system allocate.
+    bool staged_allocates() const noexcept { return staged_allocates_; }
     /// submit_staged() would do something now.
     bool can_submit() const noexcept { return !staged_.empty() && in_kernel_ < slots_ && !blocked_; }
     /// Refused with EAGAIN while the kernel holds nothing of ours, so no completion will wake us: the owner calls
@@ -108,6 +110,7 @@ class IoQueue {
     OpList finished_;  ///< done without or after the kernel; completed by reap()
     unsigned in_kernel_ = 0;
     bool blocked_ = false;
+    bool staged_allocates_ = false;  ///< since nothing was staged last
     Stats stats_;
     KernelRing* ring_ = nullptr;      ///< null where the kernel's ring is not of the layout we know
     io_context_t context_ = nullptr;  // last: destroyed before what its operations use

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 
 namespace blktap {
 
@@ -15,13 +16,24 @@ using Nanoseconds = std::chrono::nanoseconds;
 class Clock {
   public:
     virtual ~Clock() = default;
-    /// Time since an arbitrary fixed point; never goes back.
+    /// Time since an arbitrary fixed point; never goes back. A system call where the kernel cannot keep its clock in
+    /// user memory, which is so in a paravirtualised dom0 (clock source "xen"): not for each small step.
     virtual Nanoseconds now() const noexcept = 0;
+    /// The same as of the kernel's last tick, some milliseconds ago at most. Never a system call.
+    virtual Nanoseconds coarse() const noexcept { return now(); }
 };
 
 class MonotonicClock final : public Clock {
   public:
-    Nanoseconds now() const noexcept override { return std::chrono::steady_clock::now().time_since_epoch(); }
+    Nanoseconds now() const noexcept override { return read(CLOCK_MONOTONIC); }
+    Nanoseconds coarse() const noexcept override { return read(CLOCK_MONOTONIC_COARSE); }
+
+  private:
+    static Nanoseconds read(clockid_t clock) noexcept {
+        timespec time{};
+        ::clock_gettime(clock, &time);
+        return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
+    }
 };
 
 class ManualClock final : public Clock {

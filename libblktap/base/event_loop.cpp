@@ -86,7 +86,7 @@ int EventLoop::wait_timeout_ms(Nanoseconds limit) const noexcept {
     Nanoseconds wait = limit < Nanoseconds::zero() ? never : limit;
     for (const Timer* timer : timers_) {
         if (timer == nullptr || !timer->armed_ || timer->deadline_ == never) continue;
-        wait = std::min(wait, std::max(timer->deadline_ - clock_.now(), Nanoseconds::zero()));
+        wait = std::min(wait, std::max(timer->deadline_ - clock_.coarse(), Nanoseconds::zero()));
     }
     if (wait == never) return -1;
     const auto whole = std::chrono::duration_cast<milliseconds>(wait);
@@ -121,7 +121,7 @@ void EventLoop::fire_timers() {
     for (std::size_t index = 0, count = timers_.size(); index < count; ++index) {
         const auto slot = [this, index] { return timers_[index]; };
         Timer* const timer = slot();
-        if (timer == nullptr || !timer->armed_ || timer->deadline_ > clock_.now()) continue;
+        if (timer == nullptr || !timer->armed_ || timer->deadline_ > clock_.coarse()) continue;
         timer->armed_ = false;
         call_handler(slot);
     }

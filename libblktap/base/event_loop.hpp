@@ -46,7 +46,7 @@ class EventLoop {
         Handler handler_;
     };
 
-    /// A timer that fires once per arm().
+    /// A timer that fires once per arm(), some milliseconds late at most: it goes by Clock::coarse().
     class Timer {
       public:
         using Handler = std::function<void()>;

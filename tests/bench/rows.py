@@ -10,7 +10,9 @@ from fnmatch import fnmatchcase
 class Workload:
     # "raw": a file, beside fio on the same file; "null": no disk, so the engine's cost alone; "growth": first writes into
     # a growing file, beside overwrites of a written one; "growth-fio": the same, beside fio that appends to a new file;
-    # "xen": a guest's disk on real Xen, beside the kernel's blkback over a direct-I/O loop device
+    # "formats-F": an image of format F in which everything is allocated, beside a raw one; "formats-first-F": first writes into
+    # a new image, beside fio on qemu-storage-daemon's export of such an image; "formats-first-F-raw": the same, beside a
+    # new raw image of holes; "xen": a guest's disk on real Xen, beside the kernel's blkback over a direct-I/O loop device
     image: str
     pattern: str  # "random" or "sequential"
     mix: str  # "read" or "write"
@@ -39,6 +41,7 @@ DEPTH_32 = ("iops", "cpu")
 DEPTH_1 = ("iops", "latency", "cpu")
 STREAM = ("throughput", "cpu")
 ON_XEN = ("iops", "cpu")
+FORMATS = ("qcow2", "vhd")
 
 WORKLOADS = [
     Workload(image, "random", mix, "4k", depth, DEPTH_32 if depth == 32 else DEPTH_1, persistent)
@@ -57,6 +60,15 @@ WORKLOADS = [
     for mix in ("read", "write")
 ] + [
     Workload(image, "sequential", "write", "256k", 8, ("throughput",)) for image in ("growth", "growth-fio")
+] + [
+    Workload(f"formats-{image_format}", "random", mix, "4k", 32, DEPTH_32)
+    for image_format in FORMATS
+    for mix in ("read", "write")
+] + [
+    Workload(f"formats-first-{image_format}{peer}", pattern, "write", size, depth, (metric,))
+    for image_format in FORMATS
+    for peer in ("", "-raw")
+    for pattern, size, depth, metric in (("random", "4k", 32, "iops"), ("sequential", "256k", 8, "throughput"))
 ] + [
     Workload("xen", pattern, mix, size, depth, ON_XEN)
     for pattern, size, depth in (("random", "4k", 32), ("random", "4k", 1), ("sequential", "64k", 8))

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <list>
+#include <optional>
 
 #include "tests/crash/crash_kernel.hpp"
 #include "tests/property/driver_comparison.hpp"
@@ -72,21 +73,28 @@ struct Flush {
     std::size_t answered;
 };
 
+struct Habits {
+    bool discards = true;
+    bool grows = false;  ///< the disk becomes larger; nothing is written behind its first end
+};
+
 /// Runs the traffic; keeps the history and the flushes.
 class Traffic {
   public:
-    /// `image`: "FORMAT:PATH".
-    Traffic(const std::string& image, const ModelDisk& before, std::uint64_t seed, bool discards)
-        : random_(seed), kernel_(seed + 1), history_(before), discards_(discards) {
+    Traffic(const std::string& format, const std::string& path, const ModelDisk& before, std::uint64_t seed,
+            Habits habits)
+        : random_(seed), kernel_(seed + 1, path), history_(before), habits_(habits) {
         DriverHarness harness{kernel_, 0};  // without threads: what the workers do happens at once, in the log's order
         {
-            const auto driver = harness.open(image);
+            const auto driver = harness.open(format + ":" + path);
             for (int step = 0; step < 260; ++step) {
+                if (habits_.grows && step % 100 == 40) grow(*driver);
                 start_one(*driver);
                 if (under_way_.size() >= under_way_max || random_() % 3 == 0) go_on(harness);
             }
-            while (!under_way_.empty())
+            while (!under_way_.empty() || growing())
                 go_on(harness);
+            REQUIRE((!resize_ || !resize_->error));
         }
     }
     const std::vector<DiskEvent>& events() const { return kernel_.events(); }
@@ -106,10 +114,17 @@ class Traffic {
     };
     std::size_t now() const { return kernel_.events().size(); }
 
+    bool growing() const { return resize_ && !resize_->answered; }
+    /// Four times as large each time: past what any table has room for.
+    void grow(ImageDriver& driver) {
+        if (growing()) return;
+        resize_.emplace(ImageRequest::Kind::read, SectorRange{});
+        driver.resize(driver.info().size_sectors * 4, *resize_);
+    }
     void start_one(ImageDriver& driver) {
         const std::uint64_t draw = random_() % 16;
         using Kind = ImageRequest::Kind;
-        const Kind kind = draw == 0 ? Kind::flush : draw == 1 && discards_ ? Kind::discard : Kind::write;
+        const Kind kind = draw == 0 ? Kind::flush : draw == 1 && habits_.discards ? Kind::discard : Kind::write;
         SectorRange range{};
         if (kind != ImageRequest::Kind::flush) {
             const std::uint64_t count =
@@ -152,7 +167,8 @@ class Traffic {
     std::mt19937_64 random_;
     CrashKernel kernel_;
     History history_;
-    const bool discards_;
+    const Habits habits_;
+    std::optional<TestRequest> resize_;
     std::list<Entry> under_way_;
     std::vector<Flush> flushes_;
     std::uint64_t stamp_ = 1000;
@@ -245,12 +261,12 @@ inline void check_disk(ImageDriver& driver, DriverHarness& harness, const Histor
 /// Traffic on the image FORMAT:`path`, and crashes in many places. `tail`: bytes at the file's end that go when the
 /// file becomes longer.
 inline void check_crashes(
-    const std::string& format, const std::string& path, const ModelDisk& before, bool discards, std::size_t tail,
+    const std::string& format, const std::string& path, const ModelDisk& before, Habits habits, std::size_t tail,
     const std::function<void(const std::string&, const History&, std::size_t kept, std::size_t now)>& examine) {
     const std::uint64_t seed = seed_of_this_run();
     std::vector<std::byte> bytes = load_file(path);
     const std::size_t tail_begin = bytes.size() - tail;
-    const Traffic traffic{format + ":" + path, before, seed, discards};
+    const Traffic traffic{format, path, before, seed, habits};
     REQUIRE(traffic.flushes().size() > 2);
     Crash crash{std::move(bytes), tail_begin, traffic, seed + 2};
     const char* const wanted = std::getenv("BLKTAP_CRASH_POINTS");

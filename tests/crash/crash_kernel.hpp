@@ -3,13 +3,17 @@
 //
 // CrashKernel: a Linux AIO that does what is submitted in any order, when it is told to, and remembers every write and
 // every fdatasync in the order in which they happened. From that the state of the disk after a loss of power at any
-// moment can be made: what an fdatasync covered is there, of everything else any sectors are.
+// moment can be made: what an fdatasync covered is there, of everything else any sectors are. Blocking writes to the
+// file that it watches are remembered where a test has note_write() and note_sync() called for them.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <random>
+#include <span>
+#include <string>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -29,7 +33,25 @@ struct DiskEvent {
 
 class CrashKernel final : public AioKernel {
   public:
-    explicit CrashKernel(std::uint64_t seed) : random_(seed) {}
+    /// `watched`: the file whose blocking writes count.
+    CrashKernel(std::uint64_t seed, const std::string& watched) : random_(seed) {
+        struct stat status {};
+        if (::stat(watched.c_str(), &status) != 0) std::abort();
+        inode_ = status.st_ino;
+        current() = this;
+    }
+    CrashKernel(const CrashKernel&) = delete;
+    CrashKernel& operator=(const CrashKernel&) = delete;
+    ~CrashKernel() { current() = nullptr; }
+    /// The one that there is, or null.
+    static CrashKernel*& current() {
+        static CrashKernel* the_one = nullptr;
+        return the_one;
+    }
+    void note_write(int fd, std::span<const std::byte> data, std::uint64_t offset) {
+        note(fd, {.offset = offset, .data = {data.begin(), data.end()}});
+    }
+    void note_sync(int fd) { note(fd, {.sync = true}); }
 
     const std::vector<DiskEvent>& events() const { return events_; }
     std::size_t held() const { return held_.size(); }
@@ -59,6 +81,12 @@ class CrashKernel final : public AioKernel {
     int destroy(io_context_t) noexcept override { return 0; }
 
   private:
+    void note(int fd, DiskEvent event) {
+        struct stat status {};
+        if (::fstat(fd, &status) != 0 || status.st_ino != inode_) return;
+        event.file_bytes = static_cast<std::uint64_t>(status.st_size);
+        events_.push_back(std::move(event));
+    }
     struct Held {
         iocb block;
         iocb* address;
@@ -98,6 +126,7 @@ class CrashKernel final : public AioKernel {
     }
 
     std::mt19937_64 random_;
+    ::ino_t inode_ = 0;
     std::uint64_t no_ring_[16] = {};
     std::deque<Held> held_;
     std::deque<io_event> done_;

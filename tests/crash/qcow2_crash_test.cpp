@@ -30,8 +30,8 @@ void examine(const std::string& path, const History& history, std::size_t kept, 
     REQUIRE(check_qcow2(path) == status);
 }
 
-void check_qcow2_crashes(const std::string& path, const ModelDisk& before, bool discards) {
-    check_crashes("qcow2", path, before, discards, 0, &examine);
+void check_qcow2_crashes(const std::string& path, const ModelDisk& before, Habits habits) {
+    check_crashes("qcow2", path, before, habits, 0, &examine);
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ TEST_CASE("qcow2 driver: a crash at any moment leaves an image with everything t
                                          "compat=0.10,cluster_size=4096", "cluster_size=4096,refcount_bits=1",
                                          "extended_l2=on,cluster_size=16384", "extended_l2=on");
     CAPTURE(options);
-    check_qcow2_crashes(make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, true);
+    check_qcow2_crashes(make_qcow2(directory.path("disk"), "2M", options), ModelDisk{disk_sectors}, {});
 }
 
 TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of them", "[crash][qcow2]") {
@@ -68,9 +68,22 @@ TEST_CASE("qcow2 driver: a crash while old contents are copied loses none of the
     CAPTURE(options);
     if (GENERATE(true, false)) {
         make_qcow2(path, "2M", options, {"-b", raw, "-F", "raw"});
-        check_qcow2_crashes(path, model, false);
+        check_qcow2_crashes(path, model, {.discards = false});
     } else {
         qemu_img({"convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, path});
-        check_qcow2_crashes(path, model, true);
+        check_qcow2_crashes(path, model, {});
     }
+}
+
+TEST_CASE("qcow2 driver: a crash while tables move for a larger disk leaves a disk of either size", "[crash][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string options =
+        GENERATE("cluster_size=512", "cluster_size=512,refcount_bits=64", "cluster_size=1024,refcount_bits=8");
+    CAPTURE(options);
+    const std::string path = make_qcow2(directory.path("disk"), "2M", options);
+    check_qcow2_crashes(path, ModelDisk{disk_sectors}, {.grows = true});
 }

@@ -46,11 +46,12 @@ void examine(const std::string& path, const History& history, std::size_t kept, 
     check_disk(*driver, harness, history, kept, now);
 }
 
-void check_vhd_crashes(const std::string& path, const ModelDisk& before, bool discards, bool qemu_reads) {
+void check_vhd_crashes(const std::string& path, const ModelDisk& before, Habits habits, bool qemu_reads,
+                       std::size_t tail = vhd::footer_bytes) {
     const auto judge = [&](const std::string& crashed, const History& history, std::size_t kept, std::size_t now) {
         examine(crashed, history, kept, now, qemu_reads);
     };
-    check_crashes("vhd", path, before, discards, vhd::footer_bytes, judge);
+    check_crashes("vhd", path, before, habits, tail, judge);
 }
 
 constexpr std::uint64_t disk_bytes = disk_sectors * sector_size_bytes;
@@ -63,14 +64,14 @@ TEST_CASE("vhd driver: a crash at any moment leaves an image with everything tha
     const std::uint64_t block_bytes = GENERATE(2U << 20, 65536U, 4096U);
     CAPTURE(block_bytes);
     vhd::create_image({.path = path, .size_bytes = disk_bytes, .block_bytes = block_bytes});
-    check_vhd_crashes(path, ModelDisk{disk_sectors}, true, qemu_img_available());
+    check_vhd_crashes(path, ModelDisk{disk_sectors}, {.grows = GENERATE(false, true)}, qemu_img_available());
 }
 
 TEST_CASE("vhd driver: a crash of a fixed image loses nothing", "[crash][vhd]") {
     const TemporaryDirectory directory;
     const std::string path = directory.path("disk");
     vhd::create_image({.path = path, .size_bytes = disk_bytes, .fixed = true});
-    check_vhd_crashes(path, ModelDisk{disk_sectors}, true, false);
+    check_vhd_crashes(path, ModelDisk{disk_sectors}, {}, false, 0);
 }
 
 TEST_CASE("vhd driver: a crash of a differencing image loses nothing of what is below it", "[crash][vhd]") {
@@ -88,5 +89,5 @@ TEST_CASE("vhd driver: a crash of a differencing image loses nothing of what is 
     CAPTURE(block_bytes);
     vhd::create_image(
         {.path = path, .size_bytes = disk_bytes, .block_bytes = block_bytes, .parent = "base", .parent_is_raw = true});
-    check_vhd_crashes(path, model, false, false);
+    check_vhd_crashes(path, model, {.discards = false, .grows = GENERATE(false, true)}, false);
 }

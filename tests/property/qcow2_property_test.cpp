@@ -189,6 +189,38 @@ TEST_CASE("qcow2 driver: agrees with the model and with qemu-img on images that 
     compare(directory, image.path, model, {.discards = !over});
 }
 
+TEST_CASE("qcow2 driver: agrees with the model and with qemu-img where the data is in another file",
+          "[property][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    std::mt19937_64 random{seed_of_this_run()};
+    const std::string data = directory.path("data");
+    const std::string path = directory.path("disk");
+    ModelDisk model{comparison_sectors};
+    const auto made = GENERATE(0, 1, 2, 3, 4, 5);
+    CAPTURE(made);
+    const bool over = made == 2;
+    const bool raw = made == 1 || made == 5;
+    if (over) {
+        // What the data file holds before is nobody's.
+        model = random_contents(random);
+        const std::string base = write_raw(directory, "base.raw", model);
+        make_qcow2(path, "4M", "cluster_size=16384,data_file=" + data, {"-b", base, "-F", "raw"});
+        write_raw(directory, "data", random_contents(random));
+    } else if (made < 4) {
+        const char* const options[] = {"", ",data_file_raw=on", "", ",extended_l2=on,cluster_size=16384"};
+        make_qcow2(path, "4M", "data_file=" + data + options[made]);
+    } else {
+        qcow2::create_image({.path = path, .size_bytes = 4 << 20, .data_file = data, .raw_data = raw});
+    }
+    compare(directory, path, model, {.discards = !over});
+    if (!raw) return;
+    CHECK(run_qemu_img({"compare", "-f", "raw", "-F", "raw", data, directory.path("model.raw")}, "/dev/stderr") == 0);
+}
+
 TEST_CASE("qcow2: the map of a disk is qemu-img's", "[property][qcow2]") {
     if (!qemu_img_available()) {
         WARN("needs qemu-img");

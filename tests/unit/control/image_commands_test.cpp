@@ -65,6 +65,20 @@ TEST_CASE("tap-ctl image: an image with subclusters", "[unit][control]") {
                Catch::Contains("at least 16384 bytes"));
 }
 
+TEST_CASE("tap-ctl image: an image with a data file of its own", "[unit][control]") {
+    const Images images;
+    const std::string data = images.directory.path("data");
+    REQUIRE(images.run({"create", images.image, "--size", "10M", "--data-file", data, "--data-file-raw"}).status == 0);
+    const Json layer = Json::parse(images.run({"info", images.image, "--json"}).out)["chain"][0];
+    CHECK(layer["data-file"] == data);
+    CHECK(layer["data-file-raw"] == true);
+    CHECK(::access(data.c_str(), F_OK) == 0);
+    const std::string other = "qcow2:" + images.directory.path("other");
+    CHECK_THAT(images.run({"create", other, "--size", "10M", "--data-file", data}).err, Catch::Contains("exists"));
+    CHECK(images.run({"create", other, "--size", "10M", "--data-file-raw"}).status == 2);
+    CHECK(::access(images.directory.path("other").c_str(), F_OK) != 0);
+}
+
 TEST_CASE("tap-ctl image: an image whose backing file is missing is not made", "[unit][control]") {
     const Images images;
     const auto made = images.run({"create", images.image, "--size", "10M", "--backing", "raw:gone"});

@@ -132,9 +132,7 @@ TEST_CASE("qcow2 header: features that are not implemented are refused by name",
     HeaderBytes bytes;
     bytes.put<std::uint32_t>(32, 1);
     check_unsupported(bytes, "encrypted");
-    bytes.put<std::uint32_t>(32, 0).put<std::uint64_t>(72, 4);
-    check_unsupported(bytes, "external data file");
-    bytes.put<std::uint32_t>(4, 4);
+    bytes.put<std::uint32_t>(32, 0).put<std::uint32_t>(4, 4);
     check_unsupported(bytes, "version 4");
 }
 
@@ -169,4 +167,19 @@ TEST_CASE("qcow2 header: subclusters halve what an L2 table tells of, and need c
     check_invalid(bytes, "the L1 table is too small");
     bytes.put<std::uint32_t>(36, 4000).put<std::uint32_t>(20, 13);
     check_invalid(bytes, "have no subclusters");
+}
+
+TEST_CASE("qcow2 header: a data file has a name, and may be a raw image", "[unit][qcow2]") {
+    HeaderBytes bytes;
+    bytes.put<std::uint64_t>(72, 4).put<std::uint64_t>(88, 2).put_extension(104, 0x44415441, "disk.raw");
+    const Header header = parse_header(bytes.bytes(), "disk");
+    CHECK(header.external_data());
+    CHECK(header.raw_data());
+    CHECK(header.data_file == "disk.raw");
+    bytes.put_extension(104, 0x44415441, std::string("disk\0raw", 8));
+    check_invalid(bytes, "a NUL in the name of its data file");
+    // Without the feature neither means anything.
+    bytes.put<std::uint64_t>(72, 0).put_extension(104, 0x44415441, "disk.raw");
+    CHECK_FALSE(parse_header(bytes.bytes(), "disk").raw_data());
+    CHECK(parse_header(bytes.bytes(), "disk").data_file.empty());
 }

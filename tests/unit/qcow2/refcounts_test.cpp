@@ -104,6 +104,30 @@ TEST_CASE("qcow2 refcounts: a new block counts itself and is written before the 
     CHECK_FALSE(refcounts.has_new_blocks());
 }
 
+TEST_CASE("qcow2 refcounts: the table gets every new block of one write, also those beside each other",
+          "[unit][qcow2]") {
+    // Blocks of 64 clusters of 512 bytes: an allocation soon needs several.
+    std::vector<std::uint64_t> table(64);
+    table[0] = 512;
+    Refcounts refcounts{{9, 6, 4096, 1024, 2}, std::move(table)};
+    for (int clusters = 0; clusters < 300; ++clusters)
+        REQUIRE(refcounts.allocate(1));
+    std::vector<std::byte> piece(512);
+    int visits = 0;
+    refcounts.begin_table_write(UINT64_MAX, [&](std::uint64_t number) {
+        ++visits;
+        refcounts.encode_table_piece(number, piece);
+    });
+    CHECK(visits == 1);
+    for (std::uint64_t block = 0; block < 5; ++block)
+        CHECK(load<std::uint64_t>(piece, block * 8) == refcounts.table()[block]);
+    CHECK(load<std::uint64_t>(piece, 4 * 8) != 0);
+    CHECK_FALSE(refcounts.written(256, 1));
+    refcounts.end_table_write(true);
+    CHECK_FALSE(refcounts.has_new_blocks());
+    CHECK(refcounts.table_entry_on_disk(4) == refcounts.table()[4]);
+}
+
 TEST_CASE("qcow2 refcounts: a new block behind the file's end is not named yet", "[unit][qcow2]") {
     Refcounts refcounts{{12, 4, 4096, 2 * 4096, 2048}, [] {
                             std::vector<std::uint64_t> table(512);

@@ -74,14 +74,73 @@ TEST_CASE("qcow2 resize: writes go on meanwhile", "[unit][qcow2]") {
     CHECK(check_qcow2(path) == 0);
 }
 
-TEST_CASE("qcow2 resize: what needs longer tables, or is smaller, is refused and changes nothing", "[unit][qcow2]") {
+TEST_CASE("qcow2 resize: tables that have no room move, and the image has nothing left of the old ones",
+          "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("cluster_size=512", "cluster_size=512,refcount_bits=64",
+                                         "cluster_size=512,compat=0.10", "cluster_size=16384,extended_l2=on");
+    CAPTURE(options);
+    const std::string path = make_qcow2(directory.path("disk"), "1M", options);
+    ModelDisk model{1 << 18};  // 128 MiB
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("qcow2:" + path);
+        for (std::uint64_t sectors = 2048; sectors <= model.size_sectors(); sectors *= 8) {
+            if (sectors > 2048) REQUIRE_FALSE(resize(harness, *driver, sectors));
+            REQUIRE(driver->info().size_sectors == sectors);
+            REQUIRE_FALSE(write_stamp(harness, *driver, model, {sectors - 300, 300}, sectors));
+            REQUIRE_FALSE(write_stamp(harness, *driver, model, {sectors / 4, 50}, sectors + 1));
+            REQUIRE_FALSE(harness.flush(*driver));
+        }
+        REQUIRE_FALSE(resize(harness, *driver, model.size_sectors()));
+        CHECK_FALSE(find_difference(harness, *driver, model));
+    }
+    CHECK(check_qcow2(path) == 0);
+    DriverHarness harness;
+    const auto driver = harness.open("qcow2:" + path);
+    CHECK(driver->info().size_sectors == model.size_sectors());
+    CHECK_FALSE(find_difference(harness, *driver, model));
+}
+
+TEST_CASE("qcow2 resize: tables that move do not stop writes", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string path = make_qcow2(directory.path("disk"), "16M", "cluster_size=512");
+    ModelDisk model{1 << 18};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("qcow2:" + path);
+        std::vector<Mapping> memory;
+        std::vector<std::unique_ptr<TestRequest>> writes;
+        TestRequest growing{ImageRequest::Kind::read, {}};
+        for (std::uint64_t i = 0; i < 100; ++i) {
+            const SectorRange range{i * 30, 16};
+            memory.push_back(Mapping::anonymous(range.length_bytes()));
+            ModelDisk::fill(range, i + 1, memory.back().bytes());
+            model.write(range, i + 1);
+            writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
+            driver->start(*writes.back());
+            if (i == 50) driver->resize(1 << 18, growing);
+            harness.step();
+        }
+        for (const auto& write : writes) {
+            harness.finish(*write);
+            CHECK_FALSE(write->error);
+        }
+        harness.finish(growing);
+        REQUIRE_FALSE(growing.error);
+        CHECK_FALSE(find_difference(harness, *driver, model));
+    }
+    CHECK(check_qcow2(path) == 0);
+}
+
+TEST_CASE("qcow2 resize: what no image can be, or is smaller, is refused and changes nothing", "[unit][qcow2]") {
     const TemporaryDirectory directory;
     const std::string path = make_qcow2(directory.path("disk"), "1M");
     DriverHarness harness;
     const auto driver = harness.open("qcow2:" + path);
     CHECK(resize(harness, *driver, 100) == std::errc::invalid_argument);
     CHECK(resize(harness, *driver, 1ULL << 60) == std::errc::invalid_argument);
-    CHECK(resize(harness, *driver, 5ULL << 31) == std::errc::operation_not_supported);  // 5 TiB
+    CHECK(resize(harness, *driver, 1ULL << 53) == std::errc::operation_not_supported);  // 4 EiB: 128 MiB of L1
     CHECK(driver->info().size_sectors == 2048);
     CHECK_FALSE(resize(harness, *driver, 3ULL << 31));
     CHECK(resize(harness, *harness.open("qcow2:" + make_qcow2(directory.path("other"), "1M"), Access::read_only),

@@ -163,6 +163,28 @@ TEST_CASE("image files: a format with backing files gets others to read, inside 
           }).code() == std::errc::operation_not_permitted);
 }
 
+TEST_CASE("image files: a data file is written only where the operator names it", "[unit][tapback]") {
+    Folders f;
+    ipc::OpenArguments disk = image(f.all.make_file("images/disk", 4096));
+    disk.format = "qcow2";
+    const std::string data = f.all.make_file("images/data", 4096);
+    const ipc::OpenFileArguments wanted{data, false, false};
+    const auto refused = thrown([&] { f.files.open("5/51712", disk, wanted); });
+    CHECK(refused.code() == std::errc::operation_not_permitted);
+    CHECK_THAT(refused.what(), Catch::Contains("data-file=PATH"));
+    disk.options["data-file"] = data;
+    CHECK(f.files.open("5/51712", disk, wanted) >= 0);
+    const std::string outside = f.all.make_file("data", 4096);
+    disk.options["data-file"] = outside;
+    CHECK_THAT(thrown([&] {
+                   f.files.open("5/51712", disk, {outside, false, false});
+               }).what(),
+               Catch::Contains("outside of image-directories"));
+    disk.format = "raw";  // which has none
+    disk.options["data-file"] = data;
+    CHECK(thrown([&] { f.files.open("5/51728", disk, wanted); }).code() == std::errc::operation_not_permitted);
+}
+
 TEST_CASE("image files: the successor of a killed tapdisk gets the same open file, even if its path was replaced",
           "[unit][tapback]") {
     Folders f;
