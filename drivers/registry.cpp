@@ -6,6 +6,7 @@
 #include "drivers/null/null_driver.hpp"
 #include "drivers/qcow2/qcow2_driver.hpp"
 #include "drivers/raw/raw_driver.hpp"
+#include "drivers/vhd/vhd_driver.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
 
@@ -30,6 +31,7 @@ Registry all_drivers() {
     registry.add("null", &open_null_image);
     registry.add("qcow2", &qcow2::open_qcow2_image);
     registry.add("raw", &open_raw_image);
+    registry.add("vhd", &vhd::open_vhd_image);
     return registry;
 }
 

@@ -33,6 +33,7 @@ struct CommandLine {
     std::string data_file{};               ///< of a new image: where its data is
     bool raw_data = false;                 ///< of a new image: that is a raw image by itself
     bool extended_l2 = false;              ///< of a new image
+    bool fixed = false;                    ///< of a new image
     std::string type{};                    ///< of an image, as block-tap calls it
     std::optional<std::uint32_t> pid{};    ///< of a tapdisk
     std::optional<std::uint32_t> minor{};  ///< of a tapdisk, as block-tap names it

@@ -2,105 +2,46 @@
 // Copyright (c) 2026, the blktap developers
 //
 // tap-ctl image: makes images and looks at them. They are files that nobody serves at the moment; tapback is not asked.
-#include <filesystem>
-#include <iomanip>
 #include <ostream>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "control/tap_ctl/command_line.hpp"
+#include "control/tap_ctl/inspected_format.hpp"
 #include "control/tap_ctl/progress_line.hpp"
 #include "control/tap_ctl/table.hpp"
-#include "drivers/qcow2/create.hpp"
-#include "drivers/qcow2/examine.hpp"
-#include "drivers/qcow2/open_image.hpp"
-#include "drivers/shared/local_image_opener.hpp"
 #include "drivers/shared/options.hpp"
-#include "libblktap/base/error.hpp"
 
 namespace blktap {
 namespace {
 
 using ipc::Json;
-using qcow2::Extent;
 
-constexpr int found_leaks = 3;  // as qemu-img check has it
+constexpr const InspectedFormat* formats[] = {&inspected_qcow2, &inspected_vhd};
 
-std::uint64_t parse_bytes(const std::string& text, const std::string& what) {
-    const auto bytes = parse_size(text);
-    if (bytes) return *bytes;
-    throw_error(std::make_error_code(std::errc::invalid_argument), what + " " + text + " is not a number of bytes");
-}
+struct Inspected {
+    const InspectedFormat& format;
+    std::string path;
+};
 
-/// The path of a "qcow2:/path".
-std::string qcow2_path(const std::string& image) {
+/// Of a "FORMAT:/path".
+Inspected inspected(const std::string& image) {
     const ImageSpec spec = parse_image_spec(image, Access::read_only);
-    if (spec.format == "qcow2" && !spec.path.empty() && spec.options.empty()) return spec.path;
+    std::string known;
+    for (const InspectedFormat* const format : formats) {
+        if (spec.format == format->name && !spec.path.empty() && spec.options.empty()) return {*format, spec.path};
+        known += (known.empty() ? "" : " or ") + std::string(format->name) + ":PATH";
+    }
     throw_error(std::make_error_code(std::errc::invalid_argument),
-                image + ": only qcow2:PATH, without options, is possible");
-}
-
-qcow2::Chain open_image(const CommandLine& line) {
-    LocalImageOpener files;
-    // Through the page cache: tables are read in any order, and no guest writes.
-    return qcow2::open_chain(qcow2_path(line.image), Access::read_only, Caching::buffered, files).chain;
+                image + ": only " + known + ", without options, is possible");
 }
 
 int create(const CommandLine& line, std::ostream&) {
-    qcow2::NewImage image;
-    image.path = qcow2_path(line.image);
-    image.size_bytes = parse_bytes(line.size, "--size");
-    if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
-    image.extended_l2 = line.extended_l2;
-    // QEMU looks for a relative one where it happens to run.
-    if (!line.data_file.empty()) image.data_file = std::filesystem::absolute(line.data_file).lexically_normal();
-    image.raw_data = line.raw_data;
-    if (!line.backing.empty()) {
-        const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
-        image.backing_file = backing.path;
-        image.backing_format = backing.format;
-    }
-    qcow2::create_image(image);
-    try {
-        // Its backing file must be there, be of that format, and not lead back here.
-        LocalImageOpener files;
-        qcow2::open_chain(image.path, Access::read_only, Caching::buffered, files);
-    } catch (const std::system_error&) {
-        ::unlink(image.path.c_str());
-        if (!image.data_file.empty()) ::unlink(qcow2::path_of(image.data_file, image.path).c_str());
-        throw;
-    }
+    const Inspected image = inspected(line.image);
+    image.format.create(image.path, line);
     return 0;
 }
 
-Json describe(const qcow2::Layer& layer) {
-    struct stat status {};
-    if (::fstat(layer.fd.get(), &status) != 0) throw_system_error(layer.name);
-    Json json{{"path", printable(layer.name)},
-              {"format", layer.raw ? "raw" : "qcow2"},
-              {"size-bytes", layer.size_bytes},
-              {"stored-bytes", static_cast<std::uint64_t>(status.st_blocks) * 512}};
-    if (layer.raw) return json;
-    const qcow2::Header& header = layer.header;
-    json["version"] = header.version;
-    json["cluster-bytes"] = header.cluster_bytes();
-    if (header.external_data()) {
-        json["data-file"] = printable(header.data_file);
-        json["data-file-raw"] = header.raw_data();
-    }
-    json["extended-l2"] = header.extended_l2();
-    json["refcount-bits"] = 1U << header.refcount_order;
-    json["compression"] = header.compression == qcow2::Compression::zstd ? "zstd" : "deflate";
-    json["snapshots"] = header.snapshot_count;
-    json["dirty"] = header.dirty();
-    json["corrupt"] = header.corrupt();
-    return json;
-}
-
 int info(const CommandLine& line, std::ostream& out) {
-    Json chain = Json::array();
-    for (const qcow2::Layer& layer : open_image(line))
-        chain.push_back(describe(layer));
+    const Inspected image = inspected(line.image);
+    const Json chain = image.format.describe(image.path);
     if (line.json) return print_result(line, out, {{"chain", chain}});
     for (std::size_t i = 0; i < chain.size(); ++i) {
         if (i > 0) out << "\nits backing file:\n";
@@ -110,57 +51,35 @@ int info(const CommandLine& line, std::ostream& out) {
 }
 
 int check(const CommandLine& line, std::ostream& out) {
-    const qcow2::Chain chain = open_image(line);
+    const Inspected image = inspected(line.image);
     ProgressLine progress{"checking"};
     const auto tell = [&](std::uint64_t done, std::uint64_t all) { progress.tell(done, all); };
-    const qcow2::Findings found = qcow2::check_tables(chain.front(), tell);
+    const CheckResult result = image.format.check(image.path, tell);
     progress.clear();
-    const Json json{{"clusters-used", found.clusters_used},
-                    {"leaked-clusters", found.leaked_clusters},
-                    {"errors", found.errors},
-                    {"first-error", found.first_error}};
     if (line.json) {
-        print_result(line, out, json);
-    } else if (found.errors > 0) {
-        out << found.errors << " errors; the first: " << found.first_error << '\n';
-    } else if (found.leaked_clusters > 0) {
-        out << found.leaked_clusters
-            << " clusters that nobody uses; no error (qemu-img check -r leaks gives them back)\n";
+        print_result(line, out, result.json);
     } else {
-        out << "nothing is wrong; " << found.clusters_used << " clusters in use\n";
+        out << result.text << '\n';
     }
-    return found.errors > 0 ? 2 : found.leaked_clusters > 0 ? found_leaks : 0;
-}
-
-const char* kind_text(Extent::Kind kind) {
-    switch (kind) {
-        case Extent::Kind::data:
-            return "data";
-        case Extent::Kind::compressed:
-            return "compressed";
-        case Extent::Kind::zero:
-            return "zero";
-        default:
-            return "damaged";
-    }
+    return result.status;
 }
 
 int map(const CommandLine& line, std::ostream& out) {
-    const qcow2::Chain chain = open_image(line);
+    const Inspected image = inspected(line.image);
     Json extents = Json::array();
     std::vector<Row> rows{{"OFFSET", "LENGTH", "WHAT", "AT", "FILE"}};
     ProgressLine progress{"mapping"};
-    qcow2::map_disk(chain, [&](std::uint64_t offset, const Extent& extent) {
-        progress.tell(offset, chain.front().size_bytes);
-        const bool stored = extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed;
-        const std::string file = stored ? printable(chain[extent.layer].name) : "";
+    const auto tell = [&](std::uint64_t done, std::uint64_t all) { progress.tell(done, all); };
+    image.format.map(image.path, tell, [&](const DiskPiece& piece) {
+        const bool stored = !piece.file.empty();
+        const std::string file = printable(piece.file);
         if (line.json) {
-            Json json{{"offset", offset}, {"length", extent.length}, {"what", kind_text(extent.kind)}};
-            if (stored) json.update({{"at", extent.host_offset}, {"file", file}});
+            Json json{{"offset", piece.offset}, {"length", piece.length}, {"what", piece.what}};
+            if (stored) json.update({{"at", piece.at}, {"file", file}});
             extents.push_back(std::move(json));
         } else {
-            rows.push_back({std::to_string(offset), std::to_string(extent.length), kind_text(extent.kind),
-                            stored ? std::to_string(extent.host_offset) : "", file});
+            rows.push_back({std::to_string(piece.offset), std::to_string(piece.length), piece.what,
+                            stored ? std::to_string(piece.at) : "", file});
         }
     });
     progress.clear();
@@ -171,11 +90,17 @@ int map(const CommandLine& line, std::ostream& out) {
 
 CLI::App& add_for_image(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
     CLI::App& added = add_command(app, line, name, what, command);
-    added.add_option("IMAGE", line.image, "qcow2:PATH")->required();
+    added.add_option("IMAGE", line.image, "qcow2:PATH or vhd:PATH")->required();
     return added;
 }
 
 }  // namespace
+
+std::uint64_t parse_bytes(const std::string& text, const std::string& what) {
+    const auto bytes = parse_size(text);
+    if (bytes) return *bytes;
+    throw_error(std::make_error_code(std::errc::invalid_argument), what + " " + text + " is not a number of bytes");
+}
 
 void add_image_commands(CLI::App& app, CommandLine& line) {
     CLI::App& image = *app.add_subcommand("image", "Make and look at images that are not served");
@@ -183,11 +108,13 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     image.fallthrough();
     CLI::App& make = add_for_image(image, line, "create", "Make an image", create);
     make.add_option("--size", line.size, "Of the disk: bytes, or with K, M, G or T: 20G")->required();
-    make.add_option("--cluster-size", line.cluster_size, "From 4K to 2M; 64K when absent");
-    make.add_flag("--extended-l2", line.extended_l2, "Clusters, of at least 16K, have 32 subclusters");
-    auto* data = make.add_option("--data-file", line.data_file, "A file of its own for the data, which is made");
+    make.add_option("--cluster-size", line.cluster_size, "64K when absent; of a VHD, its blocks, 2M");
+    make.add_flag("--extended-l2", line.extended_l2, "Clusters, of at least 16K, have 32 subclusters (qcow2)");
+    make.add_flag("--fixed", line.fixed, "The file is as long as the disk from the start (vhd)");
+    auto* data =
+        make.add_option("--data-file", line.data_file, "A file of its own for the data, which is made (qcow2)");
     make.add_flag("--data-file-raw", line.raw_data, "That file is a raw image of the disk at any time")->needs(data);
-    make.add_option("--backing", line.backing, "FORMAT:PATH of what the image begins as; raw or qcow2");
+    make.add_option("--backing", line.backing, "FORMAT:PATH of what the image begins as: raw, or of the same format");
     add_for_image(image, line, "info", "What an image and its backing files are", info);
     add_for_image(image, line, "check", "Whether an image's tables agree with each other", check);
     add_for_image(image, line, "map", "Where the disk's contents are", map);

@@ -8,6 +8,7 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/local_image_opener.hpp"
+#include "drivers/vhd/create.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -29,9 +30,18 @@ void make_qcow2(const Overlay& overlay) {
     }
 }
 
+void make_vhd(const Overlay& overlay) {
+    vhd::create_image({.path = overlay.path,
+                       .size_bytes = overlay.size_bytes,
+                       .parent = overlay.base,
+                       .parent_is_raw = overlay.base_format == "raw"});
+}
+
 constexpr OverlayFormat formats[] = {
     {"raw", "qcow2", &make_qcow2},
     {"qcow2", "qcow2", &make_qcow2},
+    {"raw", "vhd", &make_vhd},
+    {"vhd", "vhd", &make_vhd},
 };
 
 }  // namespace
@@ -41,7 +51,7 @@ const OverlayFormat& overlay_format(const std::string& base_format, const std::s
     for (const OverlayFormat& each : formats) {
         if (base_format != each.base_format) continue;
         if (format == each.format) return each;
-        possible += (possible.empty() ? "" : ", ") + std::string(each.format);
+        possible += (possible.empty() ? "" : " or ") + std::string(each.format);
     }
     const std::string reason = possible.empty()
                                    ? "no image can be made over one of the format '" + base_format + "'"

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 #include <sys/stat.h>
 
 #include "drivers/shared/local_image_opener.hpp"
@@ -22,7 +24,8 @@ namespace fs = std::filesystem;
 
 /// Images of these formats name others below them, which only their own tapdisk can find out.
 bool has_backing_files(const std::string& format) {
-    return format == "qcow2";
+    constexpr std::string_view those[] = {"qcow2", "vhd"};
+    return std::ranges::find(those, format) != std::end(those);
 }
 
 /// Where an image's data is, when the operator says so. What the image itself says a guest may have written.

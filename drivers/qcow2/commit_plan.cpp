@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "drivers/qcow2/bytes.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/assert.hpp"
 
 namespace blktap::qcow2 {

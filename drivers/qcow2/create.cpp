@@ -11,10 +11,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/header.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
 #include "libblktap/base/units.hpp"

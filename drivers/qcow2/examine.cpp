@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::qcow2 {

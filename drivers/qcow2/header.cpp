@@ -8,7 +8,7 @@
 #include <cctype>
 #include <optional>
 
-#include "drivers/qcow2/bytes.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/units.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "drivers/qcow2/bytes.hpp"
+#include "drivers/shared/bytes.hpp"
 
 namespace blktap::qcow2 {
 namespace {

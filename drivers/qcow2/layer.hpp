@@ -17,7 +17,7 @@
 
 #include "drivers/qcow2/header.hpp"
 #include "drivers/qcow2/l2_entry.hpp"
-#include "drivers/qcow2/slice_cache.hpp"
+#include "drivers/shared/slice_cache.hpp"
 #include "libblktap/base/unique_fd.hpp"
 
 namespace blktap::qcow2 {

@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <unistd.h>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "drivers/shared/storage_limits.hpp"
 #include "libblktap/base/error.hpp"
 

@@ -7,9 +7,9 @@
 #include <bit>
 #include <unistd.h>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
 

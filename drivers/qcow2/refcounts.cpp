@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "drivers/qcow2/bytes.hpp"
-#include "drivers/qcow2/slice_cache.hpp"
+#include "drivers/shared/bytes.hpp"
+#include "drivers/shared/slice_cache.hpp"
 #include "libblktap/base/assert.hpp"
 
 namespace blktap::qcow2 {

@@ -9,8 +9,8 @@
 #include <new>
 #include <unistd.h>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::qcow2 {

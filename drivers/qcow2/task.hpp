@@ -13,9 +13,9 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/parent_from_member.hpp>
 
-#include "drivers/qcow2/iovec_window.hpp"
 #include "drivers/qcow2/layer.hpp"
 #include "drivers/qcow2/write_map.hpp"
+#include "drivers/shared/iovec_window.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap::qcow2 {

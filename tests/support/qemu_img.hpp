@@ -45,6 +45,15 @@ inline std::string make_qcow2(const std::string& path, const std::string& size, 
     return path;
 }
 
+/// Makes a VHD image of `size` and returns its path. `options`: "subformat=fixed,...", or empty.
+inline std::string make_vhd(const std::string& path, const std::string& size, const std::string& options = "") {
+    std::vector<std::string> arguments{"create", "-q", "-f", "vpc"};
+    if (!options.empty()) arguments.insert(arguments.end(), {"-o", options});
+    arguments.insert(arguments.end(), {path, size});
+    qemu_img(arguments);
+    return path;
+}
+
 /// 0: nothing is wrong. 2: damaged, and standard error says how. 3: clusters are leaked, nothing worse.
 inline int check_qcow2(const std::string& path) {
     const std::vector<std::string> command{"check", "-q", "-f", "qcow2", path};

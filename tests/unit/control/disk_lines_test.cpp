@@ -69,7 +69,7 @@ class ParsedDisk {
 
 TEST_CASE("disk lines: xl understands every line of the page, and we the image that the page says", "[unit][control]") {
     const auto lines = lines_of_page();
-    REQUIRE(lines.size() == 21);
+    REQUIRE(lines.size() == 23);
     for (const DiskLine& line : lines) {
         INFO(line.line);
         const ParsedDisk parsed(line.line);

@@ -82,6 +82,23 @@ TEST_CASE("tap-ctl image snapshot: an image over a raw or a qcow2 image, as larg
     CHECK(chain[2]["path"] == images.directory.path("base"));
 }
 
+TEST_CASE("tap-ctl image snapshot: a VHD over a raw image or another VHD, which names it in both ways",
+          "[unit][control]") {
+    const Images images;
+    const std::string first = "vhd:" + images.directory.path("first");
+    const std::string second = "vhd:" + images.directory.path("second");
+    REQUIRE(images.run({"snapshot", images.base, first}).status == 0);
+    const auto made = images.run({"snapshot", first, second});
+    INFO(made.err);
+    REQUIRE(made.status == 0);
+    CHECK(images.size_of(second) == size_bytes);
+    CHECK(Json::parse(images.run({"info", second, "--json"}).out)["chain"].size() == 3);
+    CHECK(images.run({"resize", second, "20M"}).status == 0);
+    CHECK(images.size_of(second) == 2 * size_bytes);
+    CHECK(images.size_of(first) == size_bytes);
+    CHECK_THAT(images.run({"snapshot", first, images.overlay}).err, Catch::Contains("the format vhd, not 'qcow2'"));
+}
+
 TEST_CASE("tap-ctl image snapshot: a relative name lets both be moved together", "[unit][control]") {
     const Images images;
     REQUIRE(images.run({"snapshot", images.base, images.overlay, "--relative"}).status == 0);
@@ -103,7 +120,7 @@ TEST_CASE("tap-ctl image snapshot: a base that somebody writes is refused, and s
         CHECK_THAT(refused.err, Catch::Contains("in use") && Catch::Contains("tap-ctl image snapshot VBD"));
     }
     CHECK_THAT(images.run({"snapshot", images.base, "raw:" + images.directory.path("overlay")}).err,
-               Catch::Contains("one can have the format qcow2, not 'raw'"));
+               Catch::Contains("one can have the format qcow2 or vhd, not 'raw'"));
     CHECK_THAT(images.run({"snapshot", "null:?size=1M", images.overlay}).err, Catch::Contains("no image can be made"));
     CHECK_THAT(images.run({"snapshot", images.base, images.base}).err, Catch::Contains("exists"));
     CHECK_FALSE(std::filesystem::exists(images.directory.path("overlay")));

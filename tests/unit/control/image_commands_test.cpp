@@ -104,11 +104,59 @@ TEST_CASE("tap-ctl image: what is wrong with an image is its exit status", "[uni
     CHECK_THAT(images.run({"check", images.image}).out, Catch::StartsWith("1 errors; the first: cluster 3"));
 }
 
-TEST_CASE("tap-ctl image: only qcow2 images, and sizes that are sizes", "[unit][control]") {
+TEST_CASE("tap-ctl image: makes VHDs of every sort, and tells about them", "[unit][control]") {
+    const Images images;
+    const std::string disk = "vhd:" + images.directory.path("disk.vhd");
+    const auto chain_of = [&](const std::string& image) {
+        const auto info = images.run({"info", image, "--json"});
+        INFO(info.err);
+        REQUIRE(info.status == 0);
+        return Json(Json::parse(info.out)["chain"]);
+    };
+    REQUIRE(images.run({"create", disk, "--size", "10M", "--cluster-size", "64K"}).status == 0);
+    const Json dynamic = chain_of(disk)[0];
+    CHECK(dynamic["format"] == "vhd");
+    CHECK(dynamic["type"] == "dynamic");
+    CHECK(dynamic["size-bytes"] == 10 << 20);
+    CHECK(dynamic["cluster-bytes"] == 65536);
+    CHECK_THAT(images.run({"check", disk}).out, Catch::StartsWith("nothing is wrong"));
+    const auto map = images.run({"map", disk, "--json"});
+    CHECK(Json::parse(map.out)["extents"][0]["what"] == "zero");
+    const std::string over = "vhd:" + images.directory.path("over.vhd");
+    REQUIRE(images.run({"create", over, "--size", "12M", "--backing", "vhd:disk.vhd"}).status == 0);
+    const Json chain = chain_of(over);
+    CHECK(chain.size() == 2);
+    CHECK(chain[0]["type"] == "differencing");
+    CHECK(chain[0]["parent-uuid"] == chain[1]["uuid"]);
+    const std::string fixed = "vhd:" + images.directory.path("fixed.vhd");
+    REQUIRE(images.run({"create", fixed, "--size", "1M", "--fixed"}).status == 0);
+    CHECK(chain_of(fixed)[0]["type"] == "fixed");
+    CHECK(Json::parse(images.run({"map", fixed, "--json"}).out)["extents"][0]["what"] == "data");
+}
+
+TEST_CASE("tap-ctl image: what is wrong with a VHD is its exit status", "[unit][control]") {
+    const Images images;
+    const std::string path = images.directory.path("disk.vhd");
+    REQUIRE(images.run({"create", "vhd:" + path, "--size", "10M"}).status == 0);
+    REQUIRE(::truncate(path.c_str(), 2048) == 0);
+    const auto without_footer = images.run({"check", "vhd:" + path, "--json"});
+    CHECK(without_footer.status == 3);
+    CHECK(Json::parse(without_footer.out)["footer-missing"] == true);
+    const UniqueFd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC)};
+    const unsigned char far_away[] = {0x10, 0, 0, 0};
+    REQUIRE(::pwrite(fd.get(), far_away, 4, 1536) == 4);
+    CHECK(images.run({"check", "vhd:" + path}).status == 2);
+    CHECK_THAT(images.run({"check", "vhd:" + path}).out, Catch::StartsWith("1 errors; the first: block 0"));
+}
+
+TEST_CASE("tap-ctl image: only qcow2 and VHD images, what they can be, and sizes that are sizes", "[unit][control]") {
     const Images images;
     CHECK(images.run({"info", "raw:/srv/disk"}).status == 1);
     CHECK(images.run({"info", "/srv/disk"}).status == 1);
     CHECK(images.run({"create", images.image, "--size", "much"}).status == 1);
+    CHECK(images.run({"create", images.image, "--size", "1M", "--fixed"}).status == 1);
+    CHECK(images.run({"create", "vhd:/srv/x", "--size", "1M", "--extended-l2"}).status == 1);
+    CHECK(images.run({"create", "vhd:/srv/x", "--size", "1M", "--backing", "qcow2:/srv/y"}).status == 1);
     CHECK(images.run({"create", images.image}).status == 2);
     CHECK(images.run({}).status == 2);
 }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "drivers/qcow2/bytes.hpp"
+#include "drivers/shared/bytes.hpp"
 
 namespace blktap::testing {
 
@@ -29,7 +29,7 @@ class HeaderBytes {
     }
     template <class Number>
     HeaderBytes& put(std::size_t offset, Number value) {
-        qcow2::store(std::span{bytes_}, offset, value);
+        store(std::span{bytes_}, offset, value);
         return *this;
     }
     HeaderBytes& put_text(std::size_t offset, const std::string& text) {

@@ -4,63 +4,22 @@
 // Images on disk for tests of the qcow2 driver: made by qemu-img, looked into and spoilt byte by byte.
 #pragma once
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "drivers/qcow2/bytes.hpp"
-#include "libblktap/base/mapping.hpp"
-#include "tests/support/driver_harness.hpp"
-#include "tests/support/model_disk.hpp"
+#include "tests/support/image_files.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 
 namespace blktap::testing {
 
-class ImageBytes {
+class ImageBytes : public FileBytes {
   public:
-    explicit ImageBytes(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CLOEXEC)) {
-        if (!fd_) throw_system_error(path);
-    }
-    template <class Number>
-    Number get(std::uint64_t offset) const {
-        std::byte bytes[sizeof(Number)];
-        if (::pread(fd_.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) < 0) throw_system_error("pread");
-        return qcow2::load<Number>(bytes, 0);
-    }
-    template <class Number>
-    void put(std::uint64_t offset, Number value) const {
-        std::byte bytes[sizeof(Number)];
-        qcow2::store(std::span{bytes}, 0, value);
-        if (::pwrite(fd_.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) < 0) throw_system_error("pwrite");
-    }
+    using FileBytes::FileBytes;
     std::uint64_t l1_offset() const { return get<std::uint64_t>(40); }
     /// Of the first L2 table.
     std::uint64_t l2_offset() const { return get<std::uint64_t>(l1_offset()) & 0x00fffffffffffe00; }
     std::uint64_t refcount_table_offset() const { return get<std::uint64_t>(48); }
     /// Of the first refcount block.
     std::uint64_t refcount_block_offset() const { return get<std::uint64_t>(refcount_table_offset()); }
-
-  private:
-    UniqueFd fd_;
 };
-
-/// Writes stamps through the driver and the model.
-inline std::error_code write_stamp(DriverHarness& harness, ImageDriver& driver, ModelDisk& model, SectorRange range,
-                                   std::uint64_t stamp) {
-    const Mapping memory = Mapping::anonymous(range.length_bytes());
-    ModelDisk::fill(range, stamp, memory.bytes());
-    const std::error_code error = harness.write(driver, range, memory.bytes());
-    if (!error) model.write(range, stamp);
-    return error;
-}
-
-inline std::optional<std::uint64_t> find_difference(DriverHarness& harness, ImageDriver& driver,
-                                                    const ModelDisk& model) {
-    const SectorRange all{0, model.size_sectors()};
-    const Mapping memory = Mapping::anonymous(all.length_bytes());
-    REQUIRE_FALSE(harness.read(driver, all, memory.bytes()));
-    return model.first_difference(all, memory.bytes());
-}
 
 }  // namespace blktap::testing

@@ -7,9 +7,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "drivers/qcow2/bytes.hpp"
 #include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/qcow2/write_map.hpp"
+#include "drivers/shared/bytes.hpp"
 
 namespace blktap::testing {
 
@@ -34,18 +34,18 @@ struct Tables {
     void set(std::uint64_t guest_cluster, std::uint64_t entry) {
         chain.front().l1[0] = l2_offset | qcow2::flag_copied;
         std::uint32_t slot = cache.find({0, l2_offset});
-        if (slot == qcow2::SliceCache::none) {
+        if (slot == SliceCache::none) {
             slot = cache.insert({0, l2_offset});
             cache.loaded(slot);
         }
-        qcow2::store(cache.bytes(slot), guest_cluster * 8, entry);
+        store(cache.bytes(slot), guest_cluster * 8, entry);
     }
     std::uint64_t entry(std::uint64_t guest_cluster) {
-        return qcow2::load<std::uint64_t>(cache.bytes(cache.find({0, l2_offset})), guest_cluster * 8);
+        return load<std::uint64_t>(cache.bytes(cache.find({0, l2_offset})), guest_cluster * 8);
     }
 
     qcow2::Chain chain{};
-    qcow2::SliceCache cache{1 << 20};
+    SliceCache cache{1 << 20};
     // One refcount block, at cluster 3, counts 2,048 clusters.
     qcow2::Refcounts refcounts{{12, 4, 2048, 2 * cluster, 16}, [] {
                                    std::vector<std::uint64_t> table(512);

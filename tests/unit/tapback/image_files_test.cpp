@@ -151,7 +151,7 @@ TEST_CASE("image files: a format with backing files gets others to read, inside 
     const std::string path = f.all.make_file("images/disk", 4096);
     const std::string base = f.all.make_file("images/base", 4096);
     ipc::OpenArguments overlay = image(path);
-    overlay.format = "qcow2";
+    overlay.format = GENERATE("qcow2", "vhd");
     const int fd = f.files.open("5/51712", overlay, {base, true, false});
     CHECK((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
     CHECK(thrown([&] {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/qcow2/slice_cache.hpp"
+#include "drivers/shared/slice_cache.hpp"
 
 #include <catch2/catch.hpp>
 
-using namespace blktap::qcow2;
+using namespace blktap;
 
 namespace {
 

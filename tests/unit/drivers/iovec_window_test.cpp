@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/qcow2/iovec_window.hpp"
+#include "drivers/shared/iovec_window.hpp"
 
 #include <array>
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 #include <catch2/catch.hpp>
 
-using namespace blktap::qcow2;
+using namespace blktap;
 
 namespace {
 

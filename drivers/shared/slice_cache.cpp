@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/qcow2/slice_cache.hpp"
+#include "drivers/shared/slice_cache.hpp"
 
 #include <algorithm>
 #include <bit>
 
 #include "libblktap/base/assert.hpp"
 
-namespace blktap::qcow2 {
+namespace blktap {
 
-SliceCache::SliceCache(std::uint64_t size_bytes)
-    : slots_(std::max<std::uint64_t>(16, size_bytes / slice_bytes_max)),
+SliceCache::SliceCache(std::uint64_t size_bytes, std::size_t slice_bytes)
+    : slice_bytes_(slice_bytes),
+      slots_(std::max<std::uint64_t>(16, size_bytes / slice_bytes)),
       buckets_(std::bit_ceil(slots_.size()), none),
-      memory_(Mapping::anonymous(slots_.size() * slice_bytes_max)) {}
+      memory_(Mapping::anonymous(slots_.size() * slice_bytes)) {}
 
 std::uint32_t& SliceCache::bucket(const Key& key) noexcept {
     const std::uint64_t number = key.offset / sector_size_bytes + (std::uint64_t{key.layer} << 40);
@@ -64,4 +65,4 @@ void SliceCache::forget(std::uint32_t slot) noexcept {
     slots_[slot] = {};
 }
 
-}  // namespace blktap::qcow2
+}  // namespace blktap

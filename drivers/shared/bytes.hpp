@@ -14,7 +14,7 @@
 
 #include "libblktap/base/assert.hpp"
 
-namespace blktap::qcow2 {
+namespace blktap {
 
 template <class Number>
 Number load(std::span<const std::byte> bytes, std::size_t offset) noexcept {
@@ -30,4 +30,4 @@ void store(std::span<std::byte> bytes, std::size_t offset, Number value) noexcep
         reinterpret_cast<unsigned char*>(bytes.data() + offset), value);
 }
 
-}  // namespace blktap::qcow2
+}  // namespace blktap

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SliceCache: pieces of L2 tables in memory, as many as the operator allows, for all images of a chain. What it holds
-// is what the image holds: entries change here when they have changed on disk, so any slice may be forgotten at any
-// time.
+// SliceCache: pieces of an image's tables in memory, as many as the operator allows, for all images of a chain. What it
+// holds is what the image holds: entries change here when they have changed on disk, so any slice may be forgotten at
+// any time.
 //
 // It does no I/O: whoever misses a slice inserts it, reads it, and says so. Which one is forgotten is decided by a
 // clock hand that passes over slices used since its last round.
 //
-// Tested by tests/unit/qcow2/slice_cache_test.cpp.
+// Tested by tests/unit/drivers/slice_cache_test.cpp.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/base/units.hpp"
 
-namespace blktap::qcow2 {
+namespace blktap {
 
 class SliceCache {
   public:
@@ -32,8 +32,9 @@ class SliceCache {
         friend bool operator==(const Key&, const Key&) = default;
     };
 
-    /// At least 16 slices, whatever `size_bytes` is. Errors: throws std::system_error (ENOMEM).
-    explicit SliceCache(std::uint64_t size_bytes);
+    /// Slices of at most `slice_bytes`, a power of two from 512 bytes to slice_bytes_max; at least 16 of them, whatever
+    /// `size_bytes` is. Errors: throws std::system_error (ENOMEM).
+    explicit SliceCache(std::uint64_t size_bytes, std::size_t slice_bytes = slice_bytes_max);
 
     /// The slot of a slice, ready or being loaded; `none` when it is not here.
     std::uint32_t find(const Key& key) noexcept;
@@ -46,9 +47,9 @@ class SliceCache {
 
     bool ready(std::uint32_t slot) const noexcept { return !slots_[slot].loading; }
     const Key& key(std::uint32_t slot) const noexcept { return slots_[slot].key; }
-    /// Page-aligned memory of slice_bytes_max.
+    /// Memory of a slice, aligned as it is long.
     std::span<std::byte> bytes(std::uint32_t slot) const noexcept {
-        return memory_.bytes().subspan(slot * slice_bytes_max, slice_bytes_max);
+        return memory_.bytes().subspan(slot * slice_bytes_, slice_bytes_);
     }
     /// While pinned a slice stays. Pins are counted.
     void pin(std::uint32_t slot) noexcept { ++slots_[slot].pins; }
@@ -68,10 +69,11 @@ class SliceCache {
     std::uint32_t& bucket(const Key& key) noexcept;
     std::uint32_t victim() noexcept;
 
+    const std::size_t slice_bytes_;
     std::vector<Slot> slots_;
     std::vector<std::uint32_t> buckets_;
     std::uint32_t hand_ = 0;
     Mapping memory_;
 };
 
-}  // namespace blktap::qcow2
+}  // namespace blktap

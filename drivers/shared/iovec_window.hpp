@@ -4,7 +4,7 @@
 // IovecWindow: a request's memory, piece by piece from the front, for I/O that happens in several places. A piece may
 // end inside an entry: the entry is cut for as long as the piece is out, and its rest comes with the next one.
 //
-// Tested by tests/unit/qcow2/iovec_window_test.cpp.
+// Tested by tests/unit/drivers/iovec_window_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 #include "libblktap/base/assert.hpp"
 
-namespace blktap::qcow2 {
+namespace blktap {
 
 class IovecWindow {
   public:
@@ -61,4 +61,4 @@ class IovecWindow {
     iovec rest_{};           ///< of the last one
 };
 
-}  // namespace blktap::qcow2
+}  // namespace blktap

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include <filesystem>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/tap_ctl/inspected_format.hpp"
+#include "control/tap_ctl/table.hpp"
+#include "drivers/qcow2/create.hpp"
+#include "drivers/qcow2/examine.hpp"
+#include "drivers/qcow2/open_image.hpp"
+#include "drivers/shared/local_image_opener.hpp"
+
+namespace blktap {
+namespace {
+
+using ipc::Json;
+using qcow2::Extent;
+
+qcow2::Chain open_image(const std::string& path) {
+    LocalImageOpener files;
+    // Through the page cache: tables are read in any order, and no guest writes.
+    return qcow2::open_chain(path, Access::read_only, Caching::buffered, files).chain;
+}
+
+void create(const std::string& path, const CommandLine& line) {
+    if (line.fixed) {
+        throw_error(std::make_error_code(std::errc::invalid_argument), path + ": a qcow2 image is never fixed");
+    }
+    qcow2::NewImage image;
+    image.path = path;
+    image.size_bytes = parse_bytes(line.size, "--size");
+    if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
+    image.extended_l2 = line.extended_l2;
+    // QEMU looks for a relative one where it happens to run.
+    if (!line.data_file.empty()) image.data_file = std::filesystem::absolute(line.data_file).lexically_normal();
+    image.raw_data = line.raw_data;
+    if (!line.backing.empty()) {
+        const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
+        image.backing_file = backing.path;
+        image.backing_format = backing.format;
+    }
+    qcow2::create_image(image);
+    try {
+        // Its backing file must be there, be of that format, and not lead back here.
+        open_image(image.path);
+    } catch (const std::system_error&) {
+        ::unlink(image.path.c_str());
+        if (!image.data_file.empty()) ::unlink(qcow2::path_of(image.data_file, image.path).c_str());
+        throw;
+    }
+}
+
+Json describe_layer(const qcow2::Layer& layer) {
+    struct stat status {};
+    if (::fstat(layer.fd.get(), &status) != 0) throw_system_error(layer.name);
+    Json json{{"path", printable(layer.name)},
+              {"format", layer.raw ? "raw" : "qcow2"},
+              {"size-bytes", layer.size_bytes},
+              {"stored-bytes", static_cast<std::uint64_t>(status.st_blocks) * 512}};
+    if (layer.raw) return json;
+    const qcow2::Header& header = layer.header;
+    json["version"] = header.version;
+    json["cluster-bytes"] = header.cluster_bytes();
+    json["extended-l2"] = header.extended_l2();
+    if (header.external_data()) {
+        json["data-file"] = printable(header.data_file);
+        json["data-file-raw"] = header.raw_data();
+    }
+    json["refcount-bits"] = 1U << header.refcount_order;
+    json["compression"] = header.compression == qcow2::Compression::zstd ? "zstd" : "deflate";
+    json["snapshots"] = header.snapshot_count;
+    json["dirty"] = header.dirty();
+    json["corrupt"] = header.corrupt();
+    return json;
+}
+
+Json describe(const std::string& path) {
+    Json chain = Json::array();
+    for (const qcow2::Layer& layer : open_image(path))
+        chain.push_back(describe_layer(layer));
+    return chain;
+}
+
+CheckResult check(const std::string& path, const TellProgress& tell) {
+    const qcow2::Chain chain = open_image(path);
+    const qcow2::Findings found = qcow2::check_tables(chain.front(), tell);
+    CheckResult result;
+    result.json = {{"clusters-used", found.clusters_used},
+                   {"leaked-clusters", found.leaked_clusters},
+                   {"errors", found.errors},
+                   {"first-error", found.first_error}};
+    if (found.errors > 0) {
+        result.text = std::to_string(found.errors) + " errors; the first: " + found.first_error;
+        result.status = found_errors;
+    } else if (found.leaked_clusters > 0) {
+        result.text = std::to_string(found.leaked_clusters) +
+                      " clusters that nobody uses; no error (qemu-img check -r leaks gives them back)";
+        result.status = found_leaks;
+    } else {
+        result.text = "nothing is wrong; " + std::to_string(found.clusters_used) + " clusters in use";
+    }
+    return result;
+}
+
+const char* kind_text(Extent::Kind kind) {
+    switch (kind) {
+        case Extent::Kind::data:
+            return "data";
+        case Extent::Kind::compressed:
+            return "compressed";
+        case Extent::Kind::zero:
+            return "zero";
+        default:
+            return "damaged";
+    }
+}
+
+void map(const std::string& path, const TellProgress& tell, const std::function<void(const DiskPiece&)>& visit) {
+    const qcow2::Chain chain = open_image(path);
+    qcow2::map_disk(chain, [&](std::uint64_t offset, const Extent& extent) {
+        tell(offset, chain.front().size_bytes);
+        DiskPiece piece{offset, extent.length, kind_text(extent.kind)};
+        if (extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed) {
+            piece.file = chain[extent.layer].name;
+            piece.at = extent.host_offset;
+        }
+        visit(piece);
+    });
+}
+
+}  // namespace
+
+const InspectedFormat inspected_qcow2{"qcow2", &create, &describe, &check, &map};
+
+}  // namespace blktap

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Core: an open chain of images and the I/O that reading and writing share: transfers between a file and memory, and
+// pieces of bitmaps, each read once however many wait for it.
+//
+// Tested by tests/unit/vhd/vhd_driver_test.cpp.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "drivers/shared/bounce_buffer.hpp"
+#include "drivers/vhd/open_image.hpp"
+#include "drivers/vhd/task.hpp"
+
+namespace blktap::vhd {
+
+class Core {
+  public:
+    /// Slices that are being read at once.
+    static constexpr std::size_t loads_max = 32;
+
+    /// Lifetime: what `context` refers to outlives this. Errors: throws std::system_error (ENOMEM).
+    Core(OpenedImage image, const DriverContext& context, std::uint64_t cache_bytes);
+    Core(const Core&) = delete;
+    Core& operator=(const Core&) = delete;
+
+    const OpenedImage& image() const noexcept { return image_; }
+    const Chain& chain() const noexcept { return image_.chain; }
+    Layer& top() noexcept { return image_.chain.front(); }
+    const Layer& top() const noexcept { return image_.chain.front(); }
+    SliceCache& cache() noexcept { return cache_; }
+    IoQueue& io() noexcept { return io_; }
+    WorkerPool& workers() noexcept { return workers_; }
+
+    /// Direct I/O takes `data` at `offset` of that layer's file as it is.
+    static bool reaches(const Layer& layer, std::uint64_t offset, std::span<const iovec> data) noexcept;
+    /// Moves task.data from or to task.host_offset of task.layer; then calls task.next.
+    void transfer(Task& task) noexcept;
+    /// Calls task.next when the slice at `offset` of `layer` is in the cache, or cannot be.
+    void load_slice(Task& task, std::uint32_t layer, std::uint64_t offset) noexcept;
+    /// Slices are not pinned any more: begins what had no place.
+    void begin_loads() noexcept;
+
+  private:
+    struct Load {
+        IoOp io{};
+        iovec entry{};
+        Core* core = nullptr;
+        std::uint32_t slot = SliceCache::none;  ///< none: it is free
+    };
+    static void transferred(IoOp& io) noexcept;
+    static void slice_read(IoOp& io) noexcept;
+    void bounce(Task& task) noexcept;
+    std::error_code transfer_blocking(Task& task) noexcept;
+    bool begin_load(const SliceCache::Key& key) noexcept;
+    void loaded(Load& load) noexcept;
+
+    OpenedImage image_;
+    IoQueue& io_;
+    WorkerPool& workers_;
+    SliceCache cache_;
+    std::vector<std::unique_ptr<BounceBuffer>> bounce_;  ///< of each layer
+    std::array<Load, loads_max> loads_;
+    TaskList waiting_;  ///< for slices
+};
+
+}  // namespace blktap::vhd

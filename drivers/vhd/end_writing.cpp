@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/vhd/end_writing.hpp"
+
+#include <unistd.h>
+
+#include "drivers/vhd/open_image.hpp"
+#include "drivers/vhd/table_io.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::vhd {
+namespace {
+
+void write_end_footer(const Layer& layer, bool growable) {
+    if (!growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
+    const Occupied occupied = find_occupied(layer);
+    if (occupied.problems > 0) throw_error(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
+    // So that the file's end is where direct I/O may end.
+    const std::uint64_t end = round_up(occupied.end + footer_bytes, layer.offset_alignment);
+    if (::ftruncate(layer.fd.get(), static_cast<off_t>(end - footer_bytes)) != 0 ||
+        ::ftruncate(layer.fd.get(), static_cast<off_t>(end)) != 0) {
+        throw_system_error(layer.name);
+    }
+    write_bytes(layer, end - footer_bytes, layer.footer.bytes());
+}
+
+}  // namespace
+
+void end_writing(const Layer& layer, bool growable) noexcept {
+    if (layer.raw || layer.end_footer) return;
+    try {
+        write_end_footer(layer, growable);
+    } catch (const std::exception& error) {
+        log::warning("image.close", {{"image", layer.name}, {"reason", error.what()}});
+    }
+}
+
+}  // namespace blktap::vhd

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/vhd/examine.hpp"
+
+#include <algorithm>
+
+#include "drivers/vhd/allocator.hpp"
+#include "drivers/vhd/open_image.hpp"
+#include "drivers/vhd/table_io.hpp"
+
+namespace blktap::vhd {
+namespace {
+
+void load_slice(const Chain& chain, SliceCache& cache, const Extent& missing) {
+    const Layer& layer = chain[missing.layer];
+    const auto slice = read_bytes(layer, missing.host_offset, layer.slice_bytes());
+    const std::uint32_t slot = cache.insert({missing.layer, missing.host_offset});
+    std::ranges::copy(slice, cache.bytes(slot).begin());
+    cache.loaded(slot);
+}
+
+}  // namespace
+
+Findings check_image(const Layer& layer) {
+    Findings findings;
+    findings.end_footer_missing = !layer.end_footer;
+    if (layer.raw) return findings;
+    findings.copy_differs = Footer::parse(read_bytes(layer, 0, footer_bytes)) != layer.footer;
+    const Occupied occupied = find_occupied(layer);
+    findings.errors = occupied.problems;
+    findings.first_error = occupied.first_problem;
+    std::uint64_t end = 0;
+    for (const Occupied::Part& part : occupied.parts) {
+        if (part.block != ~std::uint64_t{0}) ++findings.blocks_used;
+        // Less is the room that data is aligned with.
+        const std::uint64_t gap = part.begin - std::min(part.begin, end);
+        if (gap >= Allocator::data_alignment + sector_size_bytes) findings.unused_bytes += gap;
+        end = std::max(end, part.end);
+    }
+    if (layer.file_end > end + Allocator::data_alignment) findings.unused_bytes += layer.file_end - end;
+    return findings;
+}
+
+void map_disk(const Chain& chain, const std::function<void(std::uint64_t, const Extent&)>& visit) {
+    SliceCache cache{0};
+    const std::uint64_t end = chain.front().size_bytes;
+    for (std::uint64_t offset = 0; offset < end;) {
+        const Extent extent = resolve(chain, cache, offset, end - offset);
+        if (extent.kind == Extent::Kind::missing) {
+            load_slice(chain, cache, extent);
+            continue;
+        }
+        visit(offset, extent);
+        offset += extent.length;
+    }
+}
+
+}  // namespace blktap::vhd

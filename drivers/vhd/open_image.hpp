@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Opening a VHD image: its footer, wherever that is whole, its header and table of blocks, and its parents down to the
+// last. Everything is checked before a guest's first request.
+//
+// Tested by tests/unit/vhd/open_image_test.cpp and parent_test.cpp.
+#pragma once
+
+#include "drivers/vhd/layer.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap::vhd {
+
+struct OpenedImage {
+    Chain chain;  ///< the image itself first
+    ImageInfo info;
+    bool growable = false;  ///< a file; a block device is as large as it is
+};
+
+/// Images of a chain, at most: each costs every look-up.
+inline constexpr std::size_t chain_length_max = 64;
+
+/// Opens the image at `path` and its parents, which are opened for reading. For writing it is made ready for it: see
+/// prepare_for_writing(). Errors: throws std::system_error whose text names the file and the reason:
+/// Errc::image_invalid (no footer; a header, a table or a block outside of the file or over each other; a loop in the
+/// chain; a parent that is another image than it was); ENOTSUP (of a sort that is not implemented, by name); what
+/// `files` throws. Context: blocks.
+OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files);
+
+/// Reads footer, header and table of `layer`, whose file is open, and of which name, lengths and alignments are known.
+/// Errors: as open_chain().
+void read_image(Layer& layer);
+
+/// Parts of the file that hold something, [begin, end) in bytes, in order; and what is wrong with them.
+struct Occupied {
+    struct Part {
+        std::uint64_t begin = 0;
+        std::uint64_t end = 0;
+        std::uint64_t block = ~std::uint64_t{0};  ///< which; none: what describes the image
+    };
+    std::vector<Part> parts;
+    std::uint64_t end = 0;
+    std::uint64_t problems = 0;  ///< parts outside of the file, or over others
+    std::string first_problem;
+
+    void complain(const std::string& text) {
+        if (problems++ == 0) first_problem = text;
+    }
+};
+/// Of `layer`, which is not raw. Errors: throws std::system_error (I/O).
+Occupied find_occupied(const Layer& layer);
+
+/// Checks that nothing in the file lies over anything else, and sets layer.file_end behind all of it; sees to a whole
+/// footer at the file's beginning. Errors: throws std::system_error as above. Context: blocks.
+void prepare_for_writing(Layer& layer, bool growable);
+
+}  // namespace blktap::vhd

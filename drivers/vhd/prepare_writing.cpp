@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What opening an image for writing takes: to know what every part of its file is.
+#include <algorithm>
+#include <cstring>
+#include <unistd.h>
+
+#include "drivers/shared/bytes.hpp"
+#include "drivers/vhd/open_image.hpp"
+#include "drivers/vhd/table_io.hpp"
+#include "libblktap/base/error.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::vhd {
+namespace {
+
+[[noreturn]] void refuse_damaged(const Layer& layer, const std::string& reason) {
+    throw_error(Errc::image_invalid,
+                layer.name + ": " + reason + "; not opened for writing (tap-ctl image check tells more)");
+}
+
+/// XenServer's map of the blocks that are written whole, behind the table. It stays true: no bit is ever cleared here.
+void add_batmap(const Layer& layer, std::vector<Occupied::Part>& parts) {
+    const std::uint64_t offset = round_up(layer.header.table_offset + layer.header.table_bytes(), sector_size_bytes);
+    if (layer.footer.creator() != "tap" || offset > layer.file_bytes ||
+        layer.file_bytes - offset < 2 * sector_size_bytes) {
+        return;
+    }
+    const auto bytes = read_bytes(layer, offset, sector_size_bytes);
+    if (std::memcmp(bytes.data(), "tdbatmap", 8) != 0) return;
+    parts.push_back({offset, offset + sector_size_bytes});
+    const auto map = load<std::uint64_t>(bytes, 8);
+    const std::uint64_t length = load<std::uint32_t>(bytes, 16) * std::uint64_t{sector_size_bytes};
+    if (map <= layer.file_bytes && length <= layer.file_bytes - map) parts.push_back({map, map + length});
+}
+
+void add_description(const Layer& layer, std::vector<Occupied::Part>& parts) {
+    const Header& header = layer.header;
+    parts.push_back({0, footer_bytes});
+    parts.push_back({layer.footer.data_offset(), layer.footer.data_offset() + header_bytes});
+    parts.push_back({header.table_offset, round_up(header.table_offset + header.table_bytes(), sector_size_bytes)});
+    add_batmap(layer, parts);
+    if (!layer.differencing) return;
+    for (const Locator& locator : header.locators) {
+        // candidates() has looked where they are.
+        const std::uint64_t length = std::max<std::uint64_t>(locator.space_bytes, locator.length_bytes);
+        if (locator.platform != 0 && length > 0) parts.push_back({locator.offset, locator.offset + length});
+    }
+}
+
+void require_aligned(const Layer& layer) {
+    if (layer.offset_alignment == sector_size_bytes) return;
+    for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
+        if (!layer.allocated(block) || is_aligned(layer.data_offset(block), layer.offset_alignment)) continue;
+        throw_error(Errc::direct_io_unsupported, layer.name + ": its blocks begin between the disk's sectors of " +
+                                                     std::to_string(layer.offset_alignment) +
+                                                     " bytes; can only be opened read-only");
+    }
+}
+
+/// Nothing but the footer says where a fixed image ends.
+void prepare_fixed(const Layer& layer) {
+    if (is_aligned(layer.file_bytes, layer.offset_alignment)) return;
+    if (layer.offset_alignment == sector_size_bytes) return;
+    throw_error(Errc::direct_io_unsupported,
+                layer.name + ": its length is not a multiple of the disk's smallest access, " +
+                    std::to_string(layer.offset_alignment) + " bytes; can only be opened read-only");
+}
+
+/// While the image is open it is the only one.
+void repair_copy(const Layer& layer) {
+    const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
+    if (copy == layer.footer) return;
+    log::warning("image.repair",
+                 {{"image", layer.name}, {"reason", "the footer at its beginning is not the one at its end"}});
+    write_bytes(layer, 0, layer.footer.bytes());
+    sync_file(layer);
+}
+
+}  // namespace
+
+Occupied find_occupied(const Layer& layer) {
+    Occupied result;
+    add_description(layer, result.parts);
+    const std::uint64_t block_length = layer.bitmap_bytes() + layer.block_bytes();
+    // More than that lie over each other; they must not fill the memory.
+    const std::uint64_t blocks_max = layer.file_bytes / layer.block_bytes() + 1;
+    std::uint64_t blocks = 0;
+    for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
+        if (!layer.allocated(block)) continue;
+        const std::uint64_t begin = layer.bitmap_offset(block);
+        if (begin > layer.file_end || layer.bitmap_bytes() > layer.file_end - begin) {
+            result.complain("block " + std::to_string(block) + " is outside of the file");
+        } else if (++blocks > blocks_max) {
+            result.complain("has more blocks than the file has room for");
+            return result;
+        } else {
+            result.parts.push_back({begin, begin + block_length, block});
+        }
+    }
+    std::ranges::sort(result.parts, {}, [](const Occupied::Part& part) { return std::pair{part.begin, part.block}; });
+    for (const Occupied::Part& part : result.parts) {
+        if (part.begin < result.end) result.complain("two things are in one place, at " + std::to_string(part.begin));
+        result.end = std::max(result.end, part.end);
+    }
+    return result;
+}
+
+void prepare_for_writing(Layer& layer, bool growable) {
+    if (layer.raw) return prepare_fixed(layer);
+    require_aligned(layer);
+    const Occupied occupied = find_occupied(layer);
+    if (occupied.problems > 0) refuse_damaged(layer, occupied.first_problem);
+    if (layer.end_footer && occupied.end > layer.file_end)
+        refuse_damaged(layer, "its last block reaches into the footer");
+    if (!growable && occupied.end > layer.file_bytes) refuse_damaged(layer, "it is longer than the block device");
+    repair_copy(layer);
+    if (occupied.end > layer.file_bytes) {
+        if (::ftruncate(layer.fd.get(), static_cast<off_t>(occupied.end)) != 0) throw_system_error(layer.name);
+        layer.file_bytes = occupied.end;
+    }
+    // What nobody explains, between the last block and the footer, stays.
+    const bool ends_with_footer = layer.end_footer && growable;
+    layer.file_end = round_up(ends_with_footer ? layer.file_end : occupied.end, layer.offset_alignment);
+}
+
+}  // namespace blktap::vhd

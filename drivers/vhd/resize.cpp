@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/vhd/resize.hpp"
+
+#include <algorithm>
+
+#include "drivers/vhd/table_io.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap::vhd {
+
+Resize::Resize(Core& core, Writer& writer) noexcept : core_(core), writer_(writer) {
+    job_.resize = this;
+    job_.run = [](WorkerJob& job) noexcept {
+        Resize& self = *static_cast<Job&>(job).resize;
+        self.error_ = self.write();
+    };
+    job_.done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->done(); };
+    room_.owner = this;
+    room_.next = [](Task& task, std::error_code error) noexcept {
+        Resize& self = *static_cast<Resize*>(task.owner);
+        if (error) return self.end(error);
+        self.writer_.committer().run_exclusively(self.job_);
+    };
+}
+
+void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept {
+    if (size_sectors > disk_bytes_max / sector_size_bytes) {
+        return over(request, std::make_error_code(std::errc::invalid_argument));
+    }
+    size_bytes_ = size_sectors * sector_size_bytes;
+    request_ = &request;
+    over_ = over;
+    entries_ = 0;
+    table_named_ = syncing_ = false;
+    if (const std::error_code error = prepare()) return over(request, error);
+    make_room();
+}
+
+/// Whether it can be done, and the memory for it.
+std::error_code Resize::prepare() noexcept {
+    const Layer& layer = core_.top();
+    const std::error_code unsupported = std::make_error_code(std::errc::operation_not_supported);
+    if (const std::error_code broken = writer_.committer().broken()) return broken;
+    if (layer.raw) {
+        const bool moves = size_bytes_ > layer.file_end;
+        const bool possible = core_.image().growable && layer.offset_alignment == sector_size_bytes;
+        return moves && !possible ? unsupported : std::error_code{};
+    }
+    const std::uint64_t blocks = (size_bytes_ - 1) / layer.block_bytes() + 1;
+    if (left_behind(blocks)) return unsupported;
+    try {
+        const std::uint64_t pieces = blocks * (layer.bitmap_bytes() / sector_size_bytes);
+        full_ = LazyArray<std::uint64_t>{pieces / 64 + 1};
+        if (blocks <= layer.header.table_entries) return {};
+        // XenServer looks for its map behind the table, wherever that is.
+        if (layer.footer.creator() == "tap" || blocks > table_entries_max) return unsupported;
+        entries_ = static_cast<std::uint32_t>(blocks);
+        reserved_ = Allocator::longer(entries_);
+    } catch (const std::system_error& error) {
+        return error.code();
+    }
+    const auto place = writer_.allocator().take(entries_ * 4ULL);
+    if (!place) return place.error();
+    table_offset_ = place.value();
+    return {};
+}
+
+/// Blocks behind the disk's end, which a disk that becomes larger would show.
+bool Resize::left_behind(std::uint64_t blocks) const noexcept {
+    const Layer& layer = core_.top();
+    const std::uint64_t known = std::min<std::uint64_t>(blocks, layer.header.table_entries);
+    for (std::uint64_t block = layer.block_count(); block < known; ++block) {
+        if (layer.allocated(block)) return true;
+    }
+    return false;
+}
+
+/// For the table; and so that there is no footer at the file's end, which would tell of the old size after a crash.
+void Resize::make_room() noexcept {
+    const Layer& layer = core_.top();
+    std::uint64_t needed = 0;
+    end_footer_ = layer.end_footer && !core_.image().growable;
+    if (entries_ > 0) needed = table_offset_ + round_up(entries_ * 4ULL, Allocator::data_alignment);
+    if (!layer.raw && layer.end_footer && core_.image().growable) {
+        needed = std::max(needed, layer.file_end + Allocator::data_alignment);
+    }
+    if (!writer_.file_end().reach(room_, needed)) return;
+    writer_.committer().run_exclusively(job_);
+}
+
+/// Context: a worker's thread, while no group is under way.
+std::error_code Resize::write() noexcept {
+    // Entries of that group would be written to a table that is none any more.
+    if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
+    try {
+        footer_ = core_.top().footer;
+        footer_.set_disk_bytes(size_bytes_);
+        if (core_.top().raw) {
+            write_fixed();
+        } else {
+            if (entries_ > 0) write_table();
+            write_footers();
+        }
+        return {};
+    } catch (const std::system_error& error) {
+        return error.code();
+    }
+}
+
+void Resize::write_fixed() {
+    const Layer& layer = core_.top();
+    const std::uint64_t old_footer = layer.file_end;
+    if (size_bytes_ <= old_footer) {
+        clear(layer.size_bytes, size_bytes_);
+        sync();
+        write_bytes(layer, old_footer, footer_.bytes());
+        sync();
+        return;
+    }
+    // The file is as it was, or ends with the new footer: a footer that is not at the end is none.
+    write_bytes(layer, size_bytes_, footer_.bytes());
+    sync();
+    clear(layer.size_bytes, std::min(old_footer + footer_bytes, size_bytes_));
+    sync();
+}
+
+/// What the guest will see for the first time.
+void Resize::clear(std::uint64_t begin, std::uint64_t end) const {
+    const std::vector<std::byte> zeros(64 * 1024);
+    while (begin < end) {
+        const std::uint64_t length = std::min<std::uint64_t>(zeros.size(), end - begin);
+        write_bytes(core_.top(), begin, std::span{zeros}.first(length));
+        begin += length;
+    }
+}
+
+void Resize::write_table() {
+    const Layer& layer = core_.top();
+    const std::uint64_t length = round_up(entries_ * 4ULL, Allocator::data_alignment);
+    Mapping memory = Mapping::anonymous(length + page_size_bytes);
+    std::ranges::fill(memory.bytes(), std::byte{0xff});
+    const auto bytes = memory.bytes().first(length);
+    table_ = BlockTable{std::move(memory), table_offset_, table_offset_};
+    for (std::uint64_t block = 0; block < layer.header.table_entries; ++block)
+        table_.set_entry(block, layer.table.entry(block));
+    write_bytes(layer, table_offset_, bytes);
+    sync();
+    auto header = read_bytes(layer, layer.footer.data_offset(), header_bytes);
+    set_table(header, table_offset_, entries_);
+    // What changes is in the first of its two sectors.
+    table_named_ = true;
+    write_bytes(layer, layer.footer.data_offset(), std::span{header}.first(sector_size_bytes));
+    sync();
+}
+
+/// The one at the file's end goes first: it is the one that holds.
+void Resize::write_footers() {
+    const Layer& layer = core_.top();
+    if (end_footer_) {
+        write_bytes(layer, layer.file_bytes - footer_bytes, footer_.bytes());
+        sync();
+    }
+    write_bytes(layer, 0, footer_.bytes());
+    sync();
+}
+
+void Resize::sync() {
+    syncing_ = true;
+    sync_file(core_.top());
+    syncing_ = false;
+}
+
+void Resize::done() noexcept {
+    if (!error_) {
+        Layer& layer = core_.top();
+        if (layer.raw) {
+            layer.file_end = std::max(layer.file_end, size_bytes_);
+        } else {
+            std::ranges::copy(layer.full.span().first(std::min(layer.full.size(), full_.size())), full_.data());
+            layer.full = std::move(full_);
+        }
+        if (entries_ > 0) {
+            layer.table = std::move(table_);
+            layer.header.table_offset = table_offset_;
+            layer.header.table_entries = entries_;
+            writer_.allocator().use(std::move(reserved_));
+        }
+        layer.footer = footer_;
+        layer.size_bytes = size_bytes_;
+    }
+    // Which table the file has is not known: no entry may be written into either.
+    if (error_ && table_named_) error_ = std::make_error_code(std::errc::io_error);
+    // A write that failed has changed nothing that is used.
+    writer_.committer().end_exclusive(table_named_ || syncing_ ? error_ : std::error_code{});
+    end(error_);
+}
+
+void Resize::end(std::error_code error) noexcept {
+    over_(*request_, error);
+}
+
+}  // namespace blktap::vhd

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Resize: makes a disk larger while it is used. A table of blocks that is too short is written anew at the end of the
+// image; then the header names it, then the footer tells of the new size. A fixed image gets a new footer where it will
+// end, by the write that makes it longer.
+//
+// Tested by tests/unit/vhd/resize_test.cpp.
+#pragma once
+
+#include "drivers/vhd/writer.hpp"
+
+namespace blktap::vhd {
+
+class Resize {
+  public:
+    using Over = void (*)(ImageRequest&, std::error_code) noexcept;
+
+    /// Lifetime: both outlive this.
+    Resize(Core& core, Writer& writer) noexcept;
+    Resize(const Resize&) = delete;
+    Resize& operator=(const Resize&) = delete;
+
+    /// Makes the disk `size_sectors` long, not less than it is, then calls `over`. One at a time. Errors through it:
+    /// EINVAL (beyond 2040 GiB); EOPNOTSUPP (XenServer's map of blocks is in the way; a fixed image on a block device;
+    /// what an earlier, larger life has left behind); ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
+    void start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept;
+
+  private:
+    struct Job : WorkerJob {
+        Resize* resize = nullptr;
+    };
+
+    std::error_code prepare() noexcept;
+    bool left_behind(std::uint64_t blocks) const noexcept;
+    void make_room() noexcept;
+    std::error_code write() noexcept;
+    void write_fixed();
+    void clear(std::uint64_t begin, std::uint64_t end) const;
+    void write_table();
+    void write_footers();
+    void sync();
+    void done() noexcept;
+    void end(std::error_code error) noexcept;
+
+    Core& core_;
+    Writer& writer_;
+    Job job_;
+    Task room_;  ///< waits for the file's end
+    std::error_code error_{};
+    std::uint64_t size_bytes_ = 0;
+    std::uint32_t entries_ = 0;       ///< of a new table; 0: the old one will do
+    std::uint64_t table_offset_ = 0;  ///< of the new one
+    Footer footer_;
+    bool syncing_ = false;      ///< and if it stays, that failed
+    bool table_named_ = false;  ///< the header may lead to the new one
+    bool end_footer_ = false;   ///< there is one, and it stays where it is
+    BlockTable table_;
+    LazyArray<std::uint64_t> full_;
+    LazyArray<std::uint32_t> reserved_;
+    ImageRequest* request_ = nullptr;
+    Over over_ = nullptr;
+};
+
+}  // namespace blktap::vhd

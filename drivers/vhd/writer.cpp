@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/vhd/writer.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+
+#include "drivers/vhd/end_writing.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap::vhd {
+
+Writer::Writer(Core& core) : core_(core), allocator_(core.top()), file_end_(core), committer_(core, allocator_) {}
+
+Writer::~Writer() {
+    if (!committer_.broken()) end_writing(core_.top(), core_.image().growable);
+}
+
+void Writer::write(Task& task) noexcept {
+    task.writer = this;
+    task.change_count = 0;
+    task.began_growth = false;
+    step(task);
+}
+
+void Writer::step(Task& task) noexcept {
+    if (task.at == task.end) return commit(task);
+    const Layer& layer = core_.top();
+    if (layer.raw) {
+        task.length = task.end - task.at;
+        task.sets_bits = task.fresh = false;
+        return write_data(task, task.at);
+    }
+    const std::uint64_t block = task.at / layer.block_bytes();
+    const std::uint64_t length = std::min(task.end, (block + 1) * layer.block_bytes()) - task.at;
+    if (layer.allocated(block)) return write_to_old(task, length);
+    write_to_new(task, length);
+}
+
+/// In one go, whatever the bits are: setting a bit that is set does no harm.
+void Writer::write_to_old(Task& task, std::uint64_t length) noexcept {
+    const Layer& layer = core_.top();
+    const std::uint64_t block = task.at / layer.block_bytes();
+    const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
+    const Extent extent = look_up(core_.chain(), 0, core_.cache(), task.at, length);
+    if (extent.kind == Extent::Kind::missing) {
+        task.next = [](Task& its_task, std::error_code error) noexcept {
+            if (error) return of(its_task).end(its_task, error);
+            of(its_task).step(its_task);
+        };
+        return core_.load_slice(task, 0, extent.host_offset);
+    }
+    if (extent.kind != Extent::Kind::data && extent.kind != Extent::Kind::unallocated) {
+        return end(task, Errc::image_invalid);
+    }
+    task.sets_bits = extent.kind == Extent::Kind::unallocated || extent.length < length;
+    task.fresh = false;
+    task.length = length;
+    if (task.sets_bits && task.change_count == Task::changes_max) return commit(task);
+    if (task.sets_bits && committer_.broken()) return end(task, committer_.broken());
+    write_data(task, layer.data_offset(block) + skip);
+}
+
+void Writer::write_to_new(Task& task, std::uint64_t length) noexcept {
+    const Layer& layer = core_.top();
+    if (committer_.broken()) return end(task, committer_.broken());
+    if (task.change_count == Task::changes_max) return commit(task);
+    const auto place = allocator_.reserve(task.at / layer.block_bytes());
+    if (!place) return end(task, place.error());
+    task.sets_bits = task.fresh = true;
+    task.length = length;
+    const std::uint64_t end_bytes = place.value() + layer.bitmap_bytes() + layer.block_bytes();
+    task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        Writer& self = of(its_task);
+        if (error) return self.end(its_task, error);
+        // Somebody may have brought it into the table meanwhile; it has the same place.
+        self.step(its_task);
+    };
+    if (!file_end_.reach(task, end_bytes)) return;
+    const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
+    write_data(task, place.value() + layer.bitmap_bytes() + skip);
+}
+
+void Writer::write_data(Task& task, std::uint64_t host_offset) noexcept {
+    task.data = task.window.take(task.length);
+    task.writes = true;
+    task.layer = 0;
+    task.host_offset = host_offset;
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        if (error) return of(its_task).end(its_task, error);
+        of(its_task).data_written(its_task);
+    };
+    core_.transfer(task);
+}
+
+void Writer::data_written(Task& task) noexcept {
+    const Layer& layer = core_.top();
+    if (task.sets_bits) {
+        const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
+        task.changes[task.change_count++] = {task.at / layer.block_bytes(), skip / sector_size_bytes,
+                                             task.length / sector_size_bytes};
+    }
+    task.window.drop();
+    task.at += task.length;
+    step(task);
+}
+
+/// What the task has written so far becomes part of the image; then it goes on, or ends.
+void Writer::commit(Task& task) noexcept {
+    if (task.change_count == 0) return end(task, {});
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        Writer& self = of(its_task);
+        if (error) return self.end(its_task, error);
+        its_task.change_count = 0;
+        if (its_task.at == its_task.end) return self.end(its_task, {});
+        self.step(its_task);
+    };
+    committer_.join(task);
+}
+
+void Writer::end(Task& task, std::error_code error) noexcept {
+    task.change_count = 0;
+    if (task.began_growth && file_end_.busy()) {
+        task.job_error = error;
+        task.next = [](Task& its_task, std::error_code) noexcept { its_task.finished(its_task, its_task.job_error); };
+        return file_end_.wait(task);
+    }
+    task.finished(task, error);
+}
+
+void Writer::discard(Task& task) noexcept {
+    task.writer = this;
+    task.change_count = 0;
+    task.began_growth = false;
+    discard_step(task);
+}
+
+void Writer::discard_step(Task& task) noexcept {
+    const Layer& layer = core_.top();
+    while (task.at < task.end) {
+        if (layer.raw) {
+            task.length = task.end - task.at;
+            task.host_offset = task.at;
+            return punch(task);
+        }
+        const std::uint64_t block = task.at / layer.block_bytes();
+        task.length = std::min(task.end, (block + 1) * layer.block_bytes()) - task.at;
+        if (layer.allocated(block)) {
+            task.host_offset = layer.data_offset(block) + (task.at & (layer.block_bytes() - 1));
+            return punch(task);
+        }
+        task.at += task.length;
+    }
+    end(task, {});
+}
+
+/// The bits stay: a hole reads as zeros, and a bit that is cleared would show what is below.
+void Writer::punch(Task& task) noexcept {
+    task.job.run = [](WorkerJob& job) noexcept {
+        Task& its_task = Task::of(job);
+        const int fd = its_task.core->top().fd.get();
+        for (;;) {
+            its_task.job_error = {};
+            const int done = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                         static_cast<off_t>(its_task.host_offset), static_cast<off_t>(its_task.length));
+            if (done == 0) return;
+            its_task.job_error = last_system_error();
+            if (its_task.job_error != std::errc::interrupted) return;
+        }
+    };
+    task.job.done = [](WorkerJob& job) noexcept {
+        Task& its_task = Task::of(job);
+        Writer& self = of(its_task);
+        if (its_task.job_error) return self.end(its_task, its_task.job_error);
+        its_task.at += its_task.length;
+        self.discard_step(its_task);
+    };
+    core_.workers().start(task.job);
+}
+
+}  // namespace blktap::vhd

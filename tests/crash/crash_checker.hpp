@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What the crash checkers of all formats share: random traffic on an image, whose every write to the file is logged,
+// and the files that would be there if the log were cut at a point, by a loss of power (sectors that no fdatasync
+// covered are there or not, each for itself) or by the death of the process (what was written is there).
+//
+// BLKTAP_SEED=n replays a run, BLKTAP_CRASH_POINTS=n cuts in more places.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <list>
+#include <optional>
+
+#include "tests/crash/crash_kernel.hpp"
+#include "tests/property/driver_comparison.hpp"
+
+namespace blktap::testing {
+
+inline constexpr std::uint64_t disk_sectors = 4096;
+inline constexpr std::size_t under_way_max = 12;
+
+inline std::vector<std::byte> load_file(const std::string& path) {
+    std::ifstream file{path, std::ios::binary};
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    const auto* const begin = reinterpret_cast<const std::byte*>(bytes.data());
+    return {begin, begin + bytes.size()};
+}
+
+/// What each sector was given, and when. Times are numbers of events on the disk.
+class History {
+  public:
+    static constexpr std::size_t never = ~std::size_t{0};
+    struct Write {
+        std::uint64_t stamp;
+        std::size_t sent;
+        std::size_t answered = never;
+    };
+
+    explicit History(const ModelDisk& before) : sectors_(before.size_sectors()) {
+        for (std::uint64_t sector = 0; sector < sectors_.size(); ++sector)
+            sectors_[sector].push_back({before.stamp(sector), 0, 0});
+    }
+    void sent(SectorRange range, std::uint64_t stamp, std::size_t now) {
+        for (std::uint64_t sector = range.first; sector < range.end(); ++sector)
+            sectors_[sector].push_back({stamp, now});
+    }
+    void answered(SectorRange range, std::size_t now) {
+        for (std::uint64_t sector = range.first; sector < range.end(); ++sector)
+            sectors_[sector].back().answered = now;
+    }
+    /// `data` is what `sector` may hold when everything answered by `kept` is kept, and nothing after `now` happened.
+    bool allows(std::uint64_t sector, std::span<const std::byte> data, std::size_t kept, std::size_t now) const {
+        const std::vector<Write>& writes = sectors_[sector];
+        for (std::size_t i = writes.size(); i-- > 0;) {
+            if (writes[i].sent > now) continue;
+            std::byte expected[sector_size_bytes];
+            ModelDisk::fill({sector, 1}, writes[i].stamp, expected);
+            if (std::memcmp(expected, data.data(), sizeof expected) == 0) return true;
+            if (writes[i].answered <= kept) return false;
+        }
+        return false;
+    }
+
+  private:
+    std::vector<std::vector<Write>> sectors_;
+};
+
+struct Flush {
+    std::size_t started;
+    std::size_t answered;
+};
+
+struct Habits {
+    bool discards = true;
+    bool grows = false;  ///< the disk becomes larger; nothing is written behind its first end
+};
+
+/// Runs the traffic; keeps the history and the flushes.
+class Traffic {
+  public:
+    Traffic(const std::string& format, const std::string& path, const ModelDisk& before, std::uint64_t seed,
+            Habits habits)
+        : random_(seed), kernel_(seed + 1, path), history_(before), habits_(habits) {
+        DriverHarness harness{kernel_, 0};  // without threads: what the workers do happens at once, in the log's order
+        {
+            const auto driver = harness.open(format + ":" + path);
+            for (int step = 0; step < 260; ++step) {
+                if (habits_.grows && step % 100 == 40) grow(*driver);
+                start_one(*driver);
+                if (under_way_.size() >= under_way_max || random_() % 3 == 0) go_on(harness);
+            }
+            while (!under_way_.empty() || growing())
+                go_on(harness);
+            REQUIRE((!resize_ || !resize_->error));
+        }
+    }
+    const std::vector<DiskEvent>& events() const { return kernel_.events(); }
+    const History& history() const { return history_; }
+    const std::vector<Flush>& flushes() const { return flushes_; }
+
+  private:
+    struct Entry {
+        Entry(ImageRequest::Kind kind, SectorRange range)
+            : memory(Mapping::anonymous(range.length_bytes() + page_size_bytes)),
+              started(0),
+              request(kind, range,
+                      memory.bytes().first(kind == ImageRequest::Kind::discard ? 0 : range.length_bytes())) {}
+        Mapping memory;
+        std::size_t started;
+        TestRequest request;
+    };
+    std::size_t now() const { return kernel_.events().size(); }
+
+    bool growing() const { return resize_ && !resize_->answered; }
+    /// Four times as large each time: past what any table has room for.
+    void grow(ImageDriver& driver) {
+        if (growing()) return;
+        resize_.emplace(ImageRequest::Kind::read, SectorRange{});
+        driver.resize(driver.info().size_sectors * 4, *resize_);
+    }
+    void start_one(ImageDriver& driver) {
+        const std::uint64_t draw = random_() % 16;
+        using Kind = ImageRequest::Kind;
+        const Kind kind = draw == 0 ? Kind::flush : draw == 1 && habits_.discards ? Kind::discard : Kind::write;
+        SectorRange range{};
+        if (kind != ImageRequest::Kind::flush) {
+            const std::uint64_t count =
+                1 + random_() % (random_() % 6 == 0 || kind == ImageRequest::Kind::discard ? 600 : 16);
+            range = {random_() % (disk_sectors - count), count};
+        }
+        for (const Entry& entry : under_way_) {
+            if (kind != ImageRequest::Kind::flush && entry.request.range.overlaps(range)) return;
+        }
+        Entry& entry = under_way_.emplace_back(kind, range);
+        entry.started = now();
+        if (kind == ImageRequest::Kind::write) {
+            ModelDisk::fill(range, ++stamp_, entry.memory.bytes().first(range.length_bytes()));
+            history_.sent(range, stamp_, now());
+        } else if (kind == ImageRequest::Kind::discard) {
+            history_.sent(cleared(driver, range), 0, now());
+        }
+        driver.start(entry.request);
+    }
+    static SectorRange cleared(ImageDriver& driver, SectorRange range) {
+        return whole_granules(range, driver.info().discard_granularity_bytes, 0);
+    }
+    void go_on(DriverHarness& harness) {
+        harness.io().submit_staged();
+        if (random_() % 4 != 0) kernel_.do_some();
+        harness.step();
+        for (auto it = under_way_.begin(); it != under_way_.end();) {
+            Entry& entry = *it++;
+            if (!entry.request.answered) continue;
+            REQUIRE_FALSE(entry.request.error);
+            if (entry.request.kind == ImageRequest::Kind::flush) {
+                flushes_.push_back({entry.started, now()});
+            } else if (entry.request.kind == ImageRequest::Kind::write) {
+                history_.answered(entry.request.range, now());
+            }
+            under_way_.remove_if([&](const Entry& each) { return &each == &entry; });
+        }
+    }
+
+    std::mt19937_64 random_;
+    CrashKernel kernel_;
+    History history_;
+    const Habits habits_;
+    std::optional<TestRequest> resize_;
+    std::list<Entry> under_way_;
+    std::vector<Flush> flushes_;
+    std::uint64_t stamp_ = 1000;
+};
+
+class Crash {
+  public:
+    /// What is at `tail` and behind it in the file is cut off before the file becomes longer.
+    Crash(std::vector<std::byte> before, std::size_t tail, const Traffic& traffic, std::uint64_t seed)
+        : before_(std::move(before)), tail_(tail), traffic_(traffic), random_(seed) {}
+
+    /// The file after `events` events when the power failed.
+    std::vector<std::byte> lose_power(std::size_t events) {
+        std::size_t durable = 0;
+        std::size_t file_bytes = before_.size();
+        for (std::size_t i = 0; i < events; ++i) {
+            if (traffic_.events()[i].sync) durable = i;
+            if (traffic_.events()[i].sync || random_() % 2 == 0) file_bytes = traffic_.events()[i].file_bytes;
+        }
+        std::vector<std::byte> file = file_of(file_bytes);
+        const std::uint64_t share = 1 + random_() % 7;  // of the sectors that reached the disk, in eighths
+        for (std::size_t i = 0; i < events; ++i) {
+            const DiskEvent& event = traffic_.events()[i];
+            for (std::size_t at = 0; at < event.data.size(); at += sector_size_bytes) {
+                if (i < durable || random_() % 8 < share) put(file, event, at);
+            }
+        }
+        return file;
+    }
+    /// The same when the process died.
+    std::vector<std::byte> die(std::size_t events) const {
+        std::size_t file_bytes = before_.size();
+        for (std::size_t i = 0; i < events; ++i)
+            file_bytes = std::max<std::size_t>(file_bytes, traffic_.events()[i].file_bytes);
+        std::vector<std::byte> file = file_of(file_bytes);
+        for (std::size_t i = 0; i < events; ++i) {
+            const DiskEvent& event = traffic_.events()[i];
+            for (std::size_t at = 0; at < event.data.size(); at += sector_size_bytes)
+                put(file, event, at);
+        }
+        return file;
+    }
+    /// Everything answered by then is durable at `events`.
+    std::size_t kept(std::size_t events) const {
+        std::size_t result = 0;
+        for (const Flush& flush : traffic_.flushes()) {
+            if (flush.answered <= events) result = std::max(result, flush.started);
+        }
+        return result;
+    }
+
+  private:
+    std::vector<std::byte> file_of(std::size_t file_bytes) const {
+        std::vector<std::byte> file = before_;
+        if (file_bytes <= file.size()) return file;
+        file.resize(std::min(tail_, file.size()));
+        file.resize(file_bytes);
+        return file;
+    }
+    /// What was written behind the end of a file whose length did not reach the disk is not in it.
+    static void put(std::vector<std::byte>& file, const DiskEvent& event, std::size_t at) {
+        const std::size_t end = event.offset + at + sector_size_bytes;
+        if (file.size() < end) return;
+        std::memcpy(file.data() + event.offset + at, event.data.data() + at, sector_size_bytes);
+    }
+
+    const std::vector<std::byte> before_;
+    const std::size_t tail_;
+    const Traffic& traffic_;
+    std::mt19937_64 random_;
+};
+
+inline void store_file(const std::string& path, const std::vector<std::byte>& bytes) {
+    std::ofstream{path, std::ios::binary | std::ios::trunc}.write(reinterpret_cast<const char*>(bytes.data()),
+                                                                  static_cast<std::streamsize>(bytes.size()));
+}
+
+/// Everything that a sector holds must be something that it may hold.
+inline void check_disk(ImageDriver& driver, DriverHarness& harness, const History& history, std::size_t kept,
+                       std::size_t now) {
+    const Mapping memory = Mapping::anonymous(disk_sectors * sector_size_bytes);
+    REQUIRE_FALSE(harness.read(driver, {0, disk_sectors}, memory.bytes()));
+    for (std::uint64_t sector = 0; sector < disk_sectors; ++sector) {
+        CAPTURE(sector);
+        const auto data = memory.bytes().subspan(sector * sector_size_bytes, sector_size_bytes);
+        if (!history.allows(sector, data, kept, now)) FAIL("the sector holds what it cannot");
+    }
+}
+
+/// Traffic on the image FORMAT:`path`, and crashes in many places. `tail`: bytes at the file's end that go when the
+/// file becomes longer.
+inline void check_crashes(
+    const std::string& format, const std::string& path, const ModelDisk& before, Habits habits, std::size_t tail,
+    const std::function<void(const std::string&, const History&, std::size_t kept, std::size_t now)>& examine) {
+    const std::uint64_t seed = seed_of_this_run();
+    std::vector<std::byte> bytes = load_file(path);
+    const std::size_t tail_begin = bytes.size() - tail;
+    const Traffic traffic{format, path, before, seed, habits};
+    REQUIRE(traffic.flushes().size() > 2);
+    Crash crash{std::move(bytes), tail_begin, traffic, seed + 2};
+    const char* const wanted = std::getenv("BLKTAP_CRASH_POINTS");
+    const std::size_t points = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 25;
+    std::mt19937_64 random{seed + 3};
+    const std::string crashed = path + ".crashed";
+    for (std::size_t point = 0; point < points; ++point) {
+        const std::size_t events = random() % (traffic.events().size() + 1);
+        CAPTURE(events);
+        store_file(crashed, crash.lose_power(events));
+        examine(crashed, traffic.history(), crash.kept(events), events);
+        store_file(crashed, crash.die(events));
+        examine(crashed, traffic.history(), events, events);
+    }
+}
+
+}  // namespace blktap::testing

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Differencing images and what is below them.
+#include <filesystem>
+
+#include "tests/unit/vhd/vhd_fixture.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+using namespace blktap::vhd;
+
+namespace {
+
+constexpr std::uint64_t sectors = 16384;
+constexpr std::uint64_t size_bytes = sectors * 512;
+
+struct Images {
+    std::string over(const std::string& name, const std::string& parent, bool raw = false) const {
+        return make({.path = directory.path(name), .size_bytes = size_bytes, .parent = parent, .parent_is_raw = raw});
+    }
+    TemporaryDirectory directory{};
+    std::string base = make({.path = directory.path("base"), .size_bytes = size_bytes});
+};
+
+/// Writes through a driver of its own.
+void write(const std::string& path, ModelDisk& model, SectorRange range, std::uint64_t stamp) {
+    DriverHarness harness;
+    const auto driver = harness.open("vhd:" + path);
+    REQUIRE_FALSE(write_stamp(harness, *driver, model, range, stamp));
+}
+
+std::optional<std::uint64_t> difference(const std::string& path, const ModelDisk& model) {
+    DriverHarness harness;
+    return find_difference(harness, *harness.open("vhd:" + path, Access::read_only), model);
+}
+
+}  // namespace
+
+TEST_CASE("vhd parent: an image shows what is below it, and keeps what is written to itself", "[unit][vhd]") {
+    const Images images;
+    ModelDisk model{sectors};
+    write(images.base, model, {100, 5000}, 1);
+    const std::string middle = images.over("middle", "base");
+    ModelDisk below = model;
+    write(middle, model, {200, 3}, 2);
+    write(middle, model, {4000, 2000}, 3);
+    const ModelDisk between = model;
+    const std::string top = images.over("top", images.directory.path("middle"));
+    CHECK_FALSE(difference(top, model));
+    write(top, model, {0, 1}, 4);
+    write(top, model, {201, 1}, 5);
+    CHECK_FALSE(difference(top, model));
+    CHECK_FALSE(difference(middle, between));
+    CHECK_FALSE(difference(images.base, below));
+}
+
+TEST_CASE("vhd parent: a raw one has no UUID, and may be shorter than the disk", "[unit][vhd]") {
+    const Images images;
+    const std::string raw = images.directory.make_file("raw", 1000 * 512);
+    ModelDisk model{sectors};
+    {
+        DriverHarness harness;
+        REQUIRE_FALSE(write_stamp(harness, *harness.open("raw:" + raw), model, {10, 900}, 1));
+    }
+    const std::string top = images.over("top", "raw", true);
+    CHECK_FALSE(difference(top, model));
+    write(top, model, {990, 20}, 2);
+    CHECK_FALSE(difference(top, model));
+    REQUIRE(::truncate(raw.c_str(), 1000) == 0);
+    CHECK_THAT(refusal_of(top).what(), Catch::Contains("not a multiple of 512"));
+}
+
+TEST_CASE("vhd parent: images that are moved together find each other", "[unit][vhd]") {
+    const Images images;
+    ModelDisk model{sectors};
+    write(images.base, model, {0, 100}, 1);
+    images.over("top", "base");
+    const std::string moved = images.directory.path("moved");
+    std::filesystem::create_directory(moved);
+    std::filesystem::rename(images.base, moved + "/base");
+    std::filesystem::rename(images.directory.path("top"), moved + "/top");
+    CHECK_FALSE(difference(moved + "/top", model));
+}
+
+TEST_CASE("vhd parent: an image that is moved alone finds it by its absolute name", "[unit][vhd]") {
+    const Images images;
+    ModelDisk model{sectors};
+    write(images.base, model, {0, 100}, 1);
+    images.over("top", "base");
+    const std::string moved = images.directory.path("moved");
+    std::filesystem::create_directory(moved);
+    std::filesystem::rename(images.directory.path("top"), moved + "/top");
+    CHECK_FALSE(difference(moved + "/top", model));
+    std::filesystem::remove(images.base);
+    CHECK_THAT(refusal_of(moved + "/top").what(),
+               Catch::Contains("its parent cannot be used") && Catch::Contains(moved + "/base"));
+}
+
+TEST_CASE("vhd parent: another image in its place is refused, another time is not", "[unit][vhd]") {
+    const Images images;
+    const std::string top = images.over("top", "base");
+    FileBytes{top}.put<std::uint32_t>(footer_bytes + 56, 12345);
+    seal_header(top);
+    CHECK_NOTHROW(open_vhd(top));
+    std::filesystem::remove(images.base);
+    make({.path = images.base, .size_bytes = size_bytes});
+    const auto error = refusal_of(top);
+    CHECK(error.code() == Errc::image_invalid);
+    CHECK_THAT(error.what(), Catch::Contains("is not the image that it was"));
+}
+
+TEST_CASE("vhd parent: what is no VHD is no parent unless the image says that it is raw", "[unit][vhd]") {
+    const Images images;
+    const std::string top = images.over("top", "base");
+    std::filesystem::remove(images.base);
+    images.directory.make_file("base", size_bytes);
+    CHECK_THAT(refusal_of(top).what(), Catch::Contains("not a VHD"));
+}
+
+TEST_CASE("vhd parent: loops and chains without end are refused", "[unit][vhd]") {
+    const Images images;
+    const std::string top = images.over("top", "base");
+    SECTION("a loop") {
+        std::filesystem::remove(images.base);
+        std::filesystem::create_hard_link(top, images.base);
+        CHECK_THAT(refusal_of(top).what(), Catch::Contains("is its own parent"));
+    }
+    SECTION("a long chain") {
+        std::string last = "top";
+        for (std::size_t length = 2; length < chain_length_max; ++length) {
+            images.over(std::to_string(length), last);
+            last = std::to_string(length);
+        }
+        CHECK_THAT(thrown([&] { images.over("one-more", last); }).what(), Catch::Contains("too long"));
+    }
+}
+
+TEST_CASE("vhd parent: an image that does not say where it is is refused", "[unit][vhd]") {
+    const Images images;
+    const std::string top = images.over("top", "base");
+    const FileBytes bytes{top};
+    SECTION("of no known platform") {
+        for (std::uint64_t i = 0; i < 3; ++i)
+            bytes.put<std::uint32_t>(footer_bytes + 576 + i * 24, 0x57693272);
+        seal_header(top);
+        CHECK_THAT(refusal_of(top).what(), Catch::Contains("does not say where its parent 'base' is"));
+    }
+    SECTION("outside of the file") {
+        bytes.put<std::uint64_t>(footer_bytes + 576 + 16, ~0ULL);
+        seal_header(top);
+        CHECK_THAT(refusal_of(top).what(), Catch::Contains("outside of the file"));
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/vhd/resize.hpp"
+
+#include "tests/support/qemu_img.hpp"
+#include "tests/unit/vhd/vhd_fixture.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+using namespace blktap::vhd;
+
+namespace {
+
+constexpr std::uint64_t large = 262144;  // sectors: 128 MiB
+
+std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
+    TestRequest request{ImageRequest::Kind::read, {}};
+    driver.resize(sectors, request);
+    harness.finish(request);
+    return request.error;
+}
+
+/// qemu-img sees a disk of that size and these contents.
+void check_with_qemu(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& model) {
+    if (!qemu_img_available()) return;
+    const std::string raw = directory.path("seen");
+    qemu_img({"convert", "-f", "vpc", "-O", "raw", path, raw});
+    CHECK(file_size(raw) == model.size_sectors() * 512);
+    DriverHarness harness;
+    CHECK_FALSE(find_difference(harness, *harness.open("raw:" + raw), model));
+}
+
+}  // namespace
+
+TEST_CASE("vhd resize: the disk is larger, also for qemu-img, and its new part is zeros that can be written",
+          "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const bool fixed = GENERATE(true, false);
+    const bool written_before = GENERATE(true, false);
+    const std::string path = make({.path = directory.path("disk"), .size_bytes = 1 << 20, .fixed = fixed});
+    ModelDisk model{large};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("vhd:" + path);
+        if (written_before) REQUIRE_FALSE(write_stamp(harness, *driver, model, {100, 1000}, 1));
+        REQUIRE_FALSE(resize(harness, *driver, 5000));
+        REQUIRE_FALSE(resize(harness, *driver, large));
+        CHECK(driver->info().size_sectors == large);
+        CHECK_FALSE(find_difference(harness, *driver, model));
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {large - 536, 536}, 2));
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {2000, 4000}, 3));
+        CHECK_FALSE(harness.flush(*driver));
+    }
+    CHECK(check_vhd(path).errors == 0);
+    check_with_qemu(directory, path, model);
+    DriverHarness harness;
+    const auto driver = harness.open("vhd:" + path);
+    CHECK(driver->info().size_sectors == large);
+    CHECK_FALSE(find_difference(harness, *driver, model));
+}
+
+TEST_CASE("vhd resize: killed afterwards, the disk has the new size", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const std::string path =
+        make({.path = directory.path("disk"), .size_bytes = 1 << 20, .fixed = GENERATE(true, false)});
+    DriverHarness harness;
+    const auto driver = harness.open("vhd:" + path);
+    const std::uint64_t sectors = GENERATE(2049U, 4096U, 100000U);
+    REQUIRE_FALSE(resize(harness, *driver, sectors));
+    CHECK(open_vhd(killed(path)).chain.front().size_bytes == sectors * 512);
+}
+
+TEST_CASE("vhd resize: writes go on meanwhile", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const std::string path =
+        make({.path = directory.path("disk"), .size_bytes = 16 << 20, .block_bytes = GENERATE(4096U, 1U << 20)});
+    ModelDisk model{large};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("vhd:" + path);
+        std::vector<Mapping> memory;
+        std::vector<std::unique_ptr<TestRequest>> writes;
+        TestRequest growing{ImageRequest::Kind::read, {}};
+        for (std::uint64_t i = 0; i < 100; ++i) {
+            const SectorRange range{i * 300, 16};
+            memory.push_back(Mapping::anonymous(range.length_bytes()));
+            ModelDisk::fill(range, i + 1, memory.back().bytes());
+            model.write(range, i + 1);
+            writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
+            driver->start(*writes.back());
+            if (i == 50) driver->resize(large, growing);
+            if (i % 10 == 0) harness.step();
+        }
+        for (const auto& write : writes) {
+            harness.finish(*write);
+            CHECK_FALSE(write->error);
+        }
+        harness.finish(growing);
+        REQUIRE_FALSE(growing.error);
+        CHECK_FALSE(find_difference(harness, *driver, model));
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {large - 8, 8}, 1000));
+    }
+    CHECK(check_vhd(path).errors == 0);
+    check_with_qemu(directory, path, model);
+}
+
+TEST_CASE("vhd resize: over a parent the new part is zeros, whatever the parent's file has behind its disk",
+          "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    make({.path = directory.path("base"), .size_bytes = 1 << 20, .fixed = true});
+    const std::string path = make({.path = directory.path("disk"), .size_bytes = 1 << 20, .parent = "base"});
+    ModelDisk model{large};
+    DriverHarness harness;
+    {
+        const auto driver = harness.open("vhd:" + path);
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {7, 3}, 1));
+        REQUIRE_FALSE(resize(harness, *driver, large));
+        CHECK_FALSE(find_difference(harness, *driver, model));
+    }
+    CHECK_FALSE(find_difference(harness, *harness.open("vhd:" + path), model));
+}
+
+TEST_CASE("vhd resize: what cannot be is refused and changes nothing", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const std::string path = make({.path = directory.path("disk"), .size_bytes = 1 << 20});
+    DriverHarness harness;
+    {
+        const auto driver = harness.open("vhd:" + path);
+        CHECK(resize(harness, *driver, 100) == std::errc::invalid_argument);
+        CHECK(resize(harness, *driver, disk_bytes_max / 512 + 1) == std::errc::invalid_argument);
+        CHECK(resize(harness, *driver, 1ULL << 60) == std::errc::invalid_argument);
+        CHECK(driver->info().size_sectors == 2048);
+        CHECK_FALSE(resize(harness, *driver, disk_bytes_max / 512));
+    }
+    CHECK(check_vhd(path).errors == 0);
+    CHECK(open_vhd(path).chain.front().size_bytes == disk_bytes_max);
+    CHECK(resize(harness, *harness.open("vhd:" + path, Access::read_only), disk_bytes_max / 512) ==
+          std::errc::invalid_argument);
+}
+
+TEST_CASE("vhd resize: a table that XenServer's map of blocks lies behind stays where it is", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const std::string path = make({.path = directory.path("disk"), .size_bytes = 3 << 20});
+    for (const std::uint64_t at : {std::uint64_t{0}, file_size(path) - footer_bytes}) {
+        FileBytes{path}.put<std::uint32_t>(at + 28, 0x74617000);
+        seal_footer(path, at);
+    }
+    DriverHarness harness;
+    const auto driver = harness.open("vhd:" + path);
+    CHECK_FALSE(resize(harness, *driver, 8192));  // the last block is not all used yet
+    CHECK(resize(harness, *driver, 8193) == std::errc::operation_not_supported);
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Full file systems, and block devices in place of files.
+#include "drivers/vhd/file_end.hpp"
+#include "tests/support/small_file_system.hpp"
+#include "tests/unit/vhd/vhd_fixture.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+
+TEST_CASE("vhd driver: on a full file system writes fail with ENOSPC, and succeed when there is space",
+          "[unit][vhd][root]") {
+    if (!SmallFileSystem::available(SmallFileSystem::Kind::ext4)) {
+        WARN("needs the right to mount, and loop devices");
+        return;
+    }
+    const SmallFileSystem small{SmallFileSystem::Kind::ext4, 40 << 20};
+    const std::string path = make({.path = small.path("disk"), .size_bytes = 64 << 20, .block_bytes = 1 << 20});
+    small.fill(20 << 20);
+    ModelDisk model{131072};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("vhd:" + path);
+        CHECK(driver->space_fd() >= 0);
+        std::uint64_t sector = 0;
+        std::error_code error;
+        while (!error) {
+            error = write_stamp(harness, *driver, model, {sector, 1000}, sector + 1);
+            if (!error) sector += 1000;
+            REQUIRE(sector < 60000);
+        }
+        CHECK(error == std::errc::no_space_on_device);
+        CHECK(sector > 15000);
+        // What is there goes on; of the write that failed some may have happened.
+        CHECK_FALSE(write_stamp(harness, *driver, model, {500, 100}, 7));
+        CHECK(write_stamp(harness, *driver, model, {sector, 1000}, 8) == std::errc::no_space_on_device);
+        small.free_space();
+        CHECK_FALSE(write_stamp(harness, *driver, model, {sector, 1000}, 9));
+        CHECK_FALSE(harness.flush(*driver));
+        CHECK_FALSE(find_difference(harness, *driver, model));
+    }
+    const vhd::Findings findings = check_vhd(path);
+    CHECK(findings.errors == 0);
+    CHECK(findings.unused_bytes == 0);
+}
+
+TEST_CASE("vhd driver: an image on a block device uses what there is, and shows nothing that was there before",
+          "[unit][vhd][root]") {
+    if (!LoopDevice::available()) {
+        WARN("needs root and loop devices");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::uint32_t block = GENERATE(512U, 4096U);
+    CAPTURE(block);
+    const std::string image = make({.path = directory.path("image"), .size_bytes = 64 << 20});
+    const std::string file = directory.make_file("device", 12 << 20);
+    std::ofstream{file, std::ios::binary} << std::string(12 << 20, 'x');
+    // As XenServer has it on a logical volume: the footer in the device's last sector.
+    const std::uint64_t described = file_size(image) - vhd::footer_bytes;
+    for (std::uint64_t at = 0; at < described; at += 8)
+        FileBytes{file}.put(at, FileBytes{image}.get<std::uint64_t>(at));
+    for (std::uint64_t at = 0; at < vhd::footer_bytes; at += 8)
+        FileBytes{file}.put((12 << 20) - vhd::footer_bytes + at, FileBytes{image}.get<std::uint64_t>(at));
+    const LoopDevice device{file, block};
+    ModelDisk model{131072};
+    for (int life = 0; life < 2; ++life) {
+        DriverHarness harness;
+        const auto driver = harness.open("vhd:" + device.path());
+        CHECK(driver->space_fd() == -1);
+        CHECK_FALSE(driver->info().discard);
+        for (std::uint64_t block_number = 0; block_number < 5; ++block_number)
+            CHECK_FALSE(write_stamp(harness, *driver, model, {block_number * 4096 + 16, 8}, block_number + 1));
+        CHECK(write_stamp(harness, *driver, model, {5 * 4096, 8}, 1) == std::errc::no_space_on_device);
+        CHECK_FALSE(find_difference(harness, *driver, model));
+    }
+    CHECK_FALSE(check_vhd(device.path()).end_footer_missing);
+}
