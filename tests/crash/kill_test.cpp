@@ -36,17 +36,22 @@ constexpr int only_leaks = 3;  // of qemu-img check
 
 struct Layout {
     const char* name;
-    const char* format;  ///< ours
-    std::vector<std::string> create;
+    const char* format;                 ///< ours
+    std::vector<std::string> create{};  ///< qemu-img's options; none: tap-ctl makes it
     bool with_backing = false;
 };
 
 const std::vector<Layout> layouts{
     {"64 KiB clusters", "qcow2", {"-f", "qcow2"}},
+    {"dynamic", "vhd"},
     {"4 KiB clusters, wide refcounts", "qcow2", {"-f", "qcow2", "-o", "cluster_size=4k,refcount_bits=64"}},
     {"an overlay", "qcow2", {"-f", "qcow2", "-F", "raw"}, true},
+    {"differencing", "vhd", {}, true},
+    {"subclusters", "qcow2", {"-f", "qcow2", "-o", "extended_l2=on"}},
     {"lazy refcounts", "qcow2", {"-f", "qcow2", "-o", "lazy_refcounts=on"}},
 };
+
+const std::string tap_ctl = BLKTAP_BIN_DIR "/tap-ctl";
 
 int kills_wanted() {
     const char* const text = std::getenv("BLKTAP_KILLS");
@@ -100,14 +105,11 @@ class DeadlyTraffic final : public replay::Traffic {
 class KillScene {
   public:
     explicit KillScene(const Layout& layout) : layout_(layout) {
-        std::vector<std::string> command{"create", "-q"};
-        command.insert(command.end(), layout.create.begin(), layout.create.end());
-        if (layout.with_backing) {
-            qemu_img({"create", "-q", "-f", "raw", directory_.path("base"), "64M"});
-            command.insert(command.end(), {"-b", directory_.path("base")});
+        if (layout.create.empty()) {
+            make_by_tap_ctl();
+        } else {
+            make_by_qemu();
         }
-        command.insert(command.end(), {image_, "64M"});
-        qemu_img(command);
     }
 
     /// One life: reads back everything that was ever answered, then writes until it is killed.
@@ -141,6 +143,10 @@ class KillScene {
         }
         tapdisk_.signal(SIGTERM);
         CHECK(tapdisk_.wait(20s) == 0);
+        const int own_status = run({tap_ctl, "image", "check", spec(image_)}, {.output = log_}, 60s);
+        INFO(read_file(log_));
+        CHECK((own_status == 0 || own_status == only_leaks));
+        if (std::string(layout_.format) != "qcow2") return;
         const int status = run_qemu_img({"check", "-q", image_});
         if (status == only_leaks) {
             CHECK(run_qemu_img({"check", "-q", "-r", "leaks", image_}) == 0);
@@ -152,6 +158,25 @@ class KillScene {
     std::uint64_t answered() const noexcept { return answered_; }
 
   private:
+    std::string spec(const std::string& path) const { return std::string(layout_.format) + ":" + path; }
+    void make_by_qemu() {
+        std::vector<std::string> command{"create", "-q"};
+        command.insert(command.end(), layout_.create.begin(), layout_.create.end());
+        if (layout_.with_backing) {
+            qemu_img({"create", "-q", "-f", "raw", base_, "64M"});
+            command.insert(command.end(), {"-b", base_});
+        }
+        command.insert(command.end(), {image_, "64M"});
+        qemu_img(command);
+    }
+    void make_by_tap_ctl() {
+        std::vector<std::string> command{tap_ctl, "image", "create", spec(image_), "--size", "64M"};
+        if (layout_.with_backing) {
+            REQUIRE(run({tap_ctl, "image", "create", spec(base_), "--size", "64M"}, {}, 60s) == 0);
+            command.insert(command.end(), {"--backing", spec(base_)});
+        }
+        REQUIRE(run(command, {}, 60s) == 0);
+    }
     void start() {
         log_ = directory_.path("log" + std::to_string(++starts_));
         std::vector<std::string> environment = world_.environment(0);
@@ -159,8 +184,8 @@ class KillScene {
         tapdisk_ = Process({BLKTAP_BIN_DIR "/tapdisk", "--open", std::string(layout_.format) + ":" + image_,
                             "--control", socket_, "--recovery-log", directory_.path("recovery")},
                            {.environment = environment, .output = log_});
-        INFO(read_file(log_));
         REQUIRE(wait_until([&] { return read_file(log_).find("ready") != std::string::npos || !tapdisk_.running(); }));
+        INFO(read_file(log_));
         REQUIRE(tapdisk_.running());
     }
     void verify(replay::Pump& pump) {
@@ -175,6 +200,7 @@ class KillScene {
     // Beside the programs: /tmp may be a file system that cannot do direct I/O.
     TemporaryDirectory directory_{BLKTAP_BIN_DIR};
     const std::string image_ = directory_.path("image");
+    const std::string base_ = directory_.path("base");
     const std::string socket_ = directory_.path("control");
     const MonotonicClock clock_;
     replay::DiskModel model_{{0, disk_sectors}, seed};

@@ -85,7 +85,7 @@ GUEST
     expect "what the life before wrote" guest_said "$name" "^FIRST $sum\$"
 
     step "$name: a snapshot"
-    expect "the snapshot" tap-ctl image snapshot "$name/xvda" "$overlay"
+    expect "the snapshot" tap-ctl image snapshot "$name/xvda" "$format:$overlay"
     expect_equal "the image now" "$overlay" "$(field "$name/xvda" .image.path)"
     sum=$(sha256sum <"$image")
     step "$name: larger"
