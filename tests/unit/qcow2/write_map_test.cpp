@@ -166,7 +166,7 @@ TEST_CASE("qcow2 write map: compressed and shared clusters are replaced with all
     t.set(1, {flag_compressed | 0xa123, 0});
     t.set(2, {12 * cluster, bitmap_of(0, 3)});
     REQUIRE(t.refcounts.add_reference(12));
-    for (const std::uint64_t guest : {1, 2}) {
+    for (const std::uint64_t guest : {std::uint64_t{1}, std::uint64_t{2}}) {
         const WriteStep step = t.map.find(guest * cluster + SubclusterMap::sub * (7), SubclusterMap::sub);
         CHECK(step.kind == Kind::allocate);
         CHECK(step.first_unit == 0);
