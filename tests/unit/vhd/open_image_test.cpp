@@ -107,7 +107,8 @@ TEST_CASE("vhd image: what a guest writes at the beginning of a fixed image does
 TEST_CASE("vhd image: a footer of 511 bytes is a footer", "[unit][vhd]") {
     const Image image{4 * mib, GENERATE(true, false)};
     image.cut(file_size(image.path) - 1);
-    const Layer& layer = open_vhd(image.path).chain.front();
+    const OpenedImage opened = open_vhd(image.path);
+    const Layer& layer = opened.chain.front();
     CHECK(layer.end_footer);
     CHECK(layer.size_bytes == 4 * mib);
 }
