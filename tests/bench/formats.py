@@ -24,9 +24,9 @@ def new_image(image_format, path, size=None):
 
 
 def allocated_image(image_format, path, source):
-    """An image that holds what the raw file `source` does, all of it allocated."""
+    """An image that holds what the raw file `source` does, all of it allocated. `source` may be served meanwhile (-U)."""
     path.unlink(missing_ok=True)
-    run(["qemu-img", "convert", "-q", "-f", "raw", "-O", QEMU_NAME[image_format], *CREATE_OPTIONS[image_format],
+    run(["qemu-img", "convert", "-U", "-q", "-f", "raw", "-O", QEMU_NAME[image_format], *CREATE_OPTIONS[image_format],
          "-S", "0", "-T", "none", "-t", "none", source, path])
     return path
 
@@ -94,10 +94,11 @@ class NewImageQemu:
     @staticmethod
     def _fio(uri, workload, seconds):
         access = ("rand" if workload.pattern == "random" else "") + workload.mix
-        report = json.loads(run([
+        output = run([
             "fio", "--name=peer", "--ioengine=nbd", f"--uri={uri}", f"--rw={access}", f"--bs={workload.size}",
             f"--iodepth={workload.depth}", "--time_based", f"--runtime={round(seconds * 1000)}ms", "--lat_percentiles=1",
-            "--norandommap", "--randrepeat=0", "--thread", "--output-format=json"]))
+            "--norandommap", "--randrepeat=0", "--thread", "--output-format=json"])
+        report = json.loads(output[output.index("{"):])  # after a line that says that it is connected
         side = report["jobs"][0][workload.mix]
         return metrics(side["total_ios"], side["io_bytes"], side["runtime"] / 1000,
                        side["lat_ns"]["percentile"]["50.000000"] / 1000, 0)
