@@ -83,9 +83,10 @@ class RunningDisk {
     void pause() {
         try {
             tapback_.call("pause", vbd_, disk_time);
-        } catch (const std::system_error& error) {
+        } catch (const std::exception& error) {
             // It may be paused all the same: after a last flush that failed, or later, when it took too long.
-            if (error.code() != Errc::wrong_state) go_on_after(error);
+            const auto* said = dynamic_cast<const std::system_error*>(&error);
+            if (said == nullptr || said->code() != Errc::wrong_state) go_on_after(error);
             throw;
         }
     }
@@ -100,13 +101,14 @@ class RunningDisk {
     }
     bool in_doubt() const noexcept { return in_doubt_; }
     /// Goes on with the image that it had, because of `reason`. Errors: throws std::system_error when it does not.
-    void go_on_after(const std::system_error& reason) {
+    void go_on_after(const std::exception& reason) {
         try {
             tapback_.call("resume", ipc::VbdResumeArguments{vbd_, std::nullopt, false}, disk_time);
         } catch (const std::system_error& error) {
-            throw_error(reason.code(), std::string(reason.what()) +
-                                           "; and the disk is paused, because going on failed: " + error.what() +
-                                           " (tap-ctl resume tries again)");
+            const auto* first = dynamic_cast<const std::system_error*>(&reason);
+            throw_error(first != nullptr ? first->code() : error.code(),
+                        std::string(reason.what()) + "; and the disk is paused, because going on failed: " +
+                            error.what() + " (tap-ctl resume tries again)");
         }
     }
 
@@ -128,6 +130,8 @@ ipc::ImageArguments overlay_arguments(const ImageSpec& overlay, const ipc::Image
 SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& base, const ImageSpec& overlay,
                                   bool relative) {
     const ipc::VbdEntry paused = disk.info();
+    // Somebody else may have been first with a snapshot: an overlay of the image that was must not take its place.
+    if (paused.image != base) throw_error(Errc::wrong_state, paused.backend.name() + ": has another image by now");
     if (!paused.description) throw_error(Errc::wrong_state, "tapback does not know how large the disk is");
     // Held until the overlay's own lock is there, or nobody would hinder a writer in between.
     LocalImageOpener files;
@@ -136,7 +140,7 @@ SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& 
     const SnapshotResult result{overlay_arguments(overlay, base), base};
     try {
         disk.resume(result.image);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
         // In doubt it may be served by now, and must not lose its file.
         if (!disk.in_doubt()) ::unlink(overlay.path.c_str());
         throw;
@@ -172,7 +176,7 @@ SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tap
     disk.pause();
     try {
         return go_on_with_overlay(disk, *before.image, made, relative);
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {
         if (!disk.in_doubt()) disk.go_on_after(error);
         throw;
     }

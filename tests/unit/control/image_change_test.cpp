@@ -166,6 +166,37 @@ TEST_CASE("tap-ctl image snapshot: what fails leaves the disk with its image, an
     CHECK(paused.names() == "info");
 }
 
+TEST_CASE("tap-ctl image snapshot: a disk that got another image before it paused goes on with that",
+          "[unit][control]") {
+    const Images images;
+    const std::string newer = images.directory.make_file("newer", size_bytes);
+    const Disk before{images.directory.path("base")};
+    const Disk after{newer};
+    bool paused = false;  // all on tapback's thread
+    const FakeTapback tapback([&](const ipc::Request& request) {
+        paused = paused || request.name == "pause";
+        return paused ? after(request) : before(request);
+    });
+    const auto refused = TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::Contains("has another image by now"));
+    CHECK(tapback.names() == "info pause info resume");
+    CHECK_FALSE(tapback.asked().back().arguments.contains("image"));
+    CHECK_FALSE(std::filesystem::exists(images.directory.path("overlay")));
+}
+
+TEST_CASE("tap-ctl image snapshot: a disk that is paused goes on, whatever is answered", "[unit][control]") {
+    const Images images;
+    const Disk disk{images.directory.path("base")};
+    bool paused = false;
+    const FakeTapback tapback([&](const ipc::Request& request) {
+        paused = paused || request.name == "pause";
+        return paused && request.name == "info" ? Json("what?") : disk(request);
+    });
+    CHECK(TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay}).status == 1);
+    CHECK(tapback.names() == "info pause info resume");
+}
+
 TEST_CASE("tap-ctl image resize: makes raw and qcow2 images larger, never smaller, and none that is in use",
           "[unit][control]") {
     const Images images;
