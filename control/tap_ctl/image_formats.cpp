@@ -3,10 +3,13 @@
 //
 #include "control/tap_ctl/image_formats.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
+#include <vector>
 
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/open_image.hpp"
+#include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
 #include "libblktap/base/error.hpp"
@@ -58,6 +61,17 @@ const OverlayFormat& overlay_format(const std::string& base_format, const std::s
                                    : "over an image of the format '" + base_format + "' one can have the format " +
                                          possible + ", not '" + format + "'";
     throw_error(std::make_error_code(std::errc::invalid_argument), reason);
+}
+
+std::string named_data_file(const std::string& format, const std::string& path) {
+    if (format != "qcow2") return {};
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (!fd) throw_system_error(path);
+    std::vector<std::byte> bytes(qcow2::header_bytes_max);
+    const auto count = read_at(fd.get(), bytes, 0);
+    if (!count) throw_error(count.error(), path + ": cannot read its header");
+    const qcow2::Header header = qcow2::parse_header(std::span{bytes}.first(count.value()), path);
+    return header.data_file.empty() ? std::string{} : qcow2::path_of(header.data_file, path);
 }
 
 }  // namespace blktap

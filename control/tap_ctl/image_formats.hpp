@@ -31,4 +31,8 @@ struct OverlayFormat {
 /// Errors: throws std::system_error (EINVAL): nothing can be made over `base_format`, or not a `format`.
 const OverlayFormat& overlay_format(const std::string& base_format, const std::string& format);
 
+/// Where the image at `path` says that its data is, though a disk may be using it; empty: in the image, or it does not
+/// say. Errors: throws std::system_error: those of the file, and of its header.
+std::string named_data_file(const std::string& format, const std::string& path);
+
 }  // namespace blktap

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 #include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/tap_ctl/image_formats.hpp"
@@ -68,6 +69,26 @@ void require_new(const ImageSpec& overlay) {
     }
     throw_error(std::make_error_code(std::errc::invalid_argument),
                 image_name(overlay) + ": a new image is FORMAT:PATH, without options");
+}
+
+bool same_file(const std::string& one, const std::string& other) {
+    struct stat first {};
+    struct stat second {};
+    if (::stat(one.c_str(), &first) != 0 || ::stat(other.c_str(), &second) != 0) return false;
+    if (S_ISBLK(first.st_mode) && S_ISBLK(second.st_mode)) return first.st_rdev == second.st_rdev;
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+/// An image over `base` finds its data by the name that stands in it: options are of a disk, not of a backing file.
+void require_own_data_file(const ipc::ImageArguments& base) {
+    const auto given = base.options.find("data-file");
+    if (given == base.options.end()) return;
+    const std::string named = named_data_file(base.format, base.path);
+    if (!named.empty() && same_file(fs::path(base.path).parent_path() / given->second, named)) return;
+    throw_error(std::make_error_code(std::errc::invalid_argument),
+                base.path + ": its data is in '" + given->second +
+                    "', by the option data-file, but an image over it would " +
+                    (named.empty() ? "find none" : "read '" + named + "'") + ", as its header says");
 }
 
 void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64_t size_bytes, bool relative) {
@@ -157,6 +178,7 @@ SnapshotResult make_snapshot(const ImageSpec& base, const ImageSpec& overlay, bo
     read.access = Access::read_only;
     const OfflineImage image{read};
     const SnapshotResult result{arguments_of(overlay), arguments_of(base)};
+    require_own_data_file(result.base);
     make(result.base, overlay, image.info().size_sectors * sector_size_bytes, relative);
     return result;
 }
@@ -171,7 +193,9 @@ SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tap
     if (!before.image) throw_error(Errc::wrong_state, before.backend.name() + ": has no image");
     if (before.state == "paused")
         throw_error(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
-    overlay_format(before.image->format, made.format);  // judged before the guest has to wait
+    // Judged before the guest has to wait.
+    overlay_format(before.image->format, made.format);
+    require_own_data_file(*before.image);
     const SignalsWait signals;
     disk.pause();
     try {

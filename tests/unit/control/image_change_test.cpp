@@ -41,12 +41,14 @@ struct Images {
 struct Disk {
     explicit Disk(const std::string& image_path, bool refuses_overlay = false,
                   const std::string& its_state = "connected")
-        : path(image_path), refuses(refuses_overlay), state(its_state) {}
+        : image{"raw", image_path, false, {{"size", "20M"}, {"low-space", "off"}}},
+          refuses(refuses_overlay),
+          state(its_state) {}
     Json operator()(const ipc::Request& request) const {
         ipc::VbdEntry vbd;
         vbd.backend = {ipc::VbdAddress::Kind::vbd3, 5, 51712};
         vbd.state = state;
-        vbd.image = ipc::ImageArguments{"raw", path, false, {{"size", "20M"}, {"low-space", "off"}}};
+        vbd.image = image;
         if (request.name == "list") return ipc::ListResult{{vbd}, false};
         if (request.name == "info") {
             vbd.description = ipc::DeviceDescription{.size_sectors = 2 * size_bytes / 512};
@@ -56,7 +58,7 @@ struct Disk {
             throw_error({EPERM, std::system_category()}, "outside of image-directories");
         return Json::object();
     }
-    std::string path;
+    ipc::ImageArguments image;
     bool refuses;
     std::string state;
 };
@@ -195,6 +197,33 @@ TEST_CASE("tap-ctl image snapshot: a disk that is paused goes on, whatever is an
     });
     CHECK(TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay}).status == 1);
     CHECK(tapback.names() == "info pause info resume");
+}
+
+TEST_CASE("tap-ctl image snapshot: a data file must be the one that the old image itself names", "[unit][control]") {
+    const Images images;
+    const std::string path = images.directory.path("disk");
+    const std::string data = images.directory.path("data");
+    REQUIRE(images.run({"create", "qcow2:" + path, "--size", "10M", "--data-file", data}).status == 0);
+    const std::string other = images.directory.make_file("other", size_bytes);
+    std::filesystem::create_symlink("data", images.directory.path("link"));
+    // Of a disk that runs, and of one that does not.
+    const auto refusal = [&](const std::string& option) {
+        const auto offline = images.run({"snapshot", "qcow2:" + path + "?data-file=" + option, images.overlay});
+        std::filesystem::remove(images.directory.path("overlay"));
+        Disk disk{path};
+        disk.image = {"qcow2", path, false, {{"data-file", option}}};
+        const FakeTapback tapback(disk);
+        const auto running = TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay});
+        CHECK(tapback.names() == (running.status == 0 ? "info pause info resume" : "info"));
+        CHECK(std::filesystem::exists(images.directory.path("overlay")) == (running.status == 0));
+        std::filesystem::remove(images.directory.path("overlay"));
+        CHECK(offline.err == running.err);
+        return running.err;
+    };
+    CHECK_THAT(refusal(other), Catch::Contains("its data is in '" + other + "'") && Catch::Contains("read '" + data));
+    CHECK(refusal(data) == "");
+    CHECK(refusal("data") == "");
+    CHECK(refusal(images.directory.path("link")) == "");
 }
 
 TEST_CASE("tap-ctl image resize: makes raw and qcow2 images larger, never smaller, and none that is in use",
