@@ -161,6 +161,10 @@ void Resize::write_words(const Place& place, std::uint64_t first, std::span<cons
 /// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
 std::error_code Resize::write_tables() {
     const Layer& layer = core_.top();
+    // What a group that could not be finished has written, and will write again, is in the old tables only.
+    const Committer& committer = writer_.committer();
+    if (committer.broken()) return committer.broken();
+    if (committer.stuck()) return std::make_error_code(std::errc::no_space_on_device);
     const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
     if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(size_bytes_)) != 0)
         return last_system_error();
