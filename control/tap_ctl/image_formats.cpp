@@ -12,12 +12,13 @@
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
+#include "drivers/vhd/open_image.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
 namespace {
 
-void make_qcow2(const Overlay& overlay) {
+std::string make_qcow2(const Overlay& overlay) {
     qcow2::NewImage image;
     image.path = overlay.path;
     image.size_bytes = overlay.size_bytes;
@@ -26,25 +27,32 @@ void make_qcow2(const Overlay& overlay) {
     qcow2::create_image(image);
     try {
         LocalImageOpener files;
-        qcow2::open_chain(image.path, Access::read_only, Caching::buffered, files);
+        return qcow2::open_chain(image.path, Access::read_only, Caching::buffered, files).chain.at(1).name;
     } catch (const std::system_error&) {
         ::unlink(image.path.c_str());
         throw;
     }
 }
 
-void make_vhd(const Overlay& overlay) {
+std::string make_vhd(const Overlay& overlay) {
     vhd::create_image({.path = overlay.path,
                        .size_bytes = overlay.size_bytes,
                        .parent = overlay.base,
                        .parent_is_raw = overlay.base_format == "raw"});
+    try {
+        LocalImageOpener files;
+        return vhd::open_chain(overlay.path, Access::read_only, Caching::buffered, files).chain.at(1).name;
+    } catch (const std::system_error&) {
+        ::unlink(overlay.path.c_str());
+        throw;
+    }
 }
 
 constexpr OverlayFormat formats[] = {
-    {"raw", "qcow2", &make_qcow2},
-    {"qcow2", "qcow2", &make_qcow2},
-    {"raw", "vhd", &make_vhd},
-    {"vhd", "vhd", &make_vhd},
+    {"raw", "qcow2", false, &make_qcow2},
+    {"qcow2", "qcow2", false, &make_qcow2},
+    {"raw", "vhd", true, &make_vhd},
+    {"vhd", "vhd", true, &make_vhd},
 };
 
 }  // namespace

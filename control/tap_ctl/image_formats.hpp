@@ -23,9 +23,11 @@ struct Overlay {
 /// How an image over one of `base_format` is made.
 struct OverlayFormat {
     const char* base_format;
-    const char* format;  ///< of the overlay
-    /// Makes it, durable. Errors: throws std::system_error; no file is left then. EEXIST: it is there.
-    void (*make)(const Overlay&);
+    const char* format;    ///< of the overlay
+    bool always_relative;  ///< it names its base from its own directory, whether asked for it or not
+    /// Makes it, durable; returns the path that its own name of the base leads to. Errors: throws std::system_error; no
+    /// file is left then. EEXIST: it is there.
+    std::string (*make)(const Overlay&);
 };
 
 /// Errors: throws std::system_error (EINVAL): nothing can be made over `base_format`, or not a `format`.

@@ -46,19 +46,35 @@ class SignalsWait {
     ::sigset_t before_{};
 };
 
+/// Without "..", which behind a link to a directory leads somewhere else than what is written before it.
 std::string absolute(const std::string& path) {
-    return fs::absolute(path).lexically_normal();
+    const fs::path whole = fs::absolute(path);
+    if (std::ranges::find(whole, fs::path{".."}) == whole.end()) return whole.lexically_normal();
+    return fs::canonical(whole.parent_path()) / whole.filename();
+}
+
+/// Relative names begin where an image really is.
+std::string in_its_directory(const std::string& path) {
+    const fs::path whole = fs::absolute(path);
+    return fs::canonical(whole.parent_path()) / whole.filename();
 }
 
 /// How the image at `overlay` names the one at `base`.
 std::string name_of_base(const std::string& base, const std::string& overlay, bool relative) {
     if (!relative) return absolute(base);
-    const fs::path directory = fs::canonical(fs::path(absolute(overlay)).parent_path());
-    return fs::canonical(base).lexically_relative(directory);
+    return fs::canonical(base).lexically_relative(fs::path(overlay).parent_path());
 }
 
 ipc::ImageArguments arguments_of(const ImageSpec& spec) {
     return {spec.format, absolute(spec.path), spec.access == Access::read_only, spec.options};
+}
+
+/// The overlay as it will be made over an image of `base_format`.
+ImageSpec placed(const ImageSpec& overlay, const std::string& base_format, bool relative) {
+    const bool begins_there = relative || overlay_format(base_format, overlay.format).always_relative;
+    ImageSpec made = overlay;
+    made.path = begins_there ? in_its_directory(overlay.path) : absolute(overlay.path);
+    return made;
 }
 
 void require_new(const ImageSpec& overlay) {
@@ -93,7 +109,12 @@ void require_own_data_file(const ipc::ImageArguments& base) {
 
 void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64_t size_bytes, bool relative) {
     const OverlayFormat& format = overlay_format(base.format, overlay.format);
-    format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
+    const std::string found =
+        format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
+    if (same_file(found, base.path)) return;
+    ::unlink(overlay.path.c_str());
+    throw_error(std::make_error_code(std::errc::invalid_argument),
+                overlay.path + ": would be over '" + found + "', which is not '" + base.path + "'");
 }
 
 class RunningDisk {
@@ -173,28 +194,26 @@ SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& 
 
 SnapshotResult make_snapshot(const ImageSpec& base, const ImageSpec& overlay, bool relative) {
     require_new(overlay);
-    overlay_format(base.format, overlay.format);
+    const ImageSpec made = placed(overlay, base.format, relative);
     ImageSpec read = base;
     read.access = Access::read_only;
     const OfflineImage image{read};
-    const SnapshotResult result{arguments_of(overlay), arguments_of(base)};
+    const SnapshotResult result{arguments_of(made), arguments_of(base)};
     require_own_data_file(result.base);
-    make(result.base, overlay, image.info().size_sectors * sector_size_bytes, relative);
+    make(result.base, made, image.info().size_sectors * sector_size_bytes, relative);
     return result;
 }
 
 SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tapback, const ImageSpec& overlay,
                                 bool relative) {
     require_new(overlay);
-    ImageSpec made = overlay;
-    made.path = absolute(overlay.path);
     RunningDisk disk{vbd, tapback};
     const ipc::VbdEntry before = disk.info();
     if (!before.image) throw_error(Errc::wrong_state, before.backend.name() + ": has no image");
     if (before.state == "paused")
         throw_error(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
     // Judged before the guest has to wait.
-    overlay_format(before.image->format, made.format);
+    const ImageSpec made = placed(overlay, before.image->format, relative);
     require_own_data_file(*before.image);
     const SignalsWait signals;
     disk.pause();

@@ -111,6 +111,40 @@ TEST_CASE("tap-ctl image snapshot: a relative name lets both be moved together",
     CHECK(images.size_of("qcow2:" + elsewhere + "/overlay") == size_bytes);
 }
 
+TEST_CASE("tap-ctl image snapshot: names lead to the old image through links to directories too", "[unit][control]") {
+    namespace fs = std::filesystem;
+    const Images images;
+    const std::string format = GENERATE("qcow2", "vhd");
+    fs::create_directories(images.directory.path("far/away"));
+    fs::create_directory(images.directory.path("links"));
+    fs::create_directory_symlink("../far/away", images.directory.path("links/here"));
+    // Another image is where a name that is only read, and not followed, leads.
+    std::ofstream(images.directory.path("links/base"));
+    fs::resize_file(images.directory.path("links/base"), size_bytes);
+    std::ofstream(images.directory.path("far/base"));
+    fs::resize_file(images.directory.path("far/base"), size_bytes);
+    const std::string overlay = images.directory.path("links/here/overlay");
+    const std::string base = "raw:" + images.directory.path("links/here/../base");
+    for (const bool relative : {false, true}) {
+        std::vector<std::string> words{"snapshot", base, format + ":" + overlay, "--json"};
+        if (relative) words.push_back("--relative");
+        const auto made = images.run(words);
+        INFO(made.err);
+        REQUIRE(made.status == 0);
+        const std::string path = Json::parse(made.out)["image"]["path"];
+        if (relative || format == "vhd") CHECK(path == images.directory.path("far/away/overlay"));
+        const Json chain = Json::parse(images.run({"info", format + ":" + path, "--json"}).out)["chain"];
+        CHECK(fs::equivalent(std::string(chain[1]["path"]), images.directory.path("far/base")));
+        fs::remove(path);
+    }
+    const FakeTapback tapback(Disk{images.directory.path("far/base")});
+    const auto running =
+        TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", format + ":" + overlay, "--relative"});
+    INFO(running.err);
+    REQUIRE(running.status == 0);
+    CHECK(tapback.asked().back().arguments["image"]["path"] == images.directory.path("far/away/overlay"));
+}
+
 TEST_CASE("tap-ctl image snapshot: a base that somebody writes is refused, and so is what there is no format for",
           "[unit][control]") {
     const Images images;
