@@ -282,3 +282,21 @@ TEST_CASE("tap-ctl image resize: makes raw and qcow2 images larger, never smalle
     CHECK(refused.status == 1);
     CHECK_THAT(refused.err, Catch::Contains("in use") && Catch::Contains("tap-ctl resize VBD"));
 }
+
+TEST_CASE("tap-ctl image resize: a data file is written only when the operator names it", "[unit][control]") {
+    const Images images;
+    const std::string disk = "qcow2:" + images.directory.path("disk");
+    const std::string data = images.directory.path("data");
+    REQUIRE(images.run({"create", disk, "--size", "10M", "--data-file", data}).status == 0);
+    const auto refused = images.run({"resize", disk, "20M"});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::Contains(data) && Catch::Contains("option data-file=PATH"));
+    CHECK(std::filesystem::file_size(data) == size_bytes);
+    for (const auto& [option, size] : {std::pair{data, "20M"}, std::pair{std::string("data"), "30M"}}) {
+        const auto larger = images.run({"resize", disk + "?data-file=" + option, size});
+        INFO(larger.err);
+        CHECK(larger.status == 0);
+    }
+    CHECK(std::filesystem::file_size(data) == 3 * size_bytes);
+    CHECK(images.size_of(disk) == 3 * size_bytes);
+}
