@@ -112,13 +112,6 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     return bytes;
 }
 
-/// A file that was made durable is lost all the same with its name.
-std::error_code sync_directory_of(const std::string& path) {
-    const std::filesystem::path directory = std::filesystem::absolute(path).parent_path();
-    const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    return fd && ::fsync(fd.get()) == 0 ? std::error_code{} : last_system_error();
-}
-
 /// Makes the file at `path` with `bytes` at its beginning and `length` in all.
 void make_file(const std::string& path, std::span<const std::byte> bytes, std::uint64_t length) {
     const UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};

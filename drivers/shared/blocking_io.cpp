@@ -4,8 +4,11 @@
 #include "drivers/shared/blocking_io.hpp"
 
 #include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 
+#include "libblktap/base/unique_fd.hpp"
 #include "libblktap/base/units.hpp"
 
 namespace blktap {
@@ -55,6 +58,12 @@ std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset
         first.iov_len -= done;
     }
     return {};
+}
+
+std::error_code sync_directory_of(const std::string& path) {
+    const std::filesystem::path directory = std::filesystem::absolute(path).parent_path();
+    const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    return fd && ::fsync(fd.get()) == 0 ? std::error_code{} : last_system_error();
 }
 
 }  // namespace blktap

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <sys/uio.h>
 #include <system_error>
 
@@ -27,5 +28,9 @@ std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t 
 /// Writes all of `data`, at most IOV_MAX entries, which it changes, at `offset_bytes`. Errors: as write_at(); ENOSPC
 /// when the kernel writes nothing. Context: as write_at().
 std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset_bytes) noexcept;
+
+/// Makes the name of the file at `path` durable: a file that was made durable is lost all the same with its name.
+/// Context: blocks.
+std::error_code sync_directory_of(const std::string& path);
 
 }  // namespace blktap

@@ -126,6 +126,7 @@ void create_image(const NewImage& image) {
     try {
         if (const auto error = write_at(fd.get(), bytes, offset)) throw_error(error, image.path + ": cannot write");
         if (::fsync(fd.get()) != 0) throw_system_error(image.path + ": cannot write");
+        if (const auto error = sync_directory_of(image.path)) throw_error(error, image.path + ": cannot write");
         // Its parent must be there and not lead back here.
         LocalImageOpener files;
         open_chain(image.path, Access::read_only, Caching::buffered, files);

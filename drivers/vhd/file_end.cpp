@@ -14,18 +14,29 @@
 namespace blktap::vhd {
 namespace {
 
+std::error_code set_length(int fd, std::uint64_t length) noexcept {
+    return ::ftruncate(fd, static_cast<off_t>(length)) == 0 ? std::error_code{} : last_system_error();
+}
+
+/// Ends the file with a hole behind `begin`, at all times.
+std::error_code cut(int fd, std::uint64_t begin) noexcept {
+    if (const auto error = set_length(fd, begin + tail_bytes)) return error;
+    constexpr int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    if (::fallocate(fd, punch, static_cast<off_t>(begin), static_cast<off_t>(tail_bytes)) == 0) return {};
+    if (const auto error = set_length(fd, begin)) return error;
+    return set_length(fd, begin + tail_bytes);
+}
+
 std::error_code lengthen(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
-    for (;;) {
-        if (::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) == 0) return {};
+    while (::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) != 0) {
         if (errno == EINTR) continue;
-        if (errno != EOPNOTSUPP) break;
-        // NFS before 4.2, some of FUSE: blocks come with the writes.
-        return ::ftruncate(fd, static_cast<off_t>(end)) == 0 ? std::error_code{} : last_system_error();
+        if (errno == EOPNOTSUPP) break;  // NFS before 4.2, some of FUSE: blocks come with the writes
+        const std::error_code error = last_system_error();
+        // What it took before it found no more it keeps, even behind the file's end.
+        if (const auto cutting = set_length(fd, begin + tail_bytes)) return cutting;
+        return error;
     }
-    const std::error_code error = last_system_error();
-    // What it took before it found no more it keeps, even behind the file's end.
-    if (::ftruncate(fd, static_cast<off_t>(begin)) != 0) return last_system_error();
-    return error;
+    return set_length(fd, end + tail_bytes);
 }
 
 std::error_code clear(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
@@ -81,7 +92,9 @@ std::error_code FileEnd::make_room(std::uint64_t begin, std::uint64_t end) const
     if (end > limit_) return std::make_error_code(std::errc::no_space_on_device);
     if (!core_.image().growable) return clear(layer.fd.get(), begin, end);
     // A footer, or what was written before a crash and never became part of the image.
-    if (cuts_first_ && ::ftruncate(layer.fd.get(), static_cast<off_t>(begin)) != 0) return last_system_error();
+    if (cuts_first_) {
+        if (const auto error = cut(layer.fd.get(), begin)) return error;
+    }
     return lengthen(layer.fd.get(), begin, end);
 }
 
@@ -103,7 +116,7 @@ void FileEnd::done() noexcept {
         ++activity_.growths;
         activity_.grown_bytes += job_.new_end - job_.begin;
         core_.top().file_end = job_.new_end;
-        if (core_.image().growable) core_.top().file_bytes = job_.new_end;
+        if (core_.image().growable) core_.top().file_bytes = job_.new_end + tail_bytes;
     }
     goes_ahead_ = !job_.error && job_.new_end > job_.needed;
     const bool covers = needed_ <= core_.top().file_end;

@@ -11,6 +11,7 @@
 // Tested by tests/unit/vhd/layer_test.cpp.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -64,12 +65,20 @@ class BlockTable {
         return (skew_ + block * 4) % unit_bytes;
     }
     std::span<std::byte> bytes() const noexcept { return bytes_.bytes(); }
+    /// The footer's copy at the file's beginning was written: where large units are written, one may hold both.
+    void keep_footer_copy(std::span<const std::byte> footer) noexcept {
+        if (file_offset_ == 0 && skew_ >= footer.size()) std::ranges::copy(footer, bytes_.bytes().begin());
+    }
 
   private:
     Mapping bytes_;
     std::uint64_t file_offset_ = 0;
     std::uint64_t skew_ = 0;
 };
+
+/// A file that is written to and has no footer at its end goes on so far behind its last block, with a hole: what ends
+/// a file may be taken for the footer, and must not be a guest's data.
+inline constexpr std::uint64_t tail_bytes = 4096;
 
 struct Layer {
     /// Sectors of the disk that one sector of a bitmap tells of.

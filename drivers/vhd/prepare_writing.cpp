@@ -50,12 +50,24 @@ void add_description(const Layer& layer, std::vector<Occupied::Part>& parts) {
 }
 
 void require_aligned(const Layer& layer) {
-    if (layer.offset_alignment == sector_size_bytes) return;
+    const std::uint64_t unit = layer.offset_alignment;
+    if (unit == sector_size_bytes) return;
+    const auto refuse = [&](const std::string& what) {
+        throw_error(Errc::direct_io_unsupported, layer.name + ": " + what + " the disk's sectors of " +
+                                                     std::to_string(unit) + " bytes; can only be opened read-only");
+    };
+    // A bitmap and what describes the image are written each in whole units, from a copy of its own.
+    std::vector<Occupied::Part> description;
+    add_description(layer, description);
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
-        if (!layer.allocated(block) || is_aligned(layer.data_offset(block), layer.offset_alignment)) continue;
-        throw_error(Errc::direct_io_unsupported, layer.name + ": its blocks begin between the disk's sectors of " +
-                                                     std::to_string(layer.offset_alignment) +
-                                                     " bytes; can only be opened read-only");
+        if (!layer.allocated(block)) continue;
+        const std::uint64_t data = layer.data_offset(block);
+        if (!is_aligned(data, unit)) refuse("its blocks begin between");
+        const std::uint64_t bitmap = round_down(layer.bitmap_offset(block), unit);
+        const bool shared = std::ranges::any_of(description, [&](const Occupied::Part& part) {
+            return part.begin < data && round_up(part.end, unit) > bitmap;
+        });
+        if (shared) refuse("its tables and a block's bitmap share");
     }
 }
 
@@ -69,13 +81,14 @@ void prepare_fixed(const Layer& layer) {
 }
 
 /// While the image is open it is the only one.
-void repair_copy(const Layer& layer) {
+void repair_copy(Layer& layer) {
     const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
     if (copy == layer.footer) return;
     log::warning("image.repair",
                  {{"image", layer.name}, {"reason", "the footer at its beginning is not the one at its end"}});
     write_bytes(layer, 0, layer.footer.bytes());
     sync_file(layer);
+    layer.table.keep_footer_copy(layer.footer.bytes());
 }
 
 }  // namespace
@@ -116,9 +129,10 @@ void prepare_for_writing(Layer& layer, bool growable) {
         refuse_damaged(layer, "its last block reaches into the footer");
     if (!growable && occupied.end > layer.file_bytes) refuse_damaged(layer, "it is longer than the block device");
     repair_copy(layer);
-    if (occupied.end > layer.file_bytes) {
-        if (::ftruncate(layer.fd.get(), static_cast<off_t>(occupied.end)) != 0) throw_system_error(layer.name);
-        layer.file_bytes = occupied.end;
+    const std::uint64_t least = round_up(occupied.end, layer.offset_alignment) + tail_bytes;
+    if (growable && !layer.end_footer && layer.file_bytes < least) {
+        if (::ftruncate(layer.fd.get(), static_cast<off_t>(least)) != 0) throw_system_error(layer.name);
+        layer.file_bytes = least;
     }
     // What nobody explains, between the last block and the footer, stays.
     const bool ends_with_footer = layer.end_footer && growable;

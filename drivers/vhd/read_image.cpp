@@ -85,13 +85,17 @@ void read_table(Layer& layer) {
 void read_image(Layer& layer) {
     if (layer.file_bytes < footer_bytes) refuse(layer, "too short for a VHD");
     layer.has_footer = true;
-    const EndFooter end = read_end_footer(layer);
+    EndFooter end = read_end_footer(layer);
+    const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
+    if (end.footer && !end.footer->is(DiskType::fixed) && copy && copy->uuid() != end.footer->uuid()) {
+        // Of a file that was not closed the end may be a guest's, who knows no UUID.
+        end.footer.reset();
+    }
     if (end.footer) {
         layer.footer = *end.footer;
         layer.end_footer = true;
     } else {
         // A fixed image has only that one: what is at its beginning, a guest wrote.
-        const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
         if (!copy || copy->is(DiskType::fixed)) refuse(layer, "not a VHD: has no footer that is whole");
         layer.footer = *copy;
     }

@@ -48,6 +48,9 @@ std::error_code Resize::prepare() noexcept {
         const bool possible = core_.image().growable && layer.offset_alignment == sector_size_bytes;
         return moves && !possible ? unsupported : std::error_code{};
     }
+    // A parent that is larger than the disk was would show what it has there.
+    const bool shows_parent = core_.chain().size() > 1 && core_.chain()[1].size_bytes > layer.size_bytes;
+    if (shows_parent && size_bytes_ > layer.size_bytes) return unsupported;
     const std::uint64_t blocks = (size_bytes_ - 1) / layer.block_bytes() + 1;
     if (left_behind(blocks)) return unsupported;
     try {
@@ -188,6 +191,7 @@ void Resize::done() noexcept {
             writer_.allocator().use(std::move(reserved_));
         }
         layer.footer = footer_;
+        if (!layer.raw) layer.table.keep_footer_copy(footer_.bytes());
         layer.size_bytes = size_bytes_;
     }
     // Which table the file has is not known: no entry may be written into either.

@@ -15,7 +15,8 @@ namespace blktap::vhd {
 Writer::Writer(Core& core) : core_(core), allocator_(core.top()), file_end_(core), committer_(core, allocator_) {}
 
 Writer::~Writer() {
-    if (!committer_.broken()) end_writing(core_.top(), core_.image().growable);
+    // Of a group that is stuck the file may know more than the memory: where the file must end is not known.
+    if (!committer_.broken() && !committer_.stuck()) end_writing(core_.top(), core_.image().growable);
 }
 
 void Writer::write(Task& task) noexcept {

@@ -3,8 +3,11 @@
 //
 // Every driver agrees with the model disk under random mixed requests, many under way at once and none overlapping
 // another. BLKTAP_SEED=n replays one run.
+#include <fstream>
+
 #include "drivers/raw/raw_driver.hpp"
 #include "tests/property/driver_comparison.hpp"
+#include "tests/property/example_driver.hpp"
 #include "tests/support/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -60,4 +63,26 @@ TEST_CASE("raw driver: agrees with the model on a disk with blocks of 4096 bytes
     const TemporaryDirectory directory;
     const LoopDevice device{directory.make_file("disk", disk_sectors * 512), 4096};
     compare("raw:" + device.path());
+}
+
+TEST_CASE("example driver: agrees with the model, leaves what is before its offset, and refuses what is too short",
+          "[property][drivers]") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.make_file("disk", 4096 + disk_sectors * 512);
+    DriverHarness harness;
+    {
+        const auto driver = open_example_image(parse_image_spec("example:" + path + "?offset=4096", Access::read_write),
+                                               harness.context());
+        CHECK(driver->info().size_sectors == disk_sectors);
+        ModelDisk model{disk_sectors};
+        Comparison{harness, *driver, model, seed_of_this_run()}.run();
+        CHECK_FALSE(harness.flush(*driver));
+    }
+    std::ifstream file{path, std::ios::binary};
+    std::string before(4096, 'x');
+    file.read(before.data(), 4096);
+    CHECK(before == std::string(4096, '\0'));
+    CHECK_THROWS_AS(
+        open_example_image(parse_image_spec("example:" + path + "?offset=1T", Access::read_only), harness.context()),
+        std::system_error);
 }

@@ -88,6 +88,23 @@ TEST_CASE("vhd image: the footer at the end is the one that holds, and the other
     CHECK_FALSE(check_vhd(image.path).copy_differs);
 }
 
+TEST_CASE("vhd image: a footer at the end that is another disk's is a guest's, and not the one that holds",
+          "[unit][vhd]") {
+    const Image image;
+    const std::uint64_t end = file_size(image.path) - footer_bytes;
+    image.bytes.put<std::uint32_t>(end + 48 + 4, 1 << 20);  // its size
+    SECTION("with our UUID it is ours") {
+        seal_footer(image.path, end);
+        CHECK(open_vhd(image.path).chain.front().size_bytes == 1 * mib);
+    }
+    SECTION("with another it is not") {
+        image.bytes.put<std::uint32_t>(end + 68, 12345);
+        seal_footer(image.path, end);
+        CHECK(open_vhd(image.path).chain.front().size_bytes == 64 * mib);
+        CHECK(check_vhd(image.path).end_footer_missing);
+    }
+}
+
 TEST_CASE("vhd image: what a guest writes at the beginning of a fixed image does not make another image of it",
           "[unit][vhd]") {
     const Image fixed{4 * mib, true};

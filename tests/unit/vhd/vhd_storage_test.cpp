@@ -9,6 +9,19 @@
 using namespace blktap;
 using namespace blktap::testing;
 
+namespace {
+
+/// What ends a file may be taken for its footer: it must be nobody's data.
+bool ends_with_hole(const std::string& path) {
+    const std::uint64_t size = file_size(path);
+    for (std::uint64_t at = size - vhd::tail_bytes; at < size; at += 8) {
+        if (FileBytes{path}.get<std::uint64_t>(at) != 0) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
 TEST_CASE("vhd driver: on a full file system writes fail with ENOSPC, and succeed when there is space",
           "[unit][vhd][root]") {
     if (!SmallFileSystem::available(SmallFileSystem::Kind::ext4)) {
@@ -35,6 +48,7 @@ TEST_CASE("vhd driver: on a full file system writes fail with ENOSPC, and succee
         // What is there goes on; of the write that failed some may have happened.
         CHECK_FALSE(write_stamp(harness, *driver, model, {500, 100}, 7));
         CHECK(write_stamp(harness, *driver, model, {sector, 1000}, 8) == std::errc::no_space_on_device);
+        CHECK(ends_with_hole(path));
         small.free_space();
         CHECK_FALSE(write_stamp(harness, *driver, model, {sector, 1000}, 9));
         CHECK_FALSE(harness.flush(*driver));
@@ -43,6 +57,47 @@ TEST_CASE("vhd driver: on a full file system writes fail with ENOSPC, and succee
     const vhd::Findings findings = check_vhd(path);
     CHECK(findings.errors == 0);
     CHECK(findings.unused_bytes == 0);
+}
+
+TEST_CASE("vhd driver: a file that is written to never ends with a guest's data", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const std::string path = make({.path = directory.path("disk"), .size_bytes = 4 << 20, .block_bytes = 1 << 20});
+    ModelDisk model{8192};
+    DriverHarness harness;
+    const auto driver = harness.open("vhd:" + path);
+    CHECK_FALSE(write_stamp(harness, *driver, model, {0, 2048}, 1));
+    CHECK(ends_with_hole(path));
+    // As after a kill: the last block's end is the end of what is used, and the next life goes on behind it.
+    const std::string dead = killed(path);
+    {
+        DriverHarness other;
+        const auto again = other.open("vhd:" + dead);
+        CHECK(ends_with_hole(dead));
+        CHECK_FALSE(write_stamp(other, *again, model, {2048, 2048}, 2));
+        CHECK(ends_with_hole(dead));
+    }
+    CHECK(check_vhd(dead).errors == 0);
+}
+
+TEST_CASE("vhd driver: tables and a bitmap that share one of the disk's sectors are not written", "[unit][vhd][root]") {
+    if (!LoopDevice::available()) {
+        WARN("needs root and loop devices");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string parent = make({.path = directory.path("parent"), .size_bytes = 20ULL << 30});
+    const std::string child = make({.path = directory.path("child"), .size_bytes = 20ULL << 30, .parent = parent});
+    ModelDisk model{4096};
+    {
+        DriverHarness harness;
+        const auto driver = harness.open("vhd:" + child);
+        CHECK_FALSE(write_stamp(harness, *driver, model, {0, 8}, 1));
+    }
+    std::filesystem::resize_file(child, round_up(file_size(child), 4096));
+    const LoopDevice device{child, 4096};
+    const auto error = thrown([&] { DriverHarness{}.open("vhd:" + device.path()); });
+    CHECK(error.code() == Errc::direct_io_unsupported);
+    CHECK_THAT(error.what(), Catch::Contains("share"));
 }
 
 TEST_CASE("vhd driver: an image on a block device uses what there is, and shows nothing that was there before",
