@@ -21,6 +21,7 @@ namespace blktap::testing {
 
 inline constexpr std::uint64_t disk_sectors = 4096;
 inline constexpr std::size_t under_way_max = 12;
+inline const std::string crashed_suffix = ".crashed";
 
 inline std::vector<std::byte> load_file(const std::string& path) {
     std::ifstream file{path, std::ios::binary};
@@ -73,6 +74,9 @@ struct Flush {
     std::size_t answered;
 };
 
+/// Contents of an image's file, and of its data file if it has one.
+using Files = std::vector<std::vector<std::byte>>;
+
 struct Habits {
     bool discards = true;
     bool grows = false;  ///< the disk becomes larger; nothing is written behind its first end
@@ -81,12 +85,13 @@ struct Habits {
 /// Runs the traffic; keeps the history and the flushes.
 class Traffic {
   public:
-    Traffic(const std::string& format, const std::string& path, const ModelDisk& before, std::uint64_t seed,
-            Habits habits)
-        : random_(seed), kernel_(seed + 1, path), history_(before), habits_(habits) {
+    /// `paths`: the image, and what else is written.
+    Traffic(const std::string& format, const std::vector<std::string>& paths, const ModelDisk& before,
+            std::uint64_t seed, Habits habits)
+        : random_(seed), kernel_(seed + 1, paths), history_(before), habits_(habits) {
         DriverHarness harness{kernel_, 0};  // without threads: what the workers do happens at once, in the log's order
         {
-            const auto driver = harness.open(format + ":" + path);
+            const auto driver = harness.open(format + ":" + paths.front());
             for (int step = 0; step < 260; ++step) {
                 if (habits_.grows && step % 100 == 40) grow(*driver);
                 start_one(*driver);
@@ -176,40 +181,43 @@ class Traffic {
 
 class Crash {
   public:
-    /// What is at `tail` and behind it in the file is cut off before the file becomes longer.
-    Crash(std::vector<std::byte> before, std::size_t tail, const Traffic& traffic, std::uint64_t seed)
+    /// What is at `tail` and behind it in the image is cut off before the image becomes longer.
+    Crash(Files before, std::size_t tail, const Traffic& traffic, std::uint64_t seed)
         : before_(std::move(before)), tail_(tail), traffic_(traffic), random_(seed) {}
 
-    /// The file after `events` events when the power failed.
-    std::vector<std::byte> lose_power(std::size_t events) {
-        std::size_t durable = 0;
-        std::size_t file_bytes = before_.size();
+    /// The files after `events` events when the power failed.
+    Files lose_power(std::size_t events) {
+        std::vector<std::size_t> durable(before_.size(), 0);
+        std::vector<std::size_t> file_bytes = lengths();
         for (std::size_t i = 0; i < events; ++i) {
-            if (traffic_.events()[i].sync) durable = i;
-            if (traffic_.events()[i].sync || random_() % 2 == 0) file_bytes = traffic_.events()[i].file_bytes;
+            const DiskEvent& event = traffic_.events()[i];
+            if (event.sync) durable[event.file] = i;
+            if (event.sync || random_() % 2 == 0) file_bytes[event.file] = event.file_bytes;
         }
-        std::vector<std::byte> file = file_of(file_bytes);
+        Files files = files_of(file_bytes);
         const std::uint64_t share = 1 + random_() % 7;  // of the sectors that reached the disk, in eighths
         for (std::size_t i = 0; i < events; ++i) {
             const DiskEvent& event = traffic_.events()[i];
             for (std::size_t at = 0; at < event.data.size(); at += sector_size_bytes) {
-                if (i < durable || random_() % 8 < share) put(file, event, at);
+                if (i < durable[event.file] || random_() % 8 < share) put(files[event.file], event, at);
             }
         }
-        return file;
+        return files;
     }
     /// The same when the process died.
-    std::vector<std::byte> die(std::size_t events) const {
-        std::size_t file_bytes = before_.size();
-        for (std::size_t i = 0; i < events; ++i)
-            file_bytes = std::max<std::size_t>(file_bytes, traffic_.events()[i].file_bytes);
-        std::vector<std::byte> file = file_of(file_bytes);
+    Files die(std::size_t events) const {
+        std::vector<std::size_t> file_bytes = lengths();
+        for (std::size_t i = 0; i < events; ++i) {
+            const DiskEvent& event = traffic_.events()[i];
+            file_bytes[event.file] = std::max<std::size_t>(file_bytes[event.file], event.file_bytes);
+        }
+        Files files = files_of(file_bytes);
         for (std::size_t i = 0; i < events; ++i) {
             const DiskEvent& event = traffic_.events()[i];
             for (std::size_t at = 0; at < event.data.size(); at += sector_size_bytes)
-                put(file, event, at);
+                put(files[event.file], event, at);
         }
-        return file;
+        return files;
     }
     /// Everything answered by then is durable at `events`.
     std::size_t kept(std::size_t events) const {
@@ -221,12 +229,21 @@ class Crash {
     }
 
   private:
-    std::vector<std::byte> file_of(std::size_t file_bytes) const {
-        std::vector<std::byte> file = before_;
-        if (file_bytes <= file.size()) return file;
-        file.resize(std::min(tail_, file.size()));
-        file.resize(file_bytes);
-        return file;
+    std::vector<std::size_t> lengths() const {
+        std::vector<std::size_t> result;
+        for (const auto& file : before_)
+            result.push_back(file.size());
+        return result;
+    }
+    Files files_of(const std::vector<std::size_t>& file_bytes) const {
+        Files files = before_;
+        for (std::size_t i = 0; i < files.size(); ++i) {
+            std::vector<std::byte>& file = files[i];
+            if (file_bytes[i] <= file.size()) continue;
+            if (i == 0) file.resize(std::min(tail_, file.size()));
+            file.resize(file_bytes[i]);
+        }
+        return files;
     }
     /// What was written behind the end of a file whose length did not reach the disk is not in it.
     static void put(std::vector<std::byte>& file, const DiskEvent& event, std::size_t at) {
@@ -235,7 +252,7 @@ class Crash {
         std::memcpy(file.data() + event.offset + at, event.data.data() + at, sector_size_bytes);
     }
 
-    const std::vector<std::byte> before_;
+    const Files before_;
     const std::size_t tail_;
     const Traffic& traffic_;
     std::mt19937_64 random_;
@@ -259,27 +276,34 @@ inline void check_disk(ImageDriver& driver, DriverHarness& harness, const Histor
 }
 
 /// Traffic on the image FORMAT:`path`, and crashes in many places. `tail`: bytes at the file's end that go when the
-/// file becomes longer.
+/// file becomes longer. `data_file`: of the image, if it has one; beside a crashed image it has the same suffix.
 inline void check_crashes(
     const std::string& format, const std::string& path, const ModelDisk& before, Habits habits, std::size_t tail,
-    const std::function<void(const std::string&, const History&, std::size_t kept, std::size_t now)>& examine) {
+    const std::function<void(const std::string&, const History&, std::size_t kept, std::size_t now)>& examine,
+    const std::string& data_file = {}) {
     const std::uint64_t seed = seed_of_this_run();
-    std::vector<std::byte> bytes = load_file(path);
-    const std::size_t tail_begin = bytes.size() - tail;
-    const Traffic traffic{format, path, before, seed, habits};
+    std::vector<std::string> paths{path};
+    if (!data_file.empty()) paths.push_back(data_file);
+    Files files;
+    for (const std::string& each : paths)
+        files.push_back(load_file(each));
+    const std::size_t tail_begin = files.front().size() - tail;
+    const Traffic traffic{format, paths, before, seed, habits};
     REQUIRE(traffic.flushes().size() > 2);
-    Crash crash{std::move(bytes), tail_begin, traffic, seed + 2};
+    Crash crash{std::move(files), tail_begin, traffic, seed + 2};
     const char* const wanted = std::getenv("BLKTAP_CRASH_POINTS");
     const std::size_t points = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 25;
     std::mt19937_64 random{seed + 3};
-    const std::string crashed = path + ".crashed";
+    const auto check = [&](const Files& crashed, std::size_t kept, std::size_t events) {
+        for (std::size_t i = 0; i < paths.size(); ++i)
+            store_file(paths[i] + crashed_suffix, crashed[i]);
+        examine(path + crashed_suffix, traffic.history(), kept, events);
+    };
     for (std::size_t point = 0; point < points; ++point) {
         const std::size_t events = random() % (traffic.events().size() + 1);
         CAPTURE(events);
-        store_file(crashed, crash.lose_power(events));
-        examine(crashed, traffic.history(), crash.kept(events), events);
-        store_file(crashed, crash.die(events));
-        examine(crashed, traffic.history(), events, events);
+        check(crash.lose_power(events), crash.kept(events), events);
+        check(crash.die(events), events, events);
     }
 }
 

@@ -4,9 +4,10 @@
 // CrashKernel: a Linux AIO that does what is submitted in any order, when it is told to, and remembers every write and
 // every fdatasync in the order in which they happened. From that the state of the disk after a loss of power at any
 // moment can be made: what an fdatasync covered is there, of everything else any sectors are. Blocking writes to the
-// file that it watches are remembered where a test has note_write() and note_sync() called for them.
+// files that it watches are remembered where a test has note_write() and note_sync() called for them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -25,6 +26,7 @@
 namespace blktap::testing {
 
 struct DiskEvent {
+    std::size_t file = 0;  ///< of those that are watched
     bool sync = false;
     std::uint64_t offset = 0;
     std::vector<std::byte> data{};
@@ -33,11 +35,13 @@ struct DiskEvent {
 
 class CrashKernel final : public AioKernel {
   public:
-    /// `watched`: the file whose blocking writes count.
-    CrashKernel(std::uint64_t seed, const std::string& watched) : random_(seed) {
-        struct stat status {};
-        if (::stat(watched.c_str(), &status) != 0) std::abort();
-        inode_ = status.st_ino;
+    /// `watched`: all files that are written.
+    CrashKernel(std::uint64_t seed, const std::vector<std::string>& watched) : random_(seed) {
+        for (const std::string& path : watched) {
+            struct stat status {};
+            if (::stat(path.c_str(), &status) != 0) std::abort();
+            inodes_.push_back(status.st_ino);
+        }
         current() = this;
     }
     CrashKernel(const CrashKernel&) = delete;
@@ -83,7 +87,10 @@ class CrashKernel final : public AioKernel {
   private:
     void note(int fd, DiskEvent event) {
         struct stat status {};
-        if (::fstat(fd, &status) != 0 || status.st_ino != inode_) return;
+        if (::fstat(fd, &status) != 0) std::abort();
+        const auto file = std::ranges::find(inodes_, status.st_ino);
+        if (file == inodes_.end()) return;
+        event.file = static_cast<std::size_t>(file - inodes_.begin());
         event.file_bytes = static_cast<std::uint64_t>(status.st_size);
         events_.push_back(std::move(event));
     }
@@ -105,7 +112,6 @@ class CrashKernel final : public AioKernel {
         if (block.aio_lio_opcode == IO_CMD_PREADV) {
             return ::preadv(fd, data, static_cast<int>(block.u.c.nbytes), block.u.c.offset);
         }
-        struct stat status {};
         DiskEvent event;
         if (block.aio_lio_opcode == IO_CMD_PWRITEV) {
             event.offset = static_cast<std::uint64_t>(block.u.c.offset);
@@ -118,15 +124,13 @@ class CrashKernel final : public AioKernel {
         } else {
             event.sync = true;
         }
-        ::fstat(fd, &status);
-        event.file_bytes = static_cast<std::uint64_t>(status.st_size);
         const auto result = static_cast<long>(event.data.size());
-        events_.push_back(std::move(event));
+        note(fd, std::move(event));
         return result;
     }
 
     std::mt19937_64 random_;
-    ::ino_t inode_ = 0;
+    std::vector<::ino_t> inodes_;
     std::uint64_t no_ring_[16] = {};
     std::deque<Held> held_;
     std::deque<io_event> done_;

@@ -19,19 +19,26 @@ using namespace blktap::testing;
 
 namespace {
 
-void examine(const std::string& path, const History& history, std::size_t kept, std::size_t now) {
+/// `options`: with which it is opened.
+void examine(const std::string& path, const std::string& options, const History& history, std::size_t kept,
+             std::size_t now) {
     const int status = check_qcow2(path);
     REQUIRE((status == 0 || status == 3));
     for (int life = 0; life < 2; ++life) {  // opening it for writing changes nothing that is seen
         DriverHarness harness;
-        const auto driver = harness.open("qcow2:" + path);
+        const auto driver = harness.open("qcow2:" + path + options);
         check_disk(*driver, harness, history, kept, now);
     }
     REQUIRE(check_qcow2(path) == status);
 }
 
-void check_qcow2_crashes(const std::string& path, const ModelDisk& before, Habits habits) {
-    check_crashes("qcow2", path, before, habits, 0, &examine);
+void check_qcow2_crashes(const std::string& path, const ModelDisk& before, Habits habits,
+                         const std::string& data_file = {}) {
+    const std::string options = data_file.empty() ? "" : "?data-file=" + data_file + crashed_suffix;
+    const auto judge = [&](const std::string& crashed, const History& history, std::size_t kept, std::size_t now) {
+        examine(crashed, options, history, kept, now);
+    };
+    check_crashes("qcow2", path, before, habits, 0, judge, data_file);
 }
 
 }  // namespace
@@ -86,4 +93,17 @@ TEST_CASE("qcow2 driver: a crash while tables move for a larger disk leaves a di
     CAPTURE(options);
     const std::string path = make_qcow2(directory.path("disk"), "2M", options);
     check_qcow2_crashes(path, ModelDisk{disk_sectors}, {.grows = true});
+}
+
+TEST_CASE("qcow2 driver: a crash of an image with a data file leaves both as they were promised", "[crash][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("cluster_size=4096", "cluster_size=16384,extended_l2=on");
+    CAPTURE(options);
+    const std::string data = directory.path("data");
+    const std::string path = make_qcow2(directory.path("disk"), "2M", options + ",data_file=" + data);
+    check_qcow2_crashes(path, ModelDisk{disk_sectors}, {}, data);
 }
