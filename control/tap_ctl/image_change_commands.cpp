@@ -18,9 +18,9 @@ namespace {
 
 using ipc::Json;
 
-/// What to do about an image that is in use is not the locks' to know.
+/// What to do about an image that is in use is not the locks' to know. Only where `error` is caught.
 [[noreturn]] void throw_with_advice(const std::system_error& error, const std::string& advice) {
-    if (error.code() != std::errc::device_or_resource_busy) throw_error(error.code(), error.what());
+    if (error.code() != std::errc::device_or_resource_busy) throw;
     throw_error(error.code(), std::string(error.what()) + " (" + advice + ")");
 }
 

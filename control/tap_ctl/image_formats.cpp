@@ -3,18 +3,22 @@
 //
 #include "control/tap_ctl/image_formats.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
+#include <vector>
 
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/open_image.hpp"
+#include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
+#include "drivers/vhd/open_image.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
 namespace {
 
-void make_qcow2(const Overlay& overlay) {
+std::string make_qcow2(const Overlay& overlay) {
     qcow2::NewImage image;
     image.path = overlay.path;
     image.size_bytes = overlay.size_bytes;
@@ -23,25 +27,32 @@ void make_qcow2(const Overlay& overlay) {
     qcow2::create_image(image);
     try {
         LocalImageOpener files;
-        qcow2::open_chain(image.path, Access::read_only, Caching::buffered, files);
+        return qcow2::open_chain(image.path, Access::read_only, Caching::buffered, files).chain.at(1).name;
     } catch (const std::system_error&) {
         ::unlink(image.path.c_str());
         throw;
     }
 }
 
-void make_vhd(const Overlay& overlay) {
+std::string make_vhd(const Overlay& overlay) {
     vhd::create_image({.path = overlay.path,
                        .size_bytes = overlay.size_bytes,
                        .parent = overlay.base,
                        .parent_is_raw = overlay.base_format == "raw"});
+    try {
+        LocalImageOpener files;
+        return vhd::open_chain(overlay.path, Access::read_only, Caching::buffered, files).chain.at(1).name;
+    } catch (const std::system_error&) {
+        ::unlink(overlay.path.c_str());
+        throw;
+    }
 }
 
 constexpr OverlayFormat formats[] = {
-    {"raw", "qcow2", &make_qcow2},
-    {"qcow2", "qcow2", &make_qcow2},
-    {"raw", "vhd", &make_vhd},
-    {"vhd", "vhd", &make_vhd},
+    {"raw", "qcow2", false, &make_qcow2},
+    {"qcow2", "qcow2", false, &make_qcow2},
+    {"raw", "vhd", true, &make_vhd},
+    {"vhd", "vhd", true, &make_vhd},
 };
 
 }  // namespace
@@ -58,6 +69,17 @@ const OverlayFormat& overlay_format(const std::string& base_format, const std::s
                                    : "over an image of the format '" + base_format + "' one can have the format " +
                                          possible + ", not '" + format + "'";
     throw_error(std::make_error_code(std::errc::invalid_argument), reason);
+}
+
+std::string named_data_file(const std::string& format, const std::string& path) {
+    if (format != "qcow2") return {};
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (!fd) throw_system_error(path);
+    std::vector<std::byte> bytes(qcow2::header_bytes_max);
+    const auto count = read_at(fd.get(), bytes, 0);
+    if (!count) throw_error(count.error(), path + ": cannot read its header");
+    const qcow2::Header header = qcow2::parse_header(std::span{bytes}.first(count.value()), path);
+    return header.data_file.empty() ? std::string{} : qcow2::path_of(header.data_file, path);
 }
 
 }  // namespace blktap

@@ -23,12 +23,18 @@ struct Overlay {
 /// How an image over one of `base_format` is made.
 struct OverlayFormat {
     const char* base_format;
-    const char* format;  ///< of the overlay
-    /// Makes it, durable. Errors: throws std::system_error; no file is left then. EEXIST: it is there.
-    void (*make)(const Overlay&);
+    const char* format;    ///< of the overlay
+    bool always_relative;  ///< it names its base from its own directory, whether asked for it or not
+    /// Makes it, durable; returns the path that its own name of the base leads to. Errors: throws std::system_error; no
+    /// file is left then. EEXIST: it is there.
+    std::string (*make)(const Overlay&);
 };
 
 /// Errors: throws std::system_error (EINVAL): nothing can be made over `base_format`, or not a `format`.
 const OverlayFormat& overlay_format(const std::string& base_format, const std::string& format);
+
+/// Where the image at `path` says that its data is, though a disk may be using it; empty: in the image, or it does not
+/// say. Errors: throws std::system_error: those of the file, and of its header.
+std::string named_data_file(const std::string& format, const std::string& path);
 
 }  // namespace blktap

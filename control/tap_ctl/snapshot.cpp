@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 #include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/tap_ctl/image_formats.hpp"
@@ -45,19 +46,35 @@ class SignalsWait {
     ::sigset_t before_{};
 };
 
+/// Without "..", which behind a link to a directory leads somewhere else than what is written before it.
 std::string absolute(const std::string& path) {
-    return fs::absolute(path).lexically_normal();
+    const fs::path whole = fs::absolute(path);
+    if (std::ranges::find(whole, fs::path{".."}) == whole.end()) return whole.lexically_normal();
+    return fs::canonical(whole.parent_path()) / whole.filename();
+}
+
+/// Relative names begin where an image really is.
+std::string in_its_directory(const std::string& path) {
+    const fs::path whole = fs::absolute(path);
+    return fs::canonical(whole.parent_path()) / whole.filename();
 }
 
 /// How the image at `overlay` names the one at `base`.
 std::string name_of_base(const std::string& base, const std::string& overlay, bool relative) {
     if (!relative) return absolute(base);
-    const fs::path directory = fs::canonical(fs::path(absolute(overlay)).parent_path());
-    return fs::canonical(base).lexically_relative(directory);
+    return fs::canonical(base).lexically_relative(fs::path(overlay).parent_path());
 }
 
 ipc::ImageArguments arguments_of(const ImageSpec& spec) {
     return {spec.format, absolute(spec.path), spec.access == Access::read_only, spec.options};
+}
+
+/// The overlay as it will be made over an image of `base_format`.
+ImageSpec placed(const ImageSpec& overlay, const std::string& base_format, bool relative) {
+    const bool begins_there = relative || overlay_format(base_format, overlay.format).always_relative;
+    ImageSpec made = overlay;
+    made.path = begins_there ? in_its_directory(overlay.path) : absolute(overlay.path);
+    return made;
 }
 
 void require_new(const ImageSpec& overlay) {
@@ -70,9 +87,34 @@ void require_new(const ImageSpec& overlay) {
                 image_name(overlay) + ": a new image is FORMAT:PATH, without options");
 }
 
+bool same_file(const std::string& one, const std::string& other) {
+    struct stat first {};
+    struct stat second {};
+    if (::stat(one.c_str(), &first) != 0 || ::stat(other.c_str(), &second) != 0) return false;
+    if (S_ISBLK(first.st_mode) && S_ISBLK(second.st_mode)) return first.st_rdev == second.st_rdev;
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+/// An image over `base` finds its data by the name that stands in it: options are of a disk, not of a backing file.
+void require_own_data_file(const ipc::ImageArguments& base) {
+    const auto given = base.options.find("data-file");
+    if (given == base.options.end()) return;
+    const std::string named = named_data_file(base.format, base.path);
+    if (!named.empty() && same_file(fs::path(base.path).parent_path() / given->second, named)) return;
+    throw_error(std::make_error_code(std::errc::invalid_argument),
+                base.path + ": its data is in '" + given->second +
+                    "', by the option data-file, but an image over it would " +
+                    (named.empty() ? "find none" : "read '" + named + "'") + ", as its header says");
+}
+
 void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64_t size_bytes, bool relative) {
     const OverlayFormat& format = overlay_format(base.format, overlay.format);
-    format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
+    const std::string found =
+        format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
+    if (same_file(found, base.path)) return;
+    ::unlink(overlay.path.c_str());
+    throw_error(std::make_error_code(std::errc::invalid_argument),
+                overlay.path + ": would be over '" + found + "', which is not '" + base.path + "'");
 }
 
 class RunningDisk {
@@ -83,9 +125,10 @@ class RunningDisk {
     void pause() {
         try {
             tapback_.call("pause", vbd_, disk_time);
-        } catch (const std::system_error& error) {
+        } catch (const std::exception& error) {
             // It may be paused all the same: after a last flush that failed, or later, when it took too long.
-            if (error.code() != Errc::wrong_state) go_on_after(error);
+            const auto* said = dynamic_cast<const std::system_error*>(&error);
+            if (said == nullptr || said->code() != Errc::wrong_state) go_on_after(error);
             throw;
         }
     }
@@ -100,13 +143,14 @@ class RunningDisk {
     }
     bool in_doubt() const noexcept { return in_doubt_; }
     /// Goes on with the image that it had, because of `reason`. Errors: throws std::system_error when it does not.
-    void go_on_after(const std::system_error& reason) {
+    void go_on_after(const std::exception& reason) {
         try {
             tapback_.call("resume", ipc::VbdResumeArguments{vbd_, std::nullopt, false}, disk_time);
         } catch (const std::system_error& error) {
-            throw_error(reason.code(), std::string(reason.what()) +
-                                           "; and the disk is paused, because going on failed: " + error.what() +
-                                           " (tap-ctl resume tries again)");
+            const auto* first = dynamic_cast<const std::system_error*>(&reason);
+            throw_error(first != nullptr ? first->code() : error.code(),
+                        std::string(reason.what()) + "; and the disk is paused, because going on failed: " +
+                            error.what() + " (tap-ctl resume tries again)");
         }
     }
 
@@ -128,6 +172,8 @@ ipc::ImageArguments overlay_arguments(const ImageSpec& overlay, const ipc::Image
 SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& base, const ImageSpec& overlay,
                                   bool relative) {
     const ipc::VbdEntry paused = disk.info();
+    // Somebody else may have been first with a snapshot: an overlay of the image that was must not take its place.
+    if (paused.image != base) throw_error(Errc::wrong_state, paused.backend.name() + ": has another image by now");
     if (!paused.description) throw_error(Errc::wrong_state, "tapback does not know how large the disk is");
     // Held until the overlay's own lock is there, or nobody would hinder a writer in between.
     LocalImageOpener files;
@@ -136,7 +182,7 @@ SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& 
     const SnapshotResult result{overlay_arguments(overlay, base), base};
     try {
         disk.resume(result.image);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
         // In doubt it may be served by now, and must not lose its file.
         if (!disk.in_doubt()) ::unlink(overlay.path.c_str());
         throw;
@@ -148,31 +194,32 @@ SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& 
 
 SnapshotResult make_snapshot(const ImageSpec& base, const ImageSpec& overlay, bool relative) {
     require_new(overlay);
-    overlay_format(base.format, overlay.format);
+    const ImageSpec made = placed(overlay, base.format, relative);
     ImageSpec read = base;
     read.access = Access::read_only;
     const OfflineImage image{read};
-    const SnapshotResult result{arguments_of(overlay), arguments_of(base)};
-    make(result.base, overlay, image.info().size_sectors * sector_size_bytes, relative);
+    const SnapshotResult result{arguments_of(made), arguments_of(base)};
+    require_own_data_file(result.base);
+    make(result.base, made, image.info().size_sectors * sector_size_bytes, relative);
     return result;
 }
 
 SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tapback, const ImageSpec& overlay,
                                 bool relative) {
     require_new(overlay);
-    ImageSpec made = overlay;
-    made.path = absolute(overlay.path);
     RunningDisk disk{vbd, tapback};
     const ipc::VbdEntry before = disk.info();
     if (!before.image) throw_error(Errc::wrong_state, before.backend.name() + ": has no image");
     if (before.state == "paused")
         throw_error(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
-    overlay_format(before.image->format, made.format);  // judged before the guest has to wait
+    // Judged before the guest has to wait.
+    const ImageSpec made = placed(overlay, before.image->format, relative);
+    require_own_data_file(*before.image);
     const SignalsWait signals;
     disk.pause();
     try {
         return go_on_with_overlay(disk, *before.image, made, relative);
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {
         if (!disk.in_doubt()) disk.go_on_after(error);
         throw;
     }

@@ -22,7 +22,8 @@ struct SnapshotResult {
 };
 
 /// Makes `overlay` over the image `base`; `relative`: it names the base from its own directory. Locks the base for
-/// reading. Errors: throws std::system_error: EBUSY (a writer has the base), EEXIST, EINVAL (formats), those of files.
+/// reading. Errors: throws std::system_error: EBUSY (a writer has the base), EEXIST, EINVAL (formats; a data file
+/// that only an option names), those of files.
 SnapshotResult make_snapshot(const ImageSpec& base, const ImageSpec& overlay, bool relative);
 
 /// The same of the image of the running disk `vbd`, which goes on with `overlay`. Whatever fails, the disk goes on with

@@ -37,6 +37,9 @@ class Committer {
     void join(Task& task) noexcept;
     /// Clusters whose group could not be finished; they wait for space, or for good.
     bool left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept;
+    /// A group is left over: tables must stay where they are, for its entries may be in the file, and are written there
+    /// again.
+    bool stuck() const noexcept { return stuck_; }
     /// Tries the group that is left over again, if nothing is under way.
     void retry() noexcept;
     /// When no group is under way, calls `begun` and starts `job`; none is until end_exclusive(). One at a time.

@@ -42,6 +42,9 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
         return over(request, std::make_error_code(std::errc::invalid_argument));
     }
     size_bytes_ = size_sectors * sector_size_bytes;
+    if (size_bytes_ > core_.top().size_bytes && hides_backing_file()) {
+        return over(request, std::make_error_code(std::errc::operation_not_supported));
+    }
     request_ = &request;
     over_ = over;
     moved_clusters_ = l1_wanted_ = table_wanted_ = 0;
@@ -57,6 +60,12 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
     if (error) return give_up(error);
     if (l1_wanted_ + table_wanted_ == 0) return begin_writing();
     reach_places();
+}
+
+/// What the backing file has behind the disk's end would come to light, where a guest expects zeros.
+bool Resize::hides_backing_file() const noexcept {
+    const Chain& chain = core_.image().chain;
+    return chain.size() > 1 && chain[1].size_bytes > chain[0].size_bytes;
 }
 
 /// The file must have the places, and the blocks that count them, before a group can write anything about them.
@@ -161,6 +170,10 @@ void Resize::write_words(const Place& place, std::uint64_t first, std::span<cons
 /// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
 std::error_code Resize::write_tables() {
     const Layer& layer = core_.top();
+    // What a group that could not be finished has written, and will write again, is in the old tables only.
+    const Committer& committer = writer_.committer();
+    if (committer.broken()) return committer.broken();
+    if (committer.stuck()) return std::make_error_code(std::errc::no_space_on_device);
     const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
     if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(size_bytes_)) != 0)
         return last_system_error();

@@ -24,8 +24,8 @@ class Resize {
     Resize& operator=(const Resize&) = delete;
 
     /// Makes the disk `size_sectors` long, not less than it is, then calls `over`. One at a time. Errors through it:
-    /// EOPNOTSUPP (larger than an image's tables can be; tables that must move on a block device), EINVAL, ENOSPC,
-    /// ENOMEM, those of the I/O; the size has not changed then.
+    /// EOPNOTSUPP (larger than an image's tables can be; tables that must move on a block device; a backing file that
+    /// is larger than the disk is now), EINVAL, ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
     void start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept;
 
   private:
@@ -35,6 +35,7 @@ class Resize {
         std::uint64_t length = 0;
     };
     static Resize& of(Task& task) noexcept { return *static_cast<Resize*>(task.owner); }
+    bool hides_backing_file() const noexcept;
     std::error_code plan();
     void reach_places() noexcept;
     std::error_code take_places() noexcept;

@@ -41,12 +41,14 @@ struct Images {
 struct Disk {
     explicit Disk(const std::string& image_path, bool refuses_overlay = false,
                   const std::string& its_state = "connected")
-        : path(image_path), refuses(refuses_overlay), state(its_state) {}
+        : image{"raw", image_path, false, {{"size", "20M"}, {"low-space", "off"}}},
+          refuses(refuses_overlay),
+          state(its_state) {}
     Json operator()(const ipc::Request& request) const {
         ipc::VbdEntry vbd;
         vbd.backend = {ipc::VbdAddress::Kind::vbd3, 5, 51712};
         vbd.state = state;
-        vbd.image = ipc::ImageArguments{"raw", path, false, {{"size", "20M"}, {"low-space", "off"}}};
+        vbd.image = image;
         if (request.name == "list") return ipc::ListResult{{vbd}, false};
         if (request.name == "info") {
             vbd.description = ipc::DeviceDescription{.size_sectors = 2 * size_bytes / 512};
@@ -56,7 +58,7 @@ struct Disk {
             throw_error({EPERM, std::system_category()}, "outside of image-directories");
         return Json::object();
     }
-    std::string path;
+    ipc::ImageArguments image;
     bool refuses;
     std::string state;
 };
@@ -107,6 +109,40 @@ TEST_CASE("tap-ctl image snapshot: a relative name lets both be moved together",
     std::filesystem::rename(images.directory.path("base"), elsewhere + "/base");
     std::filesystem::rename(images.directory.path("overlay"), elsewhere + "/overlay");
     CHECK(images.size_of("qcow2:" + elsewhere + "/overlay") == size_bytes);
+}
+
+TEST_CASE("tap-ctl image snapshot: names lead to the old image through links to directories too", "[unit][control]") {
+    namespace fs = std::filesystem;
+    const Images images;
+    const std::string format = GENERATE("qcow2", "vhd");
+    fs::create_directories(images.directory.path("far/away"));
+    fs::create_directory(images.directory.path("links"));
+    fs::create_directory_symlink("../far/away", images.directory.path("links/here"));
+    // Another image is where a name that is only read, and not followed, leads.
+    std::ofstream(images.directory.path("links/base"));
+    fs::resize_file(images.directory.path("links/base"), size_bytes);
+    std::ofstream(images.directory.path("far/base"));
+    fs::resize_file(images.directory.path("far/base"), size_bytes);
+    const std::string overlay = images.directory.path("links/here/overlay");
+    const std::string base = "raw:" + images.directory.path("links/here/../base");
+    for (const bool relative : {false, true}) {
+        std::vector<std::string> words{"snapshot", base, format + ":" + overlay, "--json"};
+        if (relative) words.push_back("--relative");
+        const auto made = images.run(words);
+        INFO(made.err);
+        REQUIRE(made.status == 0);
+        const std::string path = Json::parse(made.out)["image"]["path"];
+        if (relative || format == "vhd") CHECK(path == images.directory.path("far/away/overlay"));
+        const Json chain = Json::parse(images.run({"info", format + ":" + path, "--json"}).out)["chain"];
+        CHECK(fs::equivalent(std::string(chain[1]["path"]), images.directory.path("far/base")));
+        fs::remove(path);
+    }
+    const FakeTapback tapback(Disk{images.directory.path("far/base")});
+    const auto running =
+        TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", format + ":" + overlay, "--relative"});
+    INFO(running.err);
+    REQUIRE(running.status == 0);
+    CHECK(tapback.asked().back().arguments["image"]["path"] == images.directory.path("far/away/overlay"));
 }
 
 TEST_CASE("tap-ctl image snapshot: a base that somebody writes is refused, and so is what there is no format for",
@@ -166,6 +202,64 @@ TEST_CASE("tap-ctl image snapshot: what fails leaves the disk with its image, an
     CHECK(paused.names() == "info");
 }
 
+TEST_CASE("tap-ctl image snapshot: a disk that got another image before it paused goes on with that",
+          "[unit][control]") {
+    const Images images;
+    const std::string newer = images.directory.make_file("newer", size_bytes);
+    const Disk before{images.directory.path("base")};
+    const Disk after{newer};
+    bool paused = false;  // all on tapback's thread
+    const FakeTapback tapback([&](const ipc::Request& request) {
+        paused = paused || request.name == "pause";
+        return paused ? after(request) : before(request);
+    });
+    const auto refused = TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::Contains("has another image by now"));
+    CHECK(tapback.names() == "info pause info resume");
+    CHECK_FALSE(tapback.asked().back().arguments.contains("image"));
+    CHECK_FALSE(std::filesystem::exists(images.directory.path("overlay")));
+}
+
+TEST_CASE("tap-ctl image snapshot: a disk that is paused goes on, whatever is answered", "[unit][control]") {
+    const Images images;
+    const Disk disk{images.directory.path("base")};
+    bool paused = false;
+    const FakeTapback tapback([&](const ipc::Request& request) {
+        paused = paused || request.name == "pause";
+        return paused && request.name == "info" ? Json("what?") : disk(request);
+    });
+    CHECK(TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay}).status == 1);
+    CHECK(tapback.names() == "info pause info resume");
+}
+
+TEST_CASE("tap-ctl image snapshot: a data file must be the one that the old image itself names", "[unit][control]") {
+    const Images images;
+    const std::string path = images.directory.path("disk");
+    const std::string data = images.directory.path("data");
+    REQUIRE(images.run({"create", "qcow2:" + path, "--size", "10M", "--data-file", data}).status == 0);
+    const std::string other = images.directory.make_file("other", size_bytes);
+    std::filesystem::create_symlink("data", images.directory.path("link"));
+    // Of a disk that runs, and of one that does not.
+    const auto refusal = [&](const std::string& option) {
+        const auto offline = images.run({"snapshot", "qcow2:" + path + "?data-file=" + option, images.overlay});
+        std::filesystem::remove(images.directory.path("overlay"));
+        Disk disk{path};
+        disk.image = {"qcow2", path, false, {{"data-file", option}}};
+        const FakeTapback tapback(disk);
+        const auto running = TapCtl(tapback.socket()).run({"image", "snapshot", "5/xvda", images.overlay});
+        CHECK(tapback.names() == (running.status == 0 ? "info pause info resume" : "info"));
+        CHECK(std::filesystem::exists(images.directory.path("overlay")) == (running.status == 0));
+        std::filesystem::remove(images.directory.path("overlay"));
+        CHECK(offline.err == running.err);
+        return running.err;
+    };
+    CHECK_THAT(refusal(other), Catch::Contains("its data is in '" + other + "'") && Catch::Contains("read '" + data));
+    CHECK(refusal(data) == "");
+    CHECK(refusal("data") == "");
+    CHECK(refusal(images.directory.path("link")) == "");
+}
+
 TEST_CASE("tap-ctl image resize: makes raw and qcow2 images larger, never smaller, and none that is in use",
           "[unit][control]") {
     const Images images;
@@ -187,4 +281,22 @@ TEST_CASE("tap-ctl image resize: makes raw and qcow2 images larger, never smalle
     const auto refused = images.run({"resize", disk, "30M"});
     CHECK(refused.status == 1);
     CHECK_THAT(refused.err, Catch::Contains("in use") && Catch::Contains("tap-ctl resize VBD"));
+}
+
+TEST_CASE("tap-ctl image resize: a data file is written only when the operator names it", "[unit][control]") {
+    const Images images;
+    const std::string disk = "qcow2:" + images.directory.path("disk");
+    const std::string data = images.directory.path("data");
+    REQUIRE(images.run({"create", disk, "--size", "10M", "--data-file", data}).status == 0);
+    const auto refused = images.run({"resize", disk, "20M"});
+    CHECK(refused.status == 1);
+    CHECK_THAT(refused.err, Catch::Contains(data) && Catch::Contains("option data-file=PATH"));
+    CHECK(std::filesystem::file_size(data) == size_bytes);
+    for (const auto& [option, size] : {std::pair{data, "20M"}, std::pair{std::string("data"), "30M"}}) {
+        const auto larger = images.run({"resize", disk + "?data-file=" + option, size});
+        INFO(larger.err);
+        CHECK(larger.status == 0);
+    }
+    CHECK(std::filesystem::file_size(data) == 3 * size_bytes);
+    CHECK(images.size_of(disk) == 3 * size_bytes);
 }

@@ -3,10 +3,14 @@
 //
 #include "drivers/qcow2/resize.hpp"
 
+#include <filesystem>
+
+#include "tests/support/sim_aio_kernel.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;
+using Kind = ImageRequest::Kind;
 
 namespace {
 
@@ -133,6 +137,80 @@ TEST_CASE("qcow2 resize: tables that move do not stop writes", "[unit][qcow2]") 
     CHECK(check_qcow2(path) == 0);
 }
 
+namespace {
+
+/// An image with clusters of 512 bytes, every other one of its first 64 KiB written, so that discards take many groups.
+void make_scattered(const std::string& path, ModelDisk& model) {
+    make_qcow2(path, "1M", "cluster_size=512");
+    DriverHarness harness;
+    const auto driver = harness.open("qcow2:" + path);
+    for (std::uint64_t sector = 0; sector < 128; sector += 2)
+        REQUIRE_FALSE(write_stamp(harness, *driver, model, {sector, 1}, 1));
+}
+
+/// Repeated as a guest's request is that waits for space.
+std::error_code start_again(DriverHarness& harness, ImageDriver& driver, TestRequest& request) {
+    request.answered = false;
+    return harness.run(driver, request);
+}
+
+}  // namespace
+
+TEST_CASE("qcow2 resize: tables do not move while a group waits for space, whichever write finds none",
+          "[unit][qcow2]") {
+    constexpr std::uint64_t larger = 1 << 14;  // 8 MiB: the L1 table moves
+    const TemporaryDirectory directory;
+    ModelDisk scattered{larger};
+    make_scattered(directory.path("fresh"), scattered);
+    for (std::uint64_t n = 1;; ++n) {
+        CAPTURE(n);
+        const std::string path = directory.path("disk");
+        std::filesystem::copy_file(directory.path("fresh"), path, std::filesystem::copy_options::overwrite_existing);
+        ModelDisk model = scattered;
+        SimAioKernel kernel;
+        kernel.complete_at_submit();
+        kernel.result_error(n, ENOSPC);
+        {
+            DriverHarness harness{kernel};
+            const auto driver = harness.open("qcow2:" + path);
+            // Groups follow each other without a pause while there is more to discard; the resize comes between them,
+            // and in each of them is a write for which a new table is made.
+            std::vector<std::unique_ptr<TestRequest>> requests;
+            for (const std::uint64_t first : {0, 64}) {
+                requests.push_back(std::make_unique<TestRequest>(Kind::discard, SectorRange{first, 64}));
+                model.zero({first, 64});
+                driver->start(*requests.back());
+            }
+            TestRequest growing{Kind::read, {}};
+            driver->resize(larger, growing);
+            std::vector<Mapping> memory;
+            for (std::uint64_t i = 0; i < 20; ++i) {
+                const SectorRange range{256 + 64 * i, 1};
+                memory.push_back(Mapping::anonymous(range.length_bytes()));
+                ModelDisk::fill(range, i + 2, memory.back().bytes());
+                model.write(range, i + 2);
+                requests.push_back(std::make_unique<TestRequest>(Kind::write, range, memory.back().bytes().first(512)));
+                driver->start(*requests.back());
+                harness.step();
+            }
+            harness.finish(growing);
+            for (const auto& request : requests) {
+                harness.finish(*request);
+                for (int i = 0; i < 3 && request->error; ++i)
+                    start_again(harness, *driver, *request);
+                REQUIRE_FALSE(request->error);
+            }
+            if (growing.error) REQUIRE_FALSE(resize(harness, *driver, larger));
+            if (harness.flush(*driver)) REQUIRE_FALSE(harness.flush(*driver));
+        }
+        REQUIRE(check_qcow2(path) == 0);
+        DriverHarness harness;
+        const auto driver = harness.open("qcow2:" + path);
+        REQUIRE_FALSE(find_difference(harness, *driver, model));
+        if (kernel.faults() == 0) break;
+    }
+}
+
 TEST_CASE("qcow2 resize: what no image can be, or is smaller, is refused and changes nothing", "[unit][qcow2]") {
     const TemporaryDirectory directory;
     const std::string path = make_qcow2(directory.path("disk"), "1M");
@@ -145,4 +223,22 @@ TEST_CASE("qcow2 resize: what no image can be, or is smaller, is refused and cha
     CHECK_FALSE(resize(harness, *driver, 3ULL << 31));
     CHECK(resize(harness, *harness.open("qcow2:" + make_qcow2(directory.path("other"), "1M"), Access::read_only),
                  4096) == std::errc::invalid_argument);
+}
+
+TEST_CASE("qcow2 resize: what a larger backing file has behind the disk's end does not come to light",
+          "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    make_qcow2(directory.path("base"), "2M");
+    const std::string same = make_qcow2(directory.path("same"), "2M", "", {"-b", "base", "-F", "qcow2"});
+    const std::string less = make_qcow2(directory.path("less"), "1M", "", {"-b", "base", "-F", "qcow2"});
+    ModelDisk model{8192};
+    DriverHarness harness;
+    REQUIRE_FALSE(write_stamp(harness, *harness.open("qcow2:" + directory.path("base")), model, {3000, 8}, 1));
+    const auto hiding = harness.open("qcow2:" + less);
+    CHECK(resize(harness, *hiding, 3072) == std::errc::operation_not_supported);
+    CHECK(hiding->info().size_sectors == 2048);
+    CHECK_FALSE(resize(harness, *hiding, 2048));
+    const auto whole = harness.open("qcow2:" + same);
+    CHECK_FALSE(resize(harness, *whole, 8192));
+    CHECK_FALSE(find_difference(harness, *whole, model));
 }
