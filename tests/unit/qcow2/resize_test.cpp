@@ -176,7 +176,7 @@ TEST_CASE("qcow2 resize: tables do not move while a group waits for space, which
             // Groups follow each other without a pause while there is more to discard; the resize comes between them,
             // and in each of them is a write for which a new table is made.
             std::vector<std::unique_ptr<TestRequest>> requests;
-            for (const std::uint64_t first : {0, 64}) {
+            for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{64}}) {
                 requests.push_back(std::make_unique<TestRequest>(Kind::discard, SectorRange{first, 64}));
                 model.zero({first, 64});
                 driver->start(*requests.back());
