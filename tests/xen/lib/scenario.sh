@@ -107,10 +107,11 @@ wait_until_says() {
         { console_of "$1"; fail "guest $1 did not say '$2'"; }
 }
 
-# wait_until_gone NAME [SECONDS]: its console says when it is about to go, so that xl need not be asked all the time.
+# wait_until_gone NAME [SECONDS]: its console says when it is about to go, so that xl need not be asked all the time. Then xl
+# takes its disks away, one script after the other.
 wait_until_gone() {
     wait_for_line "$consoles/guest-$1.log" "${2:-200}" '^GUEST-EXIT|Kernel panic' || true
-    wait_for 60 guest_gone "$1" || { console_of "$1"; fail "guest $1 did not end"; }
+    wait_for "${2:-60}" guest_gone "$1" || { console_of "$1"; fail "guest $1 did not end"; }
 }
 
 # expect_done NAME [SECONDS]: the guest's script ends with status 0, and the guest with it.
