@@ -4,30 +4,10 @@
 #include "drivers/qcow2/file_end.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <fcntl.h>
-#include <unistd.h>
 
-#include "libblktap/base/error.hpp"
+#include "drivers/shared/blocking_io.hpp"
 
 namespace blktap::qcow2 {
-namespace {
-
-std::error_code allocate(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
-    for (;;) {
-        if (::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) == 0) return {};
-        if (errno == EINTR) continue;
-        if (errno != EOPNOTSUPP) break;
-        // NFS before 4.2, some of FUSE: blocks come with the writes.
-        return ::ftruncate(fd, static_cast<off_t>(end)) == 0 ? std::error_code{} : last_system_error();
-    }
-    const std::error_code error = last_system_error();
-    // What it took before it found no more it keeps, even behind the file's end.
-    if (::ftruncate(fd, static_cast<off_t>(begin)) != 0) return last_system_error();
-    return error;
-}
-
-}  // namespace
 
 FileEnd::FileEnd(Core& core) noexcept : core_(core) {
     job_.file_end = this;
@@ -68,10 +48,10 @@ void FileEnd::run(Job& job) noexcept {
         return;
     }
     job.new_end = job.needed + job.ahead;
-    job.error = allocate(job.fd, job.old_end, job.new_end);
+    job.error = lengthen(job.fd, job.old_end, job.old_end, job.new_end);
     if (!job.error || job.needed <= job.old_end) return;
     job.new_end = job.needed;
-    job.error = allocate(job.fd, job.old_end, job.new_end);
+    job.error = lengthen(job.fd, job.old_end, job.old_end, job.new_end);
 }
 
 void FileEnd::done() noexcept {
@@ -96,7 +76,7 @@ void FileEnd::done() noexcept {
 
 void FileEnd::cut(std::uint64_t end_bytes) noexcept {
     if (activity_.growths == 0 || end_bytes >= core_.top().file_end) return;
-    if (::ftruncate(job_.fd, static_cast<off_t>(end_bytes)) == 0) core_.top().file_end = end_bytes;
+    if (!set_length(job_.fd, end_bytes)) core_.top().file_end = end_bytes;
 }
 
 }  // namespace blktap::qcow2

@@ -60,6 +60,25 @@ std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset
     return {};
 }
 
+std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept {
+    while (::ftruncate(fd, static_cast<off_t>(length_bytes)) != 0) {
+        if (errno != EINTR) return last_system_error();
+    }
+    return {};
+}
+
+std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept {
+    while (::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) != 0) {
+        if (errno == EINTR) continue;
+        if (errno == EOPNOTSUPP) return set_length(fd, end);  // NFS before 4.2, some of FUSE
+        const std::error_code error = last_system_error();
+        // What a file system took before it found no more it keeps, even behind the file's end.
+        if (const std::error_code cutting = set_length(fd, old_end)) return cutting;
+        return error;
+    }
+    return {};
+}
+
 std::error_code sync_directory_of(const std::string& path) {
     const std::filesystem::path directory = std::filesystem::absolute(path).parent_path();
     const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};

@@ -29,6 +29,14 @@ std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t 
 /// when the kernel writes nothing. Context: as write_at().
 std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset_bytes) noexcept;
 
+/// Sets a file's length. Errors: those of ftruncate(2). Context: a worker's thread; blocks.
+std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept;
+
+/// Makes a file `end` long and allocates [begin, end), all of it or nothing: then it is `old_end` long again. Where the
+/// file system has no such call the blocks come with the writes. Errors: those of fallocate(2) and ftruncate(2).
+/// Context: a worker's thread; blocks.
+std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept;
+
 /// Makes the name of the file at `path` durable: a file that was made durable is lost all the same with its name.
 /// Context: blocks.
 std::error_code sync_directory_of(const std::string& path);

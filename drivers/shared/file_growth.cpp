@@ -4,10 +4,8 @@
 #include "drivers/shared/file_growth.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <fcntl.h>
-#include <unistd.h>
 
+#include "drivers/shared/blocking_io.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/storage_full.hpp"
@@ -18,29 +16,6 @@ namespace {
 // Where space is short, less and less is asked for ahead, down to what the write itself needs.
 constexpr std::uint64_t ahead_step = 8;
 constexpr std::uint64_t ahead_least_bytes = 1ULL << 20;
-
-template <class Call>
-std::error_code without_interruption(Call call) noexcept {
-    while (call() != 0) {
-        if (errno != EINTR) return last_system_error();
-    }
-    return {};
-}
-
-std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept {
-    return without_interruption([&] { return ::ftruncate(fd, static_cast<off_t>(length_bytes)); });
-}
-
-/// Makes the file `end` long and allocates [begin, end), all of it or nothing: what a file system allocated before it
-/// found no more, it keeps, even behind the file's end.
-std::error_code allocate(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept {
-    const std::error_code error = without_interruption(
-        [&] { return ::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)); });
-    // NFS before 4.2, some of FUSE: the file is made longer all the same, its blocks come with the writes.
-    if (error == std::errc::operation_not_supported) return set_length(fd, end);
-    if (error) (void)set_length(fd, old_end);
-    return error;
-}
 
 }  // namespace
 
@@ -144,7 +119,7 @@ void FileGrowth::run(Job& job) noexcept {
         // A write far behind the end leaves a hole; nobody may ever want the space between.
         const bool near = job.begin <= job.old_end + job.ahead;
         const std::uint64_t begin = near && ahead > 0 ? job.old_end : std::max(job.begin, job.old_end);
-        job.error = allocate(fd, job.old_end, begin, job.new_end);
+        job.error = lengthen(fd, job.old_end, begin, job.new_end);
         const bool ahead_only = job.end == job.old_end;
         if (!storage_full(job.error) || ahead == 0 || ahead_only) return;
     }

@@ -7,16 +7,12 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <limits>
-#include <unistd.h>
 
+#include "drivers/shared/blocking_io.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::vhd {
 namespace {
-
-std::error_code set_length(int fd, std::uint64_t length) noexcept {
-    return ::ftruncate(fd, static_cast<off_t>(length)) == 0 ? std::error_code{} : last_system_error();
-}
 
 /// Ends the file with a hole behind `begin`, at all times.
 std::error_code cut(int fd, std::uint64_t begin) noexcept {
@@ -27,15 +23,8 @@ std::error_code cut(int fd, std::uint64_t begin) noexcept {
     return set_length(fd, begin + tail_bytes);
 }
 
-std::error_code lengthen(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
-    while (::fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) != 0) {
-        if (errno == EINTR) continue;
-        if (errno == EOPNOTSUPP) break;  // NFS before 4.2, some of FUSE: blocks come with the writes
-        const std::error_code error = last_system_error();
-        // What it took before it found no more it keeps, even behind the file's end.
-        if (const auto cutting = set_length(fd, begin + tail_bytes)) return cutting;
-        return error;
-    }
+std::error_code lengthen_with_tail(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
+    if (const auto error = lengthen(fd, begin + tail_bytes, begin, end)) return error;
     return set_length(fd, end + tail_bytes);
 }
 
@@ -95,7 +84,7 @@ std::error_code FileEnd::make_room(std::uint64_t begin, std::uint64_t end) const
     if (cuts_first_) {
         if (const auto error = cut(layer.fd.get(), begin)) return error;
     }
-    return lengthen(layer.fd.get(), begin, end);
+    return lengthen_with_tail(layer.fd.get(), begin, end);
 }
 
 /// Context: a worker's thread.
