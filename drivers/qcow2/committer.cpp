@@ -22,8 +22,12 @@ constexpr unsigned last_phase = CommitPlan::phases - 1;
 }  // namespace
 
 Committer::Committer(Core& core, WriteMap& map, void* owner, Over over)
-    : core_(core), owner_(owner), over_(over), plan_(map), ops_(CommitPlan::writes_max) {
-    queue_syncs_ = !core.top().data_fd;  // one operation syncs one file
+    : core_(core),
+      owner_(owner),
+      over_(over),
+      plan_(map),
+      ops_(CommitPlan::writes_max),
+      sync_(core.io(), core.workers(), core.top().fd.get(), core.top().data_fd.get()) {
     for (WriteOp& op : ops_)
         op.committer = this;
 }
@@ -126,33 +130,7 @@ void Committer::phase_written() noexcept {
 
 void Committer::sync() noexcept {
     syncing_ = true;
-    if (!queue_syncs_) return sync_blocking();
-    sync_op_.kind = IoOp::Kind::fdatasync;
-    sync_op_.fd = core_.top().fd.get();
-    sync_op_.completed = &synced;
-    core_.io().stage(sync_op_);
-}
-
-void Committer::synced(IoOp& io) noexcept {
-    Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&io, &Committer::sync_op_);
-    const bool refused = io.error == std::errc::invalid_argument || io.error == std::errc::operation_not_supported;
-    if (refused) {
-        self.queue_syncs_ = false;
-        return self.sync_blocking();
-    }
-    self.sync_over(io.error);
-}
-
-void Committer::sync_blocking() noexcept {
-    job_.run = [](WorkerJob& job) noexcept {
-        Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_);
-        self.job_error_ = sync_files(self.core_.top());
-    };
-    job_.done = [](WorkerJob& job) noexcept {
-        Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_);
-        self.sync_over(self.job_error_);
-    };
-    core_.workers().start(job_);
+    sync_.start(*this, sync_request_);
 }
 
 void Committer::sync_over(std::error_code error) noexcept {

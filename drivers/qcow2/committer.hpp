@@ -17,6 +17,7 @@
 
 #include "drivers/qcow2/commit_plan.hpp"
 #include "drivers/qcow2/core.hpp"
+#include "drivers/shared/file_sync.hpp"
 
 namespace blktap::qcow2 {
 
@@ -66,8 +67,9 @@ class Committer {
     static void piece_written(IoOp& io) noexcept;
     void phase_written() noexcept;
     void sync() noexcept;
-    static void synced(IoOp& io) noexcept;
-    void sync_blocking() noexcept;
+    friend class FileSync<Committer>;
+    FileSync<Committer>& file_sync() noexcept { return sync_; }
+    void synced(ImageRequest&, std::error_code error) noexcept { sync_over(error); }
     void sync_over(std::error_code error) noexcept;
     void end_flushes() noexcept;
     void punch() noexcept;
@@ -85,10 +87,9 @@ class Committer {
     WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
     Begun exclusive_begun_ = nullptr;
     std::vector<WriteOp> ops_;
-    IoOp sync_op_{};
+    FileSync<Committer> sync_;
+    ImageRequest sync_request_{};
     WorkerJob job_{};
-    std::error_code job_error_{};
-    bool queue_syncs_ = true;  ///< AIO has a flush, as far as is known
     bool running_ = false;
     bool stuck_ = false;
     bool syncing_ = false;

@@ -26,7 +26,10 @@ Qcow2Driver& driver_of(const ImageRequest& request) noexcept {
 }  // namespace
 
 Qcow2Driver::Qcow2Driver(OpenedImage image, const DriverContext& context, std::uint64_t cache_bytes)
-    : info_(image.info), tasks_(tasks_max), core_(std::move(image), context, cache_bytes) {
+    : info_(image.info),
+      tasks_(tasks_max),
+      core_(std::move(image), context, cache_bytes),
+      sync_(context.io, context.workers, core_.top().fd.get(), core_.top().data_fd.get()) {
     free_tasks_.reserve(tasks_max);
     for (Task& task : tasks_) {
         task.owner = this;
@@ -34,7 +37,6 @@ Qcow2Driver::Qcow2Driver(OpenedImage image, const DriverContext& context, std::u
         task.finished = &task_finished;
         free_tasks_.push_back(&task);
     }
-    queue_flushes_ = !core_.top().data_fd;  // one operation flushes one file
     if (!core_.image().refcounts) return;
     writer_.emplace(core_, *core_.image().refcounts, tasks_);
     resize_.emplace(core_, *writer_);
@@ -72,7 +74,7 @@ void Qcow2Driver::start(ImageRequest& request) noexcept {
             if (!start_write_at_once(request)) start_task(request);
             return;
         case ImageRequest::Kind::flush:
-            return start_flush(request);
+            return writer_ ? sync_.start(*this, request) : request.complete({});
         case ImageRequest::Kind::discard:
             if (!info_.discard) return request.complete(std::make_error_code(std::errc::operation_not_supported));
             return start_task(request);
@@ -155,40 +157,7 @@ void Qcow2Driver::task_finished(Task& task, std::error_code error) noexcept {
     self.run_task(task, ImageRequest::of(next));
 }
 
-void Qcow2Driver::start_flush(ImageRequest& request) noexcept {
-    if (!writer_) return request.complete({});
-    if (!queue_flushes_) return flush_blocking(request);
-    request.io.kind = IoOp::Kind::fdatasync;
-    request.io.fd = core_.top().fd.get();
-    request.io.data = {};
-    request.io.completed = &flush_completed;
-    core_.io().stage(request.io);
-}
-
-void Qcow2Driver::flush_completed(IoOp& io) noexcept {
-    ImageRequest& request = ImageRequest::of(io);
-    Qcow2Driver& self = driver_of(request);
-    const bool refused = io.error == std::errc::invalid_argument || io.error == std::errc::operation_not_supported;
-    if (refused && self.queue_flushes_) {
-        self.queue_flushes_ = false;
-        return self.flush_blocking(request);
-    }
-    self.flush_over(request, io.error);
-}
-
-void Qcow2Driver::flush_blocking(ImageRequest& request) noexcept {
-    request.job.run = [](WorkerJob& job) noexcept {
-        ImageRequest& its_request = ImageRequest::of(job);
-        its_request.job_error = sync_files(driver_of(its_request).core_.top());
-    };
-    request.job.done = [](WorkerJob& job) noexcept {
-        ImageRequest& its_request = ImageRequest::of(job);
-        driver_of(its_request).flush_over(its_request, its_request.job_error);
-    };
-    core_.workers().start(request.job);
-}
-
-void Qcow2Driver::flush_over(ImageRequest& request, std::error_code error) noexcept {
+void Qcow2Driver::synced(ImageRequest& request, std::error_code error) noexcept {
     writer_->committer().end_flush(request, error);
 }
 

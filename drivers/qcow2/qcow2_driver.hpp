@@ -18,6 +18,7 @@
 #include "drivers/qcow2/core.hpp"
 #include "drivers/qcow2/resize.hpp"
 #include "drivers/qcow2/writer.hpp"
+#include "drivers/shared/file_sync.hpp"
 
 namespace blktap::qcow2 {
 
@@ -49,19 +50,18 @@ class Qcow2Driver final : public ImageDriver {
     void run_task(Task& task, ImageRequest& request) noexcept;
     static void task_finished(Task& task, std::error_code error) noexcept;
 
-    void start_flush(ImageRequest& request) noexcept;
-    static void flush_completed(IoOp& io) noexcept;
-    void flush_blocking(ImageRequest& request) noexcept;
-    void flush_over(ImageRequest& request, std::error_code error) noexcept;
+    friend class FileSync<Qcow2Driver>;
+    FileSync<Qcow2Driver>& file_sync() noexcept { return sync_; }
+    void synced(ImageRequest& request, std::error_code error) noexcept;
 
     ImageInfo info_;
     std::vector<Task> tasks_;
     std::vector<Task*> free_tasks_;
     RequestList waiting_;  ///< for a task
     Core core_;
+    FileSync<Qcow2Driver> sync_;
     std::optional<Writer> writer_;
     std::optional<Resize> resize_;
-    bool queue_flushes_ = true;  ///< AIO has a flush, as far as is known
 };
 
 /// Opens "qcow2:PATH"; options buffered=yes|no, metadata-cache=SIZE and data-file=PATH. An OpenImage.

@@ -31,12 +31,6 @@ void write_header_field(const Layer& layer, std::uint64_t offset, std::span<cons
     write_table(layer, 0, block.bytes().first(layer.offset_alignment));
 }
 
-std::error_code sync_files(const Layer& layer) noexcept {
-    // The tables lead to the data.
-    if (layer.data_fd && ::fdatasync(layer.data_fd.get()) != 0) return last_system_error();
-    return ::fdatasync(layer.fd.get()) == 0 ? std::error_code{} : last_system_error();
-}
-
 void sync_tables(const Layer& layer) {
     if (::fdatasync(layer.fd.get()) != 0) throw_system_error(layer.name + ": cannot flush");
 }

@@ -23,7 +23,5 @@ void write_table(const Layer& layer, std::uint64_t offset, std::span<const std::
 /// Changes bytes of the header at `offset`: one sector is written.
 void write_header_field(const Layer& layer, std::uint64_t offset, std::span<const std::byte> data);
 void sync_tables(const Layer& layer);
-/// Makes everything durable, in a data file too.
-std::error_code sync_files(const Layer& layer) noexcept;
 
 }  // namespace blktap::qcow2

@@ -30,7 +30,11 @@ RawDriver& driver_of(const ImageRequest& request) noexcept {
 }  // namespace
 
 RawDriver::RawDriver(RawImage image, const DriverContext& context)
-    : image_(std::move(image)), io_(context.io), workers_(context.workers), bounce_(image_.info.write_alignment_bytes) {
+    : image_(std::move(image)),
+      io_(context.io),
+      workers_(context.workers),
+      bounce_(image_.info.write_alignment_bytes),
+      sync_(context.io, context.workers, image_.fd.get()) {
     if (image_.block_device) return;
     growth_.emplace(image_.fd.get(), context,
                     FileGrowth::Sizes{image_.file_size_bytes, image_.info.size_sectors * sector_size_bytes,
@@ -58,7 +62,7 @@ void RawDriver::start_admitted(ImageRequest& request) noexcept {
         case ImageRequest::Kind::write:
             return start_write(request);
         case ImageRequest::Kind::flush:
-            return start_flush(request);
+            return image_.info.read_only ? request.complete({}) : sync_.start(*this, request);
         case ImageRequest::Kind::discard:
             return start_discard(request);
     }
@@ -175,28 +179,9 @@ std::error_code RawDriver::write_misaligned(ImageRequest& request) noexcept {
     return bounce_.write(image_.fd.get(), request.range, request.data);
 }
 
-void RawDriver::start_flush(ImageRequest& request) noexcept {
-    if (image_.info.read_only) return request.complete({});
-    if (flush_by_ == FlushBy::workers) return start_job<&RawDriver::flush_blocking>(request);
-    stage(request, IoOp::Kind::fdatasync, &flush_completed);
-}
-
-void RawDriver::flush_completed(IoOp& io) noexcept {
-    ImageRequest& request = ImageRequest::of(io);
-    RawDriver& driver = driver_of(request);
-    const bool refused = io.error == std::errc::invalid_argument || io.error == std::errc::operation_not_supported;
-    // Only until one has worked: from then on, such an error is the disk's and must not be retried into success.
-    if (refused && driver.flush_by_ != FlushBy::queue) {
-        driver.flush_by_ = FlushBy::workers;
-        return driver.start_job<&RawDriver::flush_blocking>(request);
-    }
-    if (!io.error) driver.flush_by_ = FlushBy::queue;
-    driver.look_at_growth(request);
-    request.complete(io.error);
-}
-
-std::error_code RawDriver::flush_blocking(ImageRequest&) noexcept {
-    return ::fdatasync(image_.fd.get()) == 0 ? std::error_code{} : last_system_error();
+void RawDriver::synced(ImageRequest& request, std::error_code error) noexcept {
+    look_at_growth(request);
+    request.complete(error);
 }
 
 void RawDriver::start_discard(ImageRequest& request) noexcept {

@@ -15,6 +15,7 @@
 #include "drivers/raw/raw_image.hpp"
 #include "drivers/shared/bounce_buffer.hpp"
 #include "drivers/shared/file_growth.hpp"
+#include "drivers/shared/file_sync.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap {
@@ -46,30 +47,28 @@ class RawDriver final : public ImageDriver {
     void resize_device(std::uint64_t size_sectors, ImageRequest& request) noexcept;
     void start_read(ImageRequest& request) noexcept;
     void start_write(ImageRequest& request) noexcept;
-    void start_flush(ImageRequest& request) noexcept;
+    friend class FileSync<RawDriver>;
+    FileSync<RawDriver>& file_sync() noexcept { return sync_; }
+    void synced(ImageRequest& request, std::error_code error) noexcept;
     void start_discard(ImageRequest& request) noexcept;
     static void transfer_completed(IoOp& io) noexcept;
-    static void flush_completed(IoOp& io) noexcept;
 
     // Jobs.
     std::error_code read_misaligned(ImageRequest& request) noexcept;
     std::error_code write_first(ImageRequest& request) noexcept;
     std::error_code write_misaligned(ImageRequest& request) noexcept;
-    std::error_code flush_blocking(ImageRequest& request) noexcept;
     std::error_code discard(ImageRequest& request) noexcept;
 
     RawImage image_;
     IoQueue& io_;
     WorkerPool& workers_;
     BounceBuffer bounce_;
+    FileSync<RawDriver> sync_;
     std::optional<FileGrowth> growth_;  ///< of a file
     /// A resize under way.
     ImageRequest resize_{};
     ImageRequest* resize_asked_ = nullptr;
     std::uint64_t resize_sectors_ = 0;
-    /// Kernels before 4.18 and some file systems have no flush through AIO, which the first one tells.
-    enum class FlushBy : std::uint8_t { untried_queue, queue, workers };
-    FlushBy flush_by_ = FlushBy::untried_queue;
 };
 
 /// Opens "raw:PATH"; options buffered=yes|no and size=SIZE. An OpenImage.

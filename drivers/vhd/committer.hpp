@@ -15,6 +15,7 @@
 
 #include <vector>
 
+#include "drivers/shared/file_sync.hpp"
 #include "drivers/vhd/commit_plan.hpp"
 #include "drivers/vhd/core.hpp"
 
@@ -56,8 +57,9 @@ class Committer {
     static void piece_written(IoOp& io) noexcept;
     void phase_written() noexcept;
     void sync() noexcept;
-    static void synced(IoOp& io) noexcept;
-    void sync_blocking() noexcept;
+    friend class FileSync<Committer>;
+    FileSync<Committer>& file_sync() noexcept { return sync_; }
+    void synced(ImageRequest&, std::error_code error) noexcept { sync_over(error); }
     void sync_over(std::error_code error) noexcept;
     void end_flushes() noexcept;
     void succeed() noexcept;
@@ -72,10 +74,8 @@ class Committer {
     boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
     WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
     std::vector<WriteOp> ops_;
-    IoOp sync_op_{};
-    WorkerJob job_{};
-    std::error_code job_error_{};
-    bool queue_syncs_ = true;  ///< AIO has a flush, as far as is known
+    FileSync<Committer> sync_;
+    ImageRequest sync_request_{};
     bool running_ = false;
     bool stuck_ = false;
     bool syncing_ = false;

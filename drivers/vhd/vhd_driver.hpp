@@ -15,6 +15,7 @@
 
 #include <boost/intrusive/slist.hpp>
 
+#include "drivers/shared/file_sync.hpp"
 #include "drivers/vhd/core.hpp"
 #include "drivers/vhd/resize.hpp"
 #include "drivers/vhd/writer.hpp"
@@ -49,19 +50,18 @@ class VhdDriver final : public ImageDriver {
     void run_task(Task& task, ImageRequest& request) noexcept;
     static void task_finished(Task& task, std::error_code error) noexcept;
 
-    void start_flush(ImageRequest& request) noexcept;
-    static void flush_completed(IoOp& io) noexcept;
-    void flush_blocking(ImageRequest& request) noexcept;
-    void flush_over(ImageRequest& request, std::error_code error) noexcept;
+    friend class FileSync<VhdDriver>;
+    FileSync<VhdDriver>& file_sync() noexcept { return sync_; }
+    void synced(ImageRequest& request, std::error_code error) noexcept;
 
     ImageInfo info_;
     std::vector<Task> tasks_;
     std::vector<Task*> free_tasks_;
     RequestList waiting_;  ///< for a task
     Core core_;
+    FileSync<VhdDriver> sync_;
     std::optional<Writer> writer_;
     std::optional<Resize> resize_;
-    bool queue_flushes_ = true;  ///< AIO has a flush, as far as is known
 };
 
 /// Opens "vhd:PATH"; options buffered=yes|no and metadata-cache=SIZE. An OpenImage.

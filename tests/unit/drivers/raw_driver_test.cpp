@@ -46,30 +46,6 @@ std::unique_ptr<ImageDriver> open_with_blocks(DriverHarness& harness, const std:
     return std::make_unique<RawDriver>(std::move(image), harness.context());
 }
 
-/// A kernel that answers each flush with `answer`, and refuses the first `refusals` flushes at submission instead.
-class FlushKernel final : public AioKernel {
-  public:
-    int refusals = 0;
-    long answer = 0;
-    int flushes = 0;
-
-    int setup(unsigned slots, io_context_t* context) noexcept override { return linux_.setup(slots, context); }
-    int submit(io_context_t context, long count, iocb** blocks) noexcept override {
-        if (blocks[0]->aio_lio_opcode != IO_CMD_FDSYNC) return linux_.submit(context, count, blocks);
-        ++flushes;
-        if (refusals > 0) return --refusals, -EINVAL;
-        return answer != 0 ? static_cast<int>(answer) : linux_.submit(context, 1, blocks);
-    }
-    int get_events(io_context_t context, long minimum, long maximum, io_event* events,
-                   timespec* timeout) noexcept override {
-        return linux_.get_events(context, minimum, maximum, events, timeout);
-    }
-    int destroy(io_context_t context) noexcept override { return linux_.destroy(context); }
-
-  private:
-    LinuxAioKernel linux_;
-};
-
 }  // namespace
 
 TEST_CASE("raw driver: reads what was written, and zeros elsewhere", "[unit][drivers]") {
@@ -239,46 +215,6 @@ TEST_CASE("raw driver: discard is refused where the storage has none", "[unit][d
     image.info.discard = false;
     RawDriver driver{std::move(image), harness.context()};
     CHECK(harness.discard(driver, {0, 64}) == std::errc::operation_not_supported);
-}
-
-TEST_CASE("raw driver: a read-only image has nothing to flush", "[unit][drivers]") {
-    FlushKernel kernel;
-    DriverHarness harness{kernel};
-    const TemporaryDirectory directory;
-    const auto driver = harness.open("raw:" + directory.make_file("disk", 1 << 20), Access::read_only);
-    CHECK_FALSE(harness.flush(*driver));
-    CHECK(kernel.flushes == 0);
-}
-
-TEST_CASE("raw driver: a kernel without flush in AIO is asked once, then a worker flushes", "[unit][drivers]") {
-    FlushKernel kernel;
-    kernel.refusals = 100;
-    DriverHarness harness{kernel};
-    const TemporaryDirectory directory;
-    const auto driver = harness.open("raw:" + directory.make_file("disk", 1 << 20));
-    CHECK_FALSE(harness.flush(*driver));
-    CHECK_FALSE(harness.flush(*driver));
-    CHECK(kernel.flushes == 1);
-}
-
-TEST_CASE("raw driver: once a flush has worked, EINVAL is the disk's answer and not retried", "[unit][drivers]") {
-    FlushKernel kernel;
-    DriverHarness harness{kernel};
-    const TemporaryDirectory directory;
-    const auto driver = harness.open("raw:" + directory.make_file("disk", 1 << 20));
-    REQUIRE_FALSE(harness.flush(*driver));
-    kernel.refusals = 1;
-    CHECK(harness.flush(*driver) == std::errc::invalid_argument);
-}
-
-TEST_CASE("raw driver: any other failure of a flush is passed on", "[unit][drivers]") {
-    FlushKernel kernel;
-    kernel.answer = -EIO;
-    DriverHarness harness{kernel};
-    const TemporaryDirectory directory;
-    const auto driver = harness.open("raw:" + directory.make_file("disk", 1 << 20));
-    CHECK(harness.flush(*driver) == std::errc::io_error);
-    CHECK(kernel.flushes == 1);
 }
 
 TEST_CASE("raw driver: needs a path, and names an option that it does not know", "[unit][drivers]") {
