@@ -33,8 +33,8 @@ class Poller {
     static constexpr int in_vain_max = 8;
     /// After that no look is worth trying for this long.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
-    /// While a window is closed, so many sleeps pass for one that is measured: reading the clock may be a system call.
-    static constexpr int sleeps_for_one_measured = 4;
+    /// After a long sleep with a closed window so many are not measured: reading the clock may be a system call.
+    static constexpr int sleeps_unmeasured = 3;
     /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the
     /// work.
     static constexpr Nanoseconds rest_for_others = std::chrono::milliseconds(2);
@@ -50,14 +50,17 @@ class Poller {
     /// Calls `work_waiting()` until it is true (returns true) or the window for `what` is over (false).
     template <class WorkWaiting>
     bool look(For what, WorkWaiting work_waiting) noexcept {
-        if (window_max_ <= Nanoseconds{0} || clock_.coarse() < resting_until_) return false;
+        if (window_max_ <= Nanoseconds{0}) return false;
+        // The kernel's tick is longer than a short rest, so it only tells that a rest is long over.
+        if (clock_.coarse() < resting_until_ && clock_.now() < resting_until_) return false;
         looked_for_ = &windows_[static_cast<std::size_t>(what)];
         const Nanoseconds length = looked_for_->length;
         if (length == Nanoseconds{0}) {
             ++misses_;
-            if (++looked_for_->closed_sleeps == sleeps_for_one_measured) {
-                looked_for_->closed_sleeps = 0;
+            if (looked_for_->unmeasured == 0) {
                 slept_at_ = clock_.now();
+            } else {
+                --looked_for_->unmeasured;
             }
             return false;
         }
@@ -86,6 +89,7 @@ class Poller {
         if (slept > window_max_) {
             looked_for_->in_vain = 0;
             length = length / 2 < window_start ? Nanoseconds{0} : length / 2;
+            if (length == Nanoseconds{0}) looked_for_->unmeasured = sleeps_unmeasured;
         } else if (length < window_max_) {
             length = std::clamp(length * 2, std::min(window_start, window_max_), window_max_);
         } else if (++looked_for_->in_vain == in_vain_max) {
@@ -103,7 +107,7 @@ class Poller {
     struct Window {
         Nanoseconds length{0};
         int in_vain = 0;
-        int closed_sleeps = 0;  ///< not measured, since the last that was
+        int unmeasured = 0;  ///< sleeps that are still not to be
     };
 
     bool hit() noexcept {
