@@ -22,14 +22,23 @@ namespace {
 /// `options`: with which it is opened.
 void examine(const std::string& path, const std::string& options, const History& history, std::size_t kept,
              std::size_t now) {
-    const int status = check_qcow2(path);
-    REQUIRE((status == 0 || status == 3));
-    for (int life = 0; life < 2; ++life) {  // opening it for writing changes nothing that is seen
+    const auto require_consistent = [&] {
+        const int status = check_qcow2(path);
+        REQUIRE((status == 0 || status == 3));
+    };
+    require_consistent();
+    std::vector<std::byte> after_first_life;
+    for (int life = 0; life < 2; ++life) {
         DriverHarness harness;
-        const auto driver = harness.open("qcow2:" + path + options);
-        check_disk(*driver, harness, history, kept, now);
+        {
+            const auto driver = harness.open("qcow2:" + path + options);
+            check_disk(*driver, harness, history, kept, now);
+        }
+        // The first may give the image a longer refcount table, or a longer file. The second finds nothing to do.
+        if (life == 0) after_first_life = load_file(path);
     }
-    REQUIRE(check_qcow2(path) == status);
+    REQUIRE(load_file(path) == after_first_life);
+    require_consistent();
 }
 
 void check_qcow2_crashes(const std::string& path, const ModelDisk& before, Habits habits,

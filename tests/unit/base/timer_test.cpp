@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
+#include <ctime>
 #include <optional>
 #include <string>
 
@@ -111,7 +112,7 @@ TEST_CASE_METHOD(Fixture, "timer: extreme delays neither overflow nor fire early
     CHECK(fired == 1);
 }
 
-TEST_CASE("timer: by the real clock the loop wakes for it, and never too early", "[unit][base]") {
+TEST_CASE("timer: by the real clock the loop sleeps until it is due, and it is never too early", "[unit][base]") {
     const MonotonicClock clock;
     EventLoop loop(clock);
     const Nanoseconds delay = 3ms + 1ns;
@@ -129,7 +130,11 @@ TEST_CASE("timer: by the real clock the loop wakes for it, and never too early",
     while (timer.armed())
         loop.run_once();
     CHECK(fired_at - armed_at >= delay);
-    CHECK(rounds == 1);
+    // By the kernel's tick, the time may still be short of the deadline when the loop wakes; then it sleeps for what is
+    // missing, at least a millisecond each time.
+    timespec tick{};
+    REQUIRE(::clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0);
+    CHECK(rounds <= 2 + tick.tv_nsec / 1'000'000);
 }
 
 }  // namespace blktap
