@@ -57,10 +57,20 @@ if(BLKTAP_PRECOMPILE)
     blktap_precompiled(blktap_headers <nlohmann/json.hpp>)
 endif()
 
-# blktap_library(NAME SOURCES file... [USES target...])
+# Where CMAKE_UNITY_BUILD joins the sources of a target, to build in half the time, those listed as APART stay alone:
+# they give a local name that another source gives too.
+function(blktap_apart)
+    set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
+# blktap_library(NAME SOURCES file... [APART file...] [USES target...])
 #   A folder's library. A folder of headers alone becomes an interface target.
 function(blktap_library name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;USES" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "SOURCES;APART;USES" ${ARGN})
+    if(ARG_APART)
+        blktap_apart(${ARG_APART})
+        list(APPEND ARG_SOURCES ${ARG_APART})
+    endif()
     if(ARG_SOURCES)
         add_library(${name} STATIC ${ARG_SOURCES})
         target_link_libraries(${name} PUBLIC blktap_options ${ARG_USES})
