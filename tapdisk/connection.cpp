@@ -4,6 +4,7 @@
 #include "tapdisk/connection.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/log.hpp"
@@ -36,7 +37,7 @@ Connection::Connection(EventLoop& loop, IoQueue& io, Options options)
     masked_.reserve(queue_count);
     engine_.emplace(io, grants_, loop.clock(), std::move(queues),
                     RecoveryLog(std::move(options.log_file), queue_count, slots), engine_options);
-    watch_.emplace(loop_, events_.fd(), EPOLLIN, [this](std::uint32_t) { take_events(); });
+    watch_.emplace(loop_, events_.fd(), EPOLLIN, [this](std::uint32_t) { note_events(); });
 }
 
 Connection::~Connection() = default;
@@ -62,7 +63,14 @@ std::vector<ConnectionQueue> Connection::map_queues() {
     return queues;
 }
 
+/// The turn that follows takes them, when it has passed on the requests that they announce: a system call less in these
+/// requests' way. Where none follows they must not be announced without end.
+void Connection::note_events() noexcept {
+    if (std::exchange(events_waiting_, true)) take_events();
+}
+
 void Connection::take_events() noexcept {
+    events_waiting_ = false;
     ++wakeups_;
     // With one channel a second look would only find nothing; with more they may have fired together.
     do {
@@ -84,6 +92,7 @@ EventLoop::Next Connection::turn() noexcept {
         const bool again = engine_->turn() == RequestEngine::Next::turn_again;
         const auto awaited = engine_->answered() ? Poller::For::guest : Poller::For::disk;
         if (again || poller_.look(awaited, [this] { return engine_->work_waiting(); })) continue;
+        if (events_waiting_) take_events();
         unmask();
         if (!engine_->rearm()) return EventLoop::Next::sleep;
     }

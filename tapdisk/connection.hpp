@@ -44,6 +44,7 @@ class Connection {
 
   private:
     std::vector<ConnectionQueue> map_queues();
+    void note_events() noexcept;
     void take_events() noexcept;
     void unmask() noexcept;
 
@@ -53,6 +54,7 @@ class Connection {
     xen::GrantTable grants_;
     std::optional<RequestEngine> engine_;
     Poller poller_;
+    bool events_waiting_ = false;
     std::vector<xen::Port> masked_;  ///< channels that fired and were not unmasked
     std::uint64_t wakeups_ = 0;
     std::optional<EventLoop::Watch> watch_;

@@ -33,8 +33,10 @@ class Poller {
     static constexpr int in_vain_max = 8;
     /// After that no look is worth trying for this long.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
-    /// After a long sleep with a closed window so many are not measured: reading the clock may be a system call.
-    static constexpr int sleeps_unmeasured = 3;
+    /// After a long sleep with a closed window so many are not measured, and after each further one about twice as many
+    /// as before, up to a limit: reading the clock may be a system call.
+    static constexpr int sleeps_unmeasured_first = 3;
+    static constexpr int sleeps_unmeasured_max = 31;
     /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the
     /// work.
     static constexpr Nanoseconds rest_for_others = std::chrono::milliseconds(2);
@@ -57,10 +59,10 @@ class Poller {
         const Nanoseconds length = looked_for_->length;
         if (length == Nanoseconds{0}) {
             ++misses_;
-            if (looked_for_->unmeasured == 0) {
+            if (looked_for_->unmeasured_left == 0) {
                 slept_at_ = clock_.now();
             } else {
-                --looked_for_->unmeasured;
+                --looked_for_->unmeasured_left;
             }
             return false;
         }
@@ -89,8 +91,9 @@ class Poller {
         if (slept > window_max_) {
             looked_for_->in_vain = 0;
             length = length / 2 < window_start ? Nanoseconds{0} : length / 2;
-            if (length == Nanoseconds{0}) looked_for_->unmeasured = sleeps_unmeasured;
+            if (length == Nanoseconds{0}) looked_for_->measure_less();
         } else if (length < window_max_) {
+            looked_for_->unmeasured = 0;
             length = std::clamp(length * 2, std::min(window_start, window_max_), window_max_);
         } else if (++looked_for_->in_vain == in_vain_max) {
             stop_until(now + rest);
@@ -107,7 +110,13 @@ class Poller {
     struct Window {
         Nanoseconds length{0};
         int in_vain = 0;
-        int unmeasured = 0;  ///< sleeps that are still not to be
+        int unmeasured = 0;       ///< sleeps between two that are measured
+        int unmeasured_left = 0;  ///< of these
+
+        void measure_less() noexcept {
+            unmeasured = std::clamp(unmeasured * 2 + 1, sleeps_unmeasured_first, sleeps_unmeasured_max);
+            unmeasured_left = unmeasured;
+        }
     };
 
     bool hit() noexcept {

@@ -90,19 +90,44 @@ TEST_CASE("poller: long sleeps close the window", "[unit][tapdisk]") {
     CHECK(poller.window(Poller::For::guest) == 0ns);
 }
 
-TEST_CASE("poller: after a long sleep some are not measured", "[unit][tapdisk]") {
+TEST_CASE("poller: after long sleeps with a closed window fewer and fewer are measured", "[unit][tapdisk]") {
     TickingClock clock;
     Poller poller(clock, window_max);
-    CHECK_FALSE(poller.look(Poller::For::guest, nothing));
-    clock.advance(10ms);
-    poller.woke();
-    sleep_shortly(poller, clock, Poller::sleeps_unmeasured);
+    const auto measures = [&](Poller::For what) {
+        const Nanoseconds before = clock.coarse();
+        CHECK_FALSE(poller.look(what, nothing));
+        return clock.coarse() > before;
+    };
+    const auto sleep_long_and_count_unmeasured = [&] {
+        clock.advance(10ms);
+        poller.woke();
+        int unmeasured = 0;
+        while (!measures(Poller::For::guest)) {
+            clock.advance(10us);
+            poller.woke();
+            ++unmeasured;
+        }
+        return unmeasured;
+    };
+    REQUIRE(measures(Poller::For::guest));
+    CHECK(sleep_long_and_count_unmeasured() == Poller::sleeps_unmeasured_first);
+    CHECK(sleep_long_and_count_unmeasured() == 2 * Poller::sleeps_unmeasured_first + 1);
+    for (int i = 0; i < 10; ++i)
+        (void)sleep_long_and_count_unmeasured();
+    CHECK(sleep_long_and_count_unmeasured() == Poller::sleeps_unmeasured_max);
     CHECK(poller.window(Poller::For::guest) == 0ns);
-    const Nanoseconds before = clock.coarse();
-    CHECK_FALSE(poller.look(Poller::For::disk, nothing));
-    CHECK(clock.coarse() > before);  // each kind for itself
-    sleep_shortly(poller, clock, 1);
-    CHECK(poller.window(Poller::For::guest) > 0ns);
+    SECTION("a short one opens the window, and all begins anew") {
+        clock.advance(10us);
+        poller.woke();
+        CHECK(poller.window(Poller::For::guest) > 0ns);
+        CHECK_FALSE(poller.look(Poller::For::guest, nothing));
+        CHECK(sleep_long_and_count_unmeasured() == Poller::sleeps_unmeasured_first);
+    }
+    SECTION("each kind for itself") {
+        clock.advance(10ms);
+        poller.woke();
+        CHECK(measures(Poller::For::disk));
+    }
 }
 
 TEST_CASE("poller: the guest and the disk have a window each", "[unit][tapdisk]") {
