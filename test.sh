@@ -115,7 +115,7 @@ else
     # With the fuzzers, for as long as BLKTAP_FUZZ_SECONDS says. Without the control plane's own tests: they start thousands of
     # processes, which takes a sanitized one six times as long (by hand: ctest --preset asan-ubsan -L control). What is
     # tried again and again in the layer above is tried less often here.
-    BLKTAP_KILLS=50 BLKTAP_CRASH_POINTS=8 layer asan-ubsan "" --label-exclude '^(house|control)$'
+    BLKTAP_KILLS=50 BLKTAP_CRASH_POINTS=4 layer asan-ubsan "" --label-exclude '^(house|control)$'
     layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test:'
     xen_layer
 fi

@@ -10,6 +10,7 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
+#include "drivers/shared/image_path.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
 #include "drivers/vhd/open_image.hpp"
@@ -79,7 +80,7 @@ std::string named_data_file(const std::string& format, const std::string& path) 
     const auto count = read_at(fd.get(), bytes, 0);
     if (!count) throw_error(count.error(), path + ": cannot read its header");
     const qcow2::Header header = qcow2::parse_header(std::span{bytes}.first(count.value()), path);
-    return header.data_file.empty() ? std::string{} : qcow2::path_of(header.data_file, path);
+    return header.data_file.empty() ? std::string{} : path_beside(path, header.data_file);
 }
 
 }  // namespace blktap

@@ -10,6 +10,7 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/examine.hpp"
 #include "drivers/qcow2/open_image.hpp"
+#include "drivers/shared/image_path.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 
 namespace blktap {
@@ -34,7 +35,7 @@ void create(const std::string& path, const CommandLine& line) {
     if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
     image.extended_l2 = line.extended_l2;
     // QEMU looks for a relative one where it happens to run.
-    if (!line.data_file.empty()) image.data_file = std::filesystem::absolute(line.data_file).lexically_normal();
+    if (!line.data_file.empty()) image.data_file = tidied(std::filesystem::absolute(line.data_file));
     image.raw_data = line.raw_data;
     if (!line.backing.empty()) {
         const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
@@ -47,7 +48,7 @@ void create(const std::string& path, const CommandLine& line) {
         open_image(image.path);
     } catch (const std::system_error&) {
         ::unlink(image.path.c_str());
-        if (!image.data_file.empty()) ::unlink(qcow2::path_of(image.data_file, image.path).c_str());
+        if (!image.data_file.empty()) ::unlink(path_beside(image.path, image.data_file).c_str());
         throw;
     }
 }

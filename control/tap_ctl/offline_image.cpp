@@ -5,6 +5,7 @@
 
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/registry.hpp"
+#include "drivers/shared/image_path.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -17,7 +18,7 @@ struct Asked : ImageRequest {
 
 std::string data_file_of(const ImageSpec& spec) {
     const auto named = spec.options.find("data-file");
-    return named == spec.options.end() ? std::string{} : qcow2::path_of(named->second, spec.path);
+    return named == spec.options.end() ? std::string{} : path_beside(spec.path, named->second);
 }
 
 }  // namespace

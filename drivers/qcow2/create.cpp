@@ -6,7 +6,6 @@
 #include <bit>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <span>
 #include <unistd.h>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/bytes.hpp"
+#include "drivers/shared/image_path.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
 #include "libblktap/base/units.hpp"
@@ -129,7 +129,7 @@ void make_file(const std::string& path, std::span<const std::byte> bytes, std::u
 
 void create_image(const NewImage& image) {
     require_possible(image);
-    const std::string data_path = image.data_file.empty() ? "" : path_of(image.data_file, image.path);
+    const std::string data_path = image.data_file.empty() ? "" : path_beside(image.path, image.data_file);
     if (!data_path.empty()) make_file(data_path, {}, image.size_bytes);
     try {
         const std::vector<std::byte> bytes = first_clusters(image);

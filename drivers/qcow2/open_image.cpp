@@ -4,11 +4,11 @@
 #include "drivers/qcow2/open_image.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <unistd.h>
 
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
+#include "drivers/shared/image_path.hpp"
 #include "drivers/shared/storage_limits.hpp"
 #include "libblktap/base/error.hpp"
 
@@ -125,7 +125,7 @@ class ChainOpener {
         const std::string& name = given.empty() ? layer.header.data_file : given;
         if (name.empty()) refuse(layer.name, "does not say what its data file is");
         if (name.starts_with("json:")) refuse(layer.name, "its data file is not named by a path");
-        const std::string path = path_of(name, layer.name);
+        const std::string path = path_beside(layer.name, name);
         layer.data_fd = files_.open(path, access, caching_);
         const StorageLimits limits = find_storage_limits(layer.data_fd.get(), path, caching_);
         for (const StorageLimits& other : limits_) {
@@ -183,12 +183,6 @@ class ChainOpener {
 
 }  // namespace
 
-std::string path_of(const std::string& name, const std::string& path) {
-    const std::filesystem::path file = name;
-    if (file.is_absolute()) return file.lexically_normal();
-    return (std::filesystem::path{path}.parent_path() / file).lexically_normal();
-}
-
 OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files,
                        const std::string& data_file) {
     OpenedImage image;
@@ -199,7 +193,7 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
         const Layer& last = image.chain.back();
         if (last.raw || last.header.backing_file.empty()) break;
         require_usable_backing(last.name, last.header);
-        const std::string backing = path_of(last.header.backing_file, last.name);
+        const std::string backing = path_beside(last.name, last.header.backing_file);
         opener.add(backing, last.header.backing_format, Access::read_only);
     }
     if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front(), image.growable);

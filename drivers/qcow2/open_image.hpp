@@ -22,9 +22,6 @@ struct OpenedImage {
     bool growable = false;                 ///< a file; a block device is as large as it is
 };
 
-/// Where a file is that the image at `path` calls `name`: relative names begin at that image.
-std::string path_of(const std::string& name, const std::string& path);
-
 /// Images of a chain, at most: each costs every look-up.
 inline constexpr std::size_t chain_length_max = 64;
 

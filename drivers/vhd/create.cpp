@@ -58,8 +58,10 @@ struct ParentPaths {
 };
 
 ParentPaths paths_of_parent(const NewImage& image) {
-    const fs::path directory = fs::absolute(image.path).lexically_normal().parent_path();
-    const fs::path parent = (directory / image.parent).lexically_normal();
+    // Where they really are: behind a link to a folder, ".." is not what the text before it says.
+    const fs::path directory = fs::weakly_canonical(fs::absolute(image.path).parent_path());
+    const fs::path named = directory / image.parent;
+    const fs::path parent = fs::weakly_canonical(named.parent_path()) / named.filename();
     const fs::path relative = parent.lexically_relative(directory);
     const std::string prefix = relative.native().starts_with("..") ? "" : "./";
     return {prefix + relative.native(), parent};

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "drivers/shared/image_path.hpp"
 #include "drivers/vhd/header.hpp"
 
 namespace blktap::vhd {
@@ -61,7 +62,7 @@ std::vector<std::string> parent_paths(const std::string& image_path, const std::
     std::vector<std::string> relative;
     std::vector<std::string> absolute;
     const auto add = [](std::vector<std::string>& to, const std::filesystem::path& path) {
-        std::string text = path.lexically_normal();
+        std::string text = tidied(path);
         if (std::ranges::find(to, text) == to.end()) to.push_back(std::move(text));
     };
     for (const ParentName& name : names) {

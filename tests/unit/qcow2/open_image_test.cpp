@@ -3,6 +3,8 @@
 //
 #include "drivers/qcow2/open_image.hpp"
 
+#include <filesystem>
+
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
 using namespace blktap;
@@ -61,6 +63,16 @@ TEST_CASE("qcow2 open: a backing file is found beside its image", "[unit][qcow2]
     DriverHarness harness;
     const std::string overlay = make_qcow2(directory.path("overlay"), "4M", "", {"-b", "base", "-F", "qcow2"});
     CHECK(harness.open("qcow2:" + overlay)->info().size_sectors == 8192);
+}
+
+TEST_CASE("qcow2 open: behind a link to a folder, a backing file is found where QEMU finds it", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    std::filesystem::create_directories(directory.path("real/folder"));
+    std::filesystem::create_directory_symlink("real/folder", directory.path("link"));
+    make_qcow2(directory.path("real/base"), "4M");
+    make_qcow2(directory.path("real/folder/overlay"), "4M", "", {"-b", "../base", "-F", "qcow2"});
+    DriverHarness harness;
+    CHECK(harness.open("qcow2:" + directory.path("link/overlay"))->info().size_sectors == 8192);
 }
 
 TEST_CASE("qcow2 open: a chain that comes back to an image is refused", "[unit][qcow2]") {

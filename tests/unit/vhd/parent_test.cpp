@@ -83,6 +83,16 @@ TEST_CASE("vhd parent: images that are moved together find each other", "[unit][
     CHECK_FALSE(difference(moved + "/top", model));
 }
 
+TEST_CASE("vhd parent: behind a link to a folder, '..' is the folder above the real one", "[unit][vhd]") {
+    const Images images;
+    std::filesystem::create_directories(images.directory.path("real/folder"));
+    std::filesystem::create_directory_symlink("real/folder", images.directory.path("link"));
+    std::filesystem::rename(images.base, images.directory.path("real/base"));
+    const std::string child = images.over("link/child", "../base");
+    CHECK_FALSE(difference(child, ModelDisk{sectors}));
+    CHECK_FALSE(difference(images.directory.path("real/folder/child"), ModelDisk{sectors}));
+}
+
 TEST_CASE("vhd parent: an image that is moved alone finds it by its absolute name", "[unit][vhd]") {
     const Images images;
     ModelDisk model{sectors};

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The paths by which images name each other.
+//
+// Tested by tests/unit/drivers/image_path_test.cpp.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace blktap {
+
+/// `path` without its "." and doubled slashes. Each ".." stays: behind a link to a folder it leads somewhere else than
+/// the text before it says.
+std::string tidied(const std::filesystem::path& path);
+
+/// The file that the image at `image_path` calls `name`: a relative name begins in the folder where the image is found,
+/// as it does for QEMU.
+std::string path_beside(const std::string& image_path, const std::string& name);
+
+}  // namespace blktap
