@@ -96,3 +96,39 @@ TEST_CASE("vhd commit: an image whose table could not be made durable does no mo
     CHECK(write_stamp(harness, *driver, model, {4096, 8}, 3) == std::errc::io_error);
     CHECK_FALSE(find_difference(harness, *driver, model));
 }
+
+TEST_CASE("vhd commit: an image is not cut where its table may lead", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    const SectorRange range{4096, 8};
+    const std::uint64_t entry_offset = table_offset + 4;  // of the second block of 2 MiB
+    const auto write_first = [&](const std::string& name, SimAioKernel& kernel, const auto& before_close) {
+        const std::string path = make({.path = directory.path(name), .size_bytes = disk_sectors * 512});
+        kernel.complete_at_submit();
+        DriverHarness harness{kernel};
+        const auto driver = harness.open("vhd:" + path);
+        ModelDisk model{disk_sectors};
+        before_close(path, write_stamp(harness, *driver, model, range, 2));
+        return path;
+    };
+    SimAioKernel good_kernel;
+    const std::string good =
+        write_first("good", good_kernel, [](const std::string&, std::error_code error) { REQUIRE_FALSE(error); });
+    const auto entry = FileBytes{good}.get<std::uint32_t>(entry_offset);
+
+    // The data, the bitmap and an fdatasync go before the table, which is written, and yet the answer is an error.
+    SimAioKernel kernel;
+    kernel.result_error(4, ENOSPC);
+    const std::string path = write_first("stuck", kernel, [&](const std::string& stuck, std::error_code error) {
+        REQUIRE(error == std::errc::no_space_on_device);
+        const FileBytes file{stuck};
+        REQUIRE(file.get<std::uint32_t>(entry_offset) == 0xffffffff);
+        file.put(entry_offset, entry);
+    });
+    const vhd::Findings findings = check_vhd(path);
+    CHECK(findings.errors == 0);
+    CHECK(findings.blocks_used == 1);
+    ModelDisk model{disk_sectors};
+    model.write(range, 2);
+    DriverHarness harness;
+    CHECK_FALSE(find_difference(harness, *harness.open("vhd:" + path), model));
+}
