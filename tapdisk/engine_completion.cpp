@@ -70,6 +70,7 @@ void RequestEngine::failed(RequestSlot& slot, std::error_code error) noexcept {
 /// Nothing waits for a flush that may never be answered.
 void RequestEngine::hold(RequestSlot& slot) noexcept {
     leave_order(slot);
+    count_waiting(slot, RequestSlot::Lack::nothing);
     held_.push_back(slot);
 }
 

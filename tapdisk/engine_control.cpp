@@ -82,7 +82,7 @@ void RequestEngine::abandon_waiting() noexcept {
 
 void RequestEngine::retry_parked() noexcept {
     while (!parked_.empty())
-        ready(take_first(parked_));
+        ranged_.push_back(take_first(parked_));  // a flush may have failed meanwhile: then they are refused there
 }
 
 Nanoseconds RequestEngine::waiting_since() const noexcept {

@@ -38,9 +38,9 @@ void RangeGuard::order(Claim& claim) noexcept {
 }
 
 bool RangeGuard::conflicts_with_earlier(const Claim& claim) const noexcept {
-    for (const Claim& earlier : claims_) {
-        if (&earlier == &claim) return false;
-        if (follows(claim.mode, earlier.mode) && earlier.range.overlaps(claim.range)) return true;
+    // Backwards: of many that wait for each other each meets its neighbour at once.
+    for (auto it = ClaimList::s_iterator_to(claim); it != claims_.begin();) {
+        if (conflict(claim, *--it)) return true;
     }
     return false;
 }

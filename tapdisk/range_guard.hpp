@@ -46,7 +46,9 @@ class RangeGuard {
     void release(Claim& claim, Granted granted) noexcept {
         if (!unlink(claim)) return;
         for (auto it = claims_.begin(); it != claims_.end(); ++it) {
-            if (it->waiting && !conflicts_with_earlier(*it)) {
+            // Only what conflicts with `claim` can have waited for it: a guest with thousands that wait for something
+            // else must not make each end of a request look at all of them.
+            if (it->waiting && conflict(*it, claim) && !conflicts_with_earlier(*it)) {
                 it->waiting = false;
                 --waiting_count_;
                 granted(*it);
@@ -62,8 +64,11 @@ class RangeGuard {
   private:
     using ClaimList = boost::intrusive::list<Claim>;
     static bool follows(Mode later, Mode earlier) noexcept;
+    static bool conflict(const Claim& later, const Claim& earlier) noexcept {
+        return follows(later.mode, earlier.mode) && earlier.range.overlaps(later.range);
+    }
     bool conflicts_with_earlier(const Claim& claim) const noexcept;
-    /// Removes a claim; true when another one may have waited for it.
+    /// Removes a claim, which keeps its range and mode; true when another one may have waited for it.
     bool unlink(Claim& claim) noexcept;
 
     ClaimList claims_;                ///< held and waiting, in order of arrival

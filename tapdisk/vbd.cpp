@@ -7,6 +7,7 @@
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/base/storage_full.hpp"
 #include "tapdisk/retry_delays.hpp"
 
 namespace blktap {
@@ -30,6 +31,7 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
                   [this] {
                       if (connection_) trim_when_idle(connection_->engine());
                   }),
+      kernel_timer_(loop, [this] { io_.retry(); }),
       retry_timer_(loop, [this] { try_again(); }),
       space_timer_(loop, [this] { watch_space(); }),
       retry_delay_(retry_delay_min) {
@@ -308,9 +310,12 @@ void Vbd::flush_and_close(Done done) {
 
 void Vbd::close_flushed_image() {
     const std::error_code error = *std::exchange(flush_result_, std::nullopt);
-    if (error) {
+    // A lack of space is no loss, here as in the engine: the next flush covers what this one did not.
+    if (error && !storage_full(error)) {
         flush_failed_ = true;
         if (connection_) connection_->engine().set_flush_failed();
+    }
+    if (error) {
         log::error("image.flush", {{"image", image_.path}, {"reason", error.message()}});
     }
     if (connection_ && driver_) connection_->engine().clear_image();

@@ -127,9 +127,10 @@ class Vbd {
     SpaceWatch space_;
     IoQueue io_;
     EventLoop::Watch completion_watch_;
-    EventLoop::Timer idle_timer_;   ///< gives memory back some time after the last request
-    EventLoop::Timer retry_timer_;  ///< tries parked requests, and a kernel that refused I/O, again
-    EventLoop::Timer space_timer_;  ///< asks for the file system's space, after traffic or while requests wait for it
+    EventLoop::Timer idle_timer_;    ///< gives memory back some time after the last request
+    EventLoop::Timer kernel_timer_;  ///< tries again what the kernel refused for now
+    EventLoop::Timer retry_timer_;   ///< tries parked requests again
+    EventLoop::Timer space_timer_;   ///< asks for the file system's space, after traffic or while requests wait for it
     Nanoseconds retry_delay_;
 
     State state_ = State::closed;

@@ -22,7 +22,7 @@ constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
 }  // namespace
 
 void Vbd::watch_progress() {
-    if (io_.needs_retry_timer() && !retry_timer_.armed()) retry_timer_.arm(kernel_retry_delay);
+    if (io_.needs_retry_timer() && !kernel_timer_.armed()) kernel_timer_.arm(kernel_retry_delay);
     report_changes();
     if (!connection_) return;
     const RequestEngine& engine = connection_->engine();
@@ -67,7 +67,6 @@ Nanoseconds Vbd::next_retry(const RequestEngine& engine) const {
 }
 
 void Vbd::try_again() {
-    io_.retry();
     retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
     if (connection_ && state_ == State::open && ending_ == Ending::none) connection_->engine().retry_parked();
 }

@@ -3,6 +3,7 @@
 //
 #include "control/tapback/guest_width.hpp"
 
+#include <cerrno>
 #include <memory>
 
 #ifdef BLKTAP_HAVE_XENCTRL
@@ -36,10 +37,17 @@ std::string guest_protocol(std::uint16_t domain) noexcept {
 std::optional<bool> domain_exists(std::uint16_t domain) noexcept {
     const auto handle = open_interface();
     if (!handle) return std::nullopt;
+#ifdef BLKTAP_XENCTRL_GETINFO_SINGLE
+    // The one that was before is gone from Xen 4.18 on.
+    xc_domaininfo_t info{};
+    if (xc_domain_getinfo_single(handle.get(), domain, &info) == 0) return (info.flags & XEN_DOMINF_dying) == 0;
+    return errno == ESRCH ? std::optional(false) : std::nullopt;
+#else
     xc_dominfo_t info{};
     const int found = xc_domain_getinfo(handle.get(), domain, 1, &info);
     if (found < 0) return std::nullopt;
     return found == 1 && info.domid == domain && !info.dying;
+#endif
 }
 #else
 std::string guest_protocol(std::uint16_t) noexcept {

@@ -4,6 +4,7 @@
 #include "control/tapback/tapdisk_process.hpp"
 
 #include <csignal>
+#include <exception>
 #include <sys/socket.h>
 
 #include "libblktap/base/log.hpp"
@@ -71,7 +72,8 @@ void TapdiskProcess::receive() {
             if (!message) return;
             handle(std::move(*message));
         }
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {
+        // Of whatever kind: what one tapdisk says must not end the daemon of all.
         hang_up(error.what());
     }
 }

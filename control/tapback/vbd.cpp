@@ -37,6 +37,7 @@ Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record
     image_ = record.image;
     if (record.tap) tap_ = {*record.tap, record.image};
     socket_ = record.socket;
+    next_ = record.next;
     now_.offered = true;
     find_tapdisk();
 }
@@ -183,7 +184,8 @@ void Vbd::enter(Xenbus state, const std::function<bool(const StoreTransaction&)>
     const std::string told = status(then);
     bool written = false;
     store().transact([&](const StoreTransaction& nodes) {
-        written = write_first(nodes);
+        // What the toolstack wrote meanwhile stands: it may be taking the disk away.
+        written = parse_frontend_state(nodes.read(node("state"))) == now_.backend && write_first(nodes);
         if (!written) return;
         if (state != now_.backend) write_state(nodes, address_.backend_path(), state);
         if (told != status_) nodes.write(node("tapdisk/status"), told);
@@ -206,7 +208,8 @@ void Vbd::connect() {
         arguments.domain = address_.domain;
         arguments.discard_enabled = store().read(node("discard-enable")) != "0";
         arguments.direct_io_safe = store().read(node("direct-io-safe")) == "1";
-        recovery_log_.reset(::open(file(".recovery").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        // The tapdisk empties it, when it has no other ring any more that uses it.
+        recovery_log_.reset(::open(file(".recovery").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!recovery_log_) throw_system_error(file(".recovery"));
     } catch (const std::system_error& error) {
         if (!host_.store || !host_.store->answers()) throw;
@@ -216,6 +219,8 @@ void Vbd::connect() {
     now_.link = Link::busy;
     tapdisk_->call("connect", arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         now_.link = reply.error_code.empty() ? Link::up : Link::none;
+        // Another operation is in the way, which is not the frontend's fault.
+        if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return host_.mark_later(address_);
         now_.refused = !reply.error_code.empty();
         if (now_.refused) {
             set_problem("the frontend cannot be served: " + reply.error_message);
@@ -240,12 +245,26 @@ void Vbd::publish() {
 
 void Vbd::disconnect() {
     now_.link = Link::busy;
-    tapdisk_->call("disconnect", ipc::Json::object(), {}, [this](const ipc::Reply&) {
-        // An error says that nothing is connected, or that the process is gone: the same.
-        now_.link = Link::none;
-        log::info("vbd.disconnected", {{"vbd", address_.name()}});
-        host_.mark(address_);
+    tapdisk_->call("disconnect", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+        // Nothing was connected, or another operation is in the way and the rings are still mapped.
+        if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return ask_link();
+        disconnected();
     });
+}
+
+void Vbd::ask_link() {
+    tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& stats) {
+        const bool connected = stats.error_code.empty() && stats.result.value("connected", false);
+        if (!connected) return disconnected();
+        now_.link = Link::up;
+        host_.mark_later(address_);
+    });
+}
+
+void Vbd::disconnected() {
+    now_.link = Link::none;
+    log::info("vbd.disconnected", {{"vbd", address_.name()}});
+    host_.mark(address_);
 }
 
 // The end.
@@ -316,7 +335,7 @@ void Vbd::set_problem(std::string problem) {
 
 std::string Vbd::describe(const Situation& now) const {
     if (now.backend == Xenbus::closed) return "closed";
-    if (paused_ && now.tapdisk == Tapdisk::open) return "paused";
+    if (now.paused && now.tapdisk == Tapdisk::open) return "paused";
     if (now.link == Link::up) {
         if (now.backend == Xenbus::closing || now.frontend == Xenbus::closing) return "closing";
         return "connected";

@@ -134,6 +134,9 @@ class Vbd {
     void connect();
     void publish();
     void disconnect();
+    void ask_link();
+    void disconnected();
+    void try_to_record() noexcept;
     void end_tapdisk();
     void forget();
     void tapdisk_ended();
@@ -174,12 +177,12 @@ class Vbd {
     bool released_ = false;  ///< somebody gave it up, or its domain died
     bool finished_ = false;
     bool store_lost_ = false;
-    bool paused_ = false;
     ReconnectPace pace_;
     bool paced_ = false;  ///< the guest waits because it came too often
     std::string frontend_path_;
     std::string frontend_watched_;
     std::optional<ipc::ImageArguments> image_;
+    std::optional<ipc::ImageArguments> next_;  ///< an earlier tapback had asked for it, in the place of `image_`
     std::optional<VbdTap> tap_;
     std::string socket_;         ///< the tapdisk's file in the run directory; empty: the usual one
     bool ask_again_ = false;     ///< look() asks the tapdisk what it does

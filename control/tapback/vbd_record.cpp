@@ -37,6 +37,7 @@ VbdRecord read_record(const std::filesystem::path& path) {
     if (!node || !node->below.empty()) fields.fail("backend", backend + ": no backend directory");
     record.backend = node->vbd;
     record.image = fields.require("image").get<ipc::ImageArguments>();
+    if (const ipc::Json* next = fields.find("next")) record.next = next->get<ipc::ImageArguments>();
     fields.read("plugged", record.plugged);
     fields.read_optional("socket", record.socket);
     if (record.socket.find('/') != std::string::npos) fields.fail("socket", record.socket + ": not a file's name");
@@ -61,6 +62,7 @@ void write_record(const std::string& directory, const VbdRecord& record) {
                    {"backend", record.backend.backend_path()},
                    {"image", record.image},
                    {"plugged", record.plugged}};
+    if (record.next) json["next"] = *record.next;
     if (!record.socket.empty()) json["socket"] = record.socket;
     if (record.tap) json["tap"] = *record.tap;
     replace_file(path_of(directory, record.backend), json.dump() + '\n');

@@ -20,8 +20,9 @@ struct VbdRecord {
     ipc::VbdAddress backend{};
     ipc::ImageArguments image{};
     bool plugged = false;
-    std::string socket{};                    ///< file in the run directory; empty: "D-V.sock"
-    std::optional<ipc::TapArguments> tap{};  ///< as Xen's block-tap script names its tapdisk
+    std::string socket{};                       ///< file in the run directory; empty: "D-V.sock"
+    std::optional<ipc::TapArguments> tap{};     ///< as Xen's block-tap script names its tapdisk
+    std::optional<ipc::ImageArguments> next{};  ///< asked for in the image's place; the tapdisk knows which it has
 
     friend bool operator==(const VbdRecord&, const VbdRecord&) = default;
 };

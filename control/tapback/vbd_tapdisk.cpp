@@ -14,6 +14,12 @@ namespace {
 using Tapdisk = Situation::Tapdisk;
 using Link = Situation::Link;
 
+/// The image that a tapdisk says it has.
+bool stats_name(const ipc::Json& stats, const ipc::ImageArguments& image) {
+    const auto found = stats.find("image");
+    return found != stats.end() && found->value("format", "") == image.format && found->value("path", "") == image.path;
+}
+
 }  // namespace
 
 TapdiskProcess::Hooks Vbd::hooks() {
@@ -57,7 +63,9 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
         // The script that asked for an ordinary disk had an error for its answer; block-tap has long gone by.
         return tap_ ? open_image([](const ipc::Reply&) {}) : end_tapdisk();
     }
-    paused_ = stats.result.value("state", "") == "paused";
+    if (next_ && stats_name(stats.result, *next_)) image_ = next_;
+    if (std::exchange(next_, std::nullopt)) try_to_record();
+    now_.paused = stats.result.value("state", "") == "paused";
     if (stats.result.value("connected", false)) now_.link = Link::up;
     if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
         description_ = image->at("device").get<ipc::DeviceDescription>();
@@ -65,7 +73,7 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
         return open_for_reading();
     now_.tapdisk = Tapdisk::open;
     watch_problems();
-    if (!paused_ && image_ && host_.files.count(address_.name()) == 0)
+    if (!now_.paused && image_ && host_.files.count(address_.name()) == 0)
         keep_files_of(*tapdisk_, host_.files, address_.name(), *image_, [] {});
     log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
 }
@@ -230,7 +238,7 @@ void Vbd::tapdisk_ended() {
     ::unlink(socket_path().c_str());
     now_.tapdisk = Tapdisk::none;
     now_.link = Link::none;
-    paused_ = false;
+    now_.paused = false;
     description_.reset();
     disk_problems_ = {};
     tapdisk_gone_ = true;
@@ -246,37 +254,65 @@ void Vbd::call_tapdisk(const std::string& request, const ipc::Json& arguments, c
 }
 
 void Vbd::pause(Done done) {
-    call_tapdisk("pause", ipc::Json::object(), {}, [this, done = std::move(done)](const ipc::Reply& reply) {
-        // Kept, the file would be served again instead of what its path names by then.
-        paused_ = paused_ || reply.error_code.empty();
-        if (reply.error_code.empty()) host_.files.release(address_.name());
-        host_.mark(address_);
-        done(reply);
-    });
+    const bool before = std::exchange(now_.paused, true);  // a frontend that comes now waits
+    try {
+        call_tapdisk("pause", ipc::Json::object(), {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
+            // Any other error is that of the last flush: the image is paused all the same.
+            const std::error_code error = ipc::error_code_named(reply.error_code);
+            const bool refused = error == Errc::wrong_state || error == Errc::peer_closed;
+            if (refused) now_.paused = before;
+            // Kept, the file would be served again instead of what its path names by then.
+            if (!refused) host_.files.release(address_.name());
+            host_.mark(address_);
+            done(reply);
+        });
+    } catch (const std::system_error&) {
+        now_.paused = before;
+        throw;
+    }
 }
 
 void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
     ipc::ResumeArguments request;
     request.accept_loss = arguments.accept_loss;
     const auto before = image_;
+    // Whoever comes after this tapback must know of both.
+    if (arguments.image && arguments.image != image_) {
+        VbdRecord both = record(image_.value());
+        both.next = arguments.image;
+        write_record(host_.options.run_directory, both);
+    }
     if (arguments.image) image_ = arguments.image;  // its files are asked for before the reply comes
     // Named also when it is the same: the one who opened it first may have been another tapback.
-    if (arguments.image || paused_) request.image = ipc::open_arguments(image_.value(), true);
+    if (arguments.image || now_.paused) request.image = ipc::open_arguments(image_.value(), true);
     try {
         call_tapdisk("resume", request, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
-            paused_ = paused_ && !reply.error_code.empty();
+            now_.paused = now_.paused && !reply.error_code.empty();
             host_.mark(address_);
+            const bool changed = image_ != before;
             if (!reply.error_code.empty()) {
                 image_ = before;
                 // What was refused must not stay locked, nor be served when its path names another file by then.
-                if (paused_) host_.files.release(address_.name());
+                if (now_.paused) host_.files.release(address_.name());
             }
-            if (image_ != before) write_record(host_.options.run_directory, record(image_.value()));
+            if (changed) try_to_record();
             done(reply);
         });
     } catch (const std::system_error&) {
-        image_ = before;
+        if (image_ != before) {
+            image_ = before;
+            try_to_record();
+        }
         throw;
+    }
+}
+
+/// The record names both images until then, which the next tapback can live with.
+void Vbd::try_to_record() noexcept {
+    try {
+        write_record(host_.options.run_directory, record(image_.value()));
+    } catch (const std::exception& error) {
+        log::error("record", {{"vbd", address_.name()}, {"reason", error.what()}});
     }
 }
 

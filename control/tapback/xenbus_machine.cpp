@@ -66,7 +66,8 @@ Step next_step(const Situation& now) noexcept {
     if (now.backend == Xenbus::connected && is_starting(now.frontend)) return Step::offer;
     if (now.frontend == Xenbus::closing || now.refused) return Step::closing;
     if (!now.offered) return Step::offer;
-    return is_ready(now.frontend) && now.tapdisk == Tapdisk::open ? Step::connect : Step::none;
+    const bool takes_rings = now.tapdisk == Tapdisk::open && !now.paused;
+    return is_ready(now.frontend) && takes_rings ? Step::connect : Step::none;
 }
 
 }  // namespace blktap::tapback

@@ -41,6 +41,7 @@ struct Situation {
     /// The rings: `busy` while a request about them is on its way.
     enum class Link : std::uint8_t { none, busy, up };
     Link link = Link::none;
+    bool paused = false;   ///< the tapdisk takes no rings for now; the frontend waits
     bool offered = false;  ///< the offers of this backend directory are ours
     bool refused = false;  ///< this frontend could not be connected; reset when it starts again
 };

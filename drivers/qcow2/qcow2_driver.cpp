@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <unistd.h>
+#include <utility>
 
 #include "drivers/qcow2/reader.hpp"
 #include "drivers/qcow2/table_io.hpp"
@@ -121,13 +122,21 @@ void Qcow2Driver::transfer_completed(IoOp& io) noexcept {
 }
 
 void Qcow2Driver::start_task(ImageRequest& request) noexcept {
-    if (free_tasks_.empty()) {
-        waiting_.push_back(request.job);
-        return;
+    waiting_.push_back(request.job);
+    start_waiting();
+}
+
+/// Not from within itself: a guest's thousands of requests that end as soon as they begin would nest as deep.
+void Qcow2Driver::start_waiting() noexcept {
+    if (std::exchange(starting_, true)) return;
+    while (!waiting_.empty() && !free_tasks_.empty()) {
+        WorkerJob& request = waiting_.front();
+        waiting_.pop_front();
+        Task& task = *free_tasks_.back();
+        free_tasks_.pop_back();
+        run_task(task, ImageRequest::of(request));
     }
-    Task& task = *free_tasks_.back();
-    free_tasks_.pop_back();
-    run_task(task, request);
+    starting_ = false;
 }
 
 void Qcow2Driver::run_task(Task& task, ImageRequest& request) noexcept {
@@ -147,14 +156,9 @@ void Qcow2Driver::run_task(Task& task, ImageRequest& request) noexcept {
 void Qcow2Driver::task_finished(Task& task, std::error_code error) noexcept {
     Qcow2Driver& self = *static_cast<Qcow2Driver*>(task.owner);
     ImageRequest& request = *std::exchange(task.request, nullptr);
-    if (self.waiting_.empty()) {
-        self.free_tasks_.push_back(&task);
-        return request.complete(error);
-    }
-    WorkerJob& next = self.waiting_.front();
-    self.waiting_.pop_front();
+    self.free_tasks_.push_back(&task);
     request.complete(error);
-    self.run_task(task, ImageRequest::of(next));
+    self.start_waiting();
 }
 
 void Qcow2Driver::synced(ImageRequest& request, std::error_code error) noexcept {

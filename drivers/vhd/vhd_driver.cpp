@@ -119,13 +119,21 @@ void VhdDriver::transfer_completed(IoOp& io) noexcept {
 }
 
 void VhdDriver::start_task(ImageRequest& request) noexcept {
-    if (free_tasks_.empty()) {
-        waiting_.push_back(request.job);
-        return;
+    waiting_.push_back(request.job);
+    start_waiting();
+}
+
+/// Not from within itself: a guest's thousands of requests that end as soon as they begin would nest as deep.
+void VhdDriver::start_waiting() noexcept {
+    if (std::exchange(starting_, true)) return;
+    while (!waiting_.empty() && !free_tasks_.empty()) {
+        WorkerJob& request = waiting_.front();
+        waiting_.pop_front();
+        Task& task = *free_tasks_.back();
+        free_tasks_.pop_back();
+        run_task(task, ImageRequest::of(request));
     }
-    Task& task = *free_tasks_.back();
-    free_tasks_.pop_back();
-    run_task(task, request);
+    starting_ = false;
 }
 
 void VhdDriver::run_task(Task& task, ImageRequest& request) noexcept {
@@ -144,14 +152,9 @@ void VhdDriver::run_task(Task& task, ImageRequest& request) noexcept {
 void VhdDriver::task_finished(Task& task, std::error_code error) noexcept {
     VhdDriver& self = *static_cast<VhdDriver*>(task.owner);
     ImageRequest& request = *std::exchange(task.request, nullptr);
-    if (self.waiting_.empty()) {
-        self.free_tasks_.push_back(&task);
-        return request.complete(error);
-    }
-    WorkerJob& next = self.waiting_.front();
-    self.waiting_.pop_front();
+    self.free_tasks_.push_back(&task);
     request.complete(error);
-    self.run_task(task, ImageRequest::of(next));
+    self.start_waiting();
 }
 
 void VhdDriver::synced(ImageRequest& request, std::error_code error) noexcept {

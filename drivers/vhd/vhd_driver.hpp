@@ -47,6 +47,7 @@ class VhdDriver final : public ImageDriver {
     static void transfer_completed(IoOp& io) noexcept;
 
     void start_task(ImageRequest& request) noexcept;
+    void start_waiting() noexcept;
     void run_task(Task& task, ImageRequest& request) noexcept;
     static void task_finished(Task& task, std::error_code error) noexcept;
 
@@ -57,7 +58,8 @@ class VhdDriver final : public ImageDriver {
     ImageInfo info_;
     std::vector<Task> tasks_;
     std::vector<Task*> free_tasks_;
-    RequestList waiting_;  ///< for a task
+    RequestList waiting_;    ///< for a task
+    bool starting_ = false;  ///< start_waiting() runs
     Core core_;
     FileSync<VhdDriver> sync_;
     std::optional<Writer> writer_;

@@ -89,6 +89,22 @@ TEST_CASE("plug: a paused disk says so", "[control]") {
     it.xl.destroy_domain(5);
 }
 
+TEST_CASE("plug: a guest that comes while its disk is paused waits, and is served", "[control]") {
+    Plugged it;
+    CHECK(it.host.call("pause", it.vbd).error_message == "");
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(testing::wait_until([&] { return it.xl.frontend_node(it.disk, "state") == "3"; }));
+    it.host.replace_tapback();  // the next one looks at everything again
+    CHECK(testing::wait_until([&] { return it.host.entry(5, xvda).value("state", "") == "paused"; }));
+    CHECK(it.xl.backend_node(it.disk, "state") == "2");
+    CHECK(it.host.call("resume", it.vbd).error_message == "");
+    REQUIRE(it.xl.wait_until_connected(it.disk));
+    guest.interrupt();
+    CHECK(guest.wait() == 0);
+    CHECK(it.unplug(false).error_message == "");
+    it.xl.destroy_domain(5);
+}
+
 TEST_CASE("plug: the domain's end is the disk's", "[control]") {
     Plugged it;
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600"}));

@@ -3,6 +3,8 @@
 //
 #include "drivers/qcow2/qcow2_driver.hpp"
 
+#include <algorithm>
+#include <list>
 #include <sys/stat.h>
 
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
@@ -133,6 +135,19 @@ TEST_CASE("qcow2 driver: what is discarded reads as zeros and is given back to t
     CHECK_FALSE(disk.difference());
     disk.driver.reset();
     CHECK(check_qcow2(disk.path) == 0);
+}
+
+TEST_CASE("qcow2 driver: thousands of requests that end as soon as they begin do not nest", "[unit][qcow2]") {
+    Disk disk;
+    const Mapping data = Mapping::anonymous(page_size_bytes);
+    std::list<TestRequest> requests;
+    for (std::uint64_t i = 0; i < 256; ++i)  // as many as are under way at once; the others wait
+        disk.driver->start(requests.emplace_back(ImageRequest::Kind::write, SectorRange{i * 64, 8}, data.bytes()));
+    for (int i = 0; i < 100'000; ++i)  // of less than a cluster: nothing to do
+        disk.driver->start(requests.emplace_back(ImageRequest::Kind::discard, SectorRange{1, 1}));
+    CHECK_FALSE(requests.back().answered);
+    while (!std::ranges::all_of(requests, &TestRequest::answered))
+        disk.harness.step();
 }
 
 TEST_CASE("qcow2 driver: discarded clusters are used again", "[unit][qcow2]") {

@@ -31,6 +31,7 @@ TEST_CASE("record: what was written is read, until it is removed", "[unit]") {
     CHECK(read_records(path) == std::vector<VbdRecord>{changed});
     changed.socket = "tap-3.sock";
     changed.tap = ipc::TapArguments{4711, 3};
+    changed.next = ipc::ImageArguments{"qcow2", "/images/c", false, {}};
     write_record(path, changed);
     CHECK(read_records(path) == std::vector<VbdRecord>{changed});
     remove_record(path, example.backend);

@@ -58,7 +58,7 @@ Situation after(Situation now, Step step) {
 /// Calls `check` for every situation without a request on its way.
 template <class Check>
 void for_all(Check check) {
-    for (unsigned bits = 0; bits < 16; ++bits)
+    for (unsigned bits = 0; bits < 32; ++bits)
         for (int backend = 0; backend <= 6; ++backend)
             for (int frontend = 0; frontend <= 6; ++frontend)
                 for (const Tapdisk tapdisk : {Tapdisk::none, Tapdisk::starting, Tapdisk::open, Tapdisk::ending})
@@ -70,6 +70,7 @@ void for_all(Check check) {
                         now.online = (bits & 2) != 0;
                         now.offered = (bits & 4) != 0;
                         now.refused = (bits & 8) != 0;
+                        now.paused = (bits & 16) != 0;
                         check(now);
                     }
 }
@@ -142,6 +143,14 @@ TEST_CASE("xenbus: a refused frontend is told to close, and may begin again", "[
     CHECK(next_step(now) == Step::close);
 }
 
+TEST_CASE("xenbus: a frontend that comes while the disk is paused waits for it", "[unit]") {
+    Situation now = situation(Xenbus::init_wait, Xenbus::initialised, Tapdisk::open, Link::none);
+    now.paused = true;
+    CHECK(next_step(now) == Step::none);
+    now.paused = false;
+    CHECK(next_step(now) == Step::connect);
+}
+
 TEST_CASE("xenbus: a held disk, whose tapdisk died, waits", "[unit]") {
     CHECK(next_step(situation(Xenbus::connected, Xenbus::connected, Tapdisk::none, Link::none)) == Step::none);
 }
@@ -167,7 +176,7 @@ TEST_CASE("xenbus: from every situation the steps come to rest", "[unit]") {
 TEST_CASE("xenbus: rings are given only to an open image, and taken from no other", "[unit]") {
     for_all([](const Situation& now) {
         const Step step = next_step(now);
-        if (step == Step::connect) CHECK((now.tapdisk == Tapdisk::open && now.link == Link::none));
+        if (step == Step::connect) CHECK((now.tapdisk == Tapdisk::open && now.link == Link::none && !now.paused));
         if (step == Step::disconnect || step == Step::publish) CHECK(now.link == Link::up);
         if (step == Step::close || step == Step::end_tapdisk || step == Step::forget) CHECK(now.link == Link::none);
         if (step == Step::forget) CHECK(now.tapdisk == Tapdisk::none);

@@ -108,6 +108,57 @@ TEST_CASE("full disk: reads and writes to other places go on", "[unit][tapdisk]"
     CHECK_FALSE(t.machine.answered(1));
 }
 
+TEST_CASE("full disk: a pause whose flush finds no space loses nothing, and no later flush is held",
+          "[unit][tapdisk]") {
+    FullDisk t;
+    t.machine.send(VbdHarness::flush(2));
+    t.machine.settle();
+    t.disk.complete(0, no_space);
+    t.machine.settle();
+    t.disk.automatic = true;
+    t.disk.answer = no_space;
+    CHECK(t.machine.pause() == no_space);
+    CHECK(t.machine.vbd().stats().at("flush-failed") == false);
+    t.disk.answer = {};
+    t.machine.resume();
+    t.machine.settle();
+    t.machine.vbd().retry();
+    t.machine.settle();
+    CHECK(t.machine.answer(1) == Status::okay);
+    CHECK(t.machine.answer(2) == Status::okay);
+    CHECK(t.machine.run(VbdHarness::flush(3)) == Status::okay);
+}
+
+TEST_CASE("full disk: what waits when a flush fails is refused like what comes later", "[unit][tapdisk]") {
+    FullDisk t;
+    t.machine.send(VbdHarness::flush(2));
+    t.machine.settle();
+    REQUIRE(t.disk.waiting() == "F");
+    t.disk.complete(0, {EIO, std::system_category()});
+    t.machine.settle();
+    t.disk.automatic = true;
+    t.machine.vbd().retry();
+    t.machine.settle();
+    CHECK(t.machine.answer(1) == Status::error);
+    CHECK_FALSE(t.machine.answered(2));
+}
+
+TEST_CASE("full disk: a flush that waited for space and then fails is held, and waits for nothing", "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    disk.automatic = true;
+    disk.answer = no_space;
+    machine.send(VbdHarness::flush(1));
+    machine.settle();
+    CHECK(machine.counter("/waiting/no-space") == 1);
+    disk.answer = {EIO, std::system_category()};
+    machine.vbd().retry();
+    machine.settle();
+    CHECK_FALSE(machine.answered(1));
+    CHECK(machine.counter("/held-flushes") == 1);
+    CHECK(machine.counter("/waiting/no-space") == 0);
+}
+
 TEST_CASE("full disk: a retry carries the data that the guest wrote", "[unit][tapdisk]") {
     FullDisk t;
     t.disk.automatic = true;
