@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <unistd.h>
-#include <vector>
 
 #include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/guest_width.hpp"
@@ -277,19 +276,17 @@ void Daemon::scan(ipc::VbdAddress::Kind kind) {
 
 void Daemon::check_domains() {
     std::map<std::uint16_t, bool> known;
-    std::vector<Vbd*> without_domain;
     for (const auto& [name, vbd] : vbds_) {
         const std::uint16_t domain = vbd->address().domain;
         if (!known.contains(domain)) {
             // A xenstored that began anew knows no domain; the hypervisor does.
             known[domain] = store().is_domain_known(domain) || domain_exists(domain).value_or(vbd->is_store_lost());
         }
-        if (!known[domain]) without_domain.push_back(vbd.get());
     }
     // "Not known" may have been "cannot be asked" until here.
     if (!host_.store->answers()) return lose_store();
-    for (Vbd* vbd : without_domain)
-        vbd->domain_died();
+    for (const auto& [name, vbd] : vbds_)
+        if (!known[vbd->address().domain]) vbd->domain_died();
 }
 
 void Daemon::tick() {
