@@ -9,9 +9,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 
 namespace blktap::control_test {
 namespace {

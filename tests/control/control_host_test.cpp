@@ -5,9 +5,8 @@
 
 #include <filesystem>
 
-#include <catch2/catch.hpp>
-
 #include "tests/control/interference.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -3,6 +3,7 @@
 //
 // How disks end, asked and unasked.
 #include "tests/control/scene.hpp"
+#include "tests/support/places.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

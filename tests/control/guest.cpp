@@ -5,7 +5,8 @@
 
 #include <csignal>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 
 namespace blktap::control_test {
 namespace {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "tests/control/scene.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/qemu_img.hpp"
 
 using namespace blktap;

@@ -4,9 +4,8 @@
 // Scene: what most tests begin with: a host, an xl, and a guest with one disk line.
 #pragma once
 
-#include <catch2/catch.hpp>
-
 #include "tests/control/guest.hpp"
+#include "tests/support/catch.hpp"
 
 namespace blktap::control_test {
 

@@ -6,6 +6,7 @@
 
 #include "tests/control/interference.hpp"
 #include "tests/control/scene.hpp"
+#include "tests/support/places.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/control/control_host.hpp"
+#include "tests/support/places.hpp"
 
 namespace blktap::control_test {
 

@@ -10,12 +10,12 @@
 #include <cstdlib>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "tests/fakexen/control.hpp"
 #include "tests/replay/load.hpp"
 #include "tests/replay/pump.hpp"
 #include "tests/replay/tapdisk_connection.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"

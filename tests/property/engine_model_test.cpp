@@ -11,9 +11,8 @@
 #include <iostream>
 #include <random>
 
-#include <catch2/catch.hpp>
-
 #include "tests/property/engine_traffic.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

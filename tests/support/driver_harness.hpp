@@ -9,14 +9,13 @@
 #include <string>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "drivers/registry.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "tests/support/catch.hpp"
 
 namespace blktap::testing {
 

@@ -6,7 +6,7 @@
 
 #include <system_error>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 namespace blktap::testing {
 

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "libblktap/base/error.hpp"
+#include "tests/support/places.hpp"
 
 extern "C" {
 #include <xenstore.h>

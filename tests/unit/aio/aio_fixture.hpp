@@ -12,11 +12,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/aio/io_queue.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/mapping.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 
 namespace blktap::testing {

@@ -6,9 +6,8 @@
 #include <array>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/aio/io_queue.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/aio/aio_fixture.hpp"
 
 namespace blktap {

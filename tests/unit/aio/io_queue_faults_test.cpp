@@ -4,9 +4,8 @@
 // What the queue makes of a kernel that refuses, takes part, answers short or fails: each rule by itself.
 #include <array>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/aio/io_queue.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/aio/aio_fixture.hpp"
 
 namespace blktap {

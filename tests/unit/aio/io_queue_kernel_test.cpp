@@ -9,9 +9,8 @@
 #include <poll.h>
 #include <random>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/aio/io_queue.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/aio/aio_fixture.hpp"
 

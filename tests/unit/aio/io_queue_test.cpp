@@ -8,8 +8,7 @@
 #include <memory>
 #include <sys/epoll.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/aio/aio_fixture.hpp"
 

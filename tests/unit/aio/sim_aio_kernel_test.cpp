@@ -5,8 +5,7 @@
 
 #include <array>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/aio/aio_fixture.hpp"
 
 namespace blktap::testing {

@@ -7,8 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/base/captured_stderr.hpp"
 
 TEST_CASE("assert: a true expression does nothing and is evaluated once", "[unit][base]") {

@@ -3,7 +3,7 @@
 //
 #include "libblktap/base/clock.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace std::chrono_literals;
 

@@ -6,8 +6,7 @@
 #include <cerrno>
 #include <set>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 namespace blktap {

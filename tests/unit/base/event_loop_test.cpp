@@ -14,8 +14,7 @@
 #include <thread>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 namespace blktap {

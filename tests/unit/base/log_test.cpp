@@ -10,8 +10,7 @@
 #include <string>
 #include <syslog.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/base/captured_stderr.hpp"
 
 namespace {

@@ -9,9 +9,8 @@
 #include <unistd.h>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/unique_fd.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 namespace blktap {

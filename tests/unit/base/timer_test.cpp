@@ -5,9 +5,8 @@
 #include <optional>
 #include <string>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/event_loop.hpp"
+#include "tests/support/catch.hpp"
 
 namespace blktap {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 namespace blktap {
 namespace {

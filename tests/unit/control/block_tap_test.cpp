@@ -4,8 +4,7 @@
 // What block-tap asks, and the exact text that it takes apart.
 #include "control/tap_ctl/block_tap.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
 
 namespace blktap {

@@ -7,14 +7,15 @@
 #include <memory>
 #include <regex>
 
-#include <catch2/catch.hpp>
-
 #include "control/client/image_target.hpp"
 #include "control/tap_ctl/table.hpp"
 
 extern "C" {
 #include <libxl.h>
 #include <libxlutil.h>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 }
 
 namespace blktap {

@@ -4,11 +4,11 @@
 // block-tapdisk and the wrapper as programs, run as libxl runs them.
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/unit/control/hotplug_fixture.hpp"
 
 namespace blktap {

@@ -3,10 +3,9 @@
 //
 #include "control/hotplug/hotplug.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/hotplug_fixture.hpp"
 

@@ -4,10 +4,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"

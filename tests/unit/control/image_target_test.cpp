@@ -3,8 +3,7 @@
 //
 #include "control/client/image_target.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 namespace blktap {

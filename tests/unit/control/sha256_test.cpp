@@ -3,8 +3,7 @@
 //
 #include "control/tap_ctl/sha256.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 

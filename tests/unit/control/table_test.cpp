@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 namespace blktap {
 namespace {

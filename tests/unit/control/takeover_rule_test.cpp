@@ -3,7 +3,7 @@
 //
 #include "control/hotplug/takeover_rule.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 namespace blktap {
 namespace {

@@ -8,10 +8,10 @@
 #include <fstream>
 #include <sys/stat.h>
 
-#include <catch2/catch.hpp>
-
 #include "control/tap_ctl/sha256.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"

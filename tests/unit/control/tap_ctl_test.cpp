@@ -6,9 +6,9 @@
 #include <fstream>
 #include <sys/stat.h>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/ipc/tapback_messages.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
 

@@ -5,9 +5,8 @@
 
 #include <algorithm>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/xenstore/xen_store.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/support/xenstored.hpp"
 

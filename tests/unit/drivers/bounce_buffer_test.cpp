@@ -3,9 +3,8 @@
 //
 #include "drivers/shared/bounce_buffer.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/model_disk.hpp"
 #include "tests/support/temporary_directory.hpp"
 

@@ -3,8 +3,7 @@
 //
 #include "drivers/raw/discard.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 

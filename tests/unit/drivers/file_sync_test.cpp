@@ -2,10 +2,10 @@
 // Copyright (c) 2026, the blktap developers
 //
 // How each driver makes its file durable: by AIO, by a worker where that is not to be had, and never a second time.
-#include <catch2/catch.hpp>
 
 #include "drivers/qcow2/create.hpp"
 #include "drivers/vhd/create.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/driver_harness.hpp"
 #include "tests/support/temporary_directory.hpp"
 

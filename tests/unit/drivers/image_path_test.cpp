@@ -3,8 +3,7 @@
 //
 #include "drivers/shared/image_path.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include <catch2/catch.hpp>
 
 #include "libblktap/driver_api/image_driver.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using blktap::IovecCursor;
 

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <vector>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 

@@ -3,8 +3,7 @@
 //
 #include "drivers/shared/options.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;

@@ -3,7 +3,7 @@
 //
 #include "drivers/shared/slice_cache.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 

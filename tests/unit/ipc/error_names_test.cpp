@@ -5,9 +5,8 @@
 
 #include <cerrno>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
 
 namespace blktap::ipc {
 namespace {

@@ -5,9 +5,9 @@
 #include <fstream>
 #include <map>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/ipc/messages.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 
 namespace blktap::ipc {
 namespace {

@@ -14,9 +14,8 @@
 #include <unistd.h>
 #include <utility>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/unique_fd.hpp"
+#include "tests/support/catch.hpp"
 
 namespace blktap::ipc {
 

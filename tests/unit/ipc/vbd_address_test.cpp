@@ -3,7 +3,7 @@
 //
 #include "libblktap/ipc/vbd_address.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap::ipc;
 

@@ -8,7 +8,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap::qcow2;
 

@@ -5,9 +5,8 @@
 
 #include <functional>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/qcow2/header_bytes.hpp"
 

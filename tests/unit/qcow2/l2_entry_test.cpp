@@ -3,7 +3,7 @@
 //
 #include "drivers/qcow2/l2_entry.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap::qcow2;
 using Kind = L2Entry::Kind;

@@ -9,7 +9,8 @@
 #include <string>
 #include <sys/wait.h>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 
 using Catch::Contains;
 

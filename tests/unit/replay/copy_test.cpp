@@ -7,9 +7,8 @@
 #include <memory>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
 #include "tests/replay/random.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/replay/machine.hpp"
 
 using namespace blktap;

@@ -3,8 +3,7 @@
 //
 #include <set>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/replay/machine.hpp"
 
 using namespace blktap;

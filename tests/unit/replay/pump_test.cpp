@@ -6,10 +6,9 @@
 #include <array>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
 #include "tests/replay/extent.hpp"
 #include "tests/replay/failure.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/replay/machine.hpp"
 
 using namespace blktap;

@@ -6,8 +6,7 @@
 #include <array>
 #include <cstring>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/replay/machine.hpp"
 
 using namespace blktap;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include <catch2/catch.hpp>
 
 #include "tests/replay/script.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

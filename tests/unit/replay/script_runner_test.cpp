@@ -7,8 +7,8 @@
 #include <cstring>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/unit/replay/machine.hpp"
 
 using namespace blktap;

@@ -3,7 +3,7 @@
 //
 #include "tests/replay/statistics.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

@@ -7,10 +7,9 @@
 #include <thread>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
 #include "tests/replay/failure.hpp"
 #include "tests/replay/recorder.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

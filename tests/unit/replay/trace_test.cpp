@@ -5,9 +5,8 @@
 #include <cstring>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
 #include "tests/replay/trace_player.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/replay/machine.hpp"
 
 using namespace blktap;

@@ -7,9 +7,8 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include <catch2/catch.hpp>
-
 #include "tests/replay/load.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/replay/machine.hpp"
 #include "tests/unit/replay/xenstore_backend.hpp"
 

@@ -5,8 +5,7 @@
 
 #include <algorithm>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/xenstored.hpp"
 
 using namespace blktap;

@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include <catch2/catch.hpp>
-
 // Xen's macros are expanded here and are not written for these warnings.
 #pragma GCC diagnostic ignored "-Wconversion"
 #ifdef __clang__
@@ -26,6 +24,7 @@
 #include "libblktap/ring/back_ring.hpp"
 #include "libblktap/ring/front_ring.hpp"
 #include "libblktap/ring/judge.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/ring_memory.hpp"
 
 using namespace blktap;

@@ -7,9 +7,8 @@
 #include <cstring>
 #include <deque>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/ring/front_ring.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/random_request.hpp"
 #include "tests/unit/ring/ring_memory.hpp"
 

@@ -6,8 +6,7 @@
 
 #include <cstring>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/ring_memory.hpp"
 
 using namespace blktap;

@@ -4,8 +4,7 @@
 // Judging requests: each rule by a sentence, then everything at once against the naive oracle.
 #include <limits>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/judge_oracle.hpp"
 #include "tests/unit/ring/random_request.hpp"
 

@@ -10,9 +10,8 @@
 #include <sys/mman.h>
 #include <thread>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/mapping.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/random_request.hpp"
 #include "tests/unit/ring/ring_memory.hpp"
 

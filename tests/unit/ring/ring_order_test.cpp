@@ -11,10 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/ring/back_ring.hpp"
 #include "libblktap/ring/front_ring.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/ring_memory.hpp"
 #include "tests/unit/ring/seeded_random.hpp"
 

@@ -4,8 +4,7 @@
 // The trace's encoding: round trips, the bytes of the documented example, and what is refused.
 #include "libblktap/ring/trace.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/seeded_random.hpp"
 
 using namespace blktap;

@@ -4,9 +4,8 @@
 // The table from errors to wire statuses, row by row.
 #include "libblktap/ring/wire_status.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using ring::Status;

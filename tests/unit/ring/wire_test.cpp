@@ -4,8 +4,7 @@
 // The wire's names and sizes.
 #include "libblktap/ring/wire.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/ring/ring_memory.hpp"
 
 using namespace blktap::ring;

@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace blktap::tapback;

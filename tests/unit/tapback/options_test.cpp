@@ -8,8 +8,8 @@
 #include <sstream>
 #include <sys/stat.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/base/captured_stderr.hpp"
 

@@ -3,9 +3,8 @@
 //
 #include "control/tapback/tap_table.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;

@@ -7,8 +7,8 @@
 #include <csignal>
 #include <filesystem>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

@@ -6,8 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

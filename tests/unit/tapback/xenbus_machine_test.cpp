@@ -3,7 +3,7 @@
 //
 #include "control/tapback/xenbus_machine.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap::tapback;
 

@@ -3,8 +3,7 @@
 //
 // Nothing is allocated on the path of a request. The guest's side of these tests makes all that it needs beforehand.
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/counted_new.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 

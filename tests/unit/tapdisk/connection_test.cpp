@@ -7,9 +7,8 @@
 
 #include <fcntl.h>
 
-#include <catch2/catch.hpp>
-
 #include "tests/fakexen/failures.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 

@@ -10,8 +10,7 @@
 #include <sys/mman.h>
 #include <thread>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/controlled_disk.hpp"
 
 using namespace blktap;

@@ -7,9 +7,8 @@
 #include <optional>
 #include <string>
 
-#include <catch2/catch.hpp>
-
 #include "tapdisk/control_server.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/control_client.hpp"
 
 namespace blktap::testing {

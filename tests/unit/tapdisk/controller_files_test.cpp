@@ -6,9 +6,8 @@
 #include <sys/stat.h>
 #include <thread>
 
-#include <catch2/catch.hpp>
-
 #include "tapdisk/controller_image_opener.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/controlled_disk.hpp"
 
 using namespace blktap;

@@ -3,8 +3,8 @@
 //
 // A flush that fails is never turned into a success: not for the flush itself, not for those beside and after it, not
 // by a pause, a reconnection or a barrier. A Linux frontend takes an error for "no flush here", so it is not answered.
-#include <catch2/catch.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;

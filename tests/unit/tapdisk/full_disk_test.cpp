@@ -3,9 +3,9 @@
 //
 // A full file system makes the guest wait and never fail: what finds no space is parked, keeps no memory, stays in the
 // recovery log, and is tried again until there is space or the frontend leaves.
-#include <catch2/catch.hpp>
 
 #include "drivers/shared/local_image_opener.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;

@@ -5,9 +5,8 @@
 // guest's pages, each byte of a request is in its place on the disk and back in the guest.
 #include "tapdisk/guest_data.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "tests/fakexen/failures.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/model_disk.hpp"
 #include "tests/support/vbd_harness.hpp"
 

@@ -19,10 +19,9 @@
 #include <thread>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/mapping.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/base/captured_stderr.hpp"
 
 using namespace blktap;

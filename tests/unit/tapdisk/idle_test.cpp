@@ -7,8 +7,7 @@
 #include <string>
 #include <sys/time.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;

@@ -3,9 +3,9 @@
 //
 // What a guest must not send: each is answered with the status of docs/ARCHITECTURE.md's table, under its own id and
 // operation (the harness looks), and the disk goes on.
-#include <catch2/catch.hpp>
 
 #include "libblktap/xen/shared_pages.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"
 
 using namespace blktap;

@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Requests whose ranges overlap: who waits for whom, as the driver sees it and as the image ends up.
-#include <catch2/catch.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;

@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using blktap::PagePool;
 using blktap::PageRun;

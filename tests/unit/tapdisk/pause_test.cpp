@@ -2,9 +2,9 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Pausing closes the image and resuming opens one, the same or another; the guest sees a delay and nothing else.
-#include <catch2/catch.hpp>
 
 #include "drivers/shared/local_image_opener.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/disk_states.hpp"
 
 using namespace blktap;

@@ -8,12 +8,11 @@
 #include <optional>
 #include <random>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/units.hpp"
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/failures.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using fakexen::Call;

@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <thread>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace std::chrono_literals;

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using blktap::RangeGuard;
 using blktap::SectorRange;

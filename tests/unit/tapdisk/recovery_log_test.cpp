@@ -8,7 +8,7 @@
 #include <cstring>
 #include <random>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 

@@ -5,8 +5,7 @@
 // the memory for guest data is used up the guest waits.
 #include "tapdisk/request_engine.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"
 
 using namespace blktap;

@@ -5,8 +5,7 @@
 // when he is warned.
 #include "tapdisk/storage_policy.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/small_file_system.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"

@@ -11,8 +11,7 @@
 #include <thread>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 

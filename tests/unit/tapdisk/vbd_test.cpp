@@ -4,9 +4,8 @@
 // The states of a disk: what each allows, that of two operations one waits, and how a disk ends.
 #include "tapdisk/vbd.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "drivers/shared/local_image_opener.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/disk_states.hpp"
 
 using namespace blktap;

@@ -5,8 +5,7 @@
 // where ranges overlap. Seen from the driver: a request that was not started cannot overtake anything.
 #include "tapdisk/write_order.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/model_disk.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 

@@ -6,9 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include <catch2/catch.hpp>
-
 #include "drivers/shared/bytes.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using namespace blktap::vhd;

@@ -3,10 +3,9 @@
 //
 #include "drivers/vhd/header.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;

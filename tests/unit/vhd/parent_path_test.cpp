@@ -3,9 +3,8 @@
 //
 #include "drivers/vhd/parent_path.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "drivers/vhd/header.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap::vhd;
 

@@ -8,10 +8,9 @@
 #include <string>
 #include <utility>
 
-#include <catch2/catch.hpp>
-
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/failures.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/xen/sides.hpp"
 

@@ -7,12 +7,11 @@
 #include <thread>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/xen/event_channel.hpp"
 #include "libblktap/xen/grant_table.hpp"
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/fakexen/control.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/xen/peer.hpp"
 #include "tests/unit/xen/sides.hpp"
 

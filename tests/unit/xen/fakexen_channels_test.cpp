@@ -11,11 +11,10 @@
 #include <thread>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/xen/xen_libraries.hpp"
 #include "tests/fakexen/channels.hpp"
 #include "tests/fakexen/control.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/unit/xen/sides.hpp"
 
 namespace fakexen {

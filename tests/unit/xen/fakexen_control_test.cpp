@@ -8,12 +8,11 @@
 #include <string>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/xen/event_channel.hpp"
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/shared_world.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/xen/peer.hpp"
 #include "tests/unit/xen/sides.hpp"

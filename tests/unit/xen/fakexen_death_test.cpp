@@ -12,8 +12,6 @@
 #include <unistd.h>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/units.hpp"
 #include "libblktap/xen/event_channel.hpp"
 #include "libblktap/xen/grant_table.hpp"
@@ -21,6 +19,7 @@
 #include "tests/fakexen/channels.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/shared_world.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/xen/peer.hpp"
 #include "tests/unit/xen/sides.hpp"

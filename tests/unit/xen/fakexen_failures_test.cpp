@@ -5,13 +5,12 @@
 #include <cerrno>
 #include <string>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/xen/event_channel.hpp"
 #include "libblktap/xen/grant_table.hpp"
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/failures.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/xen/peer.hpp"
 #include "tests/unit/xen/sides.hpp"

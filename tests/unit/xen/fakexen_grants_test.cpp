@@ -11,11 +11,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/unique_fd.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/grants.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/xen/sides.hpp"
 

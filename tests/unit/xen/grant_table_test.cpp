@@ -10,12 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/units.hpp"
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/fakexen/control.hpp"
 #include "tests/fakexen/failures.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/xen/sides.hpp"
 

@@ -8,9 +8,8 @@
 #include <poll.h>
 #include <set>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/base/clock.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/support/xenstored.hpp"
 

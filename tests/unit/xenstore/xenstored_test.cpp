@@ -5,9 +5,8 @@
 
 #include <cstdlib>
 
-#include <catch2/catch.hpp>
-
 #include "libblktap/xenstore/xen_store.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace blktap;
 using blktap::testing::Xenstored;
