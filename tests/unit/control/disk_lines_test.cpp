@@ -9,13 +9,12 @@
 
 #include "control/client/image_target.hpp"
 #include "control/tap_ctl/table.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 
 extern "C" {
 #include <libxl.h>
 #include <libxlutil.h>
-
-#include "tests/support/catch.hpp"
-#include "tests/support/places.hpp"
 }
 
 namespace blktap {
