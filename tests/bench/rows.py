@@ -86,10 +86,19 @@ class Row:
         return f"{self.workload.name}-{self.metric}"
 
 
-def select(filters):
-    """The rows that a filter names: a row, a glob of rows, or the beginning of names up to a '-' ("raw", "null-randread").
-    No filter is all but xen, which boots a machine. Errors: KeyError with a filter that names nothing."""
-    rows = [Row(workload, metric) for workload in WORKLOADS for metric in workload.metrics]
+def comparable_rows(counted):
+    """The rows that two builds can be compared in, with the metrics in `counted` besides: those on images that are there
+    before, so that both sides do the same."""
+    images = {"raw", "null", *(f"formats-{image_format}" for image_format in FORMATS)}
+    return [Row(workload, metric) for workload in WORKLOADS if workload.image in images for metric in (*workload.metrics, *counted)]
+
+
+def select(filters, rows=None):
+    """Those of `rows`, by default of all, that a filter names: a row, a glob of rows, or the beginning of names up to a '-'
+    ("raw", "null-randread"). No filter is all but xen, which boots a machine. Errors: KeyError with a filter that names
+    nothing."""
+    if rows is None:
+        rows = [Row(workload, metric) for workload in WORKLOADS for metric in workload.metrics]
     chosen = set()
     for text in filters:
         matching = {row for row in rows if fnmatchcase(row.name, text) or row.name.startswith(text + "-")}

@@ -26,14 +26,15 @@ class BenchError(Exception):
 class Tapdisk:
     """A tapdisk that serves one image on a simulated hypervisor, from construction to stop()."""
 
-    def __init__(self, build, folder, image_spec, options=()):
+    def __init__(self, build, folder, image_spec, options=(), under=()):
+        """`under`: words before tapdisk's own, of a program that runs it."""
         self.replay = build / "bin/ring-replay"
         self.socket = folder / "control.sock"
         self.log = folder / "tapdisk.log"
         self.environment = {**os.environ, "LD_PRELOAD": str(build / "lib/libfakexen.so"), "FAKEXEN": str(folder)}
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [build / "bin/tapdisk", "--open", image_spec, "--control", self.socket, *options],
+                [*under, build / "bin/tapdisk", "--open", image_spec, "--control", self.socket, *options],
                 stderr=log, stdin=subprocess.DEVNULL, env={**self.environment, "FAKEXEN_DOMAIN": "0"})
         self._wait_until_ready()
 
@@ -55,8 +56,14 @@ class Tapdisk:
                 self.process.wait()
 
     def measure(self, workload, seconds):
+        result = self.run_load(workload, ["--seconds", str(seconds)])
+        return metrics(result["requests"], result["bytes"], result["elapsed_s"], result["latency_us"]["p50"],
+                       result["tapdisk_cpu_s"])
+
+    def run_load(self, workload, how_long):
+        """What ring-replay reports of the workload; `how_long` are its options for that."""
         command = [self.replay, "load", "--tapdisk", self.socket, "--pattern", workload.pattern, "--mix", workload.mix,
-                   "--size", workload.size, "--depth", str(workload.depth), "--seconds", str(seconds), "--json"]
+                   "--size", workload.size, "--depth", str(workload.depth), *how_long, "--json"]
         if workload.persistent:
             command.append("--persistent")
         if workload.pattern == "random" and not workload.sleeping:
@@ -66,7 +73,7 @@ class Tapdisk:
         requests = result["requests"]
         if requests == 0 or result["errors"] != 0:
             raise BenchError(f"{workload.name}: {requests} requests, {result['errors']} errors")
-        return metrics(requests, result["bytes"], result["elapsed_s"], result["latency_us"]["p50"], result["tapdisk_cpu_s"])
+        return result
 
 
 class GrowingTapdisk:
