@@ -2,25 +2,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# Builds and tests everything, layer by layer; the last line is "N passed, N failed". Logs are in build/logs/.
+# Builds and tests, layer by layer; the last line is "N passed, N failed". Logs are in build/logs/.
 set -uo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: ./test.sh [--quick]
+usage: ./test.sh [--quick | --all]
 
-  --quick   one debug build and the fast tests
-  (nothing) release, sanitizers, thread sanitizer, fuzzers, guests on real Xen: what must pass before a change goes in
+  (nothing)  one build as it ships, its fast tests, the core scenarios on real Xen: at most 15 minutes on two processors
+  --quick    one debug build and the fast tests: for each commit
+  --all      also slow tests, sanitizers, fuzzers, thread sanitizer, every scenario on real Xen: what must pass before a
+             change goes in; at most an hour
 
 Environment: BLKTAP_FUZZ_SECONDS  time for each fuzzer (default 20)
              BLKTAP_SEED          seed of the property tests (default: a new one, printed on failure)
 USAGE
 }
 
-quick=
-case ${1:-} in
-    '') ;;
-    --quick) quick=1 ;;
+extent=${1:-}
+case $extent in
+    '' | --quick | --all) ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
 esac
@@ -86,13 +87,13 @@ layer() {
     echo "$((SECONDS - begin)) s"
 }
 
-# xen_layer: guests on real Xen in an emulated machine; counts the runner's last line.
+# xen_layer OPTION...: guests on real Xen in an emulated machine; counts the runner's last line.
 xen_layer() {
     local begin=$SECONDS status=0 run_passed run_failed
     echo
     echo "== xen"
     rm -f "$logs"/xen*
-    run_logged "$logs/xen.log" tests/xen/run || status=$?
+    run_logged "$logs/xen.log" tests/xen/run "$@" || status=$?
     if read -r run_passed run_failed < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$logs/xen.log"); then
         grep -E '^FAILED|once more' "$logs/xen.log"
         echo "$run_passed passed, $run_failed failed"
@@ -108,14 +109,16 @@ xen_layer() {
 
 if ! tests/support/install-packages build test xen; then
     fail "packages are missing"
-elif [ -n "$quick" ]; then
+elif [ "$extent" = --quick ]; then
     layer dev "" --label-exclude '^(slow|explore)$'
+elif [ "$extent" = '' ]; then
+    layer release "" --label-exclude '^(slow|explore)$'
+    xen_layer --core
 else
     layer release "" --label-exclude '^explore$'
-    # With the fuzzers, for as long as BLKTAP_FUZZ_SECONDS says. Without the control plane's own tests: they start thousands of
-    # processes, which takes a sanitized one six times as long (by hand: ctest --preset asan-ubsan -L control). What is
-    # tried again and again in the layer above is tried less often here.
-    BLKTAP_KILLS=50 BLKTAP_CRASH_POINTS=4 layer asan-ubsan "" --label-exclude '^(house|control)$'
+    # With the fuzzers, for as long as BLKTAP_FUZZ_SECONDS says. What is tried again and again in the layer above is
+    # tried less often here.
+    BLKTAP_KILLS=50 BLKTAP_CRASH_POINTS=4 layer asan-ubsan "" --label-exclude '^house$'
     layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test:'
     xen_layer
 fi
