@@ -28,6 +28,7 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit
 . tests/support/shell/common.sh
+export warnings_are_errors=1  # a demonstration among the tests builds in the same folder
 logs=$PWD/build/logs
 mkdir -p "$logs"
 trap 'end_running_group; exit 130' INT TERM HUP

@@ -116,6 +116,30 @@ class Installation(unittest.TestCase):
         self.assertEqual(self.files(), installed)
 
 
+class Builders(unittest.TestCase):
+    """What other people build: no tests, hence no test library on their machine, and a compiler that we do not know."""
+
+    def test_without_tests_the_same_is_installed(self):
+        for chosen in ("", "--preset=release"):
+            with self.subTest(chosen), tempfile.TemporaryDirectory() as folder:
+                self.configure(folder, *chosen.split(), "-DBUILD_TESTING=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_Catch2=ON")
+                bare = self.rules(Path(folder))
+                self.assertEqual(bare, self.rules(BUILD))
+                for program in programs(TOP):
+                    self.assertTrue(any(f"/bin/{program}\"" in rule for rule in bare), program)
+                self.assertNotRegex(Path(folder, "build.ninja").read_text(), r"-Werror\s")
+
+    def configure(self, folder, *options):
+        ran = subprocess.run(["cmake", "-G", "Ninja", "-S", str(TOP), "-B", folder, *options], capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
+    def rules(self, build):
+        """What the installation of a build folder would copy, and where to."""
+        scripts = [path.read_text() for path in build.rglob("cmake_install.cmake")]
+        rules = re.findall(r"file\(INSTALL [^)]*\)", "".join(scripts))
+        return {rule.replace(str(build), "BUILD") for rule in rules}
+
+
 if __name__ == "__main__":
     if not shutil.which("systemd-analyze"):
         sys.exit("systemd-analyze is missing: tests/support/install-packages test")

@@ -32,13 +32,14 @@ end_running_group() {
     kill -KILL -- "-$running_group" 2>/dev/null || true
 }
 
-# build_preset LOG PRESET [TARGET...]: configures and builds; no target is everything.
+# build_preset LOG PRESET [TARGET...]: configures and builds; no target is everything. Where warnings_are_errors is set they
+# are so in every preset: `release` is what people build to install, by compilers that we do not know yet.
 build_preset() {
     local log=$1 preset=$2
     shift 2
     if command -v ccache >/dev/null; then
         export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache}
     fi
-    run_logged "$log" cmake --preset "$preset" &&
+    run_logged "$log" cmake --preset "$preset" ${warnings_are_errors:+-DCMAKE_COMPILE_WARNING_AS_ERROR=ON} &&
         run_logged "$log" cmake --build --preset "$preset" --parallel "$(nproc)" ${1:+--target "$@"}
 }
