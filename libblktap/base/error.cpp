@@ -4,6 +4,7 @@
 #include "libblktap/base/error.hpp"
 
 #include <cerrno>
+#include <stdexcept>
 
 namespace blktap {
 namespace {
@@ -69,6 +70,13 @@ void throw_system_error(const std::string& context) {
 
 void throw_error(std::error_code code, const std::string& context) {
     throw std::system_error(code, context);
+}
+
+void throw_reason(std::error_code code, const std::string& reason) {
+    std::system_error error(code);
+    // system_error's own text is that of its base, which a derived class could not change for whoever copies the error.
+    static_cast<std::runtime_error&>(error) = std::runtime_error(reason);
+    throw error;
 }
 
 }  // namespace blktap

@@ -52,6 +52,9 @@ std::error_code last_system_error() noexcept;
 /// Throws std::system_error with errno (or `code`) and "context: reason" as its text.
 [[noreturn]] void throw_system_error(const std::string& context);
 [[noreturn]] void throw_error(std::error_code code, const std::string& context);
+/// Throws std::system_error with `reason` as its whole text: the code's own, which tells programs what to do about it,
+/// would say less than that, or something else.
+[[noreturn]] void throw_reason(std::error_code code, const std::string& reason);
 
 /// A value or an error_code; never throws by itself.
 template <class T>

@@ -51,6 +51,12 @@ TEST_CASE("error: throwing names the context and the reason", "[unit][base]") {
     CHECK(std::string{by_code.what()} == "/disk: not a valid image");
 }
 
+TEST_CASE("error: a reason that is whole stands alone, also in a copy, and the code stays", "[unit][base]") {
+    const std::system_error copy = testing::thrown([] { throw_reason(Errc::image_invalid, "/disk: is corrupt"); });
+    CHECK(copy.code() == Errc::image_invalid);
+    CHECK(std::string{copy.what()} == "/disk: is corrupt");
+}
+
 TEST_CASE("error: a Result holds the value or the error", "[unit][base]") {
     CHECK(half(8).value() == 4);
     REQUIRE(half(7).has_error());
