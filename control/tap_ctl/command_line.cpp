@@ -5,7 +5,9 @@
 
 #include <ostream>
 
+#include "control/tap_ctl/table.hpp"
 #include "libblktap/base/version.hpp"
+#include "libblktap/ipc/json_text.hpp"
 
 namespace blktap {
 namespace {
@@ -26,7 +28,7 @@ CLI::App& add_command(CLI::App& app, CommandLine& line, const char* name, const 
 }
 
 int print_result(const CommandLine& line, std::ostream& out, const ipc::Json& result) {
-    if (line.json) out << result.dump(2) << '\n';
+    if (line.json) out << ipc::to_text(result, 2) << '\n';
     return 0;
 }
 
@@ -55,7 +57,7 @@ int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& 
         if (!out) throw std::runtime_error("could not write the output");
         return status;
     } catch (const std::exception& error) {
-        err << "tap-ctl: " << error.what() << '\n';
+        err << "tap-ctl: " << printable(error.what()) << '\n';
         return failed;
     }
 }

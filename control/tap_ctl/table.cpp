@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <ostream>
+#include <string_view>
+
+#include "libblktap/base/utf8.hpp"
+#include "libblktap/ipc/json_text.hpp"
 
 namespace blktap {
 namespace {
@@ -16,6 +20,14 @@ std::size_t width_of(const std::string& text) {
         std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
 }
 
+/// A whole character, or a byte that is of none.
+bool is_shown(std::string_view character) {
+    const auto first = static_cast<unsigned char>(character.front());
+    if (character.size() == 1) return first >= 0x20 && first < 0x7f;
+    // U+0080 to U+009F are control characters too.
+    return first != 0xc2 || static_cast<unsigned char>(character[1]) >= 0xa0;
+}
+
 std::string number_or_dash(const std::optional<std::uint32_t>& number) {
     return number ? std::to_string(*number) : "-";
 }
@@ -23,7 +35,7 @@ std::string number_or_dash(const std::optional<std::uint32_t>& number) {
 void append_values(std::vector<Row>& rows, const std::string& name, const ipc::Json& json) {
     if (!json.is_structured() || json.empty()) {
         // An empty object has nothing to say; an empty array is a value.
-        if (!json.is_object()) rows.push_back({name, json.is_string() ? json.get<std::string>() : json.dump()});
+        if (!json.is_object()) rows.push_back({name, json.is_string() ? json.get<std::string>() : ipc::to_text(json)});
         return;
     }
     const std::string prefix = name.empty() ? "" : name + '.';
@@ -41,18 +53,15 @@ std::string xenbus_state(std::uint32_t state) {
 }  // namespace
 
 std::string printable(const std::string& text) {
-    constexpr const char* digits = "0123456789abcdef";
     std::string safe;
-    unsigned before = 0;
-    for (const char byte : text) {
-        const auto code = static_cast<unsigned char>(byte);
-        // U+0080 to U+009F, two bytes, are control characters too.
-        const bool second_control = before == 0xc2 && code >= 0x80 && code < 0xa0;
-        before = code;
-        if (code >= 0x20 && code != 0x7f && !second_control) {
-            safe += byte;
+    for (std::string_view left = text; !left.empty();) {
+        const std::string_view character = left.substr(0, std::max<std::size_t>(utf8_length(left), 1));
+        left.remove_prefix(character.size());
+        if (is_shown(character)) {
+            safe += character;
         } else {
-            safe += {'\\', 'x', digits[code >> 4], digits[code & 15]};
+            for (const char byte : character)
+                safe += escaped_byte(byte);
         }
     }
     return safe;

@@ -15,7 +15,8 @@
 
 namespace blktap {
 
-/// The text with control characters as \xNN, so that it cannot move a terminal's cursor or make a second line.
+/// The text with control characters, and what is not UTF-8, as \xNN, so that it cannot move a terminal's cursor or make
+/// a second line.
 std::string printable(const std::string& text);
 
 using Row = std::vector<std::string>;

@@ -7,6 +7,7 @@
 #include "control/tap_ctl/command_line.hpp"
 #include "control/tap_ctl/takeover.hpp"
 #include "control/tap_ctl/vbd_list.hpp"
+#include "libblktap/ipc/json_text.hpp"
 
 namespace blktap {
 namespace {
@@ -52,7 +53,7 @@ int report(const CommandLine& line, std::ostream& out, const Takeover& takeover,
     if (line.json) {
         ipc::Json json{{"state", name_of(state)}, {"message", advice(state)}, {"newer-script-waits", waits}};
         json.update(more);
-        out << json.dump(2) << '\n';
+        out << ipc::to_text(json, 2) << '\n';
     } else {
         out << prefix << name_of(state) << ": " << advice(state) << '\n';
         if (waits) {

@@ -15,6 +15,7 @@
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
+#include "libblktap/ipc/json_text.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
 namespace blktap {
@@ -30,7 +31,7 @@ int list(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
     const auto vbds = list_vbds(tapback);
     if (line.json) {
-        out << Json(ipc::ListResult{vbds, false}).dump(2) << '\n';
+        out << ipc::to_text(ipc::ListResult{vbds, false}, 2) << '\n';
     } else {
         print_list(out, vbds);
     }

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "libblktap/base/utf8.hpp"
 #include "libblktap/ipc/fields.hpp"
+#include "libblktap/ipc/json_text.hpp"
 
 namespace blktap::ipc {
 namespace {
@@ -81,22 +83,18 @@ std::string write_request(std::uint64_t id, const std::string& name, const Json&
     Json json = envelope(id);
     json["request"] = name;
     json["arguments"] = object_or_empty(arguments);
-    try {
-        return json.dump();
-    } catch (const Json::type_error&) {
-        // Replacing what is not UTF-8 would name another file.
-        throw_error(std::make_error_code(std::errc::illegal_byte_sequence), name);
+    // To escape what is not UTF-8 would name another file.
+    if (const auto invalid = find_invalid_text(json)) {
+        throw_reason(std::make_error_code(std::errc::illegal_byte_sequence),
+                     name + ": '" + escape_invalid_utf8(*invalid) + "' is not UTF-8, as a name in a message must be");
     }
-}
-
-std::string write_reply(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json.dump();
 }
 
 std::string write_error(const Json& id, std::error_code code, const std::string& message) {
     Json json = envelope(id);
     json["error"] = {{"code", error_code_name(code)}, {"message", message.substr(0, error_message_max_bytes)}};
-    return write_reply(json);
+    return to_text(json);
 }
 
 }  // namespace
@@ -104,11 +102,8 @@ std::string write_error(const Json& id, std::error_code code, const std::string&
 void throw_if_error(const Reply& reply) {
     if (reply.error_code.empty()) return;
     const std::error_code code = error_code_named(reply.error_code);
-    // what() of the new exception ends with the reason, as that of the one on the other side did.
-    const std::string reason = ": " + code.message();
-    std::string message = reply.error_message;
-    if (message.ends_with(reason)) message.resize(message.size() - reason.size());
-    throw_error(code, message);
+    // The message is the whole text that the exception on the other side had.
+    throw_reason(code, reply.error_message.empty() ? code.message() : reply.error_message);
 }
 
 Parsed parse_message(Message message) {
@@ -181,7 +176,7 @@ std::optional<Request> Channel::next_request() {
 void Channel::reply(std::uint64_t id, const Json& result, const std::vector<int>& descriptors) {
     Json json = envelope(id);
     json["result"] = object_or_empty(result);
-    socket_.send(write_reply(json), descriptors);
+    socket_.send(to_text(json), descriptors);
 }
 
 void Channel::reply_error(std::uint64_t id, std::error_code code, const std::string& message) {

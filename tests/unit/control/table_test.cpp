@@ -42,7 +42,8 @@ TEST_CASE("table: columns are as wide as their widest cell", "[unit][control]") 
 
 TEST_CASE("table: no text can move the cursor or forge a line", "[unit][control]") {
     CHECK(printable("a\nb\x1b[2J\x7f") == "a\\x0ab\\x1b[2J\\x7f");
-    CHECK(printable("\xc2\x9b\x31") == "\xc2\\x9b1");
+    CHECK(printable("\xc2\x9b\x31") == "\\xc2\\x9b1");
+    CHECK(printable("/srv/\xff.img") == "/srv/\\xff.img");
     CHECK(printable("\xc3\xa9\xc2\xa0") == "\xc3\xa9\xc2\xa0");
     ipc::VbdEntry vbd = entry(5);
     vbd.problem = "gone\n6/51712: fine";

@@ -97,6 +97,11 @@ TEST_CASE("channel: throw_if_error throws what the other side caught", "[unit][i
     const auto thrown = error_of([&] { throw_if_error(*parsed.reply); });
     CHECK(thrown.code() == caught.code());
     CHECK(std::string(thrown.what()) == caught.what());
+    at.channel.reply_error(4, Errc::image_invalid, "/images/a: is marked as corrupt");
+    const Parsed reasoned = parse_message(at.peer.receive().value());
+    const auto whole = error_of([&] { throw_if_error(*reasoned.reply); });
+    CHECK(whole.code() == Errc::image_invalid);
+    CHECK(std::string(whole.what()) == "/images/a: is marked as corrupt");
     CHECK_NOTHROW(throw_if_error(Reply{}));
 }
 
@@ -158,6 +163,7 @@ TEST_CASE("channel: a request with a string that is not UTF-8 is not sent", "[un
     Fixture at;
     const auto error = error_of([&] { at.channel.call("open", {{"path", "/images/\xff"}}); });
     CHECK(error.code() == std::errc::illegal_byte_sequence);
+    CHECK_THAT(error.what(), Catch::StartsWith("open: '/images/\\xff' is not UTF-8"));
     CHECK_FALSE(at.peer.receive().has_value());
 }
 
@@ -198,9 +204,17 @@ TEST_CASE("channel: two versions that refuse each other do not answer for ever",
 TEST_CASE("channel: an error reply survives text that is not UTF-8, and any length", "[unit][ipc]") {
     Fixture at;
     at.channel.reply_error(1, Errc::unknown_request, "request \"\xff\"");
-    CHECK(at.peer_received().at("error").at("message") == "request \"\xef\xbf\xbd\"");
+    CHECK(at.peer_received().at("error").at("message") == "request \"\\xff\"");
     at.channel.reply_error(1, Errc::unknown_request, std::string(message_size_max_bytes, '\x01'));
     CHECK(at.peer_received().at("error").at("message").get<std::string>().size() == 4096);
+}
+
+TEST_CASE("channel: a result that quotes what is not UTF-8 is sent, and the bytes can still be told", "[unit][ipc]") {
+    Fixture at;
+    at.channel.reply(1, {{"files", {{{"path", "/images/\xff"}}}}, {"n\xff", 1}});
+    const Json result = at.peer_received().at("result");
+    CHECK(result.at("files").at(0).at("path") == "/images/\\xff");
+    CHECK(result.at("n\\xff") == 1);
 }
 
 TEST_CASE("channel: a result that does not fit a message is an error, and nothing is sent", "[unit][ipc]") {
