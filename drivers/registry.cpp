@@ -22,8 +22,8 @@ std::unique_ptr<ImageDriver> Registry::open(const ImageSpec& spec, const DriverC
     std::string known;
     for (const auto& [format, open] : drivers_)
         known += (known.empty() ? "" : ", ") + format;
-    throw_error(std::make_error_code(std::errc::invalid_argument),
-                image_name(spec) + ": unknown format '" + spec.format + "' (known: " + known + ")");
+    throw_reason(std::make_error_code(std::errc::invalid_argument),
+                 image_name(spec) + ": unknown format '" + spec.format + "' (known: " + known + ")");
 }
 
 Registry all_drivers() {

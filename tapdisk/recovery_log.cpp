@@ -107,7 +107,8 @@ UniqueFd open_log_file(const std::string& path) {
     struct stat status {};
     if (::fstat(file.get(), &status) != 0) throw_system_error("recovery log " + path);
     if (!S_ISREG(status.st_mode)) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), "recovery log " + path + ": not a regular file");
+        throw_reason(std::make_error_code(std::errc::invalid_argument),
+                     "recovery log " + path + ": not a regular file");
     }
     return file;
 }

@@ -22,8 +22,8 @@ std::optional<std::string> take(ImageSpec& image, const char* name) {
 }
 
 [[noreturn]] void refuse(const ImageSpec& image, const char* name, const std::string& value, const char* reason) {
-    throw_error(std::make_error_code(std::errc::invalid_argument),
-                image_name(image) + ": option " + name + "=" + value + ": " + reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument),
+                 image_name(image) + ": option " + name + "=" + value + ": " + reason);
 }
 
 std::optional<Nanoseconds> take_timeout(ImageSpec& image, const char* name) {

@@ -119,11 +119,11 @@ void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpe
     auto driver = open_image(next, opener);
     const std::string name = next.format + ":" + next.path;
     if (driver->info().size_sectors < info_.size_sectors) {
-        throw_error(Errc::image_invalid, name + ": " + std::to_string(driver->info().size_sectors) +
-                                             " sectors, but the guest was told " + std::to_string(info_.size_sectors));
+        throw_reason(Errc::image_invalid, name + ": " + std::to_string(driver->info().size_sectors) +
+                                              " sectors, but the guest was told " + std::to_string(info_.size_sectors));
     }
     if (driver->info().read_only && !info_.read_only) {
-        throw_error(Errc::image_invalid, name + ": read-only, but the guest may write");
+        throw_reason(Errc::image_invalid, name + ": read-only, but the guest may write");
     }
     driver_ = std::move(driver);
     if (files) files_ = std::move(files);
@@ -156,7 +156,7 @@ void Vbd::resize(std::uint64_t size_bytes, Done done) {
     const std::uint64_t now_bytes = info_.size_sectors * sector_size_bytes;
     const std::string name = image_.format + ":" + image_.path + ": ";
     const auto refuse = [&name](const std::string& reason) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), name + reason);
+        throw_reason(std::make_error_code(std::errc::invalid_argument), name + reason);
     };
     if (info_.read_only) refuse("it is read-only");
     if (size_bytes < now_bytes) {

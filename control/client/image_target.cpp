@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view libxl_raw = "aio:";  // what libxl and block-tap call a raw image
 
 [[noreturn]] void refuse(const std::string& reason) {
-    throw_error(std::make_error_code(std::errc::invalid_argument), reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), reason);
 }
 
 ipc::ImageArguments checked(ipc::ImageArguments image) {

@@ -45,11 +45,11 @@ ipc::Json TapbackClient::call(const std::string& request, const ipc::Json& argum
         reply = channel_.call(request, arguments, descriptors, timeout);
     } catch (const std::system_error& error) {
         if (error.code() == std::errc::timed_out) {
-            throw_error(error.code(), "tapback did not answer '" + request + "' within " + seconds(timeout));
+            throw_reason(error.code(), "tapback did not answer '" + request + "' within " + seconds(timeout));
         }
         if (error.code() == Errc::peer_closed || error.code() == std::errc::broken_pipe ||
             error.code() == std::errc::connection_reset) {
-            throw_error(Errc::peer_closed, "tapback went away before it answered '" + request + "'");
+            throw_reason(Errc::peer_closed, "tapback went away before it answered '" + request + "'");
         }
         throw;
     }

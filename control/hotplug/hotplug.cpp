@@ -57,8 +57,8 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
     }
     tapback.call("attach", ipc::AttachArguments{vbd, image}, left_until(deadline));
     if (!write_if_present(vbd, "connected", std::nullopt)) {
-        throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
-                    directory + ": the disk was removed while it was being added");
+        throw_reason(std::make_error_code(std::errc::no_such_file_or_directory),
+                     directory + ": the disk was removed while it was being added");
     }
 }
 

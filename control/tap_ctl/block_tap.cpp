@@ -63,7 +63,7 @@ int free_minor(const CommandLine& line, std::ostream&) {
 }
 
 int create(const CommandLine&, std::ostream&) {
-    throw_error(
+    throw_reason(
         std::make_error_code(std::errc::not_supported),
         "create: this tap-ctl makes no block devices, which the script block-tap of Xen 4.18 and earlier needs; "
         "write script=block-tapdisk in the disk line");

@@ -21,7 +21,7 @@ using ipc::Json;
 /// What to do about an image that is in use is not the locks' to know. Only where `error` is caught.
 [[noreturn]] void throw_with_advice(const std::system_error& error, const std::string& advice) {
     if (error.code() != std::errc::device_or_resource_busy) throw;
-    throw_error(error.code(), std::string(error.what()) + " (" + advice + ")");
+    throw_reason(error.code(), std::string(error.what()) + " (" + advice + ")");
 }
 
 /// DOMAIN/DEVICE or /path, which a FORMAT:PATH never is.
@@ -69,9 +69,9 @@ int resize(const CommandLine& line, std::ostream& out) {
         OfflineImage image{spec};
         const std::uint64_t before = image.info().size_sectors;
         if (*size_bytes / sector_size_bytes < before) {
-            throw_error(std::make_error_code(std::errc::invalid_argument),
-                        image_name(spec) + ": has " + std::to_string(before * sector_size_bytes) +
-                            " bytes; an image is never made smaller");
+            throw_reason(std::make_error_code(std::errc::invalid_argument),
+                         image_name(spec) + ": has " + std::to_string(before * sector_size_bytes) +
+                             " bytes; an image is never made smaller");
         }
         image.resize(*size_bytes / sector_size_bytes);
     } catch (const std::system_error& error) {

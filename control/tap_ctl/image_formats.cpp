@@ -69,7 +69,7 @@ const OverlayFormat& overlay_format(const std::string& base_format, const std::s
                                    ? "no image can be made over one of the format '" + base_format + "'"
                                    : "over an image of the format '" + base_format + "' one can have the format " +
                                          possible + ", not '" + format + "'";
-    throw_error(std::make_error_code(std::errc::invalid_argument), reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), reason);
 }
 
 std::string named_data_file(const std::string& format, const std::string& path) {

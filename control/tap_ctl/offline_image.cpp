@@ -28,10 +28,11 @@ OfflineImage::NamedFiles::NamedFiles(const ImageSpec& spec) : image_(spec.path),
 UniqueFd OfflineImage::NamedFiles::open(const std::string& path, Access access, Caching caching) {
     const bool named = path == image_ || (!data_file_.empty() && path == data_file_);
     if (access == Access::read_only || named) return files_.open(path, access, caching);
-    throw_error(std::make_error_code(std::errc::operation_not_permitted),
-                path +
-                    ": only the image names it, which a guest may have written (to write a data file, name it with the "
-                    "option data-file=PATH)");
+    throw_reason(
+        std::make_error_code(std::errc::operation_not_permitted),
+        path +
+            ": only the image names it, which a guest may have written (to write a data file, name it with the "
+            "option data-file=PATH)");
 }
 
 OfflineImage::OfflineImage(const ImageSpec& spec)

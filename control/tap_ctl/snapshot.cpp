@@ -83,8 +83,8 @@ void require_new(const ImageSpec& overlay) {
         if (!fs::exists(overlay.path)) return;
         throw_error(std::make_error_code(std::errc::file_exists), overlay.path);
     }
-    throw_error(std::make_error_code(std::errc::invalid_argument),
-                image_name(overlay) + ": a new image is FORMAT:PATH, without options");
+    throw_reason(std::make_error_code(std::errc::invalid_argument),
+                 image_name(overlay) + ": a new image is FORMAT:PATH, without options");
 }
 
 bool same_file(const std::string& one, const std::string& other) {
@@ -101,10 +101,10 @@ void require_own_data_file(const ipc::ImageArguments& base) {
     if (given == base.options.end()) return;
     const std::string named = named_data_file(base.format, base.path);
     if (!named.empty() && same_file(fs::path(base.path).parent_path() / given->second, named)) return;
-    throw_error(std::make_error_code(std::errc::invalid_argument),
-                base.path + ": its data is in '" + given->second +
-                    "', by the option data-file, but an image over it would " +
-                    (named.empty() ? "find none" : "read '" + named + "'") + ", as its header says");
+    throw_reason(std::make_error_code(std::errc::invalid_argument),
+                 base.path + ": its data is in '" + given->second +
+                     "', by the option data-file, but an image over it would " +
+                     (named.empty() ? "find none" : "read '" + named + "'") + ", as its header says");
 }
 
 void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64_t size_bytes, bool relative) {
@@ -113,8 +113,8 @@ void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64
         format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
     if (same_file(found, base.path)) return;
     ::unlink(overlay.path.c_str());
-    throw_error(std::make_error_code(std::errc::invalid_argument),
-                overlay.path + ": would be over '" + found + "', which is not '" + base.path + "'");
+    throw_reason(std::make_error_code(std::errc::invalid_argument),
+                 overlay.path + ": would be over '" + found + "', which is not '" + base.path + "'");
 }
 
 class RunningDisk {
@@ -148,9 +148,9 @@ class RunningDisk {
             tapback_.call("resume", ipc::VbdResumeArguments{vbd_, std::nullopt, false}, disk_time);
         } catch (const std::system_error& error) {
             const auto* first = dynamic_cast<const std::system_error*>(&reason);
-            throw_error(first != nullptr ? first->code() : error.code(),
-                        std::string(reason.what()) + "; and the disk is paused, because going on failed: " +
-                            error.what() + " (tap-ctl resume tries again)");
+            throw_reason(first != nullptr ? first->code() : error.code(),
+                         std::string(reason.what()) + "; and the disk is paused, because going on failed: " +
+                             error.what() + " (tap-ctl resume tries again)");
         }
     }
 
@@ -173,8 +173,8 @@ SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& 
                                   bool relative) {
     const ipc::VbdEntry paused = disk.info();
     // Somebody else may have been first with a snapshot: an overlay of the image that was must not take its place.
-    if (paused.image != base) throw_error(Errc::wrong_state, paused.backend.name() + ": has another image by now");
-    if (!paused.description) throw_error(Errc::wrong_state, "tapback does not know how large the disk is");
+    if (paused.image != base) throw_reason(Errc::wrong_state, paused.backend.name() + ": has another image by now");
+    if (!paused.description) throw_reason(Errc::wrong_state, "tapback does not know how large the disk is");
     // Held until the overlay's own lock is there, or nobody would hinder a writer in between.
     LocalImageOpener files;
     const UniqueFd lock = files.open(base.path, Access::read_only, Caching::buffered);
@@ -209,9 +209,9 @@ SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tap
     require_new(overlay);
     RunningDisk disk{vbd, tapback};
     const ipc::VbdEntry before = disk.info();
-    if (!before.image) throw_error(Errc::wrong_state, before.backend.name() + ": has no image");
+    if (!before.image) throw_reason(Errc::wrong_state, before.backend.name() + ": has no image");
     if (before.state == "paused")
-        throw_error(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
+        throw_reason(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
     // Judged before the guest has to wait.
     const ImageSpec made = placed(overlay, before.image->format, relative);
     require_own_data_file(*before.image);

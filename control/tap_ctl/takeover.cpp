@@ -25,7 +25,7 @@ bool is_wrapper(const std::string& script) {
 }
 
 [[noreturn]] void refuse(const Takeover& takeover, TakeoverState state) {
-    throw_error(std::make_error_code(std::errc::operation_not_permitted), takeover.block() + ": " + advice(state));
+    throw_reason(std::make_error_code(std::errc::operation_not_permitted), takeover.block() + ": " + advice(state));
 }
 
 void remove_file(const std::string& path) {
@@ -84,8 +84,8 @@ bool Takeover::enable() const {
         case TakeoverState::replaced:
             // What an older package had may go; what somebody else put there may not.
             if (const auto old = read_small_file(block_xen()); old && recorded() == sha256(*old)) break;
-            throw_error(std::make_error_code(std::errc::file_exists),
-                        block_xen() + " is not the script that was recorded, and would be lost; move it away first");
+            throw_reason(std::make_error_code(std::errc::file_exists),
+                         block_xen() + " is not the script that was recorded, and would be lost; move it away first");
         case TakeoverState::disabled:
         case TakeoverState::interrupted:
             break;
@@ -128,8 +128,8 @@ bool Takeover::disable() const {
             break;
         case TakeoverState::replaced:
             if (const auto old = read_small_file(block_xen()); old && recorded() != sha256(*old)) {
-                throw_error(std::make_error_code(std::errc::file_exists),
-                            block_xen() + " is not the script that was recorded; look at it and remove it yourself");
+                throw_reason(std::make_error_code(std::errc::file_exists),
+                             block_xen() + " is not the script that was recorded; look at it and remove it yourself");
             }
             remove_file(block_xen());
             break;

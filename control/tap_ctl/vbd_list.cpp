@@ -23,11 +23,11 @@ ipc::VbdArguments vbd_with_image(const std::string& path, TapbackClient& tapback
     auto vbds = list_vbds(tapback);
     std::erase_if(vbds, [&](const ipc::VbdEntry& vbd) { return !vbd.image || !same_file(vbd.image->path, path); });
     if (vbds.empty()) {
-        throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
-                    "no disk is served from '" + path + "'");
+        throw_reason(std::make_error_code(std::errc::no_such_file_or_directory),
+                     "no disk is served from '" + path + "'");
     }
     if (vbds.size() > 1) {
-        throw_error(
+        throw_reason(
             std::make_error_code(std::errc::invalid_argument),
             "several disks are served from '" + path + "'; name one, for example " + vbds.front().backend.name());
     }

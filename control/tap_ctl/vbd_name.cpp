@@ -13,7 +13,7 @@ namespace blktap {
 namespace {
 
 [[noreturn]] void refuse(std::errc code, const std::string& reason) {
-    throw_error(std::make_error_code(code), reason);
+    throw_reason(std::make_error_code(code), reason);
 }
 
 std::optional<std::uint16_t> to_domain(std::string_view text) {

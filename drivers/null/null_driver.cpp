@@ -28,7 +28,7 @@ std::unique_ptr<ImageDriver> open_null_image(const ImageSpec& spec, const Driver
     info.discard_granularity_bytes = sector_size_bytes;
     options.finish();
     if (!spec.path.empty()) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": takes no path");
+        throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": takes no path");
     }
     return std::make_unique<NullDriver>(info);
 }

@@ -17,7 +17,7 @@ namespace blktap::qcow2 {
 namespace {
 
 [[noreturn]] void refuse(const Layer& layer, const std::string& reason) {
-    throw_error(Errc::image_invalid, layer.name + ": " + reason);
+    throw_reason(Errc::image_invalid, layer.name + ": " + reason);
 }
 
 [[noreturn]] void refuse_damaged(const Layer& layer, const std::string& reason) {
@@ -56,8 +56,8 @@ class Preparation {
   private:
     void require_writable() const {
         if (layer_.header.snapshot_count > 0) {
-            throw_error(std::make_error_code(std::errc::not_supported),
-                        layer_.name + ": has internal snapshots, and can only be opened read-only");
+            throw_reason(std::make_error_code(std::errc::not_supported),
+                         layer_.name + ": has internal snapshots, and can only be opened read-only");
         }
         if (layer_.header.corrupt()) refuse_damaged(layer_, "is marked as corrupt");
     }

@@ -172,11 +172,11 @@ std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const Drive
     const std::string data_file = options.take_text("data-file");
     options.finish();
     if (spec.path.empty()) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
+        throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
     }
     if (cache_bytes > cache_bytes_max) {
-        throw_error(std::make_error_code(std::errc::invalid_argument),
-                    image_name(spec) + ": metadata-cache is more than 1G");
+        throw_reason(std::make_error_code(std::errc::invalid_argument),
+                     image_name(spec) + ": metadata-cache is more than 1G");
     }
     return std::make_unique<Qcow2Driver>(open_chain(spec.path, spec.access, caching, context.files, data_file), context,
                                          cache_bytes);

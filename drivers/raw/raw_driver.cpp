@@ -241,7 +241,7 @@ std::unique_ptr<ImageDriver> open_raw_image(const ImageSpec& spec, const DriverC
     const std::uint64_t size_bytes = options.take_size("size", 0);
     options.finish();
     if (spec.path.empty()) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
+        throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
     }
     UniqueFd fd = context.files.open(spec.path, spec.access, caching);
     return std::make_unique<RawDriver>(inspect_raw_image(std::move(fd), spec.path, spec.access, caching, size_bytes),

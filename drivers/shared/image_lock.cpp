@@ -62,7 +62,7 @@ bool means_no_locks_here(int error) {
     const std::string name = name_among_locks(fd);
     struct flock all = lock_on(F_UNLCK, used_byte, refused_byte + permission_count - used_byte);
     ::fcntl(fd, F_OFD_SETLK, &all);
-    throw_error({EBUSY, std::system_category()}, path + ": in use by " + find_lock_holders(name, byte));
+    throw_reason({EBUSY, std::system_category()}, path + ": in use by " + find_lock_holders(name, byte));
 }
 
 /// Takes the lock on one byte, or returns why not.

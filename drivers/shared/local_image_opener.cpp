@@ -17,8 +17,8 @@ namespace {
 
 void require_image_file(const struct stat& status, const std::string& path) {
     if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return;
-    if (S_ISDIR(status.st_mode)) throw_error({EISDIR, std::system_category()}, path + ": not an image");
-    throw_error({EINVAL, std::system_category()}, path + ": neither a regular file nor a block device");
+    if (S_ISDIR(status.st_mode)) throw_reason({EISDIR, std::system_category()}, path + ": a directory, not an image");
+    throw_reason({EINVAL, std::system_category()}, path + ": neither a regular file nor a block device");
 }
 
 std::string purpose(Access access) {

@@ -59,7 +59,7 @@ void OptionReader::finish() const {
 }
 
 void OptionReader::refuse(const std::string& reason) const {
-    throw_error(std::make_error_code(std::errc::invalid_argument), image_name(spec_) + ": " + reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec_) + ": " + reason);
 }
 
 }  // namespace blktap

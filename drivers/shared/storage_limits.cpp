@@ -69,9 +69,9 @@ Alignment find_alignment(int fd, bool block_device, const std::string& name) {
                         alignment.offset_bytes <= BounceBuffer::block_size_max_bytes &&
                         alignment.memory_bytes <= page_size_bytes;
     if (usable) return alignment;
-    throw_error(Errc::direct_io_unsupported, name + ": needs an alignment of " +
-                                                 std::to_string(alignment.offset_bytes) + " bytes (memory " +
-                                                 std::to_string(alignment.memory_bytes) + ")");
+    throw_reason(Errc::direct_io_unsupported, name + ": direct I/O needs an unusual alignment here, of " +
+                                                  std::to_string(alignment.offset_bytes) + " bytes (memory " +
+                                                  std::to_string(alignment.memory_bytes) + ")");
 }
 
 /// What the guest should align to. A file's block, although smaller writes work: the host would read the rest of it.

@@ -16,7 +16,7 @@ namespace {
 void write_end_footer(const Layer& layer, bool growable) {
     if (!growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
     const Occupied occupied = find_occupied(layer);
-    if (occupied.problems > 0) throw_error(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
+    if (occupied.problems > 0) throw_reason(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
     // So that the file's end is where direct I/O may end.
     const std::uint64_t end = round_up(occupied.end + footer_bytes, layer.offset_alignment);
     if (::ftruncate(layer.fd.get(), static_cast<off_t>(end - footer_bytes)) != 0 ||

@@ -30,7 +30,7 @@ constexpr std::size_t locator_bytes = 24;
 constexpr char magic[] = "cxsparse";
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
-    throw_error(Errc::image_invalid, name + ": " + reason);
+    throw_reason(Errc::image_invalid, name + ": " + reason);
 }
 
 Locator read_locator(std::span<const std::byte> bytes, std::size_t at, const std::string& name) {

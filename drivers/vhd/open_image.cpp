@@ -15,7 +15,7 @@ namespace blktap::vhd {
 namespace {
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
-    throw_error(Errc::image_invalid, name + ": " + reason);
+    throw_reason(Errc::image_invalid, name + ": " + reason);
 }
 
 struct OpenFile {
@@ -86,7 +86,7 @@ class ChainOpener {
                 reasons += (reasons.empty() ? "" : "; ") + std::string{error.what()};
             }
         }
-        throw std::system_error(first, child.name + ": its parent cannot be used: " + reasons);
+        throw_reason(first, child.name + ": its parent cannot be used: " + reasons);
     }
 
   private:

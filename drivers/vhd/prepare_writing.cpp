@@ -16,8 +16,8 @@ namespace blktap::vhd {
 namespace {
 
 [[noreturn]] void refuse_damaged(const Layer& layer, const std::string& reason) {
-    throw_error(Errc::image_invalid,
-                layer.name + ": " + reason + "; not opened for writing (tap-ctl image check tells more)");
+    throw_reason(Errc::image_invalid,
+                 layer.name + ": " + reason + "; not opened for writing (tap-ctl image check tells more)");
 }
 
 /// XenServer's map of the blocks that are written whole, behind the table. It stays true: no bit is ever cleared here.
@@ -53,8 +53,8 @@ void require_aligned(const Layer& layer) {
     const std::uint64_t unit = layer.offset_alignment;
     if (unit == sector_size_bytes) return;
     const auto refuse = [&](const std::string& what) {
-        throw_error(Errc::direct_io_unsupported, layer.name + ": " + what + " the disk's sectors of " +
-                                                     std::to_string(unit) + " bytes; can only be opened read-only");
+        throw_reason(Errc::direct_io_unsupported, layer.name + ": " + what + " the disk's sectors of " +
+                                                      std::to_string(unit) + " bytes; can only be opened read-only");
     };
     // A bitmap and what describes the image are written each in whole units, from a copy of its own.
     std::vector<Occupied::Part> description;
@@ -75,9 +75,9 @@ void require_aligned(const Layer& layer) {
 void prepare_fixed(const Layer& layer) {
     if (is_aligned(layer.file_bytes, layer.offset_alignment)) return;
     if (layer.offset_alignment == sector_size_bytes) return;
-    throw_error(Errc::direct_io_unsupported,
-                layer.name + ": its length is not a multiple of the disk's smallest access, " +
-                    std::to_string(layer.offset_alignment) + " bytes; can only be opened read-only");
+    throw_reason(Errc::direct_io_unsupported,
+                 layer.name + ": its length is not a multiple of the disk's smallest access, " +
+                     std::to_string(layer.offset_alignment) + " bytes; can only be opened read-only");
 }
 
 /// While the image is open it is the only one.

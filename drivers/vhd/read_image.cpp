@@ -14,11 +14,11 @@ namespace blktap::vhd {
 namespace {
 
 [[noreturn]] void refuse(const Layer& layer, const std::string& reason) {
-    throw_error(Errc::image_invalid, layer.name + ": " + reason);
+    throw_reason(Errc::image_invalid, layer.name + ": " + reason);
 }
 
 [[noreturn]] void refuse_sort(const Layer& layer, const std::string& reason) {
-    throw_error(std::make_error_code(std::errc::not_supported), layer.name + ": " + reason);
+    throw_reason(std::make_error_code(std::errc::not_supported), layer.name + ": " + reason);
 }
 
 /// The footer at the file's end: [end - length, end).
@@ -60,8 +60,8 @@ void read_header(Layer& layer) {
         refuse(layer, "its header is outside of the file");
     }
     if (layer.slice_bytes() > SliceCache::slice_bytes_max) {
-        throw_error(Errc::direct_io_unsupported, layer.name + ": the disk's smallest access, " +
-                                                     std::to_string(layer.slice_bytes()) + " bytes, is too large");
+        throw_reason(Errc::direct_io_unsupported, layer.name + ": the disk's smallest access, " +
+                                                      std::to_string(layer.slice_bytes()) + " bytes, is too large");
     }
     layer.header = parse_header(read_bytes(layer, offset, header_bytes), layer.size_bytes, layer.name);
 }

@@ -167,11 +167,11 @@ std::unique_ptr<ImageDriver> open_vhd_image(const ImageSpec& spec, const DriverC
     const std::uint64_t cache_bytes = options.take_size("metadata-cache", cache_bytes_default);
     options.finish();
     if (spec.path.empty()) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
+        throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
     }
     if (cache_bytes > cache_bytes_max) {
-        throw_error(std::make_error_code(std::errc::invalid_argument),
-                    image_name(spec) + ": metadata-cache is more than 1G");
+        throw_reason(std::make_error_code(std::errc::invalid_argument),
+                     image_name(spec) + ": metadata-cache is more than 1G");
     }
     return std::make_unique<VhdDriver>(open_chain(spec.path, spec.access, caching, context.files), context,
                                        cache_bytes);

@@ -21,7 +21,7 @@ bool is_name(std::string_view text, std::string_view characters) {
 }
 
 [[noreturn]] void refuse(const std::string& text, const std::string& reason) {
-    throw_error(std::make_error_code(std::errc::invalid_argument), "image '" + text + "': " + reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), "image '" + text + "': " + reason);
 }
 
 /// The options in `text`, which follows a '?'; nothing when it is not of the form name=value&name=value.
