@@ -33,9 +33,10 @@ Findings check_image(const Layer& layer) {
     std::uint64_t end = 0;
     for (const Occupied::Part& part : occupied.parts) {
         if (part.block != ~std::uint64_t{0}) ++findings.blocks_used;
-        // Less is the room that data is aligned with.
-        const std::uint64_t gap = part.begin - std::min(part.begin, end);
-        if (gap >= Allocator::data_alignment + sector_size_bytes) findings.unused_bytes += gap;
+        // The room that data is aligned with, in the unit behind the one in which the part before ends: on a disk of
+        // sectors as large the two do not share one.
+        const std::uint64_t room_end = round_up(end, Allocator::data_alignment) + Allocator::data_alignment;
+        if (part.begin >= room_end) findings.unused_bytes += part.begin - end;
         end = std::max(end, part.end);
     }
     if (layer.file_end > end + Allocator::data_alignment) findings.unused_bytes += layer.file_end - end;
