@@ -3,6 +3,7 @@
 //
 #include "drivers/qcow2/create.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/bytes.hpp"
+#include "drivers/shared/disk_size.hpp"
 #include "drivers/shared/image_path.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
@@ -31,16 +33,28 @@ constexpr std::uint64_t cluster_bytes_min = 4096;
 constexpr std::uint64_t cluster_bytes_max = 2ULL << 20;
 
 [[noreturn]] void refuse(const NewImage& image, const std::string& reason) {
-    throw_error(std::make_error_code(std::errc::invalid_argument), image.path + ": " + reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), image.path + ": " + reason);
+}
+
+/// What an entry of the L1 table tells of.
+std::uint64_t bytes_per_entry(const NewImage& image) {
+    return image.cluster_bytes / (image.extended_l2 ? 16 : 8) * image.cluster_bytes;
 }
 
 std::uint64_t l1_entries(const NewImage& image) {
-    const std::uint64_t per_entry = image.cluster_bytes / (image.extended_l2 ? 16 : 8) * image.cluster_bytes;
-    return (image.size_bytes - 1) / per_entry + 1;
+    return (image.size_bytes - 1) / bytes_per_entry(image) + 1;
 }
 
 std::uint64_t l1_clusters(const NewImage& image) {
     return (l1_entries(image) * 8 + image.cluster_bytes - 1) / image.cluster_bytes;
+}
+
+/// With such clusters. One refcount block, of 16 bits a cluster, counts what is there at first.
+std::uint64_t size_max(const NewImage& image) {
+    const std::uint64_t l1_clusters_max = image.cluster_bytes / 2 - l1_table;
+    const std::uint64_t entries = std::min(l1_clusters_max * image.cluster_bytes, l1_bytes_max) / 8;
+    constexpr std::uint64_t most = round_down(INT64_MAX, sector_size_bytes);
+    return entries > most / bytes_per_entry(image) ? most : entries * bytes_per_entry(image);
 }
 
 void require_possible(const NewImage& image) {
@@ -50,11 +64,10 @@ void require_possible(const NewImage& image) {
     if (image.extended_l2 && image.cluster_bytes < 1ULL << extended_cluster_bits_min) {
         refuse(image, "clusters with subclusters have at least 16384 bytes");
     }
-    const bool size = image.size_bytes > 0 && is_aligned(image.size_bytes, sector_size_bytes) &&
-                      image.size_bytes <= INT64_MAX && l1_entries(image) * 8 <= l1_bytes_max;
-    // One block counts what is there at first.
-    if (!size || l1_table + l1_clusters(image) > image.cluster_bytes / 2) {
-        refuse(image, "such a size is not possible with these clusters");
+    if (const auto problem = size_problem(image.size_bytes)) refuse(image, *problem);
+    if (image.size_bytes > size_max(image)) {
+        refuse(image, "with clusters of " + size_argument(image.cluster_bytes) + " a disk has at most " +
+                          size_argument(size_max(image)));
     }
     if (image.data_file.size() > backing_name_max) refuse(image, "the name of its data file is too long");
     if (image.raw_data && (image.data_file.empty() || !image.backing_file.empty())) {

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "drivers/shared/blocking_io.hpp"
+#include "drivers/shared/disk_size.hpp"
 #include "drivers/shared/local_image_opener.hpp"
+#include "drivers/shared/storage_limits.hpp"
 #include "drivers/vhd/allocator.hpp"
 #include "drivers/vhd/open_image.hpp"
 #include "drivers/vhd/parent_path.hpp"
@@ -25,30 +27,57 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t table_offset = footer_bytes + header_bytes;
 
 [[noreturn]] void refuse(const NewImage& image, const std::string& reason) {
-    throw_error(std::make_error_code(std::errc::invalid_argument), image.path + ": " + reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), image.path + ": " + reason);
 }
 
 std::uint64_t block_count(const NewImage& image) {
     return (image.size_bytes - 1) / image.block_bytes + 1;
 }
 
+/// A table can name the places of all blocks, of `block_bytes` each.
+bool are_addressable(const NewImage& image, std::uint64_t block_bytes) {
+    const std::uint64_t count = (image.size_bytes - 1) / block_bytes + 1;
+    return count <= table_entries_max && Allocator::fits(count, block_bytes, table_offset + count * 4);
+}
+
 void require_possible(const NewImage& image) {
     const bool blocks = std::has_single_bit(image.block_bytes) && image.block_bytes >= block_bytes_min &&
                         image.block_bytes <= block_bytes_max;
     if (!blocks) refuse(image, "blocks are a power of two from 4096 bytes to 256M");
-    if (image.size_bytes == 0 || !is_aligned(image.size_bytes, sector_size_bytes)) {
-        refuse(image, "a size is a multiple of 512 bytes, and not 0");
-    }
+    if (const auto problem = size_problem(image.size_bytes)) refuse(image, *problem);
     if (image.size_bytes > disk_bytes_max) refuse(image, "a VHD has at most 2040 GiB");
     if (image.fixed) {
         if (!image.parent.empty()) refuse(image, "a fixed image cannot have a parent");
         if (image.block_bytes != block_bytes_usual) refuse(image, "a fixed image has no blocks");
         return;
     }
-    if (block_count(image) > table_entries_max ||
-        !Allocator::fits(block_count(image), image.block_bytes, table_offset + block_count(image) * 4)) {
-        refuse(image, "such a size is not possible with blocks as small as these");
+    if (are_addressable(image, image.block_bytes)) return;
+    std::uint64_t enough = image.block_bytes * 2;
+    while (enough < block_bytes_usual && !are_addressable(image, enough))
+        enough *= 2;
+    refuse(image, "a disk of " + size_argument(image.size_bytes) + " needs blocks of at least " +
+                      size_argument(enough) + ", not " + size_argument(image.block_bytes));
+}
+
+/// Of direct I/O to the file at `path`; a sector where there is none.
+std::uint64_t smallest_access(const std::string& path) {
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)};
+    if (!fd) return sector_size_bytes;
+    try {
+        return find_storage_limits(fd.get(), path, Caching::direct).offset_alignment_bytes;
+    } catch (const std::system_error&) {
+        return sector_size_bytes;
     }
+}
+
+/// A fixed image ends with its footer of one sector: where direct I/O has larger ones it could never be written.
+void require_writable_end(const NewImage& image) {
+    const std::uint64_t unit = smallest_access(image.path);
+    if (is_aligned(image.size_bytes + footer_bytes, unit)) return;
+    throw_reason(Errc::direct_io_unsupported,
+                 image.path + ": the smallest access of this file system's disk is " + std::to_string(unit) +
+                     " bytes, and a fixed image, which ends with a footer of 512, could only be read here; one that " +
+                     "grows, without --fixed, can be written");
 }
 
 /// The paths of a parent: as seen from the image, and from the root.
@@ -127,6 +156,7 @@ void create_image(const NewImage& image) {
     if (!fd) throw_system_error(image.path + ": cannot create");
     try {
         if (const auto error = write_at(fd.get(), bytes, offset)) throw_error(error, image.path + ": cannot write");
+        if (image.fixed) require_writable_end(image);
         if (::fsync(fd.get()) != 0) throw_system_error(image.path + ": cannot write");
         if (const auto error = sync_directory_of(image.path)) throw_error(error, image.path + ": cannot write");
         // Its parent must be there and not lead back here.

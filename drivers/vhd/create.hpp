@@ -25,7 +25,8 @@ struct NewImage {
 
 /// Makes the file `image.path`, which must not be there, durable. Its parent, which must be there and must not be
 /// written any more, is named relatively and absolutely. On failure no file is left.
-/// Errors: throws std::system_error naming the path: EEXIST; EINVAL (blocks that are no power of two from 4096 bytes to
+/// Errors: throws std::system_error naming the path: Errc::direct_io_unsupported (a fixed image that could not be
+/// written where it is, for sectors of 4096 bytes); EEXIST; EINVAL (blocks that are no power of two from 4096 bytes to
 /// 256 MiB; a size that is 0, above 2040 GiB or not possible with them; a fixed image with a parent or with blocks of
 /// its own); what open_chain() throws of the parent; those of writing. Context: blocks.
 void create_image(const NewImage& image);

@@ -35,14 +35,17 @@ class SmallFileSystem {
         return kind == Kind::tmpfs || (LoopDevice::available() && std::system("mkfs.ext4 -V >/dev/null 2>&1") == 0);
     }
 
-    SmallFileSystem(Kind kind, std::uint64_t size_bytes) {
+    /// `sector_bytes`: of the disk below an ext4; 4096: its smallest access.
+    SmallFileSystem(Kind kind, std::uint64_t size_bytes, std::uint32_t sector_bytes = 512) {
         ::mkdir(path_.c_str(), 0700);
         if (kind == Kind::tmpfs) {
             mount("tmpfs", "tmpfs", "size=" + std::to_string(size_bytes));
         } else {
             const std::string file = directory_.make_file("device", size_bytes);
-            if (std::system(("mkfs.ext4 -q -m 0 -F " + file).c_str()) != 0) throw std::runtime_error("mkfs.ext4");
-            device_.emplace(file, 512);
+            const std::string block_option = sector_bytes > 512 ? "-b " + std::to_string(sector_bytes) + " " : "";
+            if (std::system(("mkfs.ext4 -q -m 0 -F " + block_option + file).c_str()) != 0)
+                throw std::runtime_error("mkfs.ext4");
+            device_.emplace(file, sector_bytes);
             mount(device_->path(), "ext4", "");
         }
     }

@@ -54,6 +54,24 @@ TEST_CASE("qcow2 create: large disks have tables that fit, or are refused", "[un
           }).code() == std::errc::invalid_argument);
 }
 
+TEST_CASE("qcow2 create: the largest disk that its clusters allow is told, and can be made", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.path("disk");
+    const auto too_large = [&](std::uint64_t cluster_bytes, bool extended) {
+        const NewImage image{
+            .path = path, .size_bytes = 1ULL << 62, .cluster_bytes = cluster_bytes, .extended_l2 = extended};
+        return std::string{thrown([&] { create_image(image); }).what()};
+    };
+    CHECK_THAT(too_large(65536, false), Catch::EndsWith("with clusters of 64K a disk has at most 2048T"));
+    CHECK_THAT(too_large(65536, true), Catch::EndsWith("a disk has at most 1024T"));
+    CHECK_THAT(too_large(4096, false), Catch::EndsWith("with clusters of 4K a disk has at most 2045G"));
+    create_image({path, 2048ULL << 40});
+    ::unlink(path.c_str());
+    create_image({path, 2045ULL << 30, 4096});
+    CHECK(check_qcow2(path) == 0);
+    CHECK_THAT(thrown([&] { create_image({directory.path("odd"), 1000}); }).what(), Catch::Contains("as 1024 is"));
+}
+
 TEST_CASE("qcow2 create: what is impossible is refused, and no file is left", "[unit][qcow2]") {
     const TemporaryDirectory directory;
     const std::string path = directory.path("disk");
