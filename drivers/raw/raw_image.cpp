@@ -4,6 +4,8 @@
 #include "drivers/raw/raw_image.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <unistd.h>
 
 #include "drivers/raw/discard.hpp"
 #include "drivers/shared/storage_limits.hpp"
@@ -16,10 +18,12 @@ namespace {
 /// What the device's size is, when the image is `size_bytes` and the operator declared `declared_bytes`.
 std::uint64_t find_device_size(std::uint64_t size_bytes, std::uint64_t declared_bytes, bool block_device,
                                const std::string& name) {
-    if (declared_bytes > INT64_MAX) throw_error(Errc::image_invalid, name + ": size=" + std::to_string(declared_bytes));
+    if (declared_bytes > INT64_MAX)
+        throw_reason(Errc::image_invalid,
+                     name + ": size=" + std::to_string(declared_bytes) + " is more than any file can have");
     if (declared_bytes > size_bytes && block_device) {
-        throw_error(Errc::image_invalid, name + ": size=" + std::to_string(declared_bytes) +
-                                             ", but the block device has " + std::to_string(size_bytes) + " bytes");
+        throw_reason(Errc::image_invalid, name + ": size=" + std::to_string(declared_bytes) +
+                                              ", but the block device has " + std::to_string(size_bytes) + " bytes");
     }
     if (declared_bytes != 0 && declared_bytes < size_bytes) {
         log::warning("image.size", {{"image", name},
@@ -30,13 +34,28 @@ std::uint64_t find_device_size(std::uint64_t size_bytes, std::uint64_t declared_
     return std::max(size_bytes, declared_bytes);
 }
 
-void require_multiple(std::uint64_t size_bytes, std::uint32_t unit_bytes, const char* unit_name,
-                      const std::string& name) {
-    if (is_aligned(size_bytes, unit_bytes)) return;
-    const std::string unit = std::to_string(unit_bytes);
-    throw_error(Errc::image_invalid, name + ": its size, " + std::to_string(size_bytes) +
-                                         " bytes, is not a multiple of " + unit + unit_name + " (truncate -s %" + unit +
-                                         " enlarges it)");
+/// `advice`: what makes it one.
+void require_multiple(const std::string& what, std::uint64_t bytes, std::uint32_t unit_bytes,
+                      const std::string& advice) {
+    if (is_aligned(bytes, unit_bytes)) return;
+    const char* const unit_name = unit_bytes == sector_size_bytes ? "" : ", the disk's smallest write";
+    throw_reason(Errc::image_invalid, what + std::to_string(bytes) + " bytes, is not a multiple of " +
+                                          std::to_string(unit_bytes) + unit_name + advice);
+}
+
+void require_multiples(const StorageLimits& limits, std::uint64_t device_bytes, bool writes, const std::string& name) {
+    const std::uint32_t unit = writes ? limits.offset_alignment_bytes : sector_size_bytes;
+    // A block device is as long as it is.
+    const std::string advice = limits.block_device ? "" : " (truncate -s %" + std::to_string(unit) + " enlarges it)";
+    require_multiple(name + ": its size, ", limits.size_bytes, unit, advice);
+    if (writes) require_multiple(name + ": the disk's size, ", device_bytes, unit, "");
+}
+
+/// What a file system can never hold it says without being asked to write.
+void require_possible_length(int fd, std::uint64_t device_bytes, const std::string& name) {
+    if (::lseek(fd, static_cast<off_t>(device_bytes), SEEK_SET) >= 0 || errno != EINVAL) return;
+    throw_reason(std::make_error_code(std::errc::file_too_large),
+                 name + ": size=" + std::to_string(device_bytes) + " is more than a file of this file system can have");
 }
 
 }  // namespace
@@ -46,12 +65,9 @@ RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, 
     const StorageLimits limits = find_storage_limits(fd.get(), name, caching);
     const std::uint64_t size_bytes = limits.size_bytes;
     const std::uint64_t device_bytes = find_device_size(size_bytes, declared_size_bytes, limits.block_device, name);
-    if (device_bytes == 0) throw_error(Errc::image_invalid, name + ": its size is 0");
-    require_multiple(size_bytes, sector_size_bytes, "", name);
-    if (access == Access::read_write || device_bytes > size_bytes) {
-        require_multiple(size_bytes, limits.offset_alignment_bytes, ", the disk's smallest write", name);
-        require_multiple(device_bytes, limits.offset_alignment_bytes, ", the disk's smallest write", name);
-    }
+    if (device_bytes == 0) throw_reason(Errc::image_invalid, name + ": its size is 0");
+    require_multiples(limits, device_bytes, access == Access::read_write || device_bytes > size_bytes, name);
+    if (device_bytes > size_bytes) require_possible_length(fd.get(), device_bytes, name);
     const DiscardLimits discard = find_discard_limits(fd.get(), limits.status, access);
     ImageInfo info;
     info.size_sectors = device_bytes / sector_size_bytes;
