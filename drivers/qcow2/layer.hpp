@@ -50,6 +50,7 @@ struct Layer {
     /// sectors.
     std::uint64_t file_end = 0;
     UniqueFd data_fd;                      ///< of an image with an external data file
+    std::string data_path;                 ///< of that
     std::uint64_t data_file_end = 0;       ///< of that, as file_end
     std::vector<std::uint64_t> l1;         ///< as on disk, in the host's byte order
     std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
@@ -84,6 +85,7 @@ struct Layer {
     std::uint64_t unit_bytes() const noexcept { return 1ULL << unit_bits(); }
     /// Where what the guest stores is: `host_offset`s are offsets there.
     int data_descriptor() const noexcept { return data_fd ? data_fd.get() : fd.get(); }
+    const std::string& data_name() const noexcept { return data_fd ? data_path : name; }
     std::uint64_t data_end() const noexcept { return data_fd ? data_file_end : file_end; }
     /// What an entry says of the whole cluster; with subclusters, of its place only.
     L2Entry cluster_entry(const RawEntry& raw) const noexcept {

@@ -16,7 +16,7 @@ namespace blktap::qcow2 {
 namespace {
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
-    throw_error(Errc::image_invalid, name + ": " + reason);
+    throw_reason(Errc::image_invalid, name + ": " + reason);
 }
 
 struct OpenFile {
@@ -40,9 +40,9 @@ void read_header(Layer& layer) {
     layer.header =
         parse_header(first.bytes().first(std::min<std::uint64_t>(layer.file_end, header_bytes_max)), layer.name);
     if (layer.slice_bytes() < layer.offset_alignment) {
-        throw_error(Errc::direct_io_unsupported, layer.name + ": the disk's smallest access, " +
-                                                     std::to_string(layer.offset_alignment) +
-                                                     " bytes, is larger than the image's clusters or tables");
+        throw_reason(Errc::direct_io_unsupported, layer.name + ": the disk's smallest access, " +
+                                                      std::to_string(layer.offset_alignment) +
+                                                      " bytes, is larger than the image's clusters or tables");
     }
     layer.size_bytes = layer.header.size_bytes;
 }
@@ -66,17 +66,24 @@ void use_raw(Layer& layer) {
     refuse(layer.name, "its size, " + std::to_string(layer.size_bytes) + " bytes, is not a multiple of 512");
 }
 
+[[noreturn]] void refuse_moving(const std::string& name, const std::string& whose, const std::string& path) {
+    throw_reason(std::make_error_code(std::errc::not_supported),
+                 name + ": its " + whose + " is '" + path + "', which begins where QEMU runs; a path without 'file:' " +
+                     "begins at the image");
+}
+
 void require_usable_backing(const std::string& name, const Header& header) {
     if (header.backing_file.starts_with("json:")) {
-        throw_error(std::make_error_code(std::errc::not_supported),
-                    name + ": its backing file is not named by a path but by a description (json:)");
+        throw_reason(std::make_error_code(std::errc::not_supported),
+                     name + ": its backing file is not named by a path but by a description (json:)");
     }
+    if (depends_on_working_directory(header.backing_file)) refuse_moving(name, "backing file", header.backing_file);
     if (header.backing_format.empty()) {
         refuse(name, "does not say what format its backing file '" + header.backing_file +
                          "' has, and it is not guessed (qemu-img rebase -u -F FORMAT -b FILE says it)");
     }
     if (header.backing_format == "raw" || header.backing_format == "qcow2") return;
-    throw_error(
+    throw_reason(
         std::make_error_code(std::errc::not_supported),
         name + ": its backing file has the format '" + header.backing_format + "'; only raw and qcow2 are known");
 }
@@ -91,6 +98,15 @@ class ChainOpener {
   public:
     ChainOpener(OpenedImage& image, Caching caching, ImageOpener& files)
         : image_(image), caching_(caching), files_(files) {}
+
+    void add_backing_of(const Layer& layer) {
+        const std::string name = layer.name;
+        try {
+            add(path_beside(name, layer.header.backing_file), layer.header.backing_format, Access::read_only);
+        } catch (const std::system_error& error) {
+            throw_reason(error.code(), name + ": its backing file cannot be used: " + error.what());
+        }
+    }
 
     void add(const std::string& path, const std::string& format, Access access, const std::string& data_file = {}) {
         const auto same_path = [&](const Layer& layer) { return layer.name == path; };
@@ -114,8 +130,8 @@ class ChainOpener {
         if (file.layer.header.external_data()) {
             add_data_file(file.layer, data_file, access);
         } else if (!data_file.empty()) {
-            throw_error(std::make_error_code(std::errc::invalid_argument),
-                        path + ": has no data file, but one is given");
+            throw_reason(std::make_error_code(std::errc::invalid_argument),
+                         path + ": has no data file, but one is given");
         }
         image_.chain.push_back(std::move(file.layer));
     }
@@ -125,9 +141,9 @@ class ChainOpener {
         const std::string& name = given.empty() ? layer.header.data_file : given;
         if (name.empty()) refuse(layer.name, "does not say what its data file is");
         if (name.starts_with("json:")) refuse(layer.name, "its data file is not named by a path");
+        if (depends_on_working_directory(name)) refuse_moving(layer.name, "data file", name);
         const std::string path = path_beside(layer.name, name);
-        layer.data_fd = files_.open(path, access, caching_);
-        const StorageLimits limits = find_storage_limits(layer.data_fd.get(), path, caching_);
+        const StorageLimits limits = open_data_file(layer, path, access);
         for (const StorageLimits& other : limits_) {
             if (same_file(limits, other)) refuse(layer.name, "its data file, '" + path + "', is an image of its chain");
         }
@@ -136,17 +152,30 @@ class ChainOpener {
         layer.memory_alignment = std::max(layer.memory_alignment, limits.memory_alignment_bytes);
         layer.offset_alignment = std::max(layer.offset_alignment, limits.offset_alignment_bytes);
         note_storage(limits);
-        if (access == Access::read_write) make_long_enough(layer, limits, path);
+        if (access == Access::read_write) make_long_enough(layer, limits);
         if (!image_.chain.empty()) return;
         // What is discarded need not read as zeros in the file itself.
         image_.info.discard = image_.info.discard && !layer.header.raw_data();
     }
 
+    StorageLimits open_data_file(Layer& layer, const std::string& path, Access access) const {
+        layer.data_path = path;
+        try {
+            layer.data_fd = files_.open(path, access, caching_);
+            return find_storage_limits(layer.data_fd.get(), path, caching_);
+        } catch (const std::system_error& error) {
+            throw_reason(error.code(), layer.name + ": its data file cannot be used: " + error.what());
+        }
+    }
+
     /// Behind a file's end a read would see zeros where a write has been.
-    static void make_long_enough(Layer& layer, const StorageLimits& limits, const std::string& path) {
+    static void make_long_enough(Layer& layer, const StorageLimits& limits) {
         if (layer.data_file_end >= layer.size_bytes) return;
-        if (limits.block_device) refuse(path, "is smaller than the disk whose data it holds");
-        if (::ftruncate(layer.data_fd.get(), static_cast<off_t>(layer.size_bytes)) != 0) throw_system_error(path);
+        const std::string file = "its data file, '" + layer.data_path + "', ";
+        if (limits.block_device) refuse(layer.name, file + "is smaller than the disk whose data it holds");
+        if (::ftruncate(layer.data_fd.get(), static_cast<off_t>(layer.size_bytes)) != 0) {
+            throw_system_error(layer.name + ": " + file + "cannot be made as long as the disk");
+        }
         layer.data_file_end = layer.size_bytes;
     }
 
@@ -193,8 +222,7 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
         const Layer& last = image.chain.back();
         if (last.raw || last.header.backing_file.empty()) break;
         require_usable_backing(last.name, last.header);
-        const std::string backing = path_beside(last.name, last.header.backing_file);
-        opener.add(backing, last.header.backing_format, Access::read_only);
+        opener.add_backing_of(last);
     }
     if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front(), image.growable);
     return image;

@@ -3,7 +3,14 @@
 //
 #include "drivers/shared/image_path.hpp"
 
+#include <string_view>
+
 namespace blktap {
+namespace {
+
+constexpr std::string_view file_protocol = "file:";
+
+}  // namespace
 
 std::string tidied(const std::filesystem::path& path) {
     std::filesystem::path result;
@@ -14,7 +21,13 @@ std::string tidied(const std::filesystem::path& path) {
 }
 
 std::string path_beside(const std::string& image_path, const std::string& name) {
-    return tidied(std::filesystem::path{image_path}.parent_path() / name);
+    const bool prefixed = name.starts_with("file:/");
+    const std::string path = prefixed ? name.substr(file_protocol.size()) : name;
+    return tidied(std::filesystem::path{image_path}.parent_path() / path);
+}
+
+bool depends_on_working_directory(const std::string& name) noexcept {
+    return name.starts_with(file_protocol) && !name.starts_with("file:/");
 }
 
 }  // namespace blktap

@@ -16,7 +16,10 @@ namespace blktap {
 std::string tidied(const std::filesystem::path& path);
 
 /// The file that the image at `image_path` calls `name`: a relative name begins in the folder where the image is found,
-/// as it does for QEMU.
+/// as it does for QEMU; the prefix of "file:/path" is none of the path, as for QEMU.
 std::string path_beside(const std::string& image_path, const std::string& name);
+
+/// "file:path": QEMU looks for such a relative path where it happens to run, so that it names no file of its own.
+bool depends_on_working_directory(const std::string& name) noexcept;
 
 }  // namespace blktap

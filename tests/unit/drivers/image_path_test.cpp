@@ -24,6 +24,18 @@ TEST_CASE("image path: a relative name begins where the image is", "[unit][drive
     CHECK(path_beside("disk", "base") == "base");
 }
 
+TEST_CASE("image path: of 'file:/path', as QEMU's programs write it, the prefix is none of the path",
+          "[unit][drivers]") {
+    CHECK(path_beside("/vm/disk", "file:/other/base") == "/other/base");
+    CHECK(path_beside("/vm/disk", "file:///other/base") == "/other/base");
+    CHECK(path_beside("/vm/disk", "./file:/base") == "/vm/file:/base");
+    CHECK(path_beside("/vm/disk", "profile:/base") == "/vm/profile:/base");
+    CHECK_FALSE(depends_on_working_directory("file:/other/base"));
+    CHECK(depends_on_working_directory("file:base"));
+    CHECK(depends_on_working_directory("file:"));
+    CHECK_FALSE(depends_on_working_directory("files"));
+}
+
 TEST_CASE("image path: behind a link to a folder, '..' is what the kernel finds there", "[unit][drivers]") {
     const TemporaryDirectory directory;
     std::filesystem::create_directories(directory.path("real/folder"));

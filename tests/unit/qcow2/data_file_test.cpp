@@ -149,3 +149,10 @@ TEST_CASE("qcow2 data file: an entry that leads elsewhere is damaged", "[unit][q
     CHECK(t.harness.write(*driver, {128, 8}, memory.bytes()) == Errc::image_invalid);
     CHECK_FALSE(t.harness.read(*driver, {0, 8}, memory.bytes()));
 }
+
+TEST_CASE("qcow2 data file: who names one that is missing is told", "[unit][qcow2]") {
+    DataFile t;
+    std::filesystem::remove(t.data);
+    CHECK_THAT(t.refusal(), Catch::StartsWith(t.path + ": its data file cannot be used: " + t.data + ": ") &&
+                                Catch::Contains("No such file"));
+}

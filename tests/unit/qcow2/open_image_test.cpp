@@ -21,6 +21,7 @@ void check_damaged(const std::string& path, const std::string& reason) {
     const auto error = refusal(path);
     CHECK(error.code() == Errc::image_invalid);
     CHECK_THAT(error.what(), Catch::StartsWith(path) && Catch::Contains(reason));
+    CHECK_THAT(error.what(), !Catch::Contains("not a valid image"));
 }
 
 /// An image of 4 MiB with 64 KiB of data in its middle.
@@ -63,6 +64,42 @@ TEST_CASE("qcow2 open: a backing file is found beside its image", "[unit][qcow2]
     DriverHarness harness;
     const std::string overlay = make_qcow2(directory.path("overlay"), "4M", "", {"-b", "base", "-F", "qcow2"});
     CHECK(harness.open("qcow2:" + overlay)->info().size_sectors == 8192);
+}
+
+TEST_CASE("qcow2 open: who names a backing file that cannot be used is told, and why it cannot", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string base = directory.path("base");
+    const std::string middle = make_qcow2(directory.path("middle"), "4M", "", {"-u", "-b", base, "-F", "qcow2"});
+    const std::string top = make_qcow2(directory.path("top"), "4M", "", {"-u", "-b", middle, "-F", "qcow2"});
+    const auto missing = refusal(top, Access::read_only);
+    CHECK(missing.code() == std::errc::no_such_file_or_directory);
+    CHECK(std::string{missing.what()} == middle + ": its backing file cannot be used: " + base +
+                                             ": cannot open for reading: No such file or directory");
+    directory.make_file("base", 4 << 20);
+    const auto unfit = refusal(top, Access::read_only);
+    CHECK(unfit.code() == Errc::image_invalid);
+    CHECK(std::string{unfit.what()} == middle + ": its backing file cannot be used: " + base + ": not a qcow2 image");
+}
+
+TEST_CASE("qcow2 open: a backing file named 'file:/path' is the one that QEMU reads", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    ModelDisk model{8192};
+    const std::string base = make_qcow2(directory.path("base"), "4M");
+    {
+        DriverHarness harness;
+        REQUIRE_FALSE(write_stamp(harness, *harness.open("qcow2:" + base), model, {100, 50}, 3));
+    }
+    const std::string overlay = make_qcow2(directory.path("overlay"), "4M", "", {"-b", "file:" + base, "-F", "qcow2"});
+    DriverHarness harness;
+    CHECK_FALSE(find_difference(harness, *harness.open("qcow2:" + overlay), model));
+    const std::string raw = directory.path("raw");
+    qemu_img({"convert", "-O", "raw", overlay, raw});
+    CHECK_FALSE(find_difference(harness, *harness.open("raw:" + raw), model));
+    // Where QEMU would look for this depends on where it runs.
+    const std::string moving = make_qcow2(directory.path("moving"), "4M", "", {"-u", "-b", "file:base", "-F", "qcow2"});
+    const auto error = refusal(moving);
+    CHECK(error.code() == std::errc::not_supported);
+    CHECK_THAT(error.what(), Catch::StartsWith(moving + ": ") && Catch::Contains("'file:base'"));
 }
 
 TEST_CASE("qcow2 open: behind a link to a folder, a backing file is found where QEMU finds it", "[unit][qcow2]") {
