@@ -29,8 +29,8 @@ Inspected inspected(const std::string& image) {
         if (spec.format == format->name && !spec.path.empty() && spec.options.empty()) return {*format, spec.path};
         known += (known.empty() ? "" : " or ") + std::string(format->name) + ":PATH";
     }
-    throw_error(std::make_error_code(std::errc::invalid_argument),
-                image + ": only " + known + ", without options, is possible");
+    throw_reason(std::make_error_code(std::errc::invalid_argument),
+                 image + ": only " + known + ", without options, is possible");
 }
 
 int create(const CommandLine& line, std::ostream&) {
@@ -71,15 +71,16 @@ int map(const CommandLine& line, std::ostream& out) {
     ProgressLine progress{"mapping"};
     const auto tell = [&](std::uint64_t done, std::uint64_t all) { progress.tell(done, all); };
     image.format.map(image.path, tell, [&](const DiskPiece& piece) {
-        const bool stored = !piece.file.empty();
-        const std::string file = printable(piece.file);
+        const std::string file = printable(std::string(piece.file));
         if (line.json) {
             Json json{{"offset", piece.offset}, {"length", piece.length}, {"what", piece.what}};
-            if (stored) json.update({{"at", piece.at}, {"file", file}});
+            if (piece.at) json["at"] = *piece.at;
+            if (!file.empty()) json["file"] = file;
             extents.push_back(std::move(json));
         } else {
-            rows.push_back({std::to_string(piece.offset), std::to_string(piece.length), piece.what,
-                            stored ? std::to_string(piece.at) : "", file});
+            Row row{std::to_string(piece.offset), std::to_string(piece.length), std::string(piece.what)};
+            if (!file.empty()) row.insert(row.end(), {piece.at ? std::to_string(*piece.at) : "-", file});
+            rows.push_back(std::move(row));
         }
     });
     progress.clear();
@@ -99,7 +100,7 @@ CLI::App& add_for_image(CLI::App& app, CommandLine& line, const char* name, cons
 std::uint64_t parse_bytes(const std::string& text, const std::string& what) {
     const auto bytes = parse_size(text);
     if (bytes) return *bytes;
-    throw_error(std::make_error_code(std::errc::invalid_argument), what + " " + text + " is not a number of bytes");
+    throw_reason(std::make_error_code(std::errc::invalid_argument), what + " " + text + " is not a number of bytes");
 }
 
 void add_image_commands(CLI::App& app, CommandLine& line) {

@@ -9,7 +9,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "control/tap_ctl/command_line.hpp"
 #include "libblktap/base/error.hpp"
@@ -21,10 +23,11 @@ namespace blktap {
 struct DiskPiece {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
-    const char* what = "";
-    std::string file{};  ///< in which it is stored; empty: it is not
-    std::uint64_t at = 0;
+    std::string_view what{};
+    std::string_view file{};            ///< in which it is stored; empty: it is not
+    std::optional<std::uint64_t> at{};  ///< where in that its bytes are, one after the other; none when compressed
 };
+using PieceVisitor = std::function<void(const DiskPiece&)>;
 
 struct CheckResult {
     ipc::Json json{};
@@ -45,8 +48,9 @@ struct InspectedFormat {
     /// The image and what is below it, an object each.
     ipc::Json (*describe)(const std::string& path);
     CheckResult (*check)(const std::string& path, const TellProgress& tell);
-    /// Calls `visit` for each piece of the disk, in order.
-    void (*map)(const std::string& path, const TellProgress& tell, const std::function<void(const DiskPiece&)>& visit);
+    /// Calls `visit` for each piece of the disk, in order; neighbours are stored in different ways. What a piece refers
+    /// to is there during the call.
+    void (*map)(const std::string& path, const TellProgress& tell, const PieceVisitor& visit);
 };
 
 extern const InspectedFormat inspected_qcow2;

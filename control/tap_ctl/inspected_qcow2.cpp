@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "control/tap_ctl/inspected_format.hpp"
+#include "control/tap_ctl/piece_joiner.hpp"
 #include "control/tap_ctl/table.hpp"
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/examine.hpp"
@@ -27,7 +28,7 @@ qcow2::Chain open_image(const std::string& path) {
 
 void create(const std::string& path, const CommandLine& line) {
     if (line.fixed) {
-        throw_error(std::make_error_code(std::errc::invalid_argument), path + ": a qcow2 image is never fixed");
+        throw_reason(std::make_error_code(std::errc::invalid_argument), path + ": a qcow2 image is never fixed");
     }
     qcow2::NewImage image;
     image.path = path;
@@ -118,17 +119,21 @@ const char* kind_text(Extent::Kind kind) {
     }
 }
 
-void map(const std::string& path, const TellProgress& tell, const std::function<void(const DiskPiece&)>& visit) {
+void map(const std::string& path, const TellProgress& tell, const PieceVisitor& visit) {
     const qcow2::Chain chain = open_image(path);
+    PieceJoiner joiner{visit};
     qcow2::map_disk(chain, [&](std::uint64_t offset, const Extent& extent) {
         tell(offset, chain.front().size_bytes);
         DiskPiece piece{offset, extent.length, kind_text(extent.kind)};
-        if (extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed) {
-            piece.file = chain[extent.layer].name;
+        if (extent.kind == Extent::Kind::data) {
+            piece.file = chain[extent.layer].data_name();
             piece.at = extent.host_offset;
+        } else if (extent.kind == Extent::Kind::compressed) {
+            piece.file = chain[extent.layer].name;
         }
-        visit(piece);
+        joiner.add(piece);
     });
+    joiner.finish();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "control/tap_ctl/inspected_format.hpp"
+#include "control/tap_ctl/piece_joiner.hpp"
 #include "control/tap_ctl/table.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
@@ -17,7 +18,7 @@ using ipc::Json;
 using vhd::Extent;
 
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
-    throw_error(std::make_error_code(std::errc::invalid_argument), path + ": " + reason);
+    throw_reason(std::make_error_code(std::errc::invalid_argument), path + ": " + reason);
 }
 
 vhd::Chain open_image(const std::string& path) {
@@ -99,8 +100,9 @@ CheckResult check(const std::string& path, const TellProgress&) {
     return result;
 }
 
-void map(const std::string& path, const TellProgress& tell, const std::function<void(const DiskPiece&)>& visit) {
+void map(const std::string& path, const TellProgress& tell, const PieceVisitor& visit) {
     const vhd::Chain chain = open_image(path);
+    PieceJoiner joiner{visit};
     vhd::map_disk(chain, [&](std::uint64_t offset, const Extent& extent) {
         tell(offset, chain.front().size_bytes);
         const bool stored = extent.kind == Extent::Kind::data;
@@ -112,8 +114,9 @@ void map(const std::string& path, const TellProgress& tell, const std::function<
             piece.file = chain[extent.layer].name;
             piece.at = extent.host_offset;
         }
-        visit(piece);
+        joiner.add(piece);
     });
+    joiner.finish();
 }
 
 }  // namespace
