@@ -85,20 +85,40 @@ Json describe(const std::string& path) {
     return chain;
 }
 
+std::string leaks_text(const qcow2::Header& header, std::uint64_t clusters) {
+    const std::string count = std::to_string(clusters) + " clusters that the disk does not use";
+    // They are not followed, so that nobody here knows how many of them are lost.
+    if (header.snapshot_count > 0) {
+        return count + ", with those of its " + std::to_string(header.snapshot_count) +
+               " internal snapshots; no error (qemu-img check tells whether some are nobody's)";
+    }
+    if (header.has_bitmaps()) {
+        return count + ", with those of its bitmaps; no error (qemu-img check tells whether some are nobody's)";
+    }
+    return count + " and nobody else; no error (qemu-img check -r leaks gives them back)";
+}
+
 CheckResult check(const std::string& path, const TellProgress& tell) {
     const qcow2::Chain chain = open_image(path);
     const qcow2::Findings found = qcow2::check_tables(chain.front(), tell);
+    const qcow2::Header& header = chain.front().header;
     CheckResult result;
     result.json = {{"clusters-used", found.clusters_used},
                    {"leaked-clusters", found.leaked_clusters},
+                   {"dirty", header.dirty()},
+                   {"miscounted-clusters", found.miscounted_clusters},
+                   {"snapshots", header.snapshot_count},
                    {"errors", found.errors},
                    {"first-error", found.first_error}};
     if (found.errors > 0) {
         result.text = std::to_string(found.errors) + " errors; the first: " + found.first_error;
         result.status = found_errors;
+    } else if (header.dirty()) {
+        result.text = "it was not closed, and " + std::to_string(found.miscounted_clusters) +
+                      " clusters are counted wrongly; no error (tapdisk repairs it when it opens it for writing)";
+        result.status = found_leaks;
     } else if (found.leaked_clusters > 0) {
-        result.text = std::to_string(found.leaked_clusters) +
-                      " clusters that nobody uses; no error (qemu-img check -r leaks gives them back)";
+        result.text = leaks_text(header, found.leaked_clusters);
         result.status = found_leaks;
     } else {
         result.text = "nothing is wrong; " + std::to_string(found.clusters_used) + " clusters in use";

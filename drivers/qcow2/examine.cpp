@@ -40,7 +40,7 @@ class Check {
     /// Of the file; judged before there is memory to count them.
     static std::uint64_t clusters_of(const Layer& layer) {
         const std::uint64_t clusters = round_up(layer.file_end, layer.cluster_bytes()) / layer.cluster_bytes();
-        if (clusters > clusters_max) throw_error(Errc::image_invalid, layer.name + ": has too many clusters");
+        if (clusters > clusters_max) throw_reason(Errc::image_invalid, layer.name + ": has too many clusters");
         return clusters;
     }
     void complain(const std::string& text) {
@@ -69,7 +69,9 @@ class Check {
                 complain("a refcount block is misplaced");
             } else if (refer(block, cluster_, "a refcount block")) {
                 const Mapping memory = read_table(layer_, block, cluster_);
-                if (!counted_.load_block(index, memory.bytes())) complain("clusters outside of the file are counted");
+                if (!counted_.load_block(index, memory.bytes()) && !layer_.header.dirty()) {
+                    complain("clusters outside of the file are counted");
+                }
             }
         }
     }
@@ -100,6 +102,10 @@ class Check {
             const std::uint64_t counted = counted_.count(cluster);
             const std::uint64_t referred = referred_.count(cluster);
             if (referred > 0) ++findings_.clusters_used;
+            if (layer_.header.dirty()) {
+                if (counted != referred) ++findings_.miscounted_clusters;
+                continue;
+            }
             if (counted > referred) ++findings_.leaked_clusters;
             if (counted < referred) complain("cluster " + std::to_string(cluster) + " is used more often than counted");
         }

@@ -17,6 +17,8 @@ namespace blktap::qcow2 {
 struct Findings {
     std::uint64_t clusters_used = 0;
     std::uint64_t leaked_clusters = 0;  ///< counted more often than they are used: harmless, but lost space
+    /// Of an image that was not closed (the dirty bit), which tapdisk counts anew: not errors.
+    std::uint64_t miscounted_clusters = 0;
     std::uint64_t errors = 0;
     std::string first_error{};
 };

@@ -29,11 +29,11 @@ constexpr std::uint32_t extension_end = 0;
 constexpr std::uint32_t extension_feature_names = 0x6803f857;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
-    throw_error(Errc::image_invalid, name + ": " + reason);
+    throw_reason(Errc::image_invalid, name + ": " + reason);
 }
 
 [[noreturn]] void refuse_feature(const std::string& name, const std::string& feature) {
-    throw_error(std::make_error_code(std::errc::not_supported), name + ": " + feature);
+    throw_reason(std::make_error_code(std::errc::not_supported), name + ": " + feature);
 }
 
 std::string text_of(std::span<const std::byte> bytes) {
@@ -125,9 +125,9 @@ void check_tables(const Header& header, const std::string& name) {
     if (header.extended_l2() && header.cluster_bits < extended_cluster_bits_min) {
         refuse(name, "clusters of less than 16384 bytes have no subclusters");
     }
-    if (!is_aligned(header.size_bytes, sector_size_bytes) || header.size_bytes > INT64_MAX) {
-        refuse(name, "the disk's size, " + std::to_string(header.size_bytes) + " bytes, is impossible");
-    }
+    const std::string size = "the disk's size, " + std::to_string(header.size_bytes) + " bytes, ";
+    if (header.size_bytes > INT64_MAX) refuse(name, size + "is impossible");
+    if (!is_aligned(header.size_bytes, sector_size_bytes)) refuse(name, size + "is not a multiple of 512");
     if (header.size_bytes == 0) refuse(name, "its size is 0");
     if (header.l1_count > l1_bytes_max / 8) refuse(name, "the L1 table is too large");
     if ((header.size_bytes - 1) / header.bytes_per_table() + 1 > header.l1_count)

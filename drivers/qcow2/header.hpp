@@ -40,6 +40,8 @@ inline constexpr std::size_t header_length = 100;
 inline constexpr std::uint64_t incompatible_dirty = 1U << 0;
 inline constexpr std::uint64_t incompatible_corrupt = 1U << 1;
 inline constexpr std::uint64_t incompatible_external_data = 1U << 2;
+/// Autoclear: its bitmaps are up to date.
+inline constexpr std::uint64_t autoclear_bitmaps = 1U << 0;
 /// Autoclear: the data file, read as a raw image, is the disk.
 inline constexpr std::uint64_t autoclear_raw_data = 1U << 1;
 inline constexpr std::uint64_t incompatible_extended_l2 = 1U << 4;
@@ -79,6 +81,7 @@ struct Header {
     /// What the guest stores is in another file, each cluster where it is on the disk.
     bool external_data() const noexcept { return (incompatible & incompatible_external_data) != 0; }
     bool raw_data() const noexcept { return external_data() && (autoclear & autoclear_raw_data) != 0; }
+    bool has_bitmaps() const noexcept { return (autoclear & autoclear_bitmaps) != 0; }
     std::uint64_t l2_entry_bytes() const noexcept { return extended_l2() ? 16 : 8; }
     /// What one L2 table, which is a cluster, tells of.
     std::uint64_t table_entries() const noexcept { return cluster_bytes() / l2_entry_bytes(); }
