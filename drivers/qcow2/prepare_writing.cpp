@@ -83,7 +83,8 @@ class Preparation {
         for (std::size_t i = 0; i < table.size(); ++i)
             table[i] = load<std::uint64_t>(memory.bytes(), i * 8) & ~std::uint64_t{511};
         const std::uint64_t most = growable_ ? most_clusters(layer_, layer_.size_bytes) : layer_.file_end / cluster_;
-        if (most > clusters_max) refuse(layer_, "has too many clusters to be written");
+        if (most > clusters_max)
+            refuse(layer_, "may come to have more than 2^31 clusters, and can only be opened read-only");
         refcounts_ = std::make_unique<Refcounts>(
             Refcounts::Geometry{layer_.header.cluster_bits, layer_.header.refcount_order, most, offset,
                                 growable_ ? layer_.file_end / cluster_ : UINT64_MAX},

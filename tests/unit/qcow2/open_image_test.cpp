@@ -151,7 +151,7 @@ TEST_CASE("qcow2 open: a backing file that is missing is named", "[unit][qcow2]"
         make_qcow2(directory.path("disk"), "4M", "", {"-u", "-b", directory.path("gone"), "-F", "raw"});
     const auto error = refusal(path);
     CHECK(error.code() == std::errc::no_such_file_or_directory);
-    CHECK_THAT(error.what(), Catch::StartsWith(directory.path("gone")));
+    CHECK_THAT(error.what(), Catch::StartsWith(path + ": ") && Catch::Contains(directory.path("gone")));
 }
 
 TEST_CASE("qcow2 open: internal snapshots are for reading only", "[unit][qcow2]") {
@@ -274,4 +274,13 @@ TEST_CASE("qcow2 open: a refcount table that would become too short is made long
     CHECK(check_qcow2(path) == 0);
     harness.open("qcow2:" + path);
     CHECK(bytes.get<std::uint32_t>(56) == after);
+}
+
+TEST_CASE("qcow2 open: more clusters than are kept account of can be read, and why they are not written is told",
+          "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string path = make_qcow2(directory.path("disk"), "128T");
+    check_damaged(path, "more than 2^31 clusters, and can only be opened read-only");
+    DriverHarness harness;
+    CHECK_NOTHROW(harness.open("qcow2:" + path, Access::read_only));
 }
