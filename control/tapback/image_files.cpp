@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void refuse(int error, const std::string& text) {
-    throw_error({error, std::system_category()}, text);
+    throw_reason({error, std::system_category()}, text);
 }
 
 /// Images of these formats name others below them, which only their own tapdisk can find out.
@@ -116,7 +116,8 @@ int ImageFiles::open(const std::string& vbd, const ipc::OpenArguments& image, co
 int ImageFiles::hold(const std::string& vbd, const ipc::OpenFileArguments& file, UniqueFd fd) {
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) throw_system_error(file.path);
-    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) refuse(EINVAL, file.path + ": not an image");
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        refuse(EINVAL, file.path + ": neither a regular file nor a block device");
     return held_.emplace(vbd, Held{file, std::move(fd), status.st_dev, status.st_ino})->second.fd.get();
 }
 
