@@ -7,9 +7,9 @@
 
 #if __has_include(<catch2/catch_all.hpp>)
 
-#include <catch2/catch_all.hpp>
-
 #include <string>
+
+#include <catch2/catch_all.hpp>
 
 namespace Catch {
 
