@@ -3,6 +3,7 @@
 //
 #include "control/tapback/frontend_keys.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <limits>
@@ -39,11 +40,25 @@ std::uint32_t require_number(const NodeReader& read, const std::string& name) {
     return to_number(name, read(name), 0, std::numeric_limits<std::uint32_t>::max());
 }
 
+/// How many of something a frontend wants; at most what the backend's directory offers in `offer`, and `least` where
+/// that has no such node.
+std::optional<std::uint32_t> find_offered(const NodeReader& read, const NodeReader& offers, const std::string& name,
+                                          std::uint32_t least, std::uint32_t most, const char* offer) {
+    const auto wanted = find_number(read, name, least, most);
+    if (!wanted || *wanted == least) return wanted;
+    constexpr std::uint32_t any = std::numeric_limits<std::uint32_t>::max();  // of another backend, before the claim
+    const std::uint32_t offered = std::min(find_number(offers, offer, 0, any).value_or(least), most);
+    if (*wanted > offered)
+        refuse(name, std::to_string(*wanted), "more than the " + std::to_string(offered) + " offered");
+    return wanted;
+}
+
 /// Pages of each ring; nothing when the frontend speaks the oldest dialect, whose one page has no number in its name.
-std::optional<unsigned> read_ring_pages(const NodeReader& read) {
+std::optional<unsigned> read_ring_pages(const NodeReader& read, const NodeReader& offers) {
     constexpr unsigned order_max = std::countr_zero(ipc::ring_pages_max);
-    if (const auto order = find_number(read, "ring-page-order", 0, order_max)) return 1u << *order;
-    const auto pages = find_number(read, "num-ring-pages", 1, ipc::ring_pages_max);
+    if (const auto order = find_offered(read, offers, "ring-page-order", 0, order_max, "max-ring-page-order"))
+        return 1u << *order;
+    const auto pages = find_offered(read, offers, "num-ring-pages", 1, ipc::ring_pages_max, "max-ring-pages");
     if (pages && !std::has_single_bit(*pages)) refuse("num-ring-pages", std::to_string(*pages), "not a power of two");
     return pages;
 }
@@ -71,12 +86,14 @@ std::string read_protocol(const NodeReader& read, const std::function<std::strin
 
 }  // namespace
 
-ipc::ConnectArguments read_frontend(const NodeReader& read, const std::function<std::string()>& default_protocol) {
+ipc::ConnectArguments read_frontend(const NodeReader& read, const NodeReader& offers,
+                                    const std::function<std::string()>& default_protocol) {
     ipc::ConnectArguments frontend;
     frontend.protocol = read_protocol(read, default_protocol);
     frontend.persistent = read("feature-persistent") == "1";
-    const unsigned queues = find_number(read, "multi-queue-num-queues", 1, ipc::queues_max).value_or(1);
-    const auto pages = read_ring_pages(read);
+    const unsigned queues =
+        find_offered(read, offers, "multi-queue-num-queues", 1, ipc::queues_max, "multi-queue-max-queues").value_or(1);
+    const auto pages = read_ring_pages(read, offers);
     for (unsigned queue = 0; queue < queues; ++queue) {
         const std::string prefix = queues == 1 ? "" : "queue-" + std::to_string(queue) + "/";
         frontend.queues.push_back(read_queue(read, prefix, pages));

@@ -20,6 +20,7 @@ void Vbd::connect() {
     ipc::ConnectArguments arguments;
     try {
         arguments = read_frontend([this](const std::string& name) { return store().read(frontend_path_ + '/' + name); },
+                                  [this](const std::string& name) { return store().read(node(name.c_str())); },
                                   [this] { return guest_protocol(address_.domain); });
         arguments.domain = address_.domain;
         arguments.discard_enabled = store().read(node("discard-enable")) != "0";

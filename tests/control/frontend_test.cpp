@@ -127,6 +127,17 @@ TEST_CASE("frontend: nonsense is refused, and the next good frontend is served",
     guests.end();
 }
 
+TEST_CASE("frontend: more queues than were offered are refused, and the problem says how many those are", "[control]") {
+    Scene scene(Xl::v4_19);
+    scene.attach(scene.disk);
+    // As of a host with three processors.
+    scene.host.store().write(scene.xl.backend(scene.disk) + "/multi-queue-max-queues", "3");
+    Guest guest(scene.host, scene.disk, {"load", "--requests", "1", "--node", "multi-queue-num-queues=16"});
+    CHECK(guest.wait() == 2);
+    CHECK_THAT(scene.host.entry(5, xvda).value("problem", ""), Catch::Contains("more than the 3 offered"));
+    scene.detach(scene.disk);
+}
+
 TEST_CASE("frontend: another domain's grants are not to be had", "[control]") {
     TwoGuests guests(any_xl());
     const std::string ref = guests.xl.frontend_node(guests.other, "ring-ref");
