@@ -7,6 +7,7 @@
 
 #include "libblktap/base/error.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/ipc/vbd_address.hpp"
 
 namespace blktap {
 namespace {
@@ -50,7 +51,7 @@ std::string tap_type(const std::string& format) {
 }
 
 ipc::ImageArguments image_of_params(const std::string& params, const std::string& mode) {
-    const bool read_only = mode.find('w') == std::string::npos;
+    const bool read_only = ipc::is_read_only_mode(mode);
     if (params.empty())
         refuse("the disk has no target; write target=FORMAT:/path, for example target=raw:/srv/disk.img");
     if (params.starts_with('/')) return plain(params, read_only);

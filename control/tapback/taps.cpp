@@ -265,7 +265,7 @@ void Taps::look(Vbd& vbd) {
     const std::string directory = vbd.address().backend_path();
     const auto name = read_name(*host_.store, directory);
     if (!name) return;
-    const bool read_only = host_.store->read(directory + "/mode").value_or("r").find('w') == std::string::npos;
+    const bool read_only = ipc::is_read_only_mode(host_.store->read(directory + "/mode"));
     Tap* const tap = table_.find(*name);
     if (tap != nullptr) {
         if (tap->open) return pair(vbd, *tap, read_only);

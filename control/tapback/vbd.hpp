@@ -142,6 +142,7 @@ class Vbd {
     void tapdisk_ended();
     void opened(const ipc::Reply& reply, const Done& done);
     void start_tapdisk(const ipc::ImageArguments& image);
+    ipc::ImageArguments as_mode_allows(ipc::ImageArguments image) const;
     void open_image(Done done);
     void open_again();
     bool may_start_anew() const;

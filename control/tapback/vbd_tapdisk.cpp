@@ -182,10 +182,20 @@ void Vbd::open_image(Done done) {
     host_.mark(address_);
 }
 
+/// Who may write is the disk's own `mode`, whoever names the image; and what its guest was told to be read-only stays
+/// so.
+ipc::ImageArguments Vbd::as_mode_allows(ipc::ImageArguments image) const {
+    const auto mode = host_.store ? host_.store->read(node("mode")) : std::nullopt;
+    if (image_) image.read_only = image.read_only || image_->read_only;
+    // Without xenstore a disk that is served goes on as it is.
+    if (mode || !image_) image.read_only = image.read_only || ipc::is_read_only_mode(mode);
+    return image;
+}
+
 void Vbd::attach(const ipc::ImageArguments& image, Done done) {
     if (image_ || tapdisk_ || released_) throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
     if (!claimed()) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
-    start_tapdisk(image);
+    start_tapdisk(as_mode_allows(image));
     open_image(std::move(done));
 }
 
@@ -273,18 +283,22 @@ void Vbd::pause(Done done) {
 }
 
 void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
+    if (!image_) throw_error(Errc::wrong_state, address_.name() + ": no image is open");
     ipc::ResumeArguments request;
     request.accept_loss = arguments.accept_loss;
     const auto before = image_;
-    // Whoever comes after this tapback must know of both.
-    if (arguments.image && arguments.image != image_) {
-        VbdRecord both = record(image_.value());
-        both.next = arguments.image;
-        write_record(host_.options.run_directory, both);
-    }
-    if (arguments.image) image_ = arguments.image;  // its files are asked for before the reply comes
     // Named also when it is the same: the one who opened it first may have been another tapback.
-    if (arguments.image || now_.paused) request.image = ipc::open_arguments(image_.value(), true);
+    if (arguments.image || now_.paused) {
+        const ipc::ImageArguments next = as_mode_allows(arguments.image.value_or(*image_));
+        // Whoever comes after this tapback must know of both.
+        if (next != image_) {
+            VbdRecord both = record(*image_);
+            both.next = next;
+            write_record(host_.options.run_directory, both);
+        }
+        image_ = next;  // its files are asked for before the reply comes
+        request.image = ipc::open_arguments(next, true);
+    }
     try {
         call_tapdisk("resume", request, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
             now_.paused = now_.paused && !reply.error_code.empty();

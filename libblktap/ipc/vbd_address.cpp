@@ -131,4 +131,8 @@ std::optional<BackendNode> parse_backend_path(std::string_view path) {
     return node;
 }
 
+bool is_read_only_mode(const std::optional<std::string>& mode) {
+    return !mode || mode->find('w') == std::string::npos;
+}
+
 }  // namespace blktap::ipc

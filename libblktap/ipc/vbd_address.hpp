@@ -47,4 +47,8 @@ struct BackendNode {
 /// nullopt for anything but "backend/vbd/D/V..." and "backend/vbd3/D/V..." with numbers in their shortest form.
 std::optional<BackendNode> parse_backend_path(std::string_view path);
 
+/// Whether a disk is only read, by the node `mode` of its backend directory: this alone decides who may write. A disk
+/// whose mode is not known is not written.
+bool is_read_only_mode(const std::optional<std::string>& mode);
+
 }  // namespace blktap::ipc

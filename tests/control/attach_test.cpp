@@ -76,6 +76,56 @@ TEST_CASE("attach: a read-only disk says so, and is", "[control]") {
     scene.detach(scene.disk);
 }
 
+TEST_CASE("attach: who may write is the disk's mode, whatever a request says", "[control]") {
+    Scene scene(any_xl());
+    scene.disk.read_only = true;
+    const std::string path = scene.host.path("image-5-51712");
+    const ipc::Json writable{{"format", "raw"}, {"path", path}};
+    const auto call = [&](const std::string& request, const ipc::Json& arguments) {
+        CHECK(scene.host.call(request, arguments).error_message == "");
+    };
+    ipc::Json name{{"domain", 5}, {"device", xvda}};
+    SECTION("attach") {
+        scene.xl.write_nodes(scene.disk);
+        REQUIRE(scene.xl.wait_for_offers(scene.disk).okay());
+        const std::string backend = scene.xl.backend(scene.disk).substr(std::string("/local/domain/0/").size());
+        call("claim", {{"backend", backend}});
+        call("attach", {{"backend", backend}, {"image", writable}});
+    }
+    SECTION("resume with the same image") {
+        scene.attach(scene.disk);
+        call("pause", name);
+        call("resume", {{"domain", 5}, {"device", xvda}, {"image", writable}});
+    }
+    SECTION("resume with another one") {
+        scene.attach(scene.disk);
+        call("pause", name);
+        ipc::Json other = writable;
+        other["path"] = scene.host.make_image("other", image_size_bytes);
+        call("resume", {{"domain", 5}, {"device", xvda}, {"image", other}});
+        CHECK(scene.host.entry(5, xvda).at("image").at("read-only") == true);
+        call("pause", name);
+        call("resume", {{"domain", 5}, {"device", xvda}, {"image", writable}});
+    }
+    SECTION("resume under the next tapback") {
+        scene.attach(scene.disk);
+        call("pause", name);
+        scene.host.replace_tapback();
+        REQUIRE(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "paused"; }));
+        call("resume", {{"domain", 5}, {"device", xvda}, {"image", writable}});
+    }
+    CHECK(scene.host.entry(5, xvda).at("image").at("read-only") == true);
+    CHECK(scene.host.entry(5, xvda).at("description").at("read-only") == true);
+    name["size"] = 2 * image_size_bytes;
+    CHECK_THAT(scene.host.call("resize", name).error_message, Catch::Contains("read-only"));
+    // Nor is it locked against others that read.
+    Disk second = scene.disk;
+    second.device = xvdb;
+    scene.attach(second);
+    scene.detach(second);
+    scene.detach(scene.disk);
+}
+
 TEST_CASE("attach: a disk without discard does not offer it", "[control]") {
     Scene scene(any_xl());
     scene.disk.discard = false;

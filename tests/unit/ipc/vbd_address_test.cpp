@@ -107,3 +107,11 @@ TEST_CASE("vbd address: what it writes it reads", "[unit][ipc]") {
     REQUIRE(node);
     CHECK(node->vbd == vbd);
 }
+
+TEST_CASE("vbd address: only a mode with w lets a disk be written", "[unit][ipc]") {
+    CHECK_FALSE(is_read_only_mode("w"));
+    CHECK_FALSE(is_read_only_mode("w!"));  // xl: shared with others who write
+    CHECK(is_read_only_mode("r"));
+    CHECK(is_read_only_mode(""));
+    CHECK(is_read_only_mode(std::nullopt));
+}
