@@ -34,14 +34,27 @@ bool is_regular_file(const std::string& path) {
     return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
+/// Which image a disk's directory names, and whether it is written.
+struct Target {
+    std::optional<std::string> params{};
+    std::optional<std::string> mode{};
+
+    friend bool operator==(const Target&, const Target&) = default;
+};
+
+Target read_target(const StoreTransaction& nodes, const std::string& directory) {
+    return {nodes.read(directory + "/params"), nodes.read(directory + "/mode")};
+}
+
 }  // namespace
 
 void Hotplug::add(const ipc::VbdAddress& vbd) const {
     const auto deadline = Clock::now() + places_.time_limit;
     const std::string directory = vbd.backend_path();
-    const auto params = store_.read(directory + "/params");
-    if (!params) throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory + "/params");
-    const auto image = image_of_params(*params, store_.read(directory + "/mode").value_or("r"));
+    Target target;
+    store_.transact([&](const StoreTransaction& nodes) { target = read_target(nodes, directory); });
+    if (!target.params) throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory + "/params");
+    const auto image = image_of_params(*target.params, target.mode.value_or("r"));
 
     TapbackClient tapback(places_.tapback_socket);
     const ipc::BackendArguments backend{vbd};
@@ -56,7 +69,9 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
         }
     }
     tapback.call("attach", ipc::AttachArguments{vbd, image}, left_until(deadline));
-    if (!write_if_present(vbd, "connected", std::nullopt)) {
+    // Of another target by now it is another disk.
+    const auto same = [&](const StoreTransaction& nodes) { return read_target(nodes, directory) == target; };
+    if (!write_if_present(vbd, "connected", std::nullopt, same)) {
         throw_reason(std::make_error_code(std::errc::no_such_file_or_directory),
                      directory + ": the disk was removed while it was being added");
     }
@@ -83,24 +98,26 @@ bool Hotplug::is_ours(const ipc::VbdAddress& vbd) const {
 PlainDisk Hotplug::describe(const ipc::VbdAddress& vbd) const {
     const std::string domain = std::to_string(vbd.domain);
     PlainDisk disk;
-    disk.params = store_.read(vbd.backend_path() + "/params").value_or("");
+    store_.transact([&](const StoreTransaction& nodes) {
+        disk.params = nodes.read(vbd.backend_path() + "/params").value_or("");
+        disk.guest_type = nodes.read("/libxl/" + domain + "/type");
+        disk.device_model = nodes.read("/local/domain/" + domain + "/target").has_value();
+    });
     disk.kernel_kind = vbd.kind == ipc::VbdAddress::Kind::vbd;
     disk.regular_file = is_regular_file(disk.params);
     // Opened for a moment and not read: only a try tells whether a file system can.
     disk.direct_io = disk.regular_file && UniqueFd(::open(disk.params.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
     disk.domain = vbd.domain;
-    disk.guest_type = store_.read("/libxl/" + domain + "/type");
-    disk.device_model = store_.read("/local/domain/" + domain + "/target").has_value();
     return disk;
 }
 
 /// A write makes missing directories: without the look, one that libxl has removed meanwhile would come back for ever.
-bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status,
-                               const std::optional<std::string>& reason) const {
+bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status, const std::optional<std::string>& reason,
+                               const Check& check) const {
     const std::string directory = vbd.backend_path();
     bool present = false;
     store_.transact([&](const StoreTransaction& transaction) {
-        present = transaction.read(directory + "/frontend").has_value();
+        present = transaction.read(directory + "/frontend") && check(transaction);
         if (!present) return;
         if (reason) transaction.write(directory + "/hotplug-error", *reason);
         transaction.write(directory + "/hotplug-status", status);

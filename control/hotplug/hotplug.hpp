@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -45,8 +46,10 @@ class Hotplug {
     PlainDisk describe(const ipc::VbdAddress& vbd) const;
 
   private:
-    bool write_if_present(const ipc::VbdAddress& vbd, const char* status,
-                          const std::optional<std::string>& reason) const;
+    using Check = std::function<bool(const StoreTransaction&)>;
+    bool write_if_present(
+        const ipc::VbdAddress& vbd, const char* status, const std::optional<std::string>& reason,
+        const Check& check = [](const auto&) { return true; }) const;
 
     const XenStore& store_;
     HotplugPlaces places_;

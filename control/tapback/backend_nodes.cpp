@@ -45,6 +45,28 @@ void write_state(const StoreNodes& nodes, const std::string& backend, Xenbus sta
     nodes.write_number(backend + "/state", static_cast<unsigned>(state));
 }
 
+void write_claim(const XenStore& store, const ipc::VbdAddress& vbd) {
+    const std::string directory = vbd.backend_path();
+    const std::string owner = directory + "/tapdisk/owner";
+    store.transact([&](const StoreTransaction& nodes) {
+        // At once: written into a directory that was just removed, the claim would make it anew.
+        if (!nodes.read(directory + "/frontend"))
+            throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory);
+        const auto present = nodes.read(owner);
+        if (!present) return nodes.write(owner, owner_name);
+        if (*present == owner_name) return;
+        throw_error(std::make_error_code(std::errc::device_or_resource_busy), directory + ": claimed by " + *present);
+    });
+}
+
+void close_when_asked(const XenStore& store, const ipc::VbdAddress& vbd) {
+    const std::string directory = vbd.backend_path();
+    store.transact([&](const StoreTransaction& nodes) {
+        const bool asked = nodes.read(directory + "/state") == "5" && nodes.read(directory + "/frontend");
+        if (asked) write_state(nodes, directory, Xenbus::closed);
+    });
+}
+
 std::string frontend_path(const ipc::VbdAddress& vbd) {
     return "/local/domain/" + std::to_string(vbd.domain) + "/device/vbd/" + std::to_string(vbd.device);
 }

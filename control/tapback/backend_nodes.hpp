@@ -24,6 +24,12 @@ void write_offers(const StoreNodes& nodes, const std::string& backend);
 void write_features(const StoreNodes& nodes, const std::string& backend, const ipc::DeviceDescription& device);
 void write_state(const StoreNodes& nodes, const std::string& backend, Xenbus state);
 
+/// Writes our claim into the disk's directory, unless it is there. Errors: throws std::system_error: ENOENT (no such
+/// directory), EBUSY (another's claim), xenstored's.
+void write_claim(const XenStore& store, const ipc::VbdAddress& vbd);
+/// Of a disk that nobody serves: enters Closed where its toolstack waits for that.
+void close_when_asked(const XenStore& store, const ipc::VbdAddress& vbd);
+
 /// "/local/domain/5/device/vbd/51712"
 std::string frontend_path(const ipc::VbdAddress& vbd);
 /// Makes both ends of a disk, as a toolstack does: the guest's driver starts to look at it.

@@ -70,12 +70,16 @@ Vbd* Daemon::find(const ipc::VbdAddress& backend) const {
     return vbd != nullptr && vbd->address() == backend ? vbd : nullptr;
 }
 
+void Daemon::require_no_other_kind(const ipc::VbdAddress& backend) const {
+    const Vbd* const known = find(backend.name());
+    if (known == nullptr || known->address() == backend) return;
+    throw_error(std::make_error_code(std::errc::device_or_resource_busy),
+                backend.backend_path() + ": " + known->address().backend_path() + " serves this device");
+}
+
 Vbd& Daemon::find_or_add(const ipc::VbdAddress& backend) {
-    Vbd* const known = find(backend.name());
-    if (known != nullptr && known->address() != backend)
-        throw_error(std::make_error_code(std::errc::device_or_resource_busy),
-                    backend.backend_path() + ": " + known->address().backend_path() + " serves this device");
-    if (known != nullptr) return *known;
+    require_no_other_kind(backend);
+    if (Vbd* const known = find(backend.name())) return *known;
     auto& added = vbds_[backend.name()];
     added = std::make_unique<Vbd>(host_, backend, false);
     mark(backend);
@@ -249,8 +253,8 @@ void Daemon::find_or_refuse(const ipc::VbdAddress& backend) {
     if (!store().read(directory + "/frontend")) return;
     if (known == nullptr) {
         find_or_add(backend);
-    } else if (store().read(directory + "/state") == "5") {
-        write_state(store(), directory, Xenbus::closed);
+    } else {
+        close_when_asked(store(), backend);
     }
 }
 
@@ -314,15 +318,9 @@ void Daemon::require_directory(const ipc::VbdAddress& backend) const {
 }
 
 void Daemon::claim(const ipc::VbdAddress& backend) {
-    require_directory(backend);
-    const std::string owner = backend.backend_path() + "/tapdisk/owner";
-    const auto present = store().read(owner);
-    if (present && *present != owner_name) {
-        throw_error(std::make_error_code(std::errc::device_or_resource_busy),
-                    backend.backend_path() + ": claimed by " + *present);
-    }
+    require_no_other_kind(backend);
+    write_claim(store(), backend);
     find_or_add(backend);
-    if (!present) store().write(owner, owner_name);
     log::info("vbd.claimed", {{"backend", backend.backend_path()}});
 }
 

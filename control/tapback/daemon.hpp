@@ -47,6 +47,7 @@ class Daemon {
   private:
     Vbd* find(const std::string& name) const;
     Vbd* find(const ipc::VbdAddress& backend) const;
+    void require_no_other_kind(const ipc::VbdAddress& backend) const;
     Vbd& find_or_add(const ipc::VbdAddress& backend);
     void require_directory(const ipc::VbdAddress& backend) const;
     void mark(const ipc::VbdAddress& vbd) { marked_.insert(vbd.name()); }

@@ -33,12 +33,23 @@ std::optional<std::uint32_t> to_number(const std::optional<std::string>& text) {
     return number;
 }
 
-std::optional<ipc::TapArguments> read_name(const XenStore& store, const std::string& directory) {
-    const auto minor = to_number(store.read(directory + "/minor"));
-    if (!minor) return std::nullopt;
-    const auto pid = to_number(store.read(directory + "/pid"));
-    if (!pid) return std::nullopt;
-    return ipc::TapArguments{*pid, *minor};
+/// What a disk's directory says of its tapdisk.
+struct NamedTap {
+    ipc::TapArguments name;
+    bool read_only;  ///< the disk's mode
+};
+
+/// All of it of one moment.
+std::optional<NamedTap> read_named_tap(const XenStore& store, const std::string& directory) {
+    if (!store.read(directory + "/minor")) return std::nullopt;  // what the script writes last: as yet there is no more
+    std::optional<NamedTap> named;
+    store.transact([&](const StoreTransaction& nodes) {
+        named.reset();
+        const auto minor = to_number(nodes.read(directory + "/minor"));
+        const auto pid = to_number(nodes.read(directory + "/pid"));
+        if (minor && pid) named = {{*pid, *minor}, ipc::is_read_only_mode(nodes.read(directory + "/mode"))};
+    });
+    return named;
 }
 
 std::string text_of(const ipc::TapArguments& name) {
@@ -263,17 +274,16 @@ void Taps::look(Vbd& vbd) {
     }
     if ((table_.empty() && paired_.empty()) || !host_.store || !vbd.wants_tap()) return;
     const std::string directory = vbd.address().backend_path();
-    const auto name = read_name(*host_.store, directory);
-    if (!name) return;
-    const bool read_only = ipc::is_read_only_mode(host_.store->read(directory + "/mode"));
-    Tap* const tap = table_.find(*name);
+    const auto named = read_named_tap(*host_.store, directory);
+    if (!named) return;
+    Tap* const tap = table_.find(named->name);
     if (tap != nullptr) {
-        if (tap->open) return pair(vbd, *tap, read_only);
+        if (tap->open) return pair(vbd, *tap, named->read_only);
         waiting_.insert(vbd.address());
-    } else if (Vbd* const first = user_of(*name)) {
-        share(vbd, *first, read_only);
+    } else if (Vbd* const first = user_of(named->name)) {
+        share(vbd, *first, named->read_only);
     } else {
-        vbd.report(text_of(*name) + ": not known to tapback");
+        vbd.report(text_of(named->name) + ": not known to tapback");
     }
 }
 

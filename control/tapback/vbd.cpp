@@ -17,10 +17,6 @@ using Link = Situation::Link;
 constexpr Nanoseconds unplug_patience = std::chrono::seconds(10);  // as long as xl waits for a guest
 constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state around waits for the next turn
 
-bool is_starting_or_gone(Xenbus frontend) noexcept {
-    return frontend == Xenbus::unknown || frontend == Xenbus::initialising || frontend == Xenbus::closed;
-}
-
 }  // namespace
 
 Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
@@ -50,61 +46,6 @@ std::string Vbd::file(const char* suffix) const {
     return host_.options.run_directory + '/' + address_.file_name() + suffix;
 }
 
-// What xenstore says.
-
-bool Vbd::claimed() const {
-    return address_.kind == ipc::VbdAddress::Kind::vbd3 || store().read(node("tapdisk/owner")) == owner_name;
-}
-
-void Vbd::node_changed(const std::string& below) noexcept {
-    if (below == "state" || below == "online") {
-        stale_.backend = true;  // a toolstack writes both at once, and the events come in any order
-    } else {
-        all_changed();
-    }
-}
-
-/// False: it is not there, or not known to be.
-bool Vbd::observe_directory() {
-    const auto path = store().read(node("frontend"));
-    if (!path) {
-        if (!store_lost_ || released_) now_.owned = false;
-        return false;
-    }
-    if (store_lost_ && !store().read(*path + "/state")) return false;
-    store_lost_ = false;
-    now_.owned = !released_ && claimed();
-    if (path->starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/")) {
-        frontend_path_ = *path;
-        watch_frontend(*path + "/state");
-    } else {
-        set_problem("its frontend is not of its domain: " + *path);
-        frontend_path_.clear();
-    }
-    return true;
-}
-
-void Vbd::observe() {
-    if (stale_.directory && !observe_directory()) return;
-    if (stale_.backend) {
-        now_.online = store().read(node("online")) == "1";
-        now_.backend = parse_frontend_state(store().read(node("state")));
-    }
-    if (stale_.frontend) {
-        now_.frontend =
-            frontend_path_.empty() ? Xenbus::unknown : parse_frontend_state(store().read(frontend_path_ + "/state"));
-        if (is_starting_or_gone(now_.frontend)) now_.refused = false;
-    }
-    stale_ = {.directory = false, .backend = false, .frontend = false};
-}
-
-void Vbd::watch_frontend(const std::string& path) {
-    if (frontend_watched_ == path) return;
-    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
-    store().watch(path, address_.backend_path());
-    frontend_watched_ = path;
-}
-
 void Vbd::look() {
     if (tapdisk_gone_) {
         tapdisk_.reset();
@@ -116,7 +57,7 @@ void Vbd::look() {
     for (int i = 0; i < steps_max; ++i) {
         observe();
         if (store_lost_ && now_.owned) return;  // what it does not know it cannot act on
-        if (plugged_ && now_.backend == Xenbus::closed && !now_.online && now_.tapdisk == Tapdisk::none) {
+        if (is_unplugged()) {
             released_ = true;
             now_.owned = false;
         }
@@ -149,62 +90,63 @@ void Vbd::perform(Step step) {
         case Step::publish:
             return publish();
         case Step::disconnect:
-            return disconnect();
+            return disconnect();  // the frontend's state alone asks for it
         case Step::closing:
-            return enter(Xenbus::closing);
+            enter(step, Xenbus::closing);
+            return;
         case Step::close:
-            return enter(Xenbus::closed);
+            enter(step, Xenbus::closed);
+            return;
         case Step::end_tapdisk:
-            return end_tapdisk();
+            if (confirmed(step)) end_tapdisk();
+            return;
         case Step::forget:
             return forget();
     }
 }
 
 void Vbd::offer() {
-    enter(Xenbus::init_wait, [this](const StoreTransaction& nodes) {
-        // Looked at again: what vanished must not be made anew, and offers that a frontend has read stand.
-        if (!nodes.read(node("frontend"))) return false;
+    const bool entered = enter(Step::offer, Xenbus::init_wait, [this](const StoreTransaction& nodes) {
+        // Offers that a frontend has read stand.
         const bool begins = now_.backend != Xenbus::init_wait;
-        if (begins || nodes.read(frontend_path_ + "/state") == "1") write_offers(nodes, address_.backend_path());
-        return true;
+        if (begins || now_.frontend == Xenbus::initialising) write_offers(nodes, address_.backend_path());
     });
+    if (!entered) return;
     now_.offered = true;
     now_.refused = false;
 }
 
-/// Writes a state, in one transaction with what goes before it and with what people are told, unless `write_first` says
-/// that there is nothing to write to any more.
-void Vbd::enter(Xenbus state, const std::function<bool(const StoreTransaction&)>& write_first) {
-    Situation then = now_;
-    then.backend = state;
-    const std::string told = status(then);
-    bool written = false;
+/// Writes a state, in one transaction with what goes before it, with what people are told, and with another look at
+/// all that asks for it: what others wrote meanwhile stands, and what vanished is not made anew. False: nothing was
+/// written, and all is to be looked at again.
+bool Vbd::enter(Step step, Xenbus state, const std::function<void(const StoreTransaction&)>& write_first) {
+    bool asked = false;
+    std::string told;
     store().transact([&](const StoreTransaction& nodes) {
-        // What the toolstack wrote meanwhile stands: it may be taking the disk away.
-        written = parse_frontend_state(nodes.read(node("state"))) == now_.backend && write_first(nodes);
-        if (!written) return;
+        asked = confirm(step, nodes);
+        if (!asked) return;
+        write_first(nodes);
+        Situation then = now_;
+        then.backend = state;
+        told = status(then);
         if (state != now_.backend) write_state(nodes, address_.backend_path(), state);
         if (told != status_) nodes.write(node("tapdisk/status"), told);
     });
-    if (!written) return all_changed();
+    if (!asked) {
+        all_changed();
+        return false;
+    }
     now_.backend = state;
     status_ = told;
     problem_told_ = true;
-}
-
-void Vbd::enter(Xenbus state) {
-    enter(state, [this](const StoreTransaction& nodes) { return nodes.read(node("frontend")).has_value(); });
+    return true;
 }
 
 void Vbd::publish() {
-    enter(Xenbus::connected, [this](const StoreTransaction& nodes) {
-        const auto state = nodes.read(node("state"));
-        if (!state || *state == "5" || *state == "6") return false;  // the toolstack takes it away meanwhile
+    const auto write = [this](const StoreTransaction& nodes) {
         write_features(nodes, address_.backend_path(), description_.value());
-        return true;
-    });
-    if (now_.backend != Xenbus::connected) return;
+    };
+    if (!enter(Step::publish, Xenbus::connected, write)) return;
     log::info("vbd.connected", {{"vbd", address_.name()}, {"image", image_ ? image_->path : ""}});
 }
 
@@ -222,6 +164,7 @@ void Vbd::unplug(bool force, Done done) {
     if (unplug_done_) throw_error(Errc::wrong_state, address_.name() + ": being unplugged already");
     store().transact([&](const StoreTransaction& nodes) {
         if (force) nodes.remove(tapback::frontend_path(address_));
+        if (!nodes.read(node("frontend"))) return;  // removed already; a write would bring the directory back
         nodes.write(node("online"), "0");
         if (nodes.read(node("state")) != "6") write_state(nodes, address_.backend_path(), Xenbus::closing);
     });
@@ -239,9 +182,8 @@ void Vbd::domain_died() {
 void Vbd::forget() {
     if (plugged_) {
         remove_nodes(store(), address_);
-    } else if (store().read(node("frontend"))) {
-        if (now_.backend != Xenbus::closed) enter(Xenbus::closed);
-        if (address_.kind == ipc::VbdAddress::Kind::vbd) store().remove(node("tapdisk"));
+    } else {
+        leave_directory();
     }
     if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
     remove_record(host_.options.run_directory, address_);
@@ -254,6 +196,26 @@ void Vbd::forget() {
     if (unplug_done_) std::exchange(unplug_done_, nullptr)({});
     for (const auto& call : std::exchange(when_finished_, {}))
         call();
+}
+
+/// Whoever waits for the end of the disk finds it closed, whatever the state was.
+void Vbd::leave_directory() {
+    const bool claimed_kind = address_.kind == ipc::VbdAddress::Kind::vbd;
+    // As it mostly is: its toolstack has removed it, or it is closed and bears no claim.
+    if (!store().read(node("frontend")) || (!claimed_kind && store().read(node("state")) == "6")) return;
+    Situation then = now_;
+    then.backend = Xenbus::closed;
+    store().transact([&](const StoreTransaction& nodes) {
+        if (!nodes.read(node("frontend"))) return;
+        // Another backend's claim stands, and the state is that one's.
+        if (claimed_kind && nodes.read(node("tapdisk/owner")).value_or(owner_name) != owner_name) return;
+        if (nodes.read(node("state")) != "6") write_state(nodes, address_.backend_path(), Xenbus::closed);
+        if (claimed_kind) {
+            nodes.remove(node("tapdisk"));
+        } else {
+            nodes.write(node("tapdisk/status"), status(then));
+        }
+    });
 }
 
 // What people are told.

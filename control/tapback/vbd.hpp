@@ -127,10 +127,16 @@ class Vbd {
     TapdiskProcess::Hooks hooks();
     void observe();
     bool observe_directory();
+    void read_backend(const StoreNodes& nodes, Situation& now) const;
+    void read_frontend_state(const StoreNodes& nodes, Situation& now) const;
+    bool confirm(Step step, const StoreTransaction& nodes);
+    bool confirmed(Step step);
+    bool is_unplugged();
     void watch_frontend(const std::string& path);
     bool is_too_soon(Step step);
     void perform(Step step);
     void offer();
+    std::optional<ipc::ConnectArguments> read_keys();
     void connect();
     void publish();
     void disconnect();
@@ -139,6 +145,7 @@ class Vbd {
     void try_to_record() noexcept;
     void end_tapdisk();
     void forget();
+    void leave_directory();
     void tapdisk_ended();
     void opened(const ipc::Reply& reply, const Done& done);
     void start_tapdisk(const ipc::ImageArguments& image);
@@ -148,8 +155,8 @@ class Vbd {
     bool may_start_anew() const;
     VbdRecord record(const ipc::ImageArguments& image) const;
     std::string socket_path() const;
-    void enter(Xenbus state);
-    void enter(Xenbus state, const std::function<bool(const StoreTransaction&)>& write_first);
+    bool enter(
+        Step step, Xenbus state, const std::function<void(const StoreTransaction&)>& write_first = [](const auto&) {});
     void settle();
     void watch_problems();
     void told_problems(const ipc::Problems& problems);
@@ -158,7 +165,7 @@ class Vbd {
     void set_problem(std::string problem);
     std::string describe(const Situation& now) const;
     std::string status(const Situation& now) const;
-    bool claimed() const;
+    bool claimed(const StoreNodes& nodes) const;
     bool came_by_takeover() const;
     std::string node(const char* name) const { return address_.backend_path() + '/' + name; }
     std::string file(const char* suffix) const;

@@ -16,15 +16,37 @@ using Link = Situation::Link;
 
 }  // namespace
 
+/// What the frontend wrote about its rings, and the toolstack about the disk, of the moment in which they ask to be
+/// connected; nullopt: by then they do not. Errors: throws std::system_error (Errc::bad_message: the frontend's).
+std::optional<ipc::ConnectArguments> Vbd::read_keys() {
+    std::optional<ipc::ConnectArguments> arguments;
+    std::optional<std::system_error> nonsense;
+    store().transact([&](const StoreTransaction& nodes) {
+        arguments.reset();
+        nonsense.reset();
+        if (!confirm(Step::connect, nodes)) return;
+        try {
+            arguments = read_frontend([&](const std::string& name) { return nodes.read(frontend_path_ + '/' + name); },
+                                      [&](const std::string& name) { return nodes.read(node(name.c_str())); },
+                                      [this] { return guest_protocol(address_.domain); });
+        } catch (const std::system_error& error) {
+            if (error.code() != Errc::bad_message) throw;
+            nonsense = error;  // if this was one moment
+            return;
+        }
+        arguments->domain = address_.domain;
+        arguments->discard_enabled = nodes.read(node("discard-enable")) != "0";
+        arguments->direct_io_safe = nodes.read(node("direct-io-safe")) == "1";
+    });
+    if (nonsense) throw std::system_error(*nonsense);
+    return arguments;
+}
+
 void Vbd::connect() {
-    ipc::ConnectArguments arguments;
+    std::optional<ipc::ConnectArguments> arguments;
     try {
-        arguments = read_frontend([this](const std::string& name) { return store().read(frontend_path_ + '/' + name); },
-                                  [this](const std::string& name) { return store().read(node(name.c_str())); },
-                                  [this] { return guest_protocol(address_.domain); });
-        arguments.domain = address_.domain;
-        arguments.discard_enabled = store().read(node("discard-enable")) != "0";
-        arguments.direct_io_safe = store().read(node("direct-io-safe")) == "1";
+        arguments = read_keys();
+        if (!arguments) return all_changed();
         // The tapdisk empties it, when it has no other ring any more that uses it.
         recovery_log_.reset(::open(file(".recovery").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!recovery_log_) throw_system_error(file(".recovery"));
@@ -34,7 +56,7 @@ void Vbd::connect() {
         return set_problem(error.what());
     }
     now_.link = Link::busy;
-    tapdisk_->call("connect", arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+    tapdisk_->call("connect", *arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         now_.link = reply.error_code.empty() ? Link::up : Link::none;
         // Another operation is in the way, which is not the frontend's fault.
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return host_.mark_later(address_);

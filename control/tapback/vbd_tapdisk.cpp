@@ -194,7 +194,7 @@ ipc::ImageArguments Vbd::as_mode_allows(ipc::ImageArguments image) const {
 
 void Vbd::attach(const ipc::ImageArguments& image, Done done) {
     if (image_ || tapdisk_ || released_) throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
-    if (!claimed()) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
+    if (!claimed(store())) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
     start_tapdisk(as_mode_allows(image));
     open_image(std::move(done));
 }

@@ -43,7 +43,7 @@ Step while_closing(const Situation& now) noexcept {
 Step while_up(const Situation& now) noexcept {
     if (is_gone(now.frontend) || is_starting(now.frontend)) return Step::disconnect;
     if (now.backend >= Xenbus::closing) return Step::none;
-    if (now.frontend == Xenbus::closing) return Step::closing;
+    if (now.frontend == Xenbus::closing || !now.online) return Step::closing;
     return now.backend < Xenbus::connected ? Step::publish : Step::none;
 }
 
@@ -61,7 +61,7 @@ Step next_step(const Situation& now) noexcept {
     if (now.link == Link::up) return while_up(now);
     if (now.backend == Xenbus::closed) return while_closed(now);
     if (now.backend == Xenbus::closing) return while_closing(now);
-    if (is_gone(now.frontend)) return Step::close;
+    if (is_gone(now.frontend) || !now.online) return Step::close;
     if (now.backend < Xenbus::init_wait) return Step::offer;
     if (now.backend == Xenbus::connected && is_starting(now.frontend)) return Step::offer;
     if (now.frontend == Xenbus::closing || now.refused) return Step::closing;

@@ -64,8 +64,10 @@ void ControlHost::start_tapback() {
 }
 
 bool ControlHost::try_tapback() {
-    tapback_ = testing::Process(tapback_command(),
-                                {.environment = environment(0), .output = path("log"), .outlives_us = true});
+    std::vector<std::string> variables = environment(0);
+    variables.insert(variables.end(), tapback_environment_.begin(), tapback_environment_.end());
+    tapback_ =
+        testing::Process(tapback_command(), {.environment = variables, .output = path("log"), .outlives_us = true});
     const auto answers = [this] {
         try {
             return call("status").error_code.empty();

@@ -31,6 +31,8 @@ class ControlHost {
 
     /// The configuration file of a tapback that starts from now on.
     void configure(const std::string& text) const;
+    /// What a tapback that starts from now on has in its environment besides.
+    void set_tapback_environment(std::vector<std::string> variables) { tapback_environment_ = std::move(variables); }
     /// Returns when it answers.
     void start_tapback();
     /// kill -9
@@ -83,6 +85,7 @@ class ControlHost {
     testing::Process warden_;
     testing::Xenstored xenstored_{};
     std::optional<XenStore> store_{std::in_place};
+    std::vector<std::string> tapback_environment_{};
     testing::Process tapback_;
     std::mutex mutex_;
 };

@@ -59,6 +59,10 @@ class Toolstack {
     /// "xl block-detach --force", and what becomes of a disk whose domain is destroyed. Always ends with no nodes.
     Outcome detach_by_force(const Disk& disk, Nanoseconds limit = detach_limit);
 
+    // Their steps, one transaction each: asks for the end of a disk that is there, and removes what is left.
+    void ask_to_close(const Disk& disk, bool force) const;
+    void remove_nodes(const Disk& disk);
+
     std::string backend(const Disk& disk) const;
     static std::string frontend(const Disk& disk);
     /// A node of the backend's or the frontend's directory; "none" where there is none.
@@ -73,9 +77,7 @@ class Toolstack {
     std::string kind() const { return version_ == Xl::v4_17 ? "vbd" : "vbd3"; }
     std::string libxl(const Disk& disk) const;
     void offer_as_blkback(const Disk& disk);
-    void ask_to_close(const Disk& disk, bool force) const;
     void close_as_blkback(const Disk& disk) const;
-    void remove_nodes(const Disk& disk);
 
     const ControlHost& host_;
     const Xl version_;

@@ -173,6 +173,37 @@ TEST_CASE("xenbus: from every situation the steps come to rest", "[unit]") {
     });
 }
 
+TEST_CASE("xenbus: a disk that its toolstack gives up ends as Closed, wherever it stands", "[unit]") {
+    for_all([](Situation now) {
+        if (!now.owned) return;
+        now.online = false;
+        for (int turns = 0; turns < 20; ++turns) {
+            const Step step = next_step(now);
+            REQUIRE(step != Step::offer);
+            REQUIRE(step != Step::connect);
+            now = after(now, step);
+            if (now.tapdisk == Tapdisk::ending) now.tapdisk = Tapdisk::none;
+            if (now.tapdisk == Tapdisk::starting) now.tapdisk = Tapdisk::open;
+            // The least that a frontend with rings does, or "force" for it.
+            if (step == Step::none && now.link == Link::up) now.frontend = Xenbus::closed;
+        }
+        INFO("backend " << int(now.backend) << " frontend " << int(now.frontend));
+        CHECK(now.backend == Xenbus::closed);
+        CHECK(now.link == Link::none);
+        CHECK(now.tapdisk == Tapdisk::none);
+        CHECK(next_step(now) == Step::none);
+    });
+}
+
+TEST_CASE("xenbus: a guest is asked to close a disk that goes offline, whatever the state says", "[unit]") {
+    Situation now = situation(Xenbus::connected, Xenbus::connected, Tapdisk::open, Link::up);
+    now.online = false;
+    CHECK(next_step(now) == Step::closing);
+    now = situation(Xenbus::init_wait, Xenbus::initialised, Tapdisk::open, Link::none);
+    now.online = false;
+    CHECK(next_step(now) == Step::close);
+}
+
 TEST_CASE("xenbus: rings are given only to an open image, and taken from no other", "[unit]") {
     for_all([](const Situation& now) {
         const Step step = next_step(now);
