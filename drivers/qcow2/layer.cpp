@@ -12,12 +12,12 @@ namespace {
 
 using Kind = Extent::Kind;
 
-/// `data` up to the file's end, or the zeros behind it.
+/// `data` up to the sector that the file ends in, or the zeros behind it.
 Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
     if (extent.host_offset >= file_end) {
         extent.kind = Kind::zero;
     } else {
-        extent.length = std::min(extent.length, file_end - extent.host_offset);
+        extent.length = std::min(extent.length, round_up(file_end - extent.host_offset, sector_size_bytes));
     }
     return extent;
 }
@@ -92,10 +92,11 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
     const std::uint64_t per_table = layer.header.bytes_per_table();
     const std::uint64_t left = std::min(length, per_table - (offset & (per_table - 1)));
     if (table == 0) return {Kind::unallocated, left, 0, 0, 0, 0};
-    const bool inside = is_aligned(table, layer.cluster_bytes()) && table < layer.file_end &&
-                        layer.cluster_bytes() <= layer.file_end - table;
+    // The file may end inside of its last cluster; a table that it has nothing of is damage.
+    const bool inside = is_aligned(table, layer.cluster_bytes()) && table < layer.file_end;
     if (!inside) return {Kind::invalid, left, 0, 0, 0, 0};
     const std::uint64_t at = table + layer.slice_in_table(guest_cluster);
+    if (at >= layer.file_end) return {Kind::unallocated, left, 0, 0, 0, 0};
     const std::uint32_t slot = cache.find({index, at});
     if (slot == SliceCache::none || !cache.ready(slot)) return {Kind::missing, left, 0, at, 0, 0};
     return look_into_slice(layer, cache, slot, offset, length);

@@ -46,8 +46,8 @@ struct Layer {
     bool raw = false;  ///< the file's bytes are the disk's; no header, no tables
     Header header;
     std::uint64_t size_bytes = 0;  ///< of the disk that it describes
-    /// What is behind this reads as zeros: the file's length when it was opened, or as long as we made it. Whole
-    /// sectors.
+    /// What is behind this reads as zeros: the file's length when it was opened, to the byte, or as long as we made it.
+    /// A file that is written ends with a cluster.
     std::uint64_t file_end = 0;
     UniqueFd data_fd;                      ///< of an image with an external data file
     std::string data_path;                 ///< of that

@@ -49,7 +49,9 @@ void read_header(Layer& layer) {
 
 void read_l1(Layer& layer) {
     const std::uint64_t bytes = layer.header.l1_count * 8ULL;
-    if (layer.header.l1_offset > layer.file_end || bytes > layer.file_end - layer.header.l1_offset) {
+    // The last cluster of a file need not be whole: what is missing is zeros, as QEMU reads it.
+    const std::uint64_t end = round_up(layer.file_end, layer.cluster_bytes());
+    if (layer.header.l1_offset >= layer.file_end || bytes > end - layer.header.l1_offset) {
         refuse(layer.name, "the L1 table is outside of the file");
     }
     const Mapping table = read_table(layer, layer.header.l1_offset, bytes);
@@ -61,9 +63,8 @@ void read_l1(Layer& layer) {
 }
 
 void use_raw(Layer& layer) {
-    layer.size_bytes = layer.file_end;
-    if (is_aligned(layer.size_bytes, sector_size_bytes)) return;
-    refuse(layer.name, "its size, " + std::to_string(layer.size_bytes) + " bytes, is not a multiple of 512");
+    // What is missing of the last sector is zeros, as QEMU reads it.
+    layer.size_bytes = round_up(layer.file_end, sector_size_bytes);
 }
 
 [[noreturn]] void refuse_moving(const std::string& name, const std::string& whose, const std::string& path) {
@@ -123,8 +124,6 @@ class ChainOpener {
         } else {
             read_header(file.layer);
             read_l1(file.layer);
-            // For writing it is made to end with a cluster.
-            if (access == Access::read_only) file.layer.file_end = round_down(file.layer.file_end, sector_size_bytes);
         }
         note_limits(file);
         if (file.layer.header.external_data()) {
@@ -148,7 +147,7 @@ class ChainOpener {
             if (same_file(limits, other)) refuse(layer.name, "its data file, '" + path + "', is an image of its chain");
         }
         limits_.push_back(limits);
-        layer.data_file_end = round_down(limits.size_bytes, sector_size_bytes);
+        layer.data_file_end = limits.size_bytes;
         layer.memory_alignment = std::max(layer.memory_alignment, limits.memory_alignment_bytes);
         layer.offset_alignment = std::max(layer.offset_alignment, limits.offset_alignment_bytes);
         note_storage(limits);

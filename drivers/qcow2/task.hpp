@@ -49,6 +49,7 @@ struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
     std::uint32_t layer = 0;
     std::uint64_t host_offset = 0;
     std::span<iovec> data{};
+    std::uint64_t file_end = 0;  ///< as it was when a read by a worker began
     Extent extent{};
 
     // Writing to new clusters: what is copied from where the disk's contents were before.

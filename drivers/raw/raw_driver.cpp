@@ -37,8 +37,8 @@ RawDriver::RawDriver(RawImage image, const DriverContext& context)
       sync_(context.io, context.workers, image_.fd.get()) {
     if (image_.block_device) return;
     growth_.emplace(image_.fd.get(), context,
-                    FileGrowth::Sizes{image_.file_size_bytes, image_.info.size_sectors * sector_size_bytes,
-                                      image_.info.write_alignment_bytes},
+                    FileGrowth::Sizes{round_up(image_.file_size_bytes, sector_size_bytes),
+                                      image_.info.size_sectors * sector_size_bytes, image_.info.write_alignment_bytes},
                     &resumed);
 }
 
@@ -81,6 +81,12 @@ bool RawDriver::reaches_device(const ImageRequest& request) const noexcept {
     }
     BLKTAP_ASSERT(length_bytes <= request.range.length_bytes());
     return aligned;
+}
+
+/// Of the sector that it reads last only a part is in the file: a direct read would not bring the zeros behind it.
+bool RawDriver::ends_in_last_sector(const ImageRequest& request) const noexcept {
+    const std::uint64_t end = image_.file_size_bytes;
+    return !is_aligned(end, sector_size_bytes) && request.range.offset_bytes() + request.range.length_bytes() > end;
 }
 
 void RawDriver::stage(ImageRequest& request, IoOp::Kind kind, void (*completed)(IoOp&) noexcept) noexcept {
@@ -128,7 +134,7 @@ bool RawDriver::cut_at_end(ImageRequest& request) const noexcept {
 
 void RawDriver::start_read(ImageRequest& request) noexcept {
     if (cut_at_end(request)) return request.complete({});
-    if (reaches_device(request)) {
+    if (reaches_device(request) && !ends_in_last_sector(request)) {
         stage(request, IoOp::Kind::read, &transfer_completed);
     } else {
         start_job<&RawDriver::read_misaligned>(request);
@@ -168,7 +174,9 @@ std::error_code RawDriver::read_misaligned(ImageRequest& request) noexcept {
     std::uint64_t length_bytes = 0;
     for (const iovec& entry : request.data)
         length_bytes += entry.iov_len;
-    return bounce_.read(image_.fd.get(), {request.range.first, length_bytes / sector_size_bytes}, request.data);
+    const std::uint64_t file_end = ends_in_last_sector(request) ? image_.file_size_bytes : UINT64_MAX;
+    return bounce_.read(image_.fd.get(), {request.range.first, length_bytes / sector_size_bytes}, request.data,
+                        file_end);
 }
 
 std::error_code RawDriver::write_first(ImageRequest& request) noexcept {

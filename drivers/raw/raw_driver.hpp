@@ -35,6 +35,7 @@ class RawDriver final : public ImageDriver {
     using Work = std::error_code (RawDriver::*)(ImageRequest&) noexcept;
 
     bool reaches_device(const ImageRequest& request) const noexcept;
+    bool ends_in_last_sector(const ImageRequest& request) const noexcept;
     SectorRange granules_of(const ImageRequest& request) const noexcept;
     void stage(ImageRequest& request, IoOp::Kind kind, void (*completed)(IoOp&) noexcept) noexcept;
     template <Work work>

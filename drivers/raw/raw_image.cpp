@@ -44,11 +44,13 @@ void require_multiple(const std::string& what, std::uint64_t bytes, std::uint32_
 }
 
 void require_multiples(const StorageLimits& limits, std::uint64_t device_bytes, bool writes, const std::string& name) {
-    const std::uint32_t unit = writes ? limits.offset_alignment_bytes : sector_size_bytes;
+    // Of a file that is only read the end may be anywhere.
+    if (!writes) return;
+    const std::uint32_t unit = limits.offset_alignment_bytes;
     // A block device is as long as it is.
     const std::string advice = limits.block_device ? "" : " (truncate -s %" + std::to_string(unit) + " enlarges it)";
     require_multiple(name + ": its size, ", limits.size_bytes, unit, advice);
-    if (writes) require_multiple(name + ": the disk's size, ", device_bytes, unit, "");
+    require_multiple(name + ": the disk's size, ", device_bytes, unit, "");
 }
 
 /// What a file system can never hold it says without being asked to write.
@@ -70,7 +72,8 @@ RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, 
     if (device_bytes > size_bytes) require_possible_length(fd.get(), device_bytes, name);
     const DiscardLimits discard = find_discard_limits(fd.get(), limits.status, access);
     ImageInfo info;
-    info.size_sectors = device_bytes / sector_size_bytes;
+    // What is missing of a last sector is zeros.
+    info.size_sectors = round_up(device_bytes, sector_size_bytes) / sector_size_bytes;
     info.read_only = access == Access::read_only;
     info.physical_sector_size_bytes = std::max(limits.physical_sector_size_bytes, limits.offset_alignment_bytes);
     info.write_alignment_bytes = limits.offset_alignment_bytes;

@@ -3,6 +3,7 @@
 //
 #include "drivers/shared/blocking_io.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
@@ -25,6 +26,17 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t off
         if (count == 0 || !is_aligned(static_cast<std::uint64_t>(count), sector_size_bytes)) break;
     }
     return done;
+}
+
+std::error_code read_to_end(int fd, std::span<std::byte> data, std::uint64_t offset_bytes,
+                            std::uint64_t file_end) noexcept {
+    const auto count = read_at(fd, data, offset_bytes);
+    if (!count) return count.error();
+    const std::uint64_t left = file_end - std::min(file_end, offset_bytes);
+    const std::size_t wanted = std::min<std::uint64_t>(data.size(), left);
+    if (count.value() < wanted) return Errc::unexpected_end_of_file;
+    std::ranges::fill(data.subspan(wanted), std::byte{0});
+    return {};
 }
 
 std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t offset_bytes) noexcept {

@@ -21,6 +21,12 @@ namespace blktap {
 /// Errors: those of pread(2). Context: a worker's thread; blocks.
 Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t offset_bytes) noexcept;
 
+/// Fills `data` from `offset_bytes` on of a file that ends at `file_end`: what is behind its end is zeros. `data` may
+/// go on behind the end, as direct I/O must: a file may end anywhere.
+/// Errors: Errc::unexpected_end_of_file (the file has become shorter); those of pread(2). Context: as read_at().
+std::error_code read_to_end(int fd, std::span<std::byte> data, std::uint64_t offset_bytes,
+                            std::uint64_t file_end) noexcept;
+
 /// Writes all of `data` at `offset_bytes`. Errors: those of pwrite(2); a part may have been written.
 /// Context: a worker's thread; blocks.
 std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t offset_bytes) noexcept;

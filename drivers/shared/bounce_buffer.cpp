@@ -42,13 +42,13 @@ std::error_code BounceBuffer::for_each_piece(SectorRange range, Transfer transfe
     return {};
 }
 
-std::error_code BounceBuffer::read(int fd, SectorRange range, std::span<const iovec> data) noexcept {
+std::error_code BounceBuffer::read(int fd, SectorRange range, std::span<const iovec> data,
+                                   std::uint64_t file_end) noexcept {
     IovecCursor cursor{data};
     return for_each_piece(range, [&](const Piece& piece) -> std::error_code {
-        const auto count = read_at(fd, piece.blocks, piece.begin);
-        if (!count) return count.error();
         // The file may end inside the last block, behind what is asked for.
-        if (piece.begin + count.value() < piece.asked_end) return Errc::unexpected_end_of_file;
+        const std::uint64_t end = std::min(file_end, piece.asked_end);
+        if (const std::error_code error = read_to_end(fd, piece.blocks, piece.begin, end)) return error;
         cursor.copy_from(piece.asked());
         return {};
     });

@@ -31,9 +31,10 @@ class BounceBuffer {
     /// Errors: throws std::system_error (ENOMEM).
     explicit BounceBuffer(std::uint32_t block_size_bytes);
 
-    /// Reads `range` of `fd` into `data`, which is as long.
+    /// Reads `range` of `fd` into `data`, which is as long. What is behind `file_end` is zeros.
     /// Errors: Errc::unexpected_end_of_file, and those of pread(2). Context: a worker's thread; blocks.
-    std::error_code read(int fd, SectorRange range, std::span<const iovec> data) noexcept;
+    std::error_code read(int fd, SectorRange range, std::span<const iovec> data,
+                         std::uint64_t file_end = UINT64_MAX) noexcept;
     /// Writes `data` to `range` of `fd`. Blocks that `range` covers in part are read, changed and written: nothing else
     /// may write to them meanwhile. Errors: as read(), and those of pwrite(2). Context: as read().
     std::error_code write(int fd, SectorRange range, std::span<const iovec> data) noexcept;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "drivers/shared/blocking_io.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::vhd {
@@ -36,11 +37,20 @@ Core::Core(OpenedImage image, const DriverContext& context, std::uint64_t cache_
       cache_(cache_bytes, slice_bytes(image_.chain)) {
     for (const Layer& layer : image_.chain)
         bounce_.push_back(std::make_unique<BounceBuffer>(layer.offset_alignment));
-    for (Load& load : loads_)
+    for (Load& load : loads_) {
         load.core = this;
+        load.job.run = &read_last_slice;
+        load.job.done = [](WorkerJob& job) noexcept {
+            Load& its_load = *boost::intrusive::get_parent_from_member<Load>(&job, &Load::job);
+            its_load.core->loaded(its_load, its_load.job_error);
+        };
+    }
 }
 
 bool Core::reaches(const Layer& layer, std::uint64_t offset, std::span<const iovec> data) noexcept {
+    // A sector that the file ends in has zeros behind that end, which a direct read does not bring.
+    const std::uint64_t file_end = layer.file_end;
+    if (!is_aligned(file_end, sector_size_bytes) && offset + length_of(data) > file_end) return false;
     bool aligned = is_aligned(offset, layer.offset_alignment);
     for (const iovec& entry : data) {
         aligned = aligned && is_aligned(reinterpret_cast<std::uintptr_t>(entry.iov_base), layer.memory_alignment) &&
@@ -68,6 +78,7 @@ void Core::transferred(IoOp& io) noexcept {
 }
 
 void Core::bounce(Task& task) noexcept {
+    task.file_end = chain()[task.layer].file_end;
     task.job.run = [](WorkerJob& job) noexcept {
         Task& its_task = Task::of(job);
         its_task.job_error = its_task.core->transfer_blocking(its_task);
@@ -82,8 +93,9 @@ void Core::bounce(Task& task) noexcept {
 std::error_code Core::transfer_blocking(Task& task) noexcept {
     const SectorRange range{task.host_offset / sector_size_bytes, length_of(task.data) / sector_size_bytes};
     BounceBuffer& buffer = *bounce_[task.layer];
-    const int fd = chain()[task.layer].fd.get();
-    return task.writes ? buffer.write(fd, range, task.data) : buffer.read(fd, range, task.data);
+    const Layer& layer = chain()[task.layer];
+    const int fd = layer.fd.get();
+    return task.writes ? buffer.write(fd, range, task.data) : buffer.read(fd, range, task.data, task.file_end);
 }
 
 void Core::load_slice(Task& task, std::uint32_t layer, std::uint64_t offset) noexcept {
@@ -100,6 +112,11 @@ bool Core::begin_load(const SliceCache::Key& key) noexcept {
     load->slot = cache_.insert(key);
     if (load->slot == SliceCache::none) return false;
     const Layer& layer = chain()[key.layer];
+    if (key.offset + layer.slice_bytes() > layer.file_bytes) {
+        load->file_end = layer.file_bytes;
+        workers_.start(load->job);
+        return true;
+    }
     load->entry = {cache_.bytes(load->slot).data(), layer.slice_bytes()};
     load->io.kind = IoOp::Kind::read;
     load->io.fd = layer.fd.get();
@@ -112,12 +129,21 @@ bool Core::begin_load(const SliceCache::Key& key) noexcept {
 
 void Core::slice_read(IoOp& io) noexcept {
     Load& load = *boost::intrusive::get_parent_from_member<Load>(&io, &Load::io);
-    load.core->loaded(load);
+    const bool cut_off = !io.error && io.remaining_bytes > 0;
+    load.core->loaded(load, cut_off ? Errc::unexpected_end_of_file : io.error);
 }
 
-void Core::loaded(Load& load) noexcept {
-    const bool cut_off = !load.io.error && load.io.remaining_bytes > 0;
-    const std::error_code error = cut_off ? Errc::unexpected_end_of_file : load.io.error;
+/// A slice that the file ends in. Context: a worker's thread.
+void Core::read_last_slice(WorkerJob& job) noexcept {
+    Load& load = *boost::intrusive::get_parent_from_member<Load>(&job, &Load::job);
+    const SliceCache& cache = load.core->cache_;
+    const SliceCache::Key& key = cache.key(load.slot);
+    const Layer& layer = load.core->chain()[key.layer];
+    const auto bytes = cache.bytes(load.slot).first(layer.slice_bytes());
+    load.job_error = read_to_end(layer.fd.get(), bytes, key.offset, load.file_end);
+}
+
+void Core::loaded(Load& load, std::error_code error) noexcept {
     const std::uint32_t slot = std::exchange(load.slot, SliceCache::none);
     const SliceCache::Key key = cache_.key(slot);
     cache_.loaded(slot);

@@ -51,12 +51,16 @@ class Core {
         Core* core = nullptr;
         std::uint32_t slot = SliceCache::none;  ///< none: it is free
     };
+        WorkerJob job{};  ///< instead of `io`, where the file ends inside of the slice
+        std::error_code job_error{};
+        std::uint64_t file_end = 0;
     static void transferred(IoOp& io) noexcept;
     static void slice_read(IoOp& io) noexcept;
     void bounce(Task& task) noexcept;
     std::error_code transfer_blocking(Task& task) noexcept;
     bool begin_load(const SliceCache::Key& key) noexcept;
-    void loaded(Load& load) noexcept;
+    static void read_last_slice(WorkerJob& job) noexcept;
+    void loaded(Load& load, std::error_code error) noexcept;
 
     OpenedImage image_;
     IoQueue& io_;

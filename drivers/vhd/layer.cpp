@@ -12,12 +12,12 @@ namespace {
 
 using Kind = Extent::Kind;
 
-/// `data` up to the file's end, or the zeros behind it.
+/// `data` up to the sector that the file ends in, or the zeros behind it.
 Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
     if (extent.host_offset >= file_end) {
         extent.kind = Kind::zero;
     } else {
-        extent.length = std::min(extent.length, file_end - extent.host_offset);
+        extent.length = std::min(extent.length, round_up(file_end - extent.host_offset, sector_size_bytes));
     }
     return extent;
 }

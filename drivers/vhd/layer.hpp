@@ -93,7 +93,8 @@ struct Layer {
     bool end_footer = false;  ///< it is at the file's end, whole
     Header header;
     std::uint64_t size_bytes = 0;  ///< of the disk that it describes
-    /// What is behind this reads as zeros. Of an image that is written: the end of what is in use.
+    /// What is behind this reads as zeros: to the byte, for a file may end anywhere. Of an image that is written: the
+    /// end of what is in use.
     std::uint64_t file_end = 0;
     std::uint64_t file_bytes = 0;  ///< the file's length
     BlockTable table;

@@ -36,9 +36,9 @@ OpenFile open_file(const std::string& path, Access access, Caching caching, Imag
 
 void use_raw(Layer& layer) {
     layer.raw = true;
-    layer.size_bytes = layer.file_end;
-    if (layer.size_bytes > 0 && is_aligned(layer.size_bytes, sector_size_bytes)) return;
-    refuse(layer.name, "its size, " + std::to_string(layer.size_bytes) + " bytes, is 0 or not a multiple of 512");
+    // What is missing of the last sector is zeros.
+    layer.size_bytes = round_up(layer.file_end, sector_size_bytes);
+    if (layer.size_bytes == 0) refuse(layer.name, "its size is 0");
 }
 
 bool same_file(const StorageLimits& one, const StorageLimits& other) {

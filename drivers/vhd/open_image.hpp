@@ -48,7 +48,8 @@ struct Occupied {
         if (problems++ == 0) first_problem = text;
     }
 };
-/// Of `layer`, which is not raw. Errors: throws std::system_error (I/O).
+/// Of `layer`, which is not raw. What it complains of keeps an image from being written, and is what checking one
+/// tells. Errors: throws std::system_error (I/O).
 Occupied find_occupied(const Layer& layer);
 
 /// Checks that nothing in the file lies over anything else, and sets layer.file_end behind all of it; sees to a whole

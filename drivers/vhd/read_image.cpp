@@ -110,7 +110,7 @@ void read_image(Layer& layer) {
     }
     read_header(layer);
     read_table(layer);
-    layer.file_end = round_down(layer.end_footer ? end.offset : layer.file_bytes, sector_size_bytes);
+    layer.file_end = layer.end_footer ? end.offset : layer.file_bytes;
 }
 
 }  // namespace blktap::vhd

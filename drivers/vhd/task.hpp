@@ -57,6 +57,7 @@ struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
     std::uint64_t host_offset = 0;
     std::uint64_t length = 0;
     std::span<iovec> data{};
+    std::uint64_t file_end = 0;  ///< as it was when a read by a worker began
 
     // Writing.
     std::array<Change, changes_max> changes{};

@@ -3,6 +3,7 @@
 //
 #include "drivers/shared/blocking_io.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "tests/support/catch.hpp"
@@ -31,6 +32,26 @@ TEST_CASE("blocking I/O: a read stops at the end of the file", "[unit][drivers]"
     CHECK(read_at(fd.get(), data, 0).value() == 1000);
     CHECK(read_at(fd.get(), data, 512).value() == 488);
     CHECK(read_at(fd.get(), data, 4096).value() == 0);
+}
+
+TEST_CASE("blocking I/O: behind a file's end are zeros, but a file that became shorter is an error",
+          "[unit][drivers]") {
+    const TemporaryDirectory directory;
+    const UniqueFd fd{::open(directory.make_file("file", 1000).c_str(), O_RDWR | O_CLOEXEC)};
+    std::array<std::byte, 1000> written;
+    written.fill(std::byte{7});
+    REQUIRE_FALSE(write_at(fd.get(), written, 0));
+    std::array<std::byte, 1024> data;
+    data.fill(std::byte{0xee});
+    CHECK_FALSE(read_to_end(fd.get(), data, 0, 1000));
+    CHECK(data[999] == std::byte{7});
+    CHECK(std::all_of(data.begin() + 1000, data.end(), [](std::byte byte) { return byte == std::byte{0}; }));
+    data.fill(std::byte{0xee});
+    CHECK_FALSE(read_to_end(fd.get(), data, 512, 600));  // it has become longer
+    CHECK(data[87] == std::byte{7});
+    CHECK(data[88] == std::byte{0});
+    CHECK_FALSE(read_to_end(fd.get(), data, 4096, 1000));
+    CHECK(read_to_end(fd.get(), data, 0, 1001) == Errc::unexpected_end_of_file);
 }
 
 TEST_CASE("blocking I/O: errors are errno's", "[unit][drivers]") {

@@ -4,6 +4,7 @@
 #include "drivers/raw/raw_driver.hpp"
 
 #include <algorithm>
+#include <fstream>
 
 #include "libblktap/base/error.hpp"
 #include "tests/support/driver_harness.hpp"
@@ -184,6 +185,30 @@ TEST_CASE("raw driver: a file that became shorter is an error, not zeros", "[uni
     CHECK(harness.read(*driver, over_the_end, memory.bytes()) == Errc::unexpected_end_of_file);
     CHECK(harness.read(*driver, {2040, 8}, memory.bytes().first(4096)) == Errc::unexpected_end_of_file);
     CHECK_FALSE(harness.read(*driver, {1016, 8}, memory.bytes().first(4096)));
+}
+
+TEST_CASE("raw driver: a read-only file that ends inside of a sector is read to its last byte, then zeros",
+          "[unit][drivers]") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.path("disk");
+    const std::string bytes(70'001, 'x');
+    std::ofstream{path} << bytes;
+    DriverHarness harness;
+    const auto* const options = GENERATE("", "?buffered=yes");
+    const auto driver = harness.open("raw:" + path + options, Access::read_only);
+    REQUIRE(driver->info().size_sectors == 137);
+    const Mapping memory = Mapping::anonymous(137 * 512);
+    for (const std::uint64_t first : {0, 100, 136}) {
+        const auto data = memory.bytes().first((137 - first) * 512);
+        std::ranges::fill(data, std::byte{0xee});
+        REQUIRE_FALSE(harness.read(*driver, {first, 137 - first}, data));
+        const std::size_t there = bytes.size() - first * 512;
+        CHECK(std::ranges::count(data.first(there), std::byte{'x'}) == static_cast<std::ptrdiff_t>(there));
+        CHECK(std::ranges::count(data.subspan(there), std::byte{0}) ==
+              static_cast<std::ptrdiff_t>(data.size() - there));
+    }
+    REQUIRE(::truncate(path.c_str(), 70'000) == 0);
+    CHECK(harness.read(*driver, {136, 1}, memory.bytes().first(512)) == Errc::unexpected_end_of_file);
 }
 
 TEST_CASE("raw driver: discard empties whole granules and leaves the rest", "[unit][drivers]") {

@@ -58,15 +58,17 @@ TEST_CASE("raw image: where the file system does not report its alignment, a rea
     CHECK(open_image(path, Access::read_write).info.write_alignment_bytes == 512);
 }
 
-TEST_CASE("raw image: refuses an empty file, and one that is not whole sectors, with its size", "[unit][drivers]") {
+TEST_CASE("raw image: refuses an empty file, and for writing one that is not whole sectors, with its size",
+          "[unit][drivers]") {
     const TemporaryDirectory directory;
     const auto empty = thrown([&] { open_image(directory.make_file("empty", 0), Access::read_only); });
     CHECK(empty.code() == Errc::image_invalid);
     CHECK_THAT(empty.what(), Catch::StartsWith(directory.path("empty")) && Catch::Contains("0"));
-    const auto odd = thrown([&] { open_image(directory.make_file("odd", 1000), Access::read_only); });
+    const auto odd = thrown([&] { open_image(directory.make_file("odd", 1000), Access::read_write); });
     CHECK(odd.code() == Errc::image_invalid);
     CHECK(std::string{odd.what()} == directory.path("odd") + ": its size, 1000 bytes, is not a multiple of 512 " +
                                          "(truncate -s %512 enlarges it)");
+    CHECK(open_image(directory.path("odd"), Access::read_only).info.size_sectors == 2);
 }
 
 TEST_CASE("raw image: a declared size that is at fault is the one that is told", "[unit][drivers]") {

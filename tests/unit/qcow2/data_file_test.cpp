@@ -87,6 +87,21 @@ TEST_CASE("qcow2 data file: one that is shorter than the disk is made longer", "
     CHECK(std::filesystem::file_size(t.data) == disk_bytes);
 }
 
+TEST_CASE("qcow2 data file: one that ends inside of a sector is read to its last byte", "[unit][qcow2]") {
+    DataFile t{true};
+    ModelDisk model{disk_bytes / 512};
+    REQUIRE_FALSE(write_stamp(t.harness, *t.harness.open("qcow2:" + t.path), model, {0, 1000}, 5));
+    std::filesystem::resize_file(t.data, 1000);
+    std::vector<std::byte> expected(512);
+    ModelDisk::fill({1, 1}, 5, expected);
+    std::fill(expected.begin() + 488, expected.end(), std::byte{0});
+    const Access access = GENERATE(Access::read_only, Access::read_write);
+    const auto driver = t.harness.open("qcow2:" + t.path, access);
+    std::vector<std::byte> read(512, std::byte{0xee});
+    REQUIRE_FALSE(t.harness.read(*driver, {1, 1}, read));
+    CHECK(read == expected);
+}
+
 TEST_CASE("qcow2 data file: grows with the disk", "[unit][qcow2]") {
     DataFile t;
     ModelDisk model{2 * disk_bytes / 512};

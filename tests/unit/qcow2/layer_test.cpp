@@ -71,11 +71,34 @@ TEST_CASE("qcow2 layer: what lies behind the file's end is zeros, a table there 
     CHECK(inside.length == 512);
     CHECK(look_up(t.chain, 0, t.cache, 512, 512).kind == Kind::zero);
     CHECK(look_up(t.chain, 0, t.cache, cluster, 512).kind == Kind::zero);
-    t.chain.front().l1[1] = 10 * cluster;
+    t.chain.front().l1[1] = 11 * cluster;
     t.chain.front().l1[2] = 512;
     t.chain.front().l1[3] = 0x00fffffffffff000;
     for (std::uint64_t table = 1; table < 4; ++table)
         CHECK(look_up(t.chain, 0, t.cache, table * Tables::per_table * cluster, 512).kind == Kind::invalid);
+}
+
+TEST_CASE("qcow2 layer: of the sector that the file ends in all is read, and of a table what is there",
+          "[unit][qcow2]") {
+    Tables t;
+    Layer& layer = t.chain.front();
+    layer.file_end = 10 * cluster + 700;
+    t.set(0, 10 * cluster);
+    CHECK(look_up(t.chain, 0, t.cache, 0, cluster).length == 1024);
+    CHECK(look_up(t.chain, 0, t.cache, 512, 512).kind == Kind::data);
+    CHECK(look_up(t.chain, 0, t.cache, 1024, 512).kind == Kind::zero);
+    layer.l1[1] = 10 * cluster;
+    CHECK(look_up(t.chain, 0, t.cache, Tables::per_table * cluster, 512).kind == Kind::missing);
+}
+
+TEST_CASE("qcow2 layer: pieces of a table behind the file's end map nothing", "[unit][qcow2]") {
+    Tables t;
+    Layer& layer = t.chain.front();
+    layer.header.cluster_bits = 16;  // 16 slices
+    layer.l1[0] = 1 << 16;
+    layer.file_end = (1 << 16) + 4097;
+    CHECK(look_up(t.chain, 0, t.cache, 512ULL << 16, 512).kind == Kind::missing);
+    CHECK(look_up(t.chain, 0, t.cache, 1024ULL << 16, 512).kind == Kind::unallocated);
 }
 
 TEST_CASE("qcow2 chain: what a layer has not is looked for below, and is zeros in the end", "[unit][qcow2]") {

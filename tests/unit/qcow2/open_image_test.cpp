@@ -4,6 +4,7 @@
 #include "drivers/qcow2/open_image.hpp"
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
@@ -143,6 +144,18 @@ TEST_CASE("qcow2 open: a backing file's format is said, and known", "[unit][qcow
     const auto error = refusal(path);
     CHECK(error.code() == std::errc::not_supported);
     CHECK_THAT(error.what(), Catch::Contains("'jaw'"));
+}
+
+TEST_CASE("qcow2 open: a raw backing file that ends inside of a sector is read to its last byte", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    std::ofstream{directory.path("base")} << std::string(1001, 'x');
+    const std::string path = make_qcow2(directory.path("top"), "1M", "", {"-b", "base", "-F", "raw"});
+    DriverHarness harness;
+    const auto driver = harness.open("qcow2:" + path);
+    std::vector<std::byte> read(1024, std::byte{0xee});
+    REQUIRE_FALSE(harness.read(*driver, {0, 2}, read));
+    CHECK(std::count(read.begin(), read.begin() + 1001, std::byte{'x'}) == 1001);
+    CHECK(std::count(read.begin() + 1001, read.end(), std::byte{0}) == 23);
 }
 
 TEST_CASE("qcow2 open: a backing file that is missing is named", "[unit][qcow2]") {

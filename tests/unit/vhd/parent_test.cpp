@@ -67,8 +67,35 @@ TEST_CASE("vhd parent: a raw one has no UUID, and may be shorter than the disk",
     CHECK_FALSE(difference(top, model));
     write(top, model, {990, 20}, 2);
     CHECK_FALSE(difference(top, model));
-    REQUIRE(::truncate(raw.c_str(), 1000) == 0);
-    CHECK_THAT(refusal_of(top).what(), Catch::Contains("not a multiple of 512"));
+    REQUIRE(::truncate(raw.c_str(), 0) == 0);
+    CHECK_THAT(refusal_of(top).what(), Catch::Contains("its size is 0"));
+}
+
+TEST_CASE("vhd parent: what ends inside of a sector is read to its last byte", "[unit][vhd]") {
+    const Images images;
+    const std::string raw = images.directory.path("raw");
+    std::ofstream{raw} << std::string(100'001, 'x');
+    const std::string over_raw = images.over("top", "raw", true);
+    ModelDisk model{sectors};
+    write(images.base, model, {0, 300}, 0x7878787878787878);
+    // Its footer is lost, and with it part of a sector.
+    const std::uint64_t data = open_vhd(images.base).chain.front().data_offset(0);
+    REQUIRE(::truncate(images.base.c_str(), static_cast<off_t>(data + 100'001)) == 0);
+    std::vector<std::byte> expected(512);
+    for (const std::string& path : {over_raw, images.base, images.over("above", "base")}) {
+        CAPTURE(path);
+        DriverHarness harness;
+        const auto driver = harness.open("vhd:" + path, Access::read_only);
+        std::vector<std::byte> read(1024, std::byte{0xee});
+        REQUIRE_FALSE(harness.read(*driver, {195, 2}, read));
+        if (path == over_raw) {
+            std::ranges::fill(expected, std::byte{'x'});
+        } else {
+            ModelDisk::fill({195, 1}, 0x7878787878787878, expected);
+        }
+        CHECK(std::equal(expected.begin(), expected.begin() + 161, read.begin()));
+        CHECK(std::all_of(read.begin() + 161, read.end(), [](std::byte byte) { return byte == std::byte{0}; }));
+    }
 }
 
 TEST_CASE("vhd parent: images that are moved together find each other", "[unit][vhd]") {
