@@ -33,6 +33,7 @@ class Check {
             follow_l1(layer_.l1[index] & Layer::offset_mask_l1);
         }
         compare();
+        judge();
         return findings_;
     }
 
@@ -45,6 +46,15 @@ class Check {
     }
     void complain(const std::string& text) {
         if (findings_.errors++ == 0) findings_.first_error = text;
+    }
+    /// What keeps it from being opened for writing is told, also where it is counted already as what it led to. Tables
+    /// that snapshots share are counted more than once.
+    void judge() {
+        if (layer_.header.snapshot_count > 0 || too_many_to_write(layer_)) return;
+        const Judgement judgement = judge_tables(layer_);
+        if (judgement.refcounts) return;
+        findings_.errors = std::max<std::uint64_t>(findings_.errors, 1);
+        findings_.first_error = judgement.damage;
     }
     /// True: all of it is inside of the file.
     bool refer(std::uint64_t offset, std::uint64_t bytes, const std::string& what) {

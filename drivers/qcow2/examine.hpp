@@ -26,7 +26,8 @@ struct Findings {
 /// Told now and then how much of the work is done.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t all)>;
 
-/// Compares the refcounts of a qcow2 layer with what its tables refer to. What snapshots and bitmaps refer to is not
+/// Compares the refcounts of a qcow2 layer with what its tables refer to. What keeps the image from being opened for
+/// writing is the first error, in the same words. What snapshots and bitmaps refer to is not
 /// followed: their clusters count as leaked. Errors: throws std::system_error (I/O; more clusters than this program
 /// keeps account of). Context: blocks.
 Findings check_tables(const Layer& layer, const Progress& progress = {});

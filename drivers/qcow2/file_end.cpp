@@ -26,7 +26,7 @@ bool FileEnd::reach(Task& task, std::uint64_t end_bytes) noexcept {
 
 bool FileEnd::look_ahead(std::uint64_t end_bytes) noexcept {
     const bool near = end_bytes + ahead_min_bytes / 2 > core_.top().file_end;
-    if (busy_ || !goes_ahead_ || !near || !core_.image().growable) return false;
+    if (busy_ || !goes_ahead_ || !near || !core_.top().growable) return false;
     needed_ = core_.top().file_end;
     start();
     return true;
@@ -43,7 +43,7 @@ void FileEnd::start() noexcept {
 
 /// Context: a worker's thread.
 void FileEnd::run(Job& job) noexcept {
-    if (!job.file_end->core_.image().growable) {
+    if (!job.file_end->core_.top().growable) {
         job.error = std::make_error_code(std::errc::no_space_on_device);
         return;
     }

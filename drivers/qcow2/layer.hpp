@@ -55,6 +55,7 @@ struct Layer {
     std::vector<std::uint64_t> l1;         ///< as on disk, in the host's byte order
     std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
     std::uint32_t offset_alignment = 512;
+    bool growable = true;  ///< a file; a block device is as large as it is
 
     std::uint64_t cluster_bytes() const noexcept { return header.cluster_bytes(); }
     /// Pieces in which L2 tables are read, cached and written.

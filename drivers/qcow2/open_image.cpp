@@ -32,6 +32,7 @@ OpenFile open_file(const std::string& path, Access access, Caching caching, Imag
     file.layer.file_end = file.limits.size_bytes;
     file.layer.memory_alignment = file.limits.memory_alignment_bytes;
     file.layer.offset_alignment = file.limits.offset_alignment_bytes;
+    file.layer.growable = !file.limits.block_device;
     return file;
 }
 
@@ -190,7 +191,6 @@ class ChainOpener {
         info.size_sectors = file.layer.size_bytes / sector_size_bytes;
         info.discard = file.layer.header.version > 2 || file.layer.header.backing_file.empty();
         info.discard_granularity_bytes = static_cast<std::uint32_t>(file.layer.cluster_bytes());
-        image_.growable = !file.limits.block_device;
     }
 
     void note_storage(const StorageLimits& limits) {
@@ -223,7 +223,7 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
         require_usable_backing(last.name, last.header);
         opener.add_backing_of(last);
     }
-    if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front(), image.growable);
+    if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front());
     return image;
 }
 

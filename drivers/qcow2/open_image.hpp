@@ -19,7 +19,6 @@ struct OpenedImage {
     Chain chain;  ///< the image itself first
     ImageInfo info;
     std::unique_ptr<Refcounts> refcounts;  ///< null for a read-only image
-    bool growable = false;                 ///< a file; a block device is as large as it is
 };
 
 /// Images of a chain, at most: each costs every look-up.
@@ -37,7 +36,20 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
 /// Reads the refcounts of `chain`'s first layer, which is open for writing, and makes the image ready for it: a dirty
 /// one is repaired, a refcount table that would become too short is made longer, features that writing spoils are
 /// cleared. Errors: throws std::system_error as above. Context: blocks.
-std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, bool growable);
+std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer);
+
+/// What judge_tables() found.
+struct Judgement {
+    /// As they are in the file; of a dirty image counted anew, and not written yet. Null: the image is damaged.
+    std::unique_ptr<Refcounts> refcounts;
+    std::string damage{};
+};
+/// Whether an image can be written, which has no snapshots and not too many clusters: its tables are inside of the
+/// file, beside each other, and counted. Where data is, is not looked at, but in a dirty image: that would mean reading
+/// all L2 tables. Errors: throws std::system_error (I/O; ENOMEM). Context: blocks.
+Judgement judge_tables(const Layer& layer);
+/// The file, as long as it may become, has more clusters than clusters_max.
+bool too_many_to_write(const Layer& layer) noexcept;
 
 /// As many clusters as the file of `layer` may come to have when the disk is `disk_bytes` long: what it has, all of the
 /// disk, and the tables for it.

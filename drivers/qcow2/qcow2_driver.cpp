@@ -61,7 +61,7 @@ void Qcow2Driver::resize(std::uint64_t size_sectors, ImageRequest& request) noex
 
 int Qcow2Driver::space_fd() const noexcept {
     const Core& core = core_;
-    return writer_ && core.image().growable ? core.top().data_descriptor() : -1;
+    return writer_ && core.top().growable ? core.top().data_descriptor() : -1;
 }
 
 void Qcow2Driver::start(ImageRequest& request) noexcept {

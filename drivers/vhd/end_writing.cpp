@@ -13,8 +13,8 @@
 namespace blktap::vhd {
 namespace {
 
-void write_end_footer(const Layer& layer, bool growable) {
-    if (!growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
+void write_end_footer(const Layer& layer) {
+    if (!layer.growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) throw_reason(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
     // So that the file's end is where direct I/O may end.
@@ -28,10 +28,10 @@ void write_end_footer(const Layer& layer, bool growable) {
 
 }  // namespace
 
-void end_writing(const Layer& layer, bool growable) noexcept {
+void end_writing(const Layer& layer) noexcept {
     if (layer.raw || layer.end_footer) return;
     try {
-        write_end_footer(layer, growable);
+        write_end_footer(layer);
     } catch (const std::exception& error) {
         log::warning("image.close", {{"image", layer.name}, {"reason", error.what()}});
     }

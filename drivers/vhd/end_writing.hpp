@@ -13,6 +13,6 @@ namespace blktap::vhd {
 /// Cuts the file of `layer`, which no request uses any more, behind what it holds, and writes the footer there, unless
 /// it is there. That this fails is logged, and no harm: the footer is at the file's
 /// beginning, too. Blocks.
-void end_writing(const Layer& layer, bool growable) noexcept;
+void end_writing(const Layer& layer) noexcept;
 
 }  // namespace blktap::vhd

@@ -42,9 +42,9 @@ std::error_code clear(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
 FileEnd::FileEnd(Core& core) noexcept
     : core_(core),
       // The footer is in a device's last sector.
-      limit_(core.image().growable ? std::numeric_limits<std::uint64_t>::max()
-                                   : round_down(core.top().file_bytes - footer_bytes, core.top().offset_alignment)),
-      cuts_first_(core.image().growable && core.top().file_bytes > core.top().file_end) {
+      limit_(core.top().growable ? std::numeric_limits<std::uint64_t>::max()
+                                 : round_down(core.top().file_bytes - footer_bytes, core.top().offset_alignment)),
+      cuts_first_(core.top().growable && core.top().file_bytes > core.top().file_end) {
     job_.file_end = this;
     job_.WorkerJob::run = [](WorkerJob& job) noexcept { run(static_cast<Job&>(job)); };
     job_.WorkerJob::done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).file_end->done(); };
@@ -60,7 +60,7 @@ bool FileEnd::reach(Task& task, std::uint64_t end_bytes) noexcept {
 
 bool FileEnd::look_ahead(std::uint64_t end_bytes) noexcept {
     const bool near = end_bytes + ahead_min_bytes / 2 > core_.top().file_end;
-    if (busy_ || !goes_ahead_ || !near || !core_.image().growable) return false;
+    if (busy_ || !goes_ahead_ || !near || !core_.top().growable) return false;
     needed_ = core_.top().file_end;
     start();
     return true;
@@ -99,13 +99,13 @@ void FileEnd::run(Job& job) noexcept {
 void FileEnd::done() noexcept {
     busy_ = false;
     // It moves, and until the image is closed there is only the one at the beginning.
-    if (core_.image().growable) core_.top().end_footer = false;
+    if (core_.top().growable) core_.top().end_footer = false;
     if (!job_.error) {
         cuts_first_ = false;
         ++activity_.growths;
         activity_.grown_bytes += job_.new_end - job_.begin;
         core_.top().file_end = job_.new_end;
-        if (core_.image().growable) core_.top().file_bytes = job_.new_end + tail_bytes;
+        if (core_.top().growable) core_.top().file_bytes = job_.new_end + tail_bytes;
     }
     goes_ahead_ = !job_.error && job_.new_end > job_.needed;
     const bool covers = needed_ <= core_.top().file_end;

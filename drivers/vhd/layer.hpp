@@ -101,6 +101,7 @@ struct Layer {
     LazyArray<std::uint64_t> full;         ///< a bit for each piece of a bitmap: all of it is set
     std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
     std::uint32_t offset_alignment = 512;
+    bool growable = true;  ///< a file; a block device is as large as it is
 
     std::uint64_t block_bytes() const noexcept { return header.block_bytes; }
     std::uint64_t block_sectors() const noexcept { return header.block_bytes / sector_size_bytes; }

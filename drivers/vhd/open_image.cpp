@@ -31,6 +31,7 @@ OpenFile open_file(const std::string& path, Access access, Caching caching, Imag
     file.layer.file_bytes = file.layer.file_end = file.limits.size_bytes;
     file.layer.memory_alignment = file.limits.memory_alignment_bytes;
     file.layer.offset_alignment = file.limits.offset_alignment_bytes;
+    file.layer.growable = !file.limits.block_device;
     return file;
 }
 
@@ -129,8 +130,7 @@ class ChainOpener {
         info.write_alignment_bytes = file.limits.offset_alignment_bytes;
         info.physical_sector_size_bytes =
             std::max(file.limits.physical_sector_size_bytes, file.limits.offset_alignment_bytes);
-        image_.growable = !file.limits.block_device;
-        info.discard = image_.growable;
+        info.discard = file.layer.growable;
         info.discard_granularity_bytes = page_size_bytes;
     }
 
@@ -149,7 +149,7 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
     opener.add_top(path, access);
     while (image.chain.back().differencing)
         opener.add_parent();
-    if (access == Access::read_write) prepare_for_writing(image.chain.front(), image.growable);
+    if (access == Access::read_write) prepare_for_writing(image.chain.front());
     return image;
 }
 

@@ -15,7 +15,6 @@ namespace blktap::vhd {
 struct OpenedImage {
     Chain chain;  ///< the image itself first
     ImageInfo info;
-    bool growable = false;  ///< a file; a block device is as large as it is
 };
 
 /// Images of a chain, at most: each costs every look-up.
@@ -54,6 +53,6 @@ Occupied find_occupied(const Layer& layer);
 
 /// Checks that nothing in the file lies over anything else, and sets layer.file_end behind all of it; sees to a whole
 /// footer at the file's beginning. Errors: throws std::system_error as above. Context: blocks.
-void prepare_for_writing(Layer& layer, bool growable);
+void prepare_for_writing(Layer& layer);
 
 }  // namespace blktap::vhd

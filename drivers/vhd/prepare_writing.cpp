@@ -80,6 +80,24 @@ void prepare_fixed(const Layer& layer) {
                      std::to_string(layer.offset_alignment) + " bytes; can only be opened read-only");
 }
 
+/// Some writers let the last block end with the disk, and the footer follow: in a file it can be made whole.
+void require_place_for_last(const Layer& layer, Occupied& occupied) {
+    if (!layer.growable) {
+        if (occupied.end > layer.file_bytes) return occupied.complain("it is longer than the block device");
+        if (occupied.end > layer.file_bytes - footer_bytes) occupied.complain("its last block reaches into the footer");
+        return;
+    }
+    if (!layer.end_footer) return;
+    for (const Occupied::Part& part : occupied.parts) {
+        std::uint64_t end = part.end;
+        if (part.block < layer.block_count()) {
+            const std::uint64_t of_disk = layer.size_bytes - part.block * layer.block_bytes();
+            end = std::min(end, part.begin + layer.bitmap_bytes() + of_disk);
+        }
+        if (end > layer.file_end) return occupied.complain("its last block reaches into the footer");
+    }
+}
+
 /// While the image is open it is the only one.
 void repair_copy(Layer& layer) {
     const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
@@ -117,26 +135,28 @@ Occupied find_occupied(const Layer& layer) {
         if (part.begin < result.end) result.complain("two things are in one place, at " + std::to_string(part.begin));
         result.end = std::max(result.end, part.end);
     }
+    require_place_for_last(layer, result);
     return result;
 }
 
-void prepare_for_writing(Layer& layer, bool growable) {
+void prepare_for_writing(Layer& layer) {
     if (layer.raw) return prepare_fixed(layer);
     require_aligned(layer);
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) refuse_damaged(layer, occupied.first_problem);
-    if (layer.end_footer && occupied.end > layer.file_end)
-        refuse_damaged(layer, "its last block reaches into the footer");
-    if (!growable && occupied.end > layer.file_bytes) refuse_damaged(layer, "it is longer than the block device");
     repair_copy(layer);
+    // A last block that ends with the disk is made whole, as after a crash: the next one would be in its room. Its
+    // footer is left behind in it, behind the disk's end.
+    if (occupied.end > layer.file_end) layer.end_footer = false;
     const std::uint64_t least = round_up(occupied.end, layer.offset_alignment) + tail_bytes;
-    if (growable && !layer.end_footer && layer.file_bytes < least) {
+    if (layer.growable && !layer.end_footer && layer.file_bytes < least) {
         if (::ftruncate(layer.fd.get(), static_cast<off_t>(least)) != 0) throw_system_error(layer.name);
         layer.file_bytes = least;
     }
     // What nobody explains, between the last block and the footer, stays.
-    const bool ends_with_footer = layer.end_footer && growable;
-    layer.file_end = round_up(ends_with_footer ? layer.file_end : occupied.end, layer.offset_alignment);
+    const bool ends_with_footer = layer.end_footer && layer.growable;
+    const std::uint64_t kept = round_down(layer.file_end, sector_size_bytes);
+    layer.file_end = round_up(ends_with_footer ? kept : occupied.end, layer.offset_alignment);
 }
 
 }  // namespace blktap::vhd

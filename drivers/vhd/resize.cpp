@@ -45,7 +45,7 @@ std::error_code Resize::prepare() noexcept {
     if (const std::error_code broken = writer_.committer().broken()) return broken;
     if (layer.raw) {
         const bool moves = size_bytes_ > layer.file_end;
-        const bool possible = core_.image().growable && layer.offset_alignment == sector_size_bytes;
+        const bool possible = core_.top().growable && layer.offset_alignment == sector_size_bytes;
         return moves && !possible ? unsupported : std::error_code{};
     }
     // A parent that is larger than the disk was would show what it has there.
@@ -84,9 +84,9 @@ bool Resize::left_behind(std::uint64_t blocks) const noexcept {
 void Resize::make_room() noexcept {
     const Layer& layer = core_.top();
     std::uint64_t needed = 0;
-    end_footer_ = layer.end_footer && !core_.image().growable;
+    end_footer_ = layer.end_footer && !core_.top().growable;
     if (entries_ > 0) needed = table_offset_ + round_up(entries_ * 4ULL, Allocator::data_alignment);
-    if (!layer.raw && layer.end_footer && core_.image().growable) {
+    if (!layer.raw && layer.end_footer && core_.top().growable) {
         needed = std::max(needed, layer.file_end + Allocator::data_alignment);
     }
     if (!writer_.file_end().reach(room_, needed)) return;

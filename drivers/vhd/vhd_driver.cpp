@@ -59,7 +59,7 @@ void VhdDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexce
 }
 
 int VhdDriver::space_fd() const noexcept {
-    return writer_ && core_.image().growable ? core_.top().fd.get() : -1;
+    return writer_ && core_.top().growable ? core_.top().fd.get() : -1;
 }
 
 void VhdDriver::start(ImageRequest& request) noexcept {

@@ -16,7 +16,7 @@ Writer::Writer(Core& core) : core_(core), allocator_(core.top()), file_end_(core
 
 Writer::~Writer() {
     // Of a group that is stuck the file may know more than the memory: where the file must end is not known.
-    if (!committer_.broken() && !committer_.stuck()) end_writing(core_.top(), core_.image().growable);
+    if (!committer_.broken() && !committer_.stuck()) end_writing(core_.top());
 }
 
 void Writer::write(Task& task) noexcept {
