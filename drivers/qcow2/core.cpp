@@ -112,6 +112,11 @@ void Core::decompress(Task& task) noexcept {
     workers_.start(task.job);
 }
 
+std::error_code Core::write_zeros(std::uint64_t begin, std::uint64_t end) noexcept {
+    const SectorRange range{begin / sector_size_bytes, (end - begin) / sector_size_bytes};
+    return bounce_.front()->write_zeros(top().data_descriptor(), range);
+}
+
 void Core::load_slice(Task& task, std::uint32_t layer, std::uint64_t offset) noexcept {
     task.wanted = {layer, offset};
     waiting_.push_back(task);
@@ -126,16 +131,16 @@ bool Core::begin_load(const SliceCache::Key& key) noexcept {
     load->slot = cache_.insert(key);
     if (load->slot == SliceCache::none) return false;
     const Layer& layer = chain()[key.layer];
-    load->entry = {cache_.bytes(load->slot).data(), layer.slice_bytes()};
-    load->io.kind = IoOp::Kind::read;
-    load->io.fd = layer.fd.get();
-    load->io.offset_bytes = key.offset;
-    load->io.data = {&load->entry, 1};
     if (key.offset + layer.slice_bytes() > layer.file_end) {
         load->file_end = layer.file_end;
         workers_.start(load->job);
         return true;
     }
+    load->entry = {cache_.bytes(load->slot).data(), layer.slice_bytes()};
+    load->io.kind = IoOp::Kind::read;
+    load->io.fd = layer.fd.get();
+    load->io.offset_bytes = key.offset;
+    load->io.data = {&load->entry, 1};
     load->io.completed = &slice_read;
     io_.stage(load->io);
     return true;

@@ -43,6 +43,9 @@ class Core {
     void transfer(Task& task) noexcept;
     /// Copies what task.extent is, compressed, into task.data; then calls task.next.
     void decompress(Task& task) noexcept;
+    /// Sets [begin, end) of the file with the top layer's data, whole sectors, to zeros; the guest may be writing next
+    /// to it. Context: a worker's thread; blocks.
+    std::error_code write_zeros(std::uint64_t begin, std::uint64_t end) noexcept;
     /// Calls task.next when the slice at `offset` of `layer` is in the cache, or cannot be.
     void load_slice(Task& task, std::uint32_t layer, std::uint64_t offset) noexcept;
     /// Slices are not pinned any more: begins what had no place.
@@ -52,12 +55,12 @@ class Core {
     struct Load {
         IoOp io{};
         iovec entry{};
-        Core* core = nullptr;
-        std::uint32_t slot = SliceCache::none;  ///< none: it is free
-    };
         WorkerJob job{};  ///< instead of `io`, where the file ends inside of the slice
         std::error_code job_error{};
         std::uint64_t file_end = 0;
+        Core* core = nullptr;
+        std::uint32_t slot = SliceCache::none;  ///< none: it is free
+    };
     static void transferred(IoOp& io) noexcept;
     static void slice_read(IoOp& io) noexcept;
     void bounce(Task& task) noexcept;

@@ -40,7 +40,7 @@ Qcow2Driver::Qcow2Driver(OpenedImage image, const DriverContext& context, std::u
     }
     if (!core_.image().refcounts) return;
     writer_.emplace(core_, *core_.image().refcounts, tasks_);
-    resize_.emplace(core_, *writer_);
+    resize_.emplace(core_, *writer_, [](ImageRequest& request) noexcept { driver_of(request).start_task(request); });
 }
 
 Qcow2Driver::~Qcow2Driver() {

@@ -22,7 +22,14 @@ constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) noexcep
 
 }  // namespace
 
-Resize::Resize(Core& core, Writer& writer) noexcept : core_(core), writer_(writer) {
+Resize::Resize(Core& core, Writer& writer, void (*start_request)(ImageRequest&) noexcept) noexcept
+    : core_(core), writer_(writer), start_request_(start_request) {
+    own_.resize = this;
+    own_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+        const auto& own = static_cast<OwnRequest&>(request);
+        if (error) return own.resize->give_up(error);
+        (own.resize->*own.then)();
+    };
     task_.owner = this;
     task_.core = &core;
     job_.resize = this;
@@ -49,6 +56,60 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
     over_ = over;
     moved_clusters_ = l1_wanted_ = table_wanted_ = 0;
     header_begun_ = false;
+    // A data file is cleared with the tables: there every cluster has its place.
+    if (size_bytes_ == core_.top().size_bytes || core_.top().header.external_data()) return begin_plan();
+    look_at_last_cluster();
+}
+
+void Resize::ask(ImageRequest::Kind kind, std::uint64_t begin, std::uint64_t end,
+                 void (Resize::*then)() noexcept) noexcept {
+    own_.kind = kind;
+    own_.range = {begin / sector_size_bytes, (end - begin) / sector_size_bytes};
+    own_.then = then;
+    own_.driver = request_->driver;
+    start_request_(own_);
+}
+
+/// What the cluster with the disk's end holds behind that end, where it holds anything.
+void Resize::look_at_last_cluster() noexcept {
+    const Layer& layer = core_.top();
+    if (is_aligned(layer.size_bytes, layer.cluster_bytes())) return forget_left_behind();
+    const WriteStep found = writer_.map().find_discard(layer.size_bytes >> layer.header.cluster_bits, 1);
+    if (found.kind == WriteStep::Kind::nothing) return forget_left_behind();
+    if (found.kind != WriteStep::Kind::missing) return clear_last_cluster();
+    task_.next = [](Task& task, std::error_code error) noexcept {
+        if (error) return of(task).give_up(error);
+        of(task).look_at_last_cluster();
+    };
+    core_.load_slice(task_, 0, found.host_offset);
+}
+
+void Resize::clear_last_cluster() noexcept {
+    const std::uint64_t begin = core_.top().size_bytes;
+    const std::uint64_t end = round_up(begin, core_.top().cluster_bytes());
+    try {
+        zeros_ = Mapping::anonymous(end - begin);
+    } catch (const std::system_error& error) {
+        return give_up(error.code());
+    }
+    zeros_entry_ = {zeros_.data(), end - begin};
+    own_.data = {&zeros_entry_, 1};
+    ask(ImageRequest::Kind::write, begin, end, &Resize::forget_left_behind);
+}
+
+/// Entries of clusters that only the larger disk has.
+void Resize::forget_left_behind() noexcept {
+    const Layer& layer = core_.top();
+    zeros_ = {};
+    own_.data = {};
+    const std::uint64_t known = layer.l1.size() * layer.header.bytes_per_table();
+    const std::uint64_t begin = round_up(layer.size_bytes, layer.cluster_bytes());
+    const std::uint64_t end = std::min(round_up(size_bytes_, layer.cluster_bytes()), known);
+    if (begin >= end) return begin_plan();
+    ask(ImageRequest::Kind::discard, begin, end, &Resize::begin_plan);
+}
+
+void Resize::begin_plan() noexcept {
     std::error_code error;
     try {
         error = plan();
@@ -95,7 +156,7 @@ std::error_code Resize::plan() {
     table_ = {refcounts.table_offset(), refcounts.table().size() * 8};
     if (entries > l1_bytes_max / 8) return std::make_error_code(std::errc::operation_not_supported);
     const std::uint64_t l1_clusters = entries * 8 > l1_.length ? divide_up(entries * 8, cluster) : 0;
-    if (!core_.image().growable) {
+    if (!core_.top().growable) {
         // What there is must do: a device's clusters are counted as they are.
         return l1_clusters == 0 ? std::error_code{} : std::make_error_code(std::errc::operation_not_supported);
     }
@@ -174,6 +235,12 @@ std::error_code Resize::write_tables() {
     const Committer& committer = writer_.committer();
     if (committer.broken()) return committer.broken();
     if (committer.stuck()) return std::make_error_code(std::errc::no_space_on_device);
+    // What a data file has behind the disk's end was never the guest's.
+    const std::uint64_t data_end = std::min(round_up(layer.data_end(), sector_size_bytes), size_bytes_);
+    if (layer.data_fd && layer.size_bytes < data_end) {
+        if (const auto error = core_.write_zeros(layer.size_bytes, data_end)) return error;
+        if (::fdatasync(layer.data_fd.get()) != 0) return last_system_error();
+    }
     const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
     if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(size_bytes_)) != 0)
         return last_system_error();

@@ -5,6 +5,9 @@
 // everything, counted, then written whole while no group changes the old ones. The new size, where the tables are, and
 // how long, are one sector of the header, which is written last. Then the old places are free.
 //
+// First of all, what an image that others made smaller has behind the disk's end goes: the rest of the last cluster
+// gets zeros, clusters behind it lose their entries, by requests of our own beside the guest's.
+//
 // Tested by tests/unit/qcow2/resize_test.cpp and tests/crash/qcow2_crash_test.cpp.
 #pragma once
 
@@ -18,8 +21,9 @@ class Resize {
   public:
     using Over = void (*)(ImageRequest&, std::error_code) noexcept;
 
+    /// `start_request`: begins a write or discard as if a guest had asked, also behind the disk's end.
     /// Lifetime: both outlive this.
-    Resize(Core& core, Writer& writer) noexcept;
+    Resize(Core& core, Writer& writer, void (*start_request)(ImageRequest&) noexcept) noexcept;
     Resize(const Resize&) = delete;
     Resize& operator=(const Resize&) = delete;
 
@@ -36,6 +40,10 @@ class Resize {
     };
     static Resize& of(Task& task) noexcept { return *static_cast<Resize*>(task.owner); }
     bool hides_backing_file() const noexcept;
+    void look_at_last_cluster() noexcept;
+    void clear_last_cluster() noexcept;
+    void forget_left_behind() noexcept;
+    void begin_plan() noexcept;
     std::error_code plan();
     void reach_places() noexcept;
     std::error_code take_places() noexcept;
@@ -52,11 +60,20 @@ class Resize {
     struct Job : WorkerJob {
         Resize* resize = nullptr;
     };
+    struct OwnRequest : ImageRequest {
+        Resize* resize = nullptr;
+        void (Resize::*then)() noexcept = nullptr;
+    };
+    void ask(ImageRequest::Kind kind, std::uint64_t begin, std::uint64_t end, void (Resize::*then)() noexcept) noexcept;
 
     Core& core_;
     Writer& writer_;
+    void (*const start_request_)(ImageRequest&) noexcept;
     Task task_;
     Job job_;
+    OwnRequest own_;
+    Mapping zeros_;
+    iovec zeros_entry_{};
     std::error_code error_{};
     bool header_begun_ = false;  ///< it may say the new size
     std::uint64_t size_bytes_ = 0;

@@ -172,8 +172,8 @@ RawEntry WriteMap::new_entry(const Change& change, std::uint64_t at, const RawEn
     const bool extended = layer_.header.extended_l2();
     if (change.kind == Change::Kind::discard) {
         // Without the flag the backing file would be seen again. Version 2 has no flag; there such a disk has no
-        // discard.
-        if (!has_backing_) return {};
+        // discard, and only what is behind the end of disk and backing file is dropped.
+        if (!has_backing_ || layer_.header.version < 3) return {};
         return extended ? RawEntry{0, bitmap_all_zero} : RawEntry{flag_zero, 0};
     }
     RawEntry entry{(change.host_offset + (at << layer_.header.cluster_bits)) | flag_copied, 0};

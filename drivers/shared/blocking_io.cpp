@@ -91,6 +91,13 @@ std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std
     return {};
 }
 
+std::error_code zero_range(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
+    while (::fallocate(fd, FALLOC_FL_ZERO_RANGE, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) != 0) {
+        if (errno != EINTR) return last_system_error();
+    }
+    return {};
+}
+
 std::error_code sync_directory_of(const std::string& path) {
     const std::filesystem::path directory = std::filesystem::absolute(path).parent_path();
     const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};

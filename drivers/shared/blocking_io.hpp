@@ -43,6 +43,10 @@ std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept;
 /// Context: a worker's thread; blocks.
 std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept;
 
+/// Sets [begin, end) to zeros without writing them. Errors: EOPNOTSUPP (the storage cannot), and others of
+/// fallocate(2). Context: a worker's thread; blocks.
+std::error_code zero_range(int fd, std::uint64_t begin, std::uint64_t end) noexcept;
+
 /// Makes the name of the file at `path` durable: a file that was made durable is lost all the same with its name.
 /// Context: blocks.
 std::error_code sync_directory_of(const std::string& path);

@@ -63,6 +63,25 @@ std::error_code BounceBuffer::write(int fd, SectorRange range, std::span<const i
     });
 }
 
+std::error_code BounceBuffer::write_zeros(int fd, SectorRange range) noexcept {
+    const auto write_part = [&](std::uint64_t begin, std::uint64_t end) noexcept -> std::error_code {
+        if (begin == end) return {};
+        const SectorRange part{begin / sector_size_bytes, (end - begin) / sector_size_bytes};
+        return for_each_piece(part, [&](const Piece& piece) -> std::error_code {
+            if (const std::error_code error = load_uncovered_blocks(fd, piece)) return error;
+            std::ranges::fill(piece.asked(), std::byte{0});
+            return write_at(fd, piece.blocks, piece.begin);
+        });
+    };
+    const std::uint64_t begin = range.offset_bytes();
+    const std::uint64_t end = begin + range.length_bytes();
+    const std::uint64_t whole = std::min(end, round_up(begin, block_size_bytes_));
+    const std::uint64_t whole_end = std::max(whole, round_down(end, block_size_bytes_));
+    if (whole == whole_end || zero_range(fd, whole, whole_end)) return write_part(begin, end);
+    if (const std::error_code error = write_part(begin, whole)) return error;
+    return write_part(whole_end, end);
+}
+
 /// Reads the first and the last block of `piece` where the request covers them only in part.
 std::error_code BounceBuffer::load_uncovered_blocks(int fd, const Piece& piece) noexcept {
     const std::uint64_t last_block = piece.end - block_size_bytes_;

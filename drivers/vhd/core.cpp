@@ -98,6 +98,11 @@ std::error_code Core::transfer_blocking(Task& task) noexcept {
     return task.writes ? buffer.write(fd, range, task.data) : buffer.read(fd, range, task.data, task.file_end);
 }
 
+std::error_code Core::write_zeros(std::uint64_t begin, std::uint64_t end) noexcept {
+    const SectorRange range{begin / sector_size_bytes, (end - begin) / sector_size_bytes};
+    return bounce_.front()->write_zeros(top().fd.get(), range);
+}
+
 void Core::load_slice(Task& task, std::uint32_t layer, std::uint64_t offset) noexcept {
     task.wanted = {layer, offset};
     waiting_.push_back(task);

@@ -28,15 +28,6 @@ std::error_code lengthen_with_tail(int fd, std::uint64_t begin, std::uint64_t en
     return set_length(fd, end + tail_bytes);
 }
 
-std::error_code clear(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
-    for (;;) {
-        const int done =
-            ::fallocate(fd, FALLOC_FL_ZERO_RANGE, static_cast<off_t>(begin), static_cast<off_t>(end - begin));
-        if (done == 0) return {};
-        if (errno != EINTR) return last_system_error();
-    }
-}
-
 }  // namespace
 
 FileEnd::FileEnd(Core& core) noexcept
@@ -79,7 +70,7 @@ void FileEnd::start() noexcept {
 std::error_code FileEnd::make_room(std::uint64_t begin, std::uint64_t end) const noexcept {
     const Layer& layer = core_.top();
     if (end > limit_) return std::make_error_code(std::errc::no_space_on_device);
-    if (!core_.image().growable) return clear(layer.fd.get(), begin, end);
+    if (!core_.top().growable) return zero_range(layer.fd.get(), begin, end);
     // A footer, or what was written before a crash and never became part of the image.
     if (cuts_first_) {
         if (const auto error = cut(layer.fd.get(), begin)) return error;

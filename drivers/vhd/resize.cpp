@@ -4,6 +4,8 @@
 #include "drivers/vhd/resize.hpp"
 
 #include <algorithm>
+#include <array>
+#include <new>
 
 #include "drivers/vhd/table_io.hpp"
 #include "libblktap/base/error.hpp"
@@ -33,6 +35,7 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over)
     request_ = &request;
     over_ = over;
     entries_ = 0;
+    left_behind_.clear();
     table_named_ = syncing_ = false;
     if (const std::error_code error = prepare()) return over(request, error);
     make_room();
@@ -52,8 +55,8 @@ std::error_code Resize::prepare() noexcept {
     const bool shows_parent = core_.chain().size() > 1 && core_.chain()[1].size_bytes > layer.size_bytes;
     if (shows_parent && size_bytes_ > layer.size_bytes) return unsupported;
     const std::uint64_t blocks = (size_bytes_ - 1) / layer.block_bytes() + 1;
-    if (left_behind(blocks)) return unsupported;
     try {
+        note_left_behind(blocks);
         const std::uint64_t pieces = blocks * (layer.bitmap_bytes() / sector_size_bytes);
         full_ = LazyArray<std::uint64_t>{pieces / 64 + 1};
         if (blocks <= layer.header.table_entries) return {};
@@ -63,6 +66,8 @@ std::error_code Resize::prepare() noexcept {
         reserved_ = Allocator::longer(entries_);
     } catch (const std::system_error& error) {
         return error.code();
+    } catch (const std::bad_alloc&) {
+        return std::make_error_code(std::errc::not_enough_memory);
     }
     const auto place = writer_.allocator().take(entries_ * 4ULL);
     if (!place) return place.error();
@@ -70,14 +75,14 @@ std::error_code Resize::prepare() noexcept {
     return {};
 }
 
-/// Blocks behind the disk's end, which a disk that becomes larger would show.
-bool Resize::left_behind(std::uint64_t blocks) const noexcept {
+/// Blocks behind the disk's end, of an image that another program has made smaller: the larger disk must not show them.
+void Resize::note_left_behind(std::uint64_t blocks) {
     const Layer& layer = core_.top();
+    left_behind_.clear();
     const std::uint64_t known = std::min<std::uint64_t>(blocks, layer.header.table_entries);
     for (std::uint64_t block = layer.block_count(); block < known; ++block) {
-        if (layer.allocated(block)) return true;
+        if (layer.allocated(block)) left_behind_.push_back(block);
     }
-    return false;
 }
 
 /// For the table; and so that there is no footer at the file's end, which would tell of the old size after a crash.
@@ -103,7 +108,12 @@ std::error_code Resize::write() noexcept {
         if (core_.top().raw) {
             write_fixed();
         } else {
-            if (entries_ > 0) write_table();
+            clear_last_block();
+            if (entries_ > 0) {
+                write_table();
+            } else {
+                forget_left_behind();
+            }
             write_footers();
         }
         return {};
@@ -125,18 +135,38 @@ void Resize::write_fixed() {
     // The file is as it was, or ends with the new footer: a footer that is not at the end is none.
     write_bytes(layer, size_bytes_, footer_.bytes());
     sync();
-    clear(layer.size_bytes, std::min(old_footer + footer_bytes, size_bytes_));
+    clear(layer.size_bytes, std::min(round_up(old_footer + footer_bytes, sector_size_bytes), size_bytes_));
     sync();
 }
 
 /// What the guest will see for the first time.
 void Resize::clear(std::uint64_t begin, std::uint64_t end) const {
-    const std::vector<std::byte> zeros(64 * 1024);
-    while (begin < end) {
-        const std::uint64_t length = std::min<std::uint64_t>(zeros.size(), end - begin);
-        write_bytes(core_.top(), begin, std::span{zeros}.first(length));
-        begin += length;
-    }
+    if (begin >= end) return;
+    if (const auto error = core_.write_zeros(begin, end)) throw_error(error, core_.top().name + ": cannot write");
+}
+
+/// What the last block holds behind the disk's end.
+void Resize::clear_last_block() {
+    const Layer& layer = core_.top();
+    const std::uint64_t block = layer.block_count() - 1;
+    const std::uint64_t first = block * layer.block_bytes();
+    if (!layer.allocated(block)) return;
+    const std::uint64_t data = layer.data_offset(block);
+    clear(data + (layer.size_bytes - first), data + std::min(layer.block_bytes(), size_bytes_ - first));
+    sync();
+}
+
+/// Their space stays what nobody uses.
+void Resize::forget_left_behind() {
+    const Layer& layer = core_.top();
+    const auto unused = [] {
+        std::array<std::byte, 4> bytes{};
+        bytes.fill(std::byte{0xff});
+        return bytes;
+    }();
+    for (const std::uint64_t block : left_behind_)
+        write_bytes(layer, layer.header.table_offset + block * 4, unused);
+    if (!left_behind_.empty()) sync();
 }
 
 void Resize::write_table() {
@@ -146,7 +176,7 @@ void Resize::write_table() {
     std::ranges::fill(memory.bytes(), std::byte{0xff});
     const auto bytes = memory.bytes().first(length);
     table_ = BlockTable{std::move(memory), table_offset_, table_offset_};
-    for (std::uint64_t block = 0; block < layer.header.table_entries; ++block)
+    for (std::uint64_t block = 0; block < layer.block_count(); ++block)
         table_.set_entry(block, layer.table.entry(block));
     write_bytes(layer, table_offset_, bytes);
     sync();
@@ -190,6 +220,8 @@ void Resize::done() noexcept {
             layer.header.table_entries = entries_;
             writer_.allocator().use(std::move(reserved_));
         }
+        for (const std::uint64_t block : left_behind_)
+            layer.table.set_entry(block, entry_unused);
         layer.footer = footer_;
         if (!layer.raw) layer.table.keep_footer_copy(footer_.bytes());
         layer.size_bytes = size_bytes_;

@@ -3,7 +3,8 @@
 //
 // Resize: makes a disk larger while it is used. A table of blocks that is too short is written anew at the end of the
 // image; then the header names it, then the footer tells of the new size. A fixed image gets a new footer where it will
-// end, by the write that makes it longer.
+// end, by the write that makes it longer. What an image that others made smaller has behind the disk's end is set to
+// zeros or forgotten before anything tells of the new size.
 //
 // Tested by tests/unit/vhd/resize_test.cpp.
 #pragma once
@@ -22,8 +23,8 @@ class Resize {
     Resize& operator=(const Resize&) = delete;
 
     /// Makes the disk `size_sectors` long, not less than it is, then calls `over`. One at a time. Errors through it:
-    /// EINVAL (beyond 2040 GiB); EOPNOTSUPP (XenServer's map of blocks is in the way; a fixed image on a block device;
-    /// what an earlier, larger life has left behind); ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
+    /// EINVAL (beyond 2040 GiB); EOPNOTSUPP (XenServer's map of blocks is in the way; a fixed image on a block
+    /// device); ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
     void start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept;
 
   private:
@@ -32,11 +33,13 @@ class Resize {
     };
 
     std::error_code prepare() noexcept;
-    bool left_behind(std::uint64_t blocks) const noexcept;
+    void note_left_behind(std::uint64_t blocks);
     void make_room() noexcept;
     std::error_code write() noexcept;
     void write_fixed();
     void clear(std::uint64_t begin, std::uint64_t end) const;
+    void clear_last_block();
+    void forget_left_behind();
     void write_table();
     void write_footers();
     void sync();
@@ -52,9 +55,10 @@ class Resize {
     std::uint32_t entries_ = 0;       ///< of a new table; 0: the old one will do
     std::uint64_t table_offset_ = 0;  ///< of the new one
     Footer footer_;
-    bool syncing_ = false;      ///< and if it stays, that failed
-    bool table_named_ = false;  ///< the header may lead to the new one
-    bool end_footer_ = false;   ///< there is one, and it stays where it is
+    bool syncing_ = false;                    ///< and if it stays, that failed
+    bool table_named_ = false;                ///< the header may lead to the new one
+    bool end_footer_ = false;                 ///< there is one, and it stays where it is
+    std::vector<std::uint64_t> left_behind_;  ///< blocks behind the disk's end
     BlockTable table_;
     LazyArray<std::uint64_t> full_;
     LazyArray<std::uint32_t> reserved_;

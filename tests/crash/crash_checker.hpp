@@ -273,6 +273,12 @@ inline void check_disk(ImageDriver& driver, DriverHarness& harness, const Histor
         const auto data = memory.bytes().subspan(sector * sector_size_bytes, sector_size_bytes);
         if (!history.allows(sector, data, kept, now)) FAIL("the sector holds what it cannot");
     }
+    // Where a disk has become larger nobody has written yet.
+    const std::uint64_t more = std::min(driver.info().size_sectors - disk_sectors, disk_sectors);
+    if (more == 0) return;
+    const auto behind = memory.bytes().first(more * sector_size_bytes);
+    REQUIRE_FALSE(harness.read(driver, {disk_sectors, more}, behind));
+    REQUIRE_FALSE(ModelDisk{2 * disk_sectors}.first_difference({disk_sectors, more}, behind));
 }
 
 /// Traffic on the image FORMAT:`path`, and crashes in many places. `tail`: bytes at the file's end that go when the

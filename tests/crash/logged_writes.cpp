@@ -2,6 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Blocking writes of a crash checker, into the log of its CrashKernel.
+#include <cerrno>
+#include <fcntl.h>
 #include <sys/syscall.h>
 
 #include "tests/crash/crash_kernel.hpp"
@@ -21,4 +23,12 @@ extern "C" int fdatasync(int fd) {
     const auto result = static_cast<int>(::syscall(SYS_fdatasync, fd));
     if (CrashKernel::current() != nullptr) CrashKernel::current()->note_sync(fd);
     return result;
+}
+// Zeros that nobody writes would not be in the log: the driver must write them.
+extern "C" int fallocate(int fd, int mode, off_t offset, off_t length) {
+    if (CrashKernel::current() != nullptr && (mode & FALLOC_FL_ZERO_RANGE) != 0) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return static_cast<int>(::syscall(SYS_fallocate, fd, mode, offset, length));
 }

@@ -11,6 +11,7 @@
 //
 // BLKTAP_SEED=n replays a run, BLKTAP_CRASH_POINTS=n cuts in more places.
 #include "tests/crash/crash_checker.hpp"
+#include "tests/support/image_files.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -101,6 +102,25 @@ TEST_CASE("qcow2 driver: a crash while tables move for a larger disk leaves a di
         GENERATE("cluster_size=512", "cluster_size=512,refcount_bits=64", "cluster_size=1024,refcount_bits=8");
     CAPTURE(options);
     const std::string path = make_qcow2(directory.path("disk"), "2M", options);
+    check_qcow2_crashes(path, ModelDisk{disk_sectors}, {.grows = true});
+}
+
+TEST_CASE("qcow2 driver: a crash while a disk that was made smaller grows shows nothing of what was there",
+          "[crash][qcow2]") {
+    if (!qemu_img_available()) {
+        WARN("needs qemu-img");
+        return;
+    }
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("cluster_size=4096", "compat=0.10", "cluster_size=16384,extended_l2=on");
+    CAPTURE(options);
+    const std::string path = make_qcow2(directory.path("disk"), "4M", options);
+    {
+        DriverHarness harness;
+        ModelDisk larger{2 * disk_sectors};
+        REQUIRE_FALSE(write_stamp(harness, *harness.open("qcow2:" + path), larger, {disk_sectors, disk_sectors}, 1));
+    }
+    FileBytes{path}.put<std::uint64_t>(24, disk_sectors * sector_size_bytes);
     check_qcow2_crashes(path, ModelDisk{disk_sectors}, {.grows = true});
 }
 

@@ -12,6 +12,7 @@
 #include "drivers/vhd/examine.hpp"
 #include "drivers/vhd/open_image.hpp"
 #include "tests/crash/crash_checker.hpp"
+#include "tests/support/image_files.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -56,6 +57,17 @@ void check_vhd_crashes(const std::string& path, const ModelDisk& before, Habits 
 
 constexpr std::uint64_t disk_bytes = disk_sectors * sector_size_bytes;
 
+/// As other programs do: the footers tell of a disk of disk_bytes, and all else stays.
+void make_smaller(const std::string& path) {
+    LocalImageOpener files;
+    vhd::Footer footer = vhd::open_chain(path, Access::read_only, Caching::buffered, files).chain.front().footer;
+    footer.set_disk_bytes(disk_bytes);
+    std::vector<std::byte> bytes = load_file(path);
+    std::ranges::copy(footer.bytes(), bytes.begin());
+    std::ranges::copy(footer.bytes(), bytes.end() - vhd::footer_bytes);
+    store_file(path, bytes);
+}
+
 }  // namespace
 
 TEST_CASE("vhd driver: a crash at any moment leaves an image with everything that was promised", "[crash][vhd]") {
@@ -65,6 +77,26 @@ TEST_CASE("vhd driver: a crash at any moment leaves an image with everything tha
     CAPTURE(block_bytes);
     vhd::create_image({.path = path, .size_bytes = disk_bytes, .block_bytes = block_bytes});
     check_vhd_crashes(path, ModelDisk{disk_sectors}, {.grows = GENERATE(false, true)}, qemu_img_available());
+}
+
+TEST_CASE("vhd driver: a crash while a disk that was made smaller grows shows nothing of what was there",
+          "[crash][vhd]") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.path("disk");
+    // With one block of which the smaller disk has the beginning, or many of which it has some.
+    const std::uint64_t block_bytes = GENERATE(4U << 20, 65536U);
+    CAPTURE(block_bytes);
+    vhd::create_image({.path = path, .size_bytes = 2 * disk_bytes, .block_bytes = block_bytes});
+    ModelDisk model{2 * disk_sectors};
+    {
+        DriverHarness harness;
+        REQUIRE_FALSE(
+            write_stamp(harness, *harness.open("vhd:" + path), model, {disk_sectors - 100, disk_sectors + 100}, 1));
+    }
+    make_smaller(path);
+    ModelDisk before{disk_sectors};
+    before.write({disk_sectors - 100, 100}, 1);
+    check_vhd_crashes(path, before, {.grows = true}, qemu_img_available());
 }
 
 TEST_CASE("vhd driver: a crash of a fixed image loses nothing", "[crash][vhd]") {

@@ -118,6 +118,25 @@ TEST_CASE("qcow2 data file: grows with the disk", "[unit][qcow2]") {
     CHECK(check_qcow2(t.path) == 0);
 }
 
+TEST_CASE("qcow2 data file: what it has behind the disk's end does not come to light", "[unit][qcow2]") {
+    DataFile t{GENERATE(false, true)};
+    ModelDisk model{disk_bytes / 512};
+    REQUIRE_FALSE(write_stamp(t.harness, *t.harness.open("qcow2:" + t.path), model, {0, disk_bytes / 512}, 5));
+    constexpr std::uint64_t end = 3333;
+    ImageBytes{t.path}.put<std::uint64_t>(24, end * 512);
+    model.zero({end, model.size_sectors() - end});
+    {
+        const auto driver = t.harness.open("qcow2:" + t.path);
+        TestRequest growing{ImageRequest::Kind::read, {}};
+        driver->resize(disk_bytes / 512, growing);
+        t.harness.finish(growing);
+        REQUIRE_FALSE(growing.error);
+        CHECK_FALSE(find_difference(t.harness, *driver, model));
+    }
+    CHECK_FALSE(find_difference(t.harness, *t.harness.open("raw:" + t.data), model));
+    CHECK(check_qcow2(t.path) == 0);
+}
+
 TEST_CASE("qcow2 data file: another one is taken when it is named, and none where there is none", "[unit][qcow2]") {
     DataFile t;
     // A relative name begins at the image.

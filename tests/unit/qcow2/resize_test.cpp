@@ -225,6 +225,51 @@ TEST_CASE("qcow2 resize: what no image can be, or is smaller, is refused and cha
                  4096) == std::errc::invalid_argument);
 }
 
+TEST_CASE("qcow2 resize: what an image that was made smaller has behind its end does not come to light",
+          "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string options = GENERATE("cluster_size=65536", "cluster_size=512", "compat=0.10", "cluster_size=2M",
+                                         "cluster_size=16384,extended_l2=on");
+    const auto way = GENERATE(0, 1, 2);
+    CAPTURE(options, way);
+    constexpr std::uint64_t end = 7813;  // inside of a cluster
+    std::string path = directory.path("disk");
+    ModelDisk model{16384};
+    if (way == 1) {  // over a backing file that is smaller still
+        if (options == "cluster_size=16384,extended_l2=on") return;
+        make_qcow2(directory.path("base"), "1M");
+        make_qcow2(path, "8M", options, {"-b", "base", "-F", "qcow2"});
+    } else {
+        make_qcow2(path, "8M", options);
+    }
+    DriverHarness harness;
+    REQUIRE_FALSE(write_stamp(harness, *harness.open("qcow2:" + path), model, {0, 16384}, 1));
+    if (way == 2) {  // compressed
+        const std::string packed = directory.path("packed");
+        qemu_img({"convert", "-q", "-c", "-O", "qcow2", "-o", options, path, packed});
+        path = packed;
+    }
+    ImageBytes{path}.put<std::uint64_t>(24, end * 512);
+    model.zero({end, 16384 - end});
+    {
+        const auto driver = harness.open("qcow2:" + path);
+        REQUIRE_FALSE(resize(harness, *driver, end + 3));
+        REQUIRE_FALSE(resize(harness, *driver, 16384));
+        CHECK_FALSE(find_difference(harness, *driver, model));
+        CHECK_FALSE(harness.flush(*driver));
+    }
+    CHECK(check_qcow2(path) == 0);
+    CHECK_FALSE(find_difference(harness, *harness.open("qcow2:" + path), model));
+}
+
+TEST_CASE("qcow2 resize: clusters that nobody has behind the end are not allocated for it", "[unit][qcow2]") {
+    const TemporaryDirectory directory;
+    const std::string path = make_qcow2(directory.path("disk"), "4000256");
+    DriverHarness harness;
+    REQUIRE_FALSE(resize(harness, *harness.open("qcow2:" + path), 16384));
+    CHECK(ImageBytes{path}.l2_offset() == 0);
+}
+
 TEST_CASE("qcow2 resize: what a larger backing file has behind the disk's end does not come to light",
           "[unit][qcow2]") {
     const TemporaryDirectory directory;

@@ -121,6 +121,40 @@ TEST_CASE("vhd resize: over a parent the new part is zeros, whatever the parent'
     CHECK_FALSE(find_difference(harness, *harness.open("vhd:" + path), model));
 }
 
+TEST_CASE("vhd resize: what an image that was made smaller has behind its end does not come to light", "[unit][vhd]") {
+    const TemporaryDirectory directory;
+    make({.path = directory.path("base"), .size_bytes = 1 << 20});
+    const auto way = GENERATE(0, 1, 2, 3);
+    CAPTURE(way);
+    constexpr std::uint64_t end = 5001;  // inside of a block
+    NewImage image{.path = directory.path("disk"), .size_bytes = 8 << 20};
+    if (way == 1) image.fixed = true;
+    if (way == 2) image.parent = "base";
+    if (way == 3) image.block_bytes = 4096;
+    const std::string path = make(image);
+    ModelDisk model{large};
+    DriverHarness harness;
+    REQUIRE_FALSE(write_stamp(harness, *harness.open("vhd:" + path), model, {0, 16384}, 1));
+    const FileBytes bytes{path};
+    for (const std::uint64_t at : {std::uint64_t{0}, file_size(path) - footer_bytes}) {
+        if (at == 0 && image.fixed) continue;
+        bytes.put<std::uint64_t>(at + 48, end * 512);
+        seal_footer(path, at);
+    }
+    model.zero({end, 16384 - end});
+    for (const std::uint64_t larger : {end + 3, std::uint64_t{16384}, large}) {
+        CAPTURE(larger);
+        ModelDisk part{larger};
+        part.write({0, end}, 1);
+        const auto driver = harness.open("vhd:" + path);
+        REQUIRE_FALSE(resize(harness, *driver, larger));
+        CHECK_FALSE(find_difference(harness, *driver, part));
+    }
+    CHECK(check_vhd(path).errors == 0);
+    CHECK_FALSE(find_difference(harness, *harness.open("vhd:" + path), model));
+    if (!image.fixed && image.parent.empty()) check_with_qemu(directory, path, model);
+}
+
 TEST_CASE("vhd resize: what cannot be is refused and changes nothing", "[unit][vhd]") {
     const TemporaryDirectory directory;
     const std::string path = make({.path = directory.path("disk"), .size_bytes = 1 << 20});
