@@ -74,6 +74,11 @@ struct Case {
     DriverHarness harness{};
 };
 
+/// Millions of bytes need not be printed when they differ.
+bool same(const Bytes& one, const Bytes& other) {
+    return one == other;
+}
+
 void check_sound(const Case& image) {
     const auto checked = image.tell("check");
     CHECK(checked.status == 0);
@@ -102,8 +107,8 @@ TEST_CASE("image cases: whoever looks at an image with an unusual end sees what 
         CHECK(std::all_of(alone.begin() + static_cast<std::ptrdiff_t>(expected.size()), alone.end(),
                           [](std::byte byte) { return byte == std::byte{0}; }));
     }
-    CHECK(image.served(image.image(), Access::read_only, "?buffered=yes") == alone);
-    CHECK(image.served(image.over(), Access::read_only) == alone);
+    CHECK(same(image.served(image.image(), Access::read_only, "?buffered=yes"), alone));
+    CHECK(same(image.served(image.over(), Access::read_only), alone));
 
     // Copying what a write over it does not cover brings the same.
     Bytes changed = alone;
@@ -114,16 +119,16 @@ TEST_CASE("image cases: whoever looks at an image with an unusual end sees what 
         REQUIRE_FALSE(image.harness.write(*driver, {128, 1}, sector));
         std::ranges::copy(sector, changed.begin() + 65536);
     }
-    CHECK(image.served(format + ":" + image.directory.path("top"), Access::read_only) == changed);
+    CHECK(same(image.served(format + ":" + image.directory.path("top"), Access::read_only), changed));
 
-    CHECK(image.served(image.image(), Access::read_write) == alone);
+    CHECK(same(image.served(image.image(), Access::read_write), alone));
     check_sound(image);
     {
         const auto driver = image.harness.open(image.image());
         Bytes sector(512, std::byte{0x77});
         REQUIRE_FALSE(image.harness.write(*driver, {128, 1}, sector));
     }
-    CHECK(image.served(image.image(), Access::read_only) == changed);
+    CHECK(same(image.served(image.image(), Access::read_only), changed));
     check_sound(image);
     if (format == "qcow2") CHECK(check_qcow2(image.path) == 0);
 }
@@ -183,6 +188,6 @@ TEST_CASE("image cases: after a block that ends with the disk there is room for 
     std::ranges::copy(before, after.begin());
     std::fill_n(after.begin() + 12288 * 512, 1 << 20, std::byte{0x77});
     std::fill_n(after.begin() + 11000 * 512, 4096, std::byte{0x77});
-    CHECK(image.served(image.image(), Access::read_only) == after);
+    CHECK(same(image.served(image.image(), Access::read_only), after));
     check_sound(image);
 }
