@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "control/tap_ctl/sha256.hpp"
-#include "control/tap_ctl/small_file.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/base/small_file.hpp"
 
 namespace blktap {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "control/tap_ctl/small_file.hpp"
+#include "libblktap/base/small_file.hpp"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -47,20 +47,21 @@ std::optional<std::string> read_small_file(const std::string& path) {
     }
 }
 
-void write_small_file(const std::string& path, const std::string& contents, mode_t mode) {
-    const std::string temporary = path + ".tapdisk-new";
+void write_small_file(const std::string& path, const std::string& contents, mode_t mode, Outlives outlives) {
+    const std::string temporary = path + small_file_suffix;
     if (::unlink(temporary.c_str()) != 0 && errno != ENOENT) throw_system_error(temporary);
     try {
         const UniqueFd file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)};
         if (!file) throw_system_error(temporary);
         write_all(file, temporary, contents);
-        if (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0) throw_system_error(temporary);
+        if (::fchmod(file.get(), mode) != 0) throw_system_error(temporary);
+        if (outlives == Outlives::power && ::fsync(file.get()) != 0) throw_system_error(temporary);
         if (::rename(temporary.c_str(), path.c_str()) != 0) throw_system_error(path);
     } catch (...) {
         ::unlink(temporary.c_str());
         throw;
     }
-    sync_directory(path);
+    if (outlives == Outlives::power) sync_directory(path);
 }
 
 }  // namespace blktap
