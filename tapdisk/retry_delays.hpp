@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How often a Vbd looks again at what it waits for. Tested by tests/unit/tapdisk/full_disk_test.cpp.
+// How often a Vbd looks again at what it waits for, and how long at what is over. Tested by
+// tests/unit/tapdisk/full_disk_test.cpp.
 #pragma once
 
 #include "libblktap/base/clock.hpp"
@@ -11,5 +12,8 @@ namespace blktap {
 /// Parked requests are tried again after the first, then after twice as long each time, up to the second.
 inline constexpr Nanoseconds retry_delay_min = std::chrono::milliseconds(100);
 inline constexpr Nanoseconds retry_delay_max = std::chrono::seconds(5);
+
+/// A problem is over when it has stayed away for this long: while a guest fills the disk again and again, it stays.
+inline constexpr Nanoseconds problem_quiet = std::chrono::seconds(5);
 
 }  // namespace blktap

@@ -34,7 +34,9 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
       kernel_timer_(loop, [this] { io_.retry(); }),
       retry_timer_(loop, [this] { try_again(); }),
       space_timer_(loop, [this] { watch_space(); }),
-      retry_delay_(retry_delay_min) {
+      retry_delay_(retry_delay_min),
+      problems_(problem_quiet),
+      problem_timer_(loop, [this] { tell_problems(); }) {
     final_flush_.vbd = this;
     resize_.vbd = this;
 }

@@ -20,7 +20,7 @@
 #include "libblktap/aio/io_queue.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/worker_pool.hpp"
-#include "libblktap/ipc/messages.hpp"
+#include "libblktap/ipc/problem_states.hpp"
 #include "tapdisk/connection.hpp"
 #include "tapdisk/space_watch.hpp"
 #include "tapdisk/storage_policy.hpp"
@@ -81,8 +81,8 @@ class Vbd {
     bool connected() const noexcept { return connection_ != nullptr; }
     /// What a guest is offered. Only while an image was opened.
     ipc::DeviceDescription describe() const;
-    /// What is wrong now, or soon will be.
-    const ipc::Problems& problems() const noexcept { return problems_; }
+    /// What is wrong now, or soon will be, or was until a moment ago.
+    const ipc::Problems& problems() const noexcept { return problems_.told(); }
     /// `changed` is called on the loop's thread whenever problems() has changed. It must not throw.
     void on_problems(std::function<void()> changed) { problems_changed_ = std::move(changed); }
     /// The counters for "stats"; docs/control-protocol.md names each.
@@ -118,7 +118,7 @@ class Vbd {
     void look_at_space();
     void told_space(const SpaceWatch::Space& space);
     void report_changes();
-    bool report(const char* name, bool now, const char* text);
+    void tell_problems();
 
     EventLoop& loop_;
     const Registry& drivers_;
@@ -165,7 +165,9 @@ class Vbd {
     std::optional<std::uint64_t> least_free_bytes_;  ///< seen since requests wait for space
     bool low_space_ = false;
     std::uint64_t reported_stopped_queues_ = 0;  ///< what the log says already
-    ipc::Problems problems_;
+    unsigned wrong_ = 0;                         ///< a bit for each problem that there is now
+    ipc::ProblemStates problems_;
+    EventLoop::Timer problem_timer_;  ///< tells what could not be told at once
     std::function<void()> problems_changed_ = [] {};
 };
 

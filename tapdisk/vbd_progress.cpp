@@ -3,6 +3,7 @@
 //
 // Vbd: what is looked at each turn and from time to time, and what the operator is told of it: each change once.
 #include <algorithm>
+#include <array>
 #include <ctime>
 
 #include "libblktap/base/log.hpp"
@@ -18,6 +19,13 @@ constexpr Nanoseconds kernel_retry_delay = std::chrono::milliseconds(10);
 // to delete something; otherwise the warning comes in time for a disk that fills gigabytes a second.
 constexpr Nanoseconds space_delay_waiting = std::chrono::seconds(1);
 constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
+
+const std::array<ipc::Problem, 4> possible_problems = {{
+    {"no-space", 0, "no space on the host: writes wait"},
+    {"io-error", 0, "the storage fails: requests wait"},
+    {"flush-failed", 0, "a flush failed: writes are refused, flushes are held"},
+    {"low-space", 0, "little space is left on the host"},
+}};
 
 }  // namespace
 
@@ -101,27 +109,36 @@ void Vbd::report_changes() {
                                     {"reason", "request producer more than a ring ahead"}});
     }
     const RequestEngine::Waiting waiting = engine != nullptr ? engine->waiting() : RequestEngine::Waiting{};
-    bool changed = report("no-space", waiting.for_space > 0, "no space on the host: writes wait");
-    changed |= report("io-error", waiting.for_health > 0, "the storage fails: requests wait");
-    changed |= report("flush-failed", engine != nullptr ? engine->flush_failed() : flush_failed_,
-                      "a flush failed: writes are refused, flushes are held");
-    changed |= report("low-space", low_space_ && driver_ != nullptr, "little space is left on the host");
-    if (changed) problems_changed_();
+    const bool flush_failed = engine != nullptr ? engine->flush_failed() : flush_failed_;
+    const std::array<bool, possible_problems.size()> now = {waiting.for_space > 0, waiting.for_health > 0, flush_failed,
+                                                            low_space_ && driver_ != nullptr};
+    unsigned wrong = 0;
+    for (std::size_t i = 0; i < now.size(); ++i)
+        wrong |= unsigned{now[i]} << i;
+    if (wrong == wrong_) return;
+    wrong_ = wrong;
+    ipc::Problems problems;
+    for (std::size_t i = 0; i < now.size(); ++i)
+        if (now[i]) problems.problems.push_back(possible_problems[i]);
+    for (ipc::Problem& problem : problems.problems)
+        problem.since = static_cast<std::uint64_t>(std::time(nullptr));
+    problems_.see(problems, loop_.clock().now());
+    tell_problems();
 }
 
-/// True when that has changed.
-bool Vbd::report(const char* name, bool now, const char* text) {
-    auto& problems = problems_.problems;
-    const auto known = std::ranges::find(problems, name, &ipc::Problem::name);
-    if (now == (known != problems.end())) return false;
-    if (now) {
-        problems.push_back({name, static_cast<std::uint64_t>(std::time(nullptr)), text});
-        log::warning("problem", {{"image", image_.path}, {"name", name}, {"state", text}});
-    } else {
-        problems.erase(known);
-        log::info("problem.over", {{"image", image_.path}, {"name", name}});
+/// A guest decides how often things go wrong and get well again: not each time is told.
+void Vbd::tell_problems() {
+    const auto changes = problems_.take(loop_.clock().now());
+    for (const auto& [problem, begins] : changes) {
+        if (begins) {
+            log::warning("problem", {{"image", image_.path}, {"name", problem.name}, {"state", problem.text}});
+        } else {
+            log::info("problem.over", {{"image", image_.path}, {"name", problem.name}});
+        }
     }
-    return true;
+    if (!changes.empty()) problems_changed_();
+    const Nanoseconds now = loop_.clock().now();
+    if (const auto next = problems_.next(now)) problem_timer_.arm(*next - now);
 }
 
 }  // namespace blktap

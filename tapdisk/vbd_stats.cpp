@@ -116,7 +116,7 @@ ipc::Json Vbd::stats() const {
     if (state_ != State::closed) {
         json["image"] = {{"format", image_.format}, {"path", image_.path}, {"device", ipc::Json(describe())}};
     }
-    json.update(ipc::Json(problems_));
+    json.update(ipc::Json(problems()));
     if (driver_) {
         const ImageActivity activity = driver_->activity();
         json["image"]["growth"] = {

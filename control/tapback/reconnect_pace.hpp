@@ -8,27 +8,18 @@
 // Tested by tests/unit/tapback/reconnect_pace_test.cpp.
 #pragma once
 
-#include "libblktap/base/clock.hpp"
+#include "libblktap/base/pace.hpp"
 
 namespace blktap::tapback {
 
-class ReconnectPace {
+class ReconnectPace : public Pace {
   public:
     /// Steps that may follow each other at once. Each connection is two: the offer, and the connecting.
     static constexpr int burst = 20;
     /// After a burst, one step in this time.
     static constexpr Nanoseconds interval = std::chrono::milliseconds(500);
 
-    /// Takes one step if there is one to be had.
-    bool take(Nanoseconds now) noexcept {
-        const Nanoseconds begin = used_until_ > now ? used_until_ : now;
-        if (begin - now > interval * (burst - 1)) return false;
-        used_until_ = begin + interval;
-        return true;
-    }
-
-  private:
-    Nanoseconds used_until_{0};  ///< when all steps that were taken are paid for
+    ReconnectPace() noexcept : Pace(burst, interval) {}
 };
 
 }  // namespace blktap::tapback

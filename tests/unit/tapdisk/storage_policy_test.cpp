@@ -5,6 +5,7 @@
 // when he is warned.
 #include "tapdisk/storage_policy.hpp"
 
+#include "tapdisk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/small_file_system.hpp"
 #include "tests/support/thrown.hpp"
@@ -46,6 +47,11 @@ struct Disk {
         for (const ipc::Problem& problem : machine.vbd().problems().problems)
             names.push_back(problem.name);
         return names;
+    }
+    /// Until what is over counts as over.
+    void stay_quiet() {
+        machine.clock().advance(problem_quiet);
+        machine.settle();
     }
     std::uint64_t waiting(const char* what) { return machine.counter(std::string("/waiting/") + what); }
 
@@ -107,6 +113,7 @@ TEST_CASE("enospc-timeout: a write that found no space for so long has a last tr
         CHECK(t.waiting("gave-up") == 0);
     }
     CHECK(t.waiting("no-space") == 0);
+    t.stay_quiet();
     CHECK(t.problems().empty());
 }
 
@@ -136,6 +143,7 @@ TEST_CASE("enospc-timeout: a barrier whose flush found no space for so long fail
     t.machine.clock().advance(1s);
     t.machine.settle();
     CHECK(t.machine.answer(1) == Status::error);
+    t.stay_quiet();
     CHECK(t.problems() == std::vector<std::string>{"flush-failed"});
 }
 
@@ -157,6 +165,7 @@ TEST_CASE("on-error=hold: what broken storage refused waits for it, reads too", 
     t.machine.clock().advance(100ms);
     t.machine.settle();
     CHECK(t.machine.unanswered() == 0);
+    t.stay_quiet();
     CHECK(t.problems().empty());
 }
 
@@ -188,6 +197,34 @@ TEST_CASE("problems: each change is told once", "[unit][tapdisk]") {
     t.disk.automatic = true;
     t.machine.vbd().retry();
     t.machine.settle();
+    CHECK(told == 0);
+    t.stay_quiet();
+    CHECK(told == 1);
+    CHECK(t.problems().empty());
+}
+
+TEST_CASE("problems: a guest that fills its file system again and again has one, told once", "[unit][tapdisk]") {
+    Disk t{"on-error=report", no_space};
+    int told = 0;
+    t.machine.vbd().on_problems([&told] { ++told; });
+    for (std::uint64_t id = 2; id < 62; ++id) {
+        t.disk.automatic = true;
+        t.disk.answer = {};
+        t.machine.clock().advance(100ms);
+        t.machine.vbd().retry();
+        t.machine.settle();
+        CHECK(t.waiting("no-space") == 0);
+        t.disk.answer = no_space;
+        t.machine.send(t.machine.write(id, 64, t.data));
+        t.machine.settle();
+        CHECK(t.waiting("no-space") == 1);
+    }
+    CHECK(told == 0);
+    CHECK(t.problems() == std::vector<std::string>{"no-space"});
+    t.disk.answer = {};
+    t.machine.vbd().retry();
+    t.machine.settle();
+    t.stay_quiet();
     CHECK(told == 1);
     CHECK(t.problems().empty());
 }
@@ -196,6 +233,7 @@ TEST_CASE("problems: what waits is over when the frontend is gone", "[unit][tapd
     Disk t{"on-error=report", no_space};
     REQUIRE_FALSE(t.machine.disconnect());
     t.machine.settle();
+    t.stay_quiet();
     CHECK(t.problems().empty());
 }
 
@@ -278,5 +316,7 @@ TEST_CASE("full file system: a guest's writes wait, and finish when there is spa
         CHECK(machine.run(machine.read(200 + id, id * 2048, data[id])) == Status::okay);
         CHECK(data[id].get() == written);
     }
+    machine.clock().advance(problem_quiet);
+    machine.settle();
     CHECK_FALSE(has("no-space"));
 }
