@@ -15,6 +15,9 @@ namespace {
 
 using ipc::Json;
 
+/// Messages of one client, and clients, before the guest and others have their turn; their descriptors stay readable.
+constexpr int taken_per_wakeup = 16;
+
 ImageSpec to_spec(const ipc::OpenArguments& arguments) {
     return {arguments.format, arguments.path, arguments.read_only ? Access::read_only : Access::read_write,
             arguments.options};
@@ -51,8 +54,11 @@ ControlServer::~ControlServer() {
 }
 
 void ControlServer::accept_clients() {
-    while (auto socket = listener_.accept())
+    for (int i = 0; i < taken_per_wakeup; ++i) {
+        auto socket = listener_.accept();
+        if (!socket) return;
         add(std::move(*socket));
+    }
 }
 
 ControlServer::Client& ControlServer::add(ipc::MessageSocket socket) {
@@ -72,7 +78,7 @@ ControlServer::Client* ControlServer::find(ClientId id) {
 
 void ControlServer::serve(ClientId id) {
     try {
-        while (serve_next(id)) {
+        for (int i = 0; (i < taken_per_wakeup || has_kept_request(id)) && serve_next(id); ++i) {
         }
     } catch (const std::system_error& error) {
         if (error.code() != Errc::peer_closed) log::warning("control.client", {{"reason", error.what()}});
@@ -80,6 +86,11 @@ void ControlServer::serve(ClientId id) {
     }
     // A client that was asked for a file may have sent requests before its reply; its socket will not tell again.
     if (const auto asked = std::exchange(asked_client_, std::nullopt); asked && *asked != id) serve(*asked);
+}
+
+bool ControlServer::has_kept_request(ClientId id) {
+    const Client* const client = find(id);
+    return client != nullptr && client->channel.has_kept_request();
 }
 
 /// One message. False: none is there, or the client is gone.

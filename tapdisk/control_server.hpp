@@ -68,6 +68,7 @@ class ControlServer {
     Client& add(ipc::MessageSocket socket);
     void serve(ClientId id);
     bool serve_next(ClientId id);
+    bool has_kept_request(ClientId id);
     void handle(ClientId id, ipc::Request request);
     void drop(ClientId id);
     Client* find(ClientId id);

@@ -8,6 +8,9 @@
 namespace blktap::tapback {
 namespace {
 
+/// Requests of one client, and clients, before others have their turn; their descriptors stay readable.
+constexpr int taken_per_wakeup = 16;
+
 ipc::Reply success(ipc::Json result) {
     ipc::Reply reply;
     reply.result = std::move(result);
@@ -32,7 +35,9 @@ ControlSocket::ControlSocket(EventLoop& loop, Daemon& daemon, ipc::MessageListen
 ControlSocket::~ControlSocket() = default;
 
 void ControlSocket::accept_clients() {
-    while (auto socket = listener_.accept()) {
+    for (int i = 0; i < taken_per_wakeup; ++i) {
+        auto socket = listener_.accept();
+        if (!socket) return;
         const ClientId id = ++last_client_;
         clients_.emplace(id,
                          std::make_unique<Client>(loop_, std::move(*socket), [this, id](std::uint32_t) { serve(id); }));
@@ -41,7 +46,7 @@ void ControlSocket::accept_clients() {
 
 void ControlSocket::serve(ClientId id) {
     try {
-        while (serve_next(id)) {
+        for (int i = 0; i < taken_per_wakeup && serve_next(id); ++i) {
         }
     } catch (const std::system_error& error) {
         if (error.code() != Errc::peer_closed) log::warning("control.client", {{"reason", error.what()}});

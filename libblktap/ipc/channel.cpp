@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t error_message_max_bytes = 4096;  // so that an error reply always fits a message
 constexpr std::size_t requests_kept_max = 16;          // each may hold descriptors of ours
+constexpr int replies_dropped_max = 16;                // at a time: others wait meanwhile
 
 Json parse_json(const std::string& text) {
     const auto limit_depth = [](int depth, Json::parse_event_t event, Json&) {
@@ -167,7 +168,9 @@ std::optional<Request> Channel::next_request() {
         requests_.pop_front();
         return request;
     }
-    while (auto parsed = next()) {
+    for (int dropped = 0; dropped < replies_dropped_max; ++dropped) {
+        auto parsed = next();
+        if (!parsed) return std::nullopt;
         if (parsed->request) return std::move(parsed->request);
     }
     return std::nullopt;

@@ -80,10 +80,14 @@ class Channel {
     /// The next message, request or reply, without waiting. Errors: as next_request().
     std::optional<Parsed> next();
 
-    /// The next request of the other side without waiting; a reply that no call() waits for any more is dropped.
+    /// The next request of the other side without waiting; a reply that no call() waits for any more is dropped. After
+    /// some of those it gives up for now, although more is there: fd() stays readable.
     /// Errors: as MessageSocket::receive() and parse_message(). After bad_message or bad_version the connection is
     /// usable: answer with reply_bad_message().
     std::optional<Request> next_request();
+
+    /// Whether next_request() has one of which fd() does not tell.
+    bool has_kept_request() const noexcept { return !requests_.empty(); }
 
     /// Answers a request; a null `result` is sent as {}. Errors, like all replies: MessageSocket::send()'s.
     void reply(std::uint64_t id, const Json& result, const std::vector<int>& descriptors = {});

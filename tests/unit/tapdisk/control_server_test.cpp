@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <thread>
 
+#include "tapdisk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/controlled_disk.hpp"
 
@@ -267,7 +268,37 @@ TEST_CASE("control: who watches is told of a problem when it begins and when it 
     CHECK(t.client.call("stats").result.at("problems").size() == 1);
     t.machine.kernel().set_chances({});
     CHECK(t.client.error("resume").empty());
+    t.machine.run_until([&] { return t.machine.answered(1); });
+    t.machine.settle();
+    CHECK_FALSE(watcher.socket().receive().has_value());
+    t.machine.clock().advance(problem_quiet);
     CHECK(next().arguments.get<ipc::Problems>().problems.empty());
     CHECK_FALSE(t.client.socket().receive().has_value());
     CHECK(t.machine.answer(1) == Status::okay);
+}
+
+TEST_CASE("control: a client that asks without end does not keep the others waiting", "[unit][tapdisk]") {
+    Controlled t;
+    ControlClient noisy{t.machine, t.path};
+    ControlClient other{t.machine, t.path};
+    constexpr int asked = 40;
+    for (int i = 0; i < asked; ++i)
+        noisy.send("stats");
+    const std::uint64_t stats = other.send("stats");
+    const auto count = [](ControlClient& client) {
+        int received = 0;
+        while (client.socket().receive())
+            ++received;
+        return received;
+    };
+    int answered = 0;
+    int rounds = 0;
+    for (; !other.has_reply(stats) && rounds < 10; ++rounds)
+        t.machine.loop().run_once(0ns);
+    CHECK(rounds <= 2);  // it was accepted, and heard
+    answered = count(noisy);
+    CHECK(answered > 0);
+    CHECK(answered <= 2 * 16);
+    t.machine.run_until([&] { return (answered += count(noisy)) >= asked; });
+    CHECK(answered == asked);
 }
