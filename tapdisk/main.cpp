@@ -3,6 +3,7 @@
 //
 // tapdisk: serves one Xen virtual block device. This file wires the parts together and waits for the end.
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <iostream>
 #include <sys/signalfd.h>
@@ -37,8 +38,22 @@ void make_parent_directory(const std::string& path) {
     if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error("directory " + parent.string());
 }
 
-/// Returns the exit status: 0, or 1 when the last flush failed.
-int serve(const Options& options) {
+/// Whoever started us is told why we cannot start: our standard error may be a log that nobody looks at.
+void tell_starter(UniqueFd& starter, const std::exception& error) noexcept {
+    if (!starter) return;
+    try {
+        const auto* const reason = dynamic_cast<const std::system_error*>(&error);
+        ipc::Channel channel{ipc::MessageSocket(std::move(starter))};
+        channel.reply_bad_message(
+            reason != nullptr ? *reason
+                              : std::system_error(std::make_error_code(std::errc::not_enough_memory), error.what()));
+    } catch (const std::exception&) {
+        // It is gone, or does not read.
+    }
+}
+
+/// Returns the exit status: 0, or 1 when the last flush failed. `starter` is closed when it has started.
+int serve(const Options& options, UniqueFd& starter) {
     const UniqueFd signals = open_signals();
     const MonotonicClock clock;
     EventLoop loop(clock);
@@ -74,6 +89,7 @@ int serve(const Options& options) {
         });
     });
     log::info("ready", {{"control", options.control_path}, {"pid", std::to_string(::getpid())}});
+    starter.reset();
     loop.run();
     return exit_status;
 }
@@ -85,12 +101,16 @@ int main(int argument_count, char** arguments) {
     int exit_status = 0;
     const auto options = blktap::parse_options(argument_count, arguments, exit_status);
     if (!options) return exit_status;
+    // Of its own: the control server has the other one, and closes it when it cannot serve.
+    blktap::UniqueFd starter;
+    if (options->client_fd) starter.reset(::fcntl(*options->client_fd, F_DUPFD_CLOEXEC, 0));
     try {
         blktap::log::configure("tapdisk", options->level, options->sink);
         blktap::claim_host_memory();
-        return blktap::serve(*options);
+        return blktap::serve(*options, starter);
     } catch (const std::exception& error) {
         std::cerr << "tapdisk: " << error.what() << '\n';
+        blktap::tell_starter(starter, error);
         return 1;
     }
 }
