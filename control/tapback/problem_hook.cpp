@@ -19,16 +19,23 @@ ProblemHook::~ProblemHook() = default;
 
 void ProblemHook::run(const std::string& vbd, const ipc::Problem& problem, bool begins) {
     if (program_.empty()) return;
+    if (running_.size() < running_max) return start({vbd, problem, begins});
+    if (waiting_.size() < waiting_max) {
+        waiting_.insert_or_assign({vbd, problem.name}, Change{vbd, problem, begins});
+    } else {
+        log::warning("problem-hook", {{"program", program_}, {"vbd", vbd}, {"reason", "too many of it run and wait"}});
+    }
+}
+
+void ProblemHook::start(const Change& change) {
     try {
-        if (running_.size() >= running_max)
-            throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
-                        std::to_string(running_max) + " of it run already");
-        ChildProcess child = spawn_child({program_, vbd, problem.name, begins ? "begin" : "end", problem.text});
+        ChildProcess child = spawn_child(
+            {program_, change.vbd, change.problem.name, change.begins ? "begin" : "end", change.problem.text});
         const pid_t pid = child.pid;
         const int fd = child.pidfd.get();
         running_.emplace(pid, new Running{std::move(child), {loop_, fd, EPOLLIN, [this, pid](auto) { ended(pid); }}});
     } catch (const std::system_error& error) {
-        log::warning("problem-hook", {{"program", program_}, {"vbd", vbd}, {"reason", error.what()}});
+        log::warning("problem-hook", {{"program", program_}, {"vbd", change.vbd}, {"reason", error.what()}});
     }
 }
 
@@ -36,6 +43,8 @@ void ProblemHook::ended(pid_t pid) {
     const auto running = running_.extract(pid);
     const std::string end = running.mapped()->child.reap();
     if (end != "exited with status 0") log::warning("problem-hook", {{"program", program_}, {"reason", end}});
+    if (waiting_.empty()) return;
+    start(waiting_.extract(waiting_.begin()).mapped());
 }
 
 }  // namespace blktap::tapback

@@ -6,7 +6,7 @@
 //     PROGRAM DOMAIN/DEVICE NAME begin|end TEXT
 //
 // It is not waited for. As many as there are changes may run at once, up to a limit: a program that hangs must not use
-// up this host's processes.
+// up this host's processes. Beyond the limit the last change of each problem waits for one to end.
 //
 // Tested by tests/unit/tapback/problem_hook_test.cpp.
 #pragma once
@@ -23,6 +23,7 @@ namespace blktap::tapback {
 class ProblemHook {
   public:
     static constexpr std::size_t running_max = 16;
+    static constexpr std::size_t waiting_max = 1024;
 
     /// `program`: absolute, or empty: nothing is run. `loop` outlives this.
     ProblemHook(EventLoop& loop, std::string program);
@@ -37,11 +38,18 @@ class ProblemHook {
 
   private:
     struct Running;
+    struct Change {
+        std::string vbd;
+        ipc::Problem problem;
+        bool begins;
+    };
+    void start(const Change& change);
     void ended(pid_t pid);
 
     EventLoop& loop_;
     const std::string program_;
     std::map<pid_t, std::unique_ptr<Running>> running_;
+    std::map<std::pair<std::string, std::string>, Change> waiting_;  ///< by disk and problem
 };
 
 }  // namespace blktap::tapback

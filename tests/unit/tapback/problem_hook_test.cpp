@@ -17,6 +17,7 @@
 using namespace blktap;
 using namespace blktap::tapback;
 using blktap::testing::TemporaryDirectory;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -69,12 +70,36 @@ TEST_CASE("problem hook: none, one that does not exist and one that fails are no
     t.finish(failing);
 }
 
+TEST_CASE("problem hook: beyond the limit the last change of each problem waits", "[unit][tapback]") {
+    Hook t;
+    ProblemHook hook(t.loop, t.script(R"(read line <"$0.fifo"; printf '%s %s|' "$2" "$3" >>"$0.out")"));
+    REQUIRE(::mkfifo(t.directory.path("hook.fifo").c_str(), 0600) == 0);
+    for (std::size_t i = 0; i < ProblemHook::running_max; ++i)
+        hook.run("5/51712", {"first", 1, ""}, true);
+    for (int i = 0; i < 1001; ++i)
+        hook.run("5/51712", {"second", 1, ""}, i % 2 == 0);
+    hook.run("5/51712", {"third", 1, ""}, false);
+    const UniqueFd fifo{::open(t.directory.path("hook.fifo").c_str(), O_RDWR | O_CLOEXEC)};
+    const std::string lines(ProblemHook::running_max * 64, '\n');
+    REQUIRE(::write(fifo.get(), lines.data(), lines.size()) == static_cast<ssize_t>(lines.size()));
+    // Each takes what is in the pipe when it reads.
+    while (hook.running() > 0) {
+        t.loop.run_once(20ms);
+        if (::write(fifo.get(), "\n", 1) != 1) break;
+    }
+    const std::string output = t.output();
+    CHECK_THAT(output, Catch::Contains("second begin|"));
+    CHECK_THAT(output, Catch::Contains("third end|"));
+    CHECK_THAT(output, !Catch::Contains("second end|"));
+}
+
 TEST_CASE("problem hook: of one that hangs no more than a few are started", "[unit][tapback]") {
     Hook t;
     ProblemHook hook(t.loop, t.script(R"(read line <"$0.fifo")"));
     REQUIRE(::mkfifo(t.directory.path("hook.fifo").c_str(), 0600) == 0);
-    for (std::size_t i = 0; i < ProblemHook::running_max + 5; ++i)
+    for (std::size_t i = 0; i < ProblemHook::running_max; ++i)
         hook.run("5/51712", t.problem, true);
+    hook.run("5/51712", t.problem, true);
     CHECK(hook.running() == ProblemHook::running_max);
     const UniqueFd fifo{::open(t.directory.path("hook.fifo").c_str(), O_RDWR | O_CLOEXEC)};
     const std::string lines(ProblemHook::running_max * 64, '\n');
