@@ -119,7 +119,9 @@ bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status, c
     store_.transact([&](const StoreTransaction& transaction) {
         present = transaction.read(directory + "/frontend") && check(transaction);
         if (!present) return;
-        if (reason) transaction.write(directory + "/hotplug-error", *reason);
+        const std::string error = directory + "/hotplug-error";
+        if (reason) transaction.write(error, *reason);
+        if (!reason && transaction.read(error)) transaction.remove(error);  // an earlier attempt's
         transaction.write(directory + "/hotplug-status", status);
     });
     return present;
