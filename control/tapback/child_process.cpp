@@ -4,6 +4,7 @@
 #include "control/tapback/child_process.hpp"
 
 #include <csignal>
+#include <cstring>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -72,18 +73,23 @@ std::string ChildProcess::reap() const {
     if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &end, WEXITED | WNOHANG) != 0 || end.si_pid == 0)
         return "ended";
     if (end.si_code == CLD_EXITED) return "exited with status " + std::to_string(end.si_status);
-    return "killed by signal " + std::to_string(end.si_status);
+    return "killed by signal " + std::to_string(end.si_status) + " (" + ::strsignal(end.si_status) + ')';
+}
+
+void ChildProcess::kill() const noexcept {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
 }
 
 ChildProcess spawn_child(const std::vector<std::string>& command, int kept) {
     SpawnSettings settings;
     if (kept >= 0) settings.keep(kept);
-    const pid_t pid = settings.spawn(command);
+    ChildProcess child{settings.spawn(command), {}};
     try {
-        return {pid, open_pidfd(pid)};
+        child.pidfd = open_pidfd(child.pid);
+        return child;
     } catch (const std::exception&) {
-        ::kill(pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
+        child.kill();
         throw;
     }
 }

@@ -19,8 +19,11 @@ struct ChildProcess {
     pid_t pid = -1;
     UniqueFd pidfd;  ///< readable when it has ended
 
-    /// How it ended, for people: "exited with status 0", "killed by signal 9"; "ended" if it was no child of ours.
+    /// How it ended, for people: "exited with status 0", "killed by signal 9 (Killed)"; "ended" if it was no child of
+    /// ours.
     std::string reap() const;
+    /// Ends a child of ours that is just being started, and waits for that.
+    void kill() const noexcept;
 };
 
 /// Starts `command`, its program first, with the descriptor `kept` (-1: none).

@@ -8,7 +8,6 @@
 
 #include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/guest_width.hpp"
-#include "control/tapback/stray_tapdisk.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/version.hpp"
 
@@ -46,6 +45,7 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .mark = [this](const auto& vbd) { mark(vbd); },
             .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); },
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
+      strays_(loop),
       taps_(host_),
       tick_(loop, [this] { tick(); }) {
     restore();
@@ -105,17 +105,11 @@ void Daemon::restore() {
         sockets.insert(record.socket);
         mark(record.backend);
     }
-    end_strays(sockets);
-}
-
-void Daemon::end_strays(const std::set<std::string>& known) {
-    for (const auto& entry : std::filesystem::directory_iterator(host_.options.run_directory)) {
-        const std::string stem = entry.path().stem();
-        if (entry.path().extension() != ".sock" || stem.find('-') == std::string::npos) continue;
-        if (std::filesystem::exists(entry.path().parent_path() / (stem + ".json"))) continue;
-        if (known.contains(entry.path().filename()) || taps_.has_socket(entry.path().filename())) continue;
-        end_stray_tapdisk(entry.path());
-    }
+    strays_.end(host_.options.run_directory, [&](const std::string& socket) {
+        const std::string stem = socket.substr(0, socket.rfind('.'));
+        return sockets.contains(socket) || taps_.has_socket(socket) ||
+               std::filesystem::exists(host_.options.run_directory + '/' + stem + ".json");
+    });
 }
 
 /// What fails because of xenstored is tried again at the next tick.

@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 
+#include "control/tapback/stray_tapdisks.hpp"
 #include "control/tapback/taps.hpp"
 
 namespace blktap::tapback {
@@ -54,7 +55,6 @@ class Daemon {
     void look(const std::string& name);
     void guard(const std::string& name, const std::function<void(Vbd&)>& work);
     void restore();
-    void end_strays(const std::set<std::string>& known);
     void connect_store();
     void lose_store();
     void try_store();
@@ -72,6 +72,7 @@ class Daemon {
     ImageFiles files_;
     ProblemHook problem_hook_;
     Host host_;
+    StrayTapdisks strays_;
     Taps taps_;
     /// By name: a frontend has one device of a number, whichever kind its backend is.
     std::map<std::string, std::unique_ptr<Vbd>> vbds_;

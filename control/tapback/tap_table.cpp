@@ -25,6 +25,8 @@ void require_in_range(std::uint32_t minor) {
 
 ipc::Json to_json(const Tap& tap) {
     ipc::Json json{{"pid", tap.pid}, {"socket", tap.socket}};
+    if (tap.start) json["start"] = *tap.start;
+    if (tap.ending) json["ending"] = true;
     if (tap.minor) json["minor"] = *tap.minor;
     if (tap.image) json["image"] = *tap.image;
     return json;
@@ -36,6 +38,8 @@ Tap read_tap(const ipc::Json& json) {
     fields.read("pid", tap.pid);
     fields.read("socket", tap.socket);
     if (tap.socket.empty() || tap.socket.find('/') != std::string::npos) fields.fail("socket", "not a file's name");
+    if (const ipc::Json* start = fields.find("start")) fields.convert("start", *start, tap.start.emplace());
+    fields.read_optional("ending", tap.ending);
     if (const ipc::Json* minor = fields.find("minor")) fields.convert("minor", *minor, tap.minor.emplace());
     if (const ipc::Json* image = fields.find("image")) tap.image = image->get<ipc::ImageArguments>();
     fields.expect_no_others();
@@ -65,8 +69,8 @@ std::uint32_t TapTable::allocate(const Taken& taken, Nanoseconds now) {
     throw_error(std::make_error_code(std::errc::no_space_on_device), "no number is free");
 }
 
-void TapTable::add(std::uint32_t pid, const std::string& socket, Nanoseconds now) {
-    taps_[pid] = {.pid = pid, .socket = socket, .deadline = now + patience};
+void TapTable::add(std::uint32_t pid, std::uint64_t start, const std::string& socket, Nanoseconds now) {
+    taps_[pid] = {.pid = pid, .start = start, .socket = socket, .deadline = now + patience};
 }
 
 Tap* TapTable::find(std::uint32_t pid) {
@@ -166,7 +170,7 @@ std::string TapTable::free_socket(const std::function<bool(const std::string& na
 ipc::Json TapTable::to_json() const {
     ipc::Json taps = ipc::Json::array();
     for (const auto& [pid, tap] : taps_)
-        if (!tap.ending) taps.push_back(tapback::to_json(tap));
+        taps.push_back(tapback::to_json(tap));
     ipc::Json numbers = ipc::Json::array();
     for (const auto& [minor, deadline] : numbers_)
         numbers.push_back(minor);

@@ -22,6 +22,7 @@ namespace blktap::tapback {
 
 struct Tap {
     std::uint32_t pid = 0;
+    std::optional<std::uint64_t> start{};        ///< with the pid, which process it is; none: an earlier version's
     std::string socket{};                        ///< name of its file in the run directory: "tap-3.sock"
     std::optional<std::uint32_t> minor{};        ///< after tap-attach
     std::optional<ipc::ImageArguments> image{};  ///< after tap-open began
@@ -48,7 +49,7 @@ class TapTable {
     /// Throws when one more tapdisk would be too many.
     void require_room() const;
     /// A new tapdisk. Its number and image are to come.
-    void add(std::uint32_t pid, const std::string& socket, Nanoseconds now);
+    void add(std::uint32_t pid, std::uint64_t start, const std::string& socket, Nanoseconds now);
     /// Gives a tapdisk its number: one that was allocated, or that nobody has.
     void attach(const ipc::TapArguments& name, const Taken& taken, Nanoseconds now);
     /// The tapdisk that has this number and no image yet; from now on it has this one, which is being opened.
@@ -78,7 +79,7 @@ class TapTable {
     /// By number: when it is freed.
     const std::map<std::uint32_t, Nanoseconds>& numbers() const noexcept { return numbers_; }
 
-    /// For the file that outlives this tapback. What is ending is left out.
+    /// For the file that outlives this tapback.
     ipc::Json to_json() const;
     /// Errors: throws std::system_error (Errc::bad_message).
     static TapTable from_json(const ipc::Json& json, Nanoseconds now);

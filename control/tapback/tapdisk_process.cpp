@@ -14,6 +14,45 @@ extern "C" {
 }
 
 namespace blktap::tapback {
+namespace {
+
+/// A process that ends closes its connection first; its end is the better reason.
+constexpr Nanoseconds end_may_follow = std::chrono::seconds(2);
+constexpr std::size_t last_word_max_bytes = 512;
+
+bool is_no_listener(const std::system_error& error) noexcept {
+    return error.code() == std::errc::no_such_file_or_directory || error.code() == std::errc::connection_refused;
+}
+
+bool is_hang_up(const std::system_error& error) noexcept {
+    return error.code() == std::errc::broken_pipe || error.code() == std::errc::connection_reset;
+}
+
+/// Our own mistake in the message, and no fault of the connection.
+bool is_no_message(const std::system_error& error) noexcept {
+    return error.code() == std::errc::illegal_byte_sequence || error.code() == std::errc::message_size;
+}
+
+/// What comes from a tapdisk goes to a terminal by xl: printable, and not endless.
+std::string printable(std::string text) {
+    if (text.size() > last_word_max_bytes) text = text.substr(0, last_word_max_bytes) + "...";
+    for (char& c : text)
+        if (c < ' ' || c > '~') c = '?';
+    return text;
+}
+
+/// Of a child: it is there at least as a zombie, until we reap it.
+ProcessId identify_or_kill(const ChildProcess& child) {
+    try {
+        if (const auto id = identify(child.pid)) return *id;
+        throw_error(std::make_error_code(std::errc::no_such_process), "process " + std::to_string(child.pid));
+    } catch (const std::exception&) {
+        child.kill();
+        throw;
+    }
+}
+
+}  // namespace
 
 ipc::Reply error_reply(std::error_code code, const std::string& message) {
     ipc::Reply reply;
@@ -27,90 +66,201 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::spawn(EventLoop& loop, std::vect
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         throw_system_error("a socket for tapdisk");
-    UniqueFd ours(ends[0]);
+    ipc::MessageSocket ours{UniqueFd(ends[0])};
     const UniqueFd theirs(ends[1]);
     command.insert(command.end(), {"--control", socket_path, "--client-fd", std::to_string(theirs.get())});
-    return std::unique_ptr<TapdiskProcess>(new TapdiskProcess(loop, ipc::MessageSocket(std::move(ours)),
-                                                              spawn_child(command, theirs.get()), std::move(hooks)));
+    ChildProcess child = spawn_child(command, theirs.get());
+    const ProcessId id = identify_or_kill(child);
+    std::unique_ptr<TapdiskProcess> process(new TapdiskProcess(loop, id, std::move(child), std::move(hooks)));
+    process->socket_path_ = socket_path;
+    process->use(std::move(ours));
+    return process;
 }
 
-std::unique_ptr<TapdiskProcess> TapdiskProcess::adopt(EventLoop& loop, const std::string& socket_path, Hooks hooks) {
-    ipc::MessageSocket socket = ipc::MessageSocket::connect_to(socket_path);
-    // The number may be another process's by now; a connection that then still answers is of this one.
-    const pid_t pid = socket.peer_pid();
-    UniqueFd pidfd = open_pidfd(pid);
-    return std::unique_ptr<TapdiskProcess>(
-        new TapdiskProcess(loop, std::move(socket), {pid, std::move(pidfd)}, std::move(hooks)));
+std::unique_ptr<TapdiskProcess> TapdiskProcess::find(EventLoop& loop, const std::optional<ProcessId>& known,
+                                                     const std::string& socket_path, Hooks hooks) {
+    std::optional<ProcessId> id = known;
+    ipc::MessageSocket socket;
+    try {
+        socket = ipc::MessageSocket::connect_to(socket_path);
+        if (!id) id = identify(socket.peer_pid());
+    } catch (const std::system_error& error) {
+        if (!id && !is_no_listener(error)) throw;
+        if (const auto pid = id ? std::nullopt : find_started_for(socket_path)) id = identify(*pid);
+    }
+    auto pidfd = id ? open_process(*id) : std::nullopt;
+    if (!pidfd) return nullptr;
+    std::unique_ptr<TapdiskProcess> process(
+        new TapdiskProcess(loop, *id, {id->pid, std::move(*pidfd)}, std::move(hooks)));
+    process->socket_path_ = socket_path;
+    if (socket.fd() >= 0 && socket.peer_pid() == id->pid) process->use(std::move(socket));
+    return process;
 }
 
-TapdiskProcess::TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, ChildProcess process, Hooks hooks)
-    : channel_(std::move(socket)), process_(std::move(process)), hooks_(std::move(hooks)) {
-    channel_watch_.emplace(loop, channel_.fd(), EPOLLIN, [this](std::uint32_t) { receive(); });
+TapdiskProcess::TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProcess process, Hooks hooks)
+    : loop_(loop),
+      id_(id),
+      process_(std::move(process)),
+      hooks_(std::move(hooks)),
+      lost_timer_(loop, [this] { connection_lost(); }),
+      kill_timer_(loop, [this] { kill(); }) {
     end_watch_.emplace(loop, process_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
 }
 
 TapdiskProcess::~TapdiskProcess() = default;
 
-void TapdiskProcess::call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors,
-                          Done done) {
-    if (!channel_watch_) return done(error_reply(make_error_code(Errc::peer_closed), "its tapdisk has ended"));
-    try {
-        calls_.emplace(channel_.send_request(name, arguments, descriptors), std::move(done));
-    } catch (const std::system_error& error) {
-        done(error_reply(error.code(), name + ": " + error.what()));
-    }
+void TapdiskProcess::use(ipc::MessageSocket socket) {
+    socket.set_patience(Nanoseconds{0});  // all disks would wait for one tapdisk that does not read
+    channel_.emplace(std::move(socket));
+    channel_watch_.emplace(loop_, channel_->fd(), EPOLLIN, [this](std::uint32_t) { receive(); });
 }
 
-void TapdiskProcess::terminate() const noexcept {
-    ::pidfd_send_signal(process_.pidfd.get(), SIGTERM, nullptr, 0);
+void TapdiskProcess::connect() {
+    if (channel_watch_) return;
+    if (is_banned_) throw_error(std::make_error_code(std::errc::protocol_error), lost_reason_);
+    ipc::MessageSocket socket = ipc::MessageSocket::connect_to(socket_path_);
+    if (socket.peer_pid() != id_.pid) {
+        throw_error(std::make_error_code(std::errc::device_or_resource_busy),
+                    socket_path_ + ": process " + std::to_string(socket.peer_pid()) + " listens there");
+    }
+    use(std::move(socket));
+}
+
+// What it is asked, and what it says.
+
+void TapdiskProcess::call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors,
+                          Done done) {
+    // Both open files, which it asks for then.
+    if (name == "open" || name == "resume") unasked_.refill();
+    if (!channel_watch_) {
+        unsent_calls_.push_back(std::move(done));
+        if (!lost_timer_.armed()) lost_timer_.arm(Nanoseconds{0});
+        return;
+    }
+    try {
+        calls_.emplace(channel_->send_request(name, arguments, descriptors), std::move(done));
+    } catch (const std::system_error& error) {
+        if (is_no_message(error)) return done(error_reply(error.code(), name + ": " + error.what()));
+        unsent_calls_.push_back(std::move(done));
+        // What it said before it hung up is still to be read.
+        if (!is_hang_up(error)) drop_connection(name + ": " + error.what());
+    }
 }
 
 void TapdiskProcess::receive() {
     try {
-        while (channel_watch_) {
-            auto message = channel_.next();
+        for (int i = 0; i < messages_per_wakeup && channel_watch_; ++i) {
+            auto message = channel_->next();
             if (!message) return;
+            const bool asked = message->reply && calls_.contains(message->reply->id);
+            if (!asked && !unasked_.take(loop_.clock().now())) {
+                return ban("it says too much: more than " + std::to_string(unasked_burst) +
+                           " messages at once that nobody asked for");
+            }
             handle(std::move(*message));
         }
     } catch (const std::exception& error) {
         // Of whatever kind: what one tapdisk says must not end the daemon of all.
-        hang_up(error.what());
+        drop_connection(error.what());
     }
 }
 
 void TapdiskProcess::handle(ipc::Parsed message) {
     if (message.request) return serve(*message.request);
     auto call = calls_.extract(message.reply->id);
-    if (!call.empty()) call.mapped()(std::move(*message.reply));
+    if (!call.empty()) {
+        has_started_ = true;
+        return call.mapped()(std::move(*message.reply));
+    }
+    // Nobody's answer: what it says before it ends because it cannot start.
+    if (has_started_ || message.reply->id != 0 || message.reply->error_code.empty()) return;
+    last_word_ = error_reply(ipc::error_code_named(message.reply->error_code),
+                             printable(std::move(message.reply->error_message)));
 }
 
 void TapdiskProcess::serve(const ipc::Request& request) {
+    std::vector<int> descriptors;
+    std::optional<std::system_error> refusal;
     try {
         if (request.name == "problems") {
             hooks_.problems(request.arguments.get<ipc::Problems>());
-            return channel_.reply(request.id, ipc::Json::object());
+        } else if (request.name == "open-file") {
+            descriptors.push_back(hooks_.open_file(request.arguments.get<ipc::OpenFileArguments>()));
+        } else {
+            throw_error(Errc::unknown_request, '"' + request.name + '"');
         }
-        if (request.name != "open-file") throw_error(Errc::unknown_request, '"' + request.name + '"');
-        const int fd = hooks_.open_file(request.arguments.get<ipc::OpenFileArguments>());
-        channel_.reply(request.id, ipc::Json::object(), {fd});
     } catch (const std::system_error& error) {
-        channel_.reply_error(request.id, error.code(), error.what());
+        refusal = error;
+    }
+    try {
+        if (refusal) return channel_->reply_error(request.id, refusal->code(), refusal->what());
+        channel_->reply(request.id, ipc::Json::object(), descriptors);
+    } catch (const std::system_error& error) {
+        if (error.code() != std::errc::timed_out) throw;
+        ban("it does not read the answers to what it asks");
     }
 }
 
-void TapdiskProcess::hang_up(const std::string& reason) {
+// The end of the connection, and of the process.
+
+void TapdiskProcess::drop_connection(const std::string& reason) {
     channel_watch_.reset();
+    channel_.reset();
+    lost_reason_ = reason;
+    lost_timer_.arm(end_may_follow);
+}
+
+/// For good: to listen again would begin it again.
+void TapdiskProcess::ban(const std::string& reason) {
+    is_banned_ = true;
+    drop_connection(reason);
+}
+
+void TapdiskProcess::connection_lost() {
+    const std::string reason = lost_reason_.empty() ? socket_path_ + ": not connected" : lost_reason_;
+    answer_all(make_error_code(Errc::peer_closed), "its tapdisk cannot be asked (" + reason + ")");
+    hooks_.lost(reason);
+}
+
+void TapdiskProcess::answer_all(std::error_code code, const std::string& message) {
+    const auto unsent = std::exchange(unsent_calls_, {});
     for (auto& [id, done] : std::exchange(calls_, {}))
-        done(error_reply(make_error_code(Errc::peer_closed), "its tapdisk has ended (" + reason + ")"));
+        done(error_reply(code, message));
+    for (const Done& done : unsent)
+        done(error_reply(code, message));
 }
 
 void TapdiskProcess::ended() {
     end_watch_.reset();
-    end_reason_ = process_.reap();  // not a child of ours when it was adopted
-    // What it said last may still wait to be read.
-    if (channel_watch_) receive();
-    if (channel_watch_) hang_up(end_reason_);
+    kill_timer_.disarm();
+    end_reason_ = process_.reap();  // not a child of ours when it was found
+    // What it said last may still wait to be read: of an end without a word as little as of a flood.
+    for (int i = 0; i < unasked_burst / messages_per_wakeup && channel_watch_; ++i)
+        receive();
+    channel_watch_.reset();
+    channel_.reset();
+    lost_timer_.disarm();
+    if (last_word_) {
+        end_reason_ = "did not start: " + last_word_->error_message;
+        answer_all(ipc::error_code_named(last_word_->error_code), "its tapdisk " + end_reason_);
+    } else {
+        answer_all(make_error_code(Errc::peer_closed), "its tapdisk has ended (" + end_reason_ + ")");
+    }
     hooks_.ended();
+}
+
+void TapdiskProcess::terminate() {
+    if (!end_watch_) return;
+    ::pidfd_send_signal(process_.pidfd.get(), SIGTERM, nullptr, 0);
+    if (!kill_timer_.armed()) kill_timer_.arm(end_patience);
+}
+
+void TapdiskProcess::kill() {
+    log::warning("tapdisk.killed",
+                 {{"pid", std::to_string(id_.pid)},
+                  {"reason", "it did not end within " + std::to_string(end_patience / std::chrono::seconds(1)) +
+                                 " s of SIGTERM"}});
+    ::pidfd_send_signal(process_.pidfd.get(), SIGKILL, nullptr, 0);
 }
 
 }  // namespace blktap::tapback

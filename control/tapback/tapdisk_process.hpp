@@ -4,7 +4,11 @@
 // TapdiskProcess: one tapdisk, started here or found running, its control connection and its end. Requests are answered
 // through callbacks; each is answered exactly once, with an error when the process ends before.
 //
-// Tested by tests/control.
+// The process and the connection are two things: a tapdisk whose connection is lost serves its guest as before, and is
+// ended as a process when its disk is given up. What it says is bounded, because it serves a hostile guest and this
+// daemon serves all disks.
+//
+// Tested by tests/unit/tapback/tapdisk_process_test.cpp and tests/control.
 #pragma once
 
 #include <functional>
@@ -15,7 +19,9 @@
 #include <vector>
 
 #include "control/tapback/child_process.hpp"
+#include "control/tapback/process_id.hpp"
 #include "libblktap/base/event_loop.hpp"
+#include "libblktap/base/pace.hpp"
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
 
@@ -30,47 +36,82 @@ class TapdiskProcess {
     using Done = std::function<void(ipc::Reply)>;
     /// Called when the tapdisk, asked to by "watch", tells what is wrong with the disk now.
     using Problems = std::function<void(const ipc::Problems&)>;
+    /// Called when the connection is lost and the process lives; calls have had their error replies.
+    using Lost = std::function<void(const std::string& reason)>;
     struct Hooks {
         OpenFile open_file;
         Ended ended;
         Problems problems = [](const ipc::Problems&) {};
+        Lost lost = [](const std::string&) {};
     };
+    /// Between SIGTERM and SIGKILL. A tapdisk answers what it has, flushes and closes, which takes as long as the
+    /// storage does; one that is killed loses nothing that was answered (docs/DURABILITY.md).
+    static constexpr Nanoseconds end_patience = std::chrono::seconds(60);
+    /// Messages that are taken before others have their turn.
+    static constexpr int messages_per_wakeup = 16;
+    /// What one may say that nobody waits for: the longest chain of images asks for a hundred files at once.
+    static constexpr int unasked_burst = 512;
+    static constexpr Nanoseconds unasked_interval = std::chrono::milliseconds(50);
 
     /// Starts `command` with "--control `socket_path`" and a connection of its own. It outlives this process once it
     /// has an image. Errors: throws std::system_error (ENOENT, EMFILE, ...).
     static std::unique_ptr<TapdiskProcess> spawn(EventLoop& loop, std::vector<std::string> command,
                                                  const std::string& socket_path, Hooks hooks);
-    /// Finds the one that listens on `socket_path`. Errors: throws std::system_error (ENOENT, ECONNREFUSED: none).
-    static std::unique_ptr<TapdiskProcess> adopt(EventLoop& loop, const std::string& socket_path, Hooks hooks);
+    /// Finds the one that an earlier tapback started: by its process, or, where that was not written down, by who
+    /// listens on `socket_path`, or by how it was started. It may come without a connection. Null: it has ended.
+    /// Errors: throws std::system_error (EMFILE, ETIMEDOUT, ...): it cannot be said whether it lives.
+    static std::unique_ptr<TapdiskProcess> find(EventLoop& loop, const std::optional<ProcessId>& known,
+                                                const std::string& socket_path, Hooks hooks);
     TapdiskProcess(const TapdiskProcess&) = delete;
     TapdiskProcess& operator=(const TapdiskProcess&) = delete;
     ~TapdiskProcess();
 
     /// Another owner's from now on. Not from inside a hook.
     void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
-    /// Sends a request. `done` is called later, never from in here, unless the request cannot be sent.
+    /// Connects to its socket, when it has no connection. Errors: throws std::system_error (ENOENT, ECONNREFUSED,
+    /// EMFILE, ...; EBUSY: another process listens there; EPROTO: it was too noisy to be listened to again).
+    void connect();
+    bool is_connected() const noexcept { return channel_watch_.has_value(); }
+    /// Sends a request. `done` is called later, never from in here, unless the request is none that can be sent.
     void call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
-    /// Asks it to end (SIGTERM): it finishes, flushes and closes.
-    void terminate() const noexcept;
+    /// Asks it to end (SIGTERM): it finishes, flushes and closes. One that does not within `end_patience` is killed.
+    void terminate();
     pid_t pid() const noexcept { return process_.pid; }
-    /// How it ended, for people: "killed by signal 9". Only after `ended`.
+    const ProcessId& id() const noexcept { return id_; }
+    /// How it ended, for people: "killed by signal 9 (SIGKILL)". Only after `ended`.
     const std::string& end_reason() const noexcept { return end_reason_; }
 
   private:
-    TapdiskProcess(EventLoop& loop, ipc::MessageSocket socket, ChildProcess process, Hooks hooks);
+    TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProcess process, Hooks hooks);
+    void use(ipc::MessageSocket socket);
     void receive();
     void handle(ipc::Parsed message);
     void serve(const ipc::Request& request);
-    void hang_up(const std::string& reason);
+    void drop_connection(const std::string& reason);
+    void ban(const std::string& reason);
+    void connection_lost();
+    void answer_all(std::error_code code, const std::string& message);
     void ended();
+    void kill();
 
-    ipc::Channel channel_;
+    EventLoop& loop_;
+    const ProcessId id_;
+    std::string socket_path_;
+    std::optional<ipc::Channel> channel_;
     ChildProcess process_;
     Hooks hooks_;
     std::map<std::uint64_t, Done> calls_;
+    std::vector<Done> unsent_calls_;  ///< the connection was lost before they were sent
+    std::string lost_reason_;
+    bool is_banned_ = false;    ///< it is not to be connected to again
+    bool has_started_ = false;  ///< it has answered something
+    Pace unasked_{unasked_burst, unasked_interval};
     std::string end_reason_ = "ended";
+    std::optional<ipc::Reply> last_word_;  ///< why it could not start
     std::optional<EventLoop::Watch> channel_watch_;
     std::optional<EventLoop::Watch> end_watch_;
+    EventLoop::Timer lost_timer_;  ///< the connection is closed: is it the process's end?
+    EventLoop::Timer kill_timer_;
 };
 
 /// The error reply that stands for "no reply will come".

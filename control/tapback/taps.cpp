@@ -11,12 +11,15 @@
 
 #include "control/tapback/kept_files.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/base/small_file.hpp"
 
 namespace blktap::tapback {
 namespace {
 
 constexpr const char* table_file = "taps.state";
 constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;  // leaves room for the longest entry
+
+constexpr Nanoseconds find_delay = std::chrono::seconds(2);
 
 /// Who holds the image's files until a disk does.
 std::string owner_of(std::uint32_t pid) {
@@ -70,12 +73,14 @@ void Taps::save() {
         if (table_.empty()) {
             ::unlink(file.c_str());
         } else {
-            replace_file(file, table_.to_json().dump() + '\n');
+            write_small_file(file, table_.to_json().dump() + '\n', 0600, Outlives::process);
         }
     } catch (const std::system_error& error) {
         log::error("taps", {{"reason", error.what()}, {"state", "the next tapback will end what it does not find"}});
     }
-    if (const auto deadline = table_.next_deadline()) timer_.arm(std::max(Nanoseconds{0}, *deadline - now()));
+    auto next = table_.next_deadline();
+    if (!unfound_.empty()) next = std::min(next.value_or(Nanoseconds::max()), now() + find_delay);
+    if (next) timer_.arm(std::max(Nanoseconds{0}, *next - now()));
 }
 
 void Taps::restore(const std::vector<VbdRecord>& records) {
@@ -98,16 +103,29 @@ void Taps::restore(const std::vector<VbdRecord>& records) {
 
 void Taps::find_again(const Tap& tap) {
     const std::uint32_t pid = tap.pid;
+    const bool ending = tap.ending;
+    std::optional<ProcessId> known;
+    if (tap.start) known = ProcessId{static_cast<pid_t>(pid), *tap.start};
     try {
-        auto process = TapdiskProcess::adopt(host_.loop, path(tap.socket), hooks(pid));
-        if (static_cast<std::uint32_t>(process->pid()) != pid)
-            throw_error(std::make_error_code(std::errc::no_such_process), path(tap.socket));
-        process->call("stats", ipc::Json::object(), {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
+        auto process = TapdiskProcess::find(host_.loop, known, path(tap.socket), hooks(pid));
+        if (!process || static_cast<std::uint32_t>(process->pid()) != pid) {
+            log::info("tap.gone", {{"pid", std::to_string(pid)}});
+            return table_.remove(pid);
+        }
+        TapdiskProcess& found = *process;
         processes_[pid] = std::move(process);
+        if (ending) return found.terminate();
+        found.call("stats", ipc::Json::object(), {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
     } catch (const std::system_error& error) {
-        log::info("tap.gone", {{"pid", std::to_string(pid)}, {"reason", error.what()}});
-        table_.remove(pid);
+        log::warning("tap.unknown", {{"pid", std::to_string(pid)}, {"reason", error.what()}, {"state", "tries again"}});
+        unfound_.insert(pid);
     }
+}
+
+/// Those of which it could not be said whether they live.
+void Taps::find_unfound() {
+    for (const std::uint32_t pid : std::exchange(unfound_, {}))
+        if (const auto tap = table_.taps().find(pid); tap != table_.taps().end()) find_again(Tap(tap->second));
 }
 
 void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
@@ -148,7 +166,7 @@ ipc::TapPid Taps::spawn() {
     const auto pid = static_cast<std::uint32_t>(process->pid());
     process->set_hooks(hooks(pid));
     processes_[pid] = std::move(process);
-    table_.add(pid, socket, now());
+    table_.add(pid, processes_.at(pid)->id().start_ticks, socket, now());
     save();
     log::info("tap.spawned", {{"pid", std::to_string(pid)}});
     return {pid};
@@ -168,13 +186,22 @@ TapdiskProcess::Hooks Taps::hooks(std::uint32_t pid) {
                         throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
                     return host_.files.open(owner_of(pid), ipc::open_arguments(*tap->image, true), wanted);
                 },
-            .ended = [this, pid] { ended(pid); }};
+            .ended = [this, pid] { ended(pid); },
+            .lost =
+                [this, pid](const std::string& reason) {
+                    Tap* const tap = table_.find(pid);
+                    if (tap == nullptr) return;
+                    log::warning("tap.lost", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "ends it"}});
+                    end(*tap);
+                }};
 }
 
 void Taps::open(const ipc::TapOpenArguments& arguments, Done done) {
+    const std::uint32_t pid = arguments.tap.pid;
+    if (unfound_.contains(pid))
+        throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), text_of(arguments.tap));
     table_.begin_open(arguments.tap, arguments.image, now());
     save();
-    const std::uint32_t pid = arguments.tap.pid;
     processes_.at(pid)->call(
         "open", ipc::open_arguments(arguments.image, true), {},
         [this, pid, done = std::move(done)](const ipc::Reply& reply) { opened(pid, reply, done); });
@@ -334,7 +361,8 @@ void Taps::forget(const Vbd& vbd) {
 
 void Taps::end(Tap& tap) {
     tap.ending = true;
-    processes_.at(tap.pid)->terminate();
+    // One that is still looked for ends when it is found.
+    if (const auto process = processes_.find(tap.pid); process != processes_.end()) process->second->terminate();
     save();
 }
 
@@ -360,6 +388,7 @@ void Taps::ended(std::uint32_t pid) {
 
 void Taps::tick() {
     gone_.clear();
+    find_unfound();
     for (const std::uint32_t pid : table_.expire(now())) {
         log::warning("tap.unclaimed", {{"pid", std::to_string(pid)}, {"state", "ends it"}});
         end(*table_.find(pid));

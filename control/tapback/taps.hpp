@@ -56,6 +56,7 @@ class Taps {
     void wake_waiting();
     TapdiskProcess::Hooks hooks(std::uint32_t pid);
     void find_again(const Tap& tap);
+    void find_unfound();
     void restored(std::uint32_t pid, const ipc::Reply& stats);
     void opened(std::uint32_t pid, const ipc::Reply& reply, const Done& done);
     void end(Tap& tap);
@@ -71,6 +72,7 @@ class Taps {
     Host& host_;
     TapTable table_;
     std::map<std::uint32_t, std::unique_ptr<TapdiskProcess>> processes_;  ///< by pid, those in the table
+    std::set<std::uint32_t> unfound_;                                     ///< of the table, looked for again
     std::vector<std::unique_ptr<TapdiskProcess>> gone_;                   ///< destroyed at the next tick
     std::multimap<std::uint32_t, std::function<void()>> when_ended_;
     std::map<std::string, Vbd*> paired_;  ///< by name, the disks whose tapdisk came by this way

@@ -20,16 +20,24 @@ constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state 
 }  // namespace
 
 Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
-    : host_(host), address_(address), plugged_(plugged), unplug_timer_(host.loop, [this] {
-          if (unplug_done_)
-              std::exchange(unplug_done_, nullptr)(
-                  error_reply(std::make_error_code(std::errc::timed_out), "the guest does not let it go"));
-      }) {}
+    : host_(host),
+      address_(address),
+      plugged_(plugged),
+      unplug_timer_(host.loop,
+                    [this] {
+                        if (unplug_done_)
+                            std::exchange(unplug_done_, nullptr)(error_reply(std::make_error_code(std::errc::timed_out),
+                                                                             "the guest does not let it go"));
+                    }),
+      find_timer_(host.loop, [this] { find_again(); }),
+      give_up_timer_(host.loop, [this] { give_up_asking(); }),
+      problem_timer_(host.loop, [this] { tell_problems(); }) {}
 
 Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record.plugged) {
     image_ = record.image;
     if (record.tap) tap_ = {*record.tap, record.image};
     socket_ = record.socket;
+    process_ = record.process;
     next_ = record.next;
     now_.offered = true;
     find_tapdisk();
@@ -62,7 +70,10 @@ void Vbd::look() {
             now_.owned = false;
         }
         const Step step = next_step(now_);
-        if (step == Step::none || is_too_soon(step)) return settle();
+        if (step == Step::none || is_too_soon(step)) {
+            watch_ending();
+            return settle();
+        }
         perform(step);
         if (finished_) return;
     }
@@ -225,18 +236,32 @@ void Vbd::set_problem(std::string problem) {
     problem_ = std::move(problem);
     problem_told_ = false;
     log::warning("vbd.problem", {{"vbd", address_.name()}, {"reason", problem_}});
-    if (now_.tapdisk != Tapdisk::starting || !host_.store) return;
+    if (now_.tapdisk != Tapdisk::starting || unreachable_ || is_finding_ || !host_.store) return;
     // The script that waits for this image is about to fail: this is what xl prints.
     try {
         store().transact([&](const StoreTransaction& nodes) {
             if (nodes.read(node("frontend"))) nodes.write(node("hotplug-error"), problem_);
         });
+        hotplug_error_written_ = true;
+    } catch (const std::system_error& error) {
+        log::warning("vbd.hotplug-error", {{"vbd", address_.name()}, {"reason", error.what()}});
+    }
+}
+
+/// That of an attach that failed, of an earlier one.
+void Vbd::forget_hotplug_error() {
+    if (!hotplug_error_written_ || !host_.store) return;
+    try {
+        store().remove(node("hotplug-error"));
+        hotplug_error_written_ = false;
     } catch (const std::system_error& error) {
         log::warning("vbd.hotplug-error", {{"vbd", address_.name()}, {"reason", error.what()}});
     }
 }
 
 std::string Vbd::describe(const Situation& now) const {
+    const bool lost = tapdisk_ && !tapdisk_gone_ && now.tapdisk != Tapdisk::ending && !tapdisk_->is_connected();
+    if (unreachable_ || lost) return "unreachable";
     if (now.backend == Xenbus::closed) return "closed";
     if (now.paused && now.tapdisk == Tapdisk::open) return "paused";
     if (now.link == Link::up) {

@@ -21,6 +21,7 @@
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "control/tapback/xenbus_machine.hpp"
+#include "libblktap/ipc/problem_states.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 #include "libblktap/xenstore/xen_store.hpp"
 
@@ -50,6 +51,8 @@ struct VbdTap {
 
 class Vbd {
   public:
+    /// A problem is over when it has stayed away for this long; its tapdisk has waited for a while before.
+    static constexpr Nanoseconds problem_quiet = std::chrono::seconds(2);
     using Done = std::function<void(const ipc::Reply&)>;
 
     /// A VBD without a tapdisk. `plugged`: its nodes are ours to remove.
@@ -120,9 +123,14 @@ class Vbd {
     ipc::VbdEntry entry(bool whole) const;
 
   private:
+    // vbd_finding.cpp
     void find_tapdisk();
+    void unreachable(const std::string& reason);
+    void lost_tapdisk(const std::string& reason);
+    void find_again();
     void ask_tapdisk();
     void found_tapdisk(const ipc::Reply& stats);
+    void keep_files();
     void open_for_reading();
     TapdiskProcess::Hooks hooks();
     void observe();
@@ -144,6 +152,10 @@ class Vbd {
     void disconnected();
     void try_to_record() noexcept;
     void end_tapdisk();
+    void watch_ending();
+    void give_up_asking();
+    void forget_image();
+    bool may_be_replaced() const;
     void forget();
     void leave_directory();
     void tapdisk_ended();
@@ -160,6 +172,9 @@ class Vbd {
     void settle();
     void watch_problems();
     void told_problems(const ipc::Problems& problems);
+    void tell_problems();
+    void forget_problems();
+    void forget_hotplug_error();
     std::string problem() const;
     void resized(const ipc::DeviceDescription& device);
     void set_problem(std::string problem);
@@ -198,15 +213,25 @@ class Vbd {
     bool started_anew_ = false;  ///< it did; not a second time
     std::optional<ipc::DeviceDescription> description_;
     std::string problem_;
-    ipc::Problems disk_problems_;  ///< what its tapdisk says
-    std::string status_;           ///< as the node holds it
-    bool problem_told_ = true;     ///< `status_` is not older than `problem_` and `disk_problems_`
+    ipc::ProblemStates disk_problems_{problem_quiet};  ///< what its tapdisk says
+    bool hotplug_error_written_ = false;
+    std::string status_;        ///< as the node holds it
+    bool problem_told_ = true;  ///< `status_` is not older than `problem_` and `disk_problems_`
     std::unique_ptr<TapdiskProcess> tapdisk_;
+    std::optional<ProcessId> process_;  ///< of `tapdisk_`, or of one that an earlier tapback had
+    bool is_finding_ = false;           ///< what it does is being asked
+    bool unreachable_ = false;          ///< it lives, or may, and cannot be asked
+    bool asked_for_files_ = false;
+    bool died_idle_ = false;     ///< no guest was connected when it ended
     bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
     UniqueFd recovery_log_;
     std::vector<std::function<void()>> when_ended_;     ///< the tapdisk has ended
     std::vector<std::function<void()>> when_finished_;  ///< this VBD is finished
     EventLoop::Timer unplug_timer_;
+    EventLoop::Timer find_timer_;  ///< looks for its tapdisk, or asks it, again
+    Nanoseconds find_delay_ = std::chrono::seconds(1);
+    EventLoop::Timer give_up_timer_;  ///< it has not given the rings back
+    EventLoop::Timer problem_timer_;  ///< tells what could not be told at once
     Done unplug_done_;
 };
 

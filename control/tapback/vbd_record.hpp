@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "control/tapback/process_id.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
 namespace blktap::tapback {
@@ -20,6 +21,7 @@ struct VbdRecord {
     ipc::VbdAddress backend{};
     ipc::ImageArguments image{};
     bool plugged = false;
+    std::optional<ProcessId> process{};         ///< its tapdisk; none: not started yet, or an earlier version's record
     std::string socket{};                       ///< file in the run directory; empty: "D-V.sock"
     std::optional<ipc::TapArguments> tap{};     ///< as Xen's block-tap script names its tapdisk
     std::optional<ipc::ImageArguments> next{};  ///< asked for in the image's place; the tapdisk knows which it has
@@ -27,14 +29,13 @@ struct VbdRecord {
     friend bool operator==(const VbdRecord&, const VbdRecord&) = default;
 };
 
-/// Replaces a file: a reader finds the old text or the new one. Errors: throws std::system_error.
-void replace_file(const std::string& path, const std::string& text);
-
 /// Replaces the file in `directory`: a reader finds the old one or the new one. Errors: throws std::system_error.
 void write_record(const std::string& directory, const VbdRecord& record);
 /// Nothing happens when there is none.
 void remove_record(const std::string& directory, const ipc::VbdAddress& backend) noexcept;
-/// All records of a directory; one that cannot be read is logged and left where it is.
+/// All records of a directory; one that says nonsense is logged and left where it is. What writers left that did not
+/// get to their end is removed. Errors: throws std::system_error (EMFILE, ENFILE, ENOMEM: a record cannot be read for
+/// now).
 std::vector<VbdRecord> read_records(const std::string& directory);
 
 }  // namespace blktap::tapback

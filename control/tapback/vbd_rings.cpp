@@ -14,6 +14,12 @@ namespace {
 
 using Link = Situation::Link;
 
+/// The process, or the connection to it, is gone: which of them it is, and what becomes of the rings, comes by its
+/// hook.
+bool is_no_answer(const ipc::Reply& reply) {
+    return ipc::error_code_named(reply.error_code) == Errc::peer_closed;
+}
+
 }  // namespace
 
 /// What the frontend wrote about its rings, and the toolstack about the disk, of the moment in which they ask to be
@@ -57,6 +63,7 @@ void Vbd::connect() {
     }
     now_.link = Link::busy;
     tapdisk_->call("connect", *arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+        if (is_no_answer(reply)) return;
         now_.link = reply.error_code.empty() ? Link::up : Link::none;
         // Another operation is in the way, which is not the frontend's fault.
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return host_.mark_later(address_);
@@ -74,6 +81,7 @@ void Vbd::connect() {
 void Vbd::disconnect() {
     now_.link = Link::busy;
     tapdisk_->call("disconnect", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+        if (is_no_answer(reply)) return;
         // Nothing was connected, or another operation is in the way and the rings are still mapped.
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return ask_link();
         disconnected();
@@ -82,6 +90,7 @@ void Vbd::disconnect() {
 
 void Vbd::ask_link() {
     tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& stats) {
+        if (is_no_answer(stats)) return;
         const bool connected = stats.error_code.empty() && stats.result.value("connected", false);
         if (!connected) return disconnected();
         now_.link = Link::up;

@@ -2,8 +2,6 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Vbd and the storage under its image: what its tapdisk says is wrong with it, and its size.
-#include <algorithm>
-
 #include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/vbd.hpp"
 #include "libblktap/base/log.hpp"
@@ -16,27 +14,37 @@ void Vbd::watch_problems() {
     });
 }
 
-/// The log has a line for each that came or went; look() writes the node.
 void Vbd::told_problems(const ipc::Problems& problems) {
-    for (const ipc::Problem& problem : problems.problems) {
-        if (std::ranges::find(disk_problems_.problems, problem) != disk_problems_.problems.end()) continue;
-        log::warning("vbd.problem", {{"vbd", address_.name()}, {"name", problem.name}, {"reason", problem.text}});
-        host_.problem_hook.run(address_.name(), problem, true);
+    disk_problems_.see(problems, host_.loop.clock().now());
+    tell_problems();
+}
+
+/// The log has a line for each that came or went; look() writes the node.
+void Vbd::tell_problems() {
+    const Nanoseconds now = host_.loop.clock().now();
+    for (const auto& [problem, begins] : disk_problems_.take(now)) {
+        if (begins) {
+            log::warning("vbd.problem", {{"vbd", address_.name()}, {"name", problem.name}, {"reason", problem.text}});
+        } else {
+            log::info("vbd.problem.over", {{"vbd", address_.name()}, {"name", problem.name}});
+        }
+        host_.problem_hook.run(address_.name(), problem, begins);
+        problem_told_ = false;
+        host_.mark(address_);
     }
-    for (const ipc::Problem& problem : disk_problems_.problems) {
-        if (std::ranges::find(problems.problems, problem) != problems.problems.end()) continue;
-        log::info("vbd.problem.over", {{"vbd", address_.name()}, {"name", problem.name}});
-        host_.problem_hook.run(address_.name(), problem, false);
-    }
-    problem_told_ = problem_told_ && problems == disk_problems_;
-    disk_problems_ = problems;
-    host_.mark(address_);
+    if (const auto next = disk_problems_.next(now)) problem_timer_.arm(*next - now);
+}
+
+/// The tapdisk that had them is gone, and nobody knows of their end.
+void Vbd::forget_problems() {
+    disk_problems_ = ipc::ProblemStates(problem_quiet);
+    problem_timer_.disarm();
 }
 
 /// All that is wrong, in one line.
 std::string Vbd::problem() const {
     std::string text = problem_;
-    for (const ipc::Problem& problem : disk_problems_.problems)
+    for (const ipc::Problem& problem : disk_problems_.told().problems)
         text += (text.empty() ? "" : "; ") + problem.text;
     return text;
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Vbd's tapdisk: started or found again, what it is asked, and its end.
+// Vbd's tapdisk: started, what it is asked, and its end.
 #include <unistd.h>
 
-#include "control/tapback/kept_files.hpp"
 #include "control/tapback/vbd.hpp"
 #include "libblktap/base/log.hpp"
 
@@ -14,11 +13,9 @@ namespace {
 using Tapdisk = Situation::Tapdisk;
 using Link = Situation::Link;
 
-/// The image that a tapdisk says it has.
-bool stats_name(const ipc::Json& stats, const ipc::ImageArguments& image) {
-    const auto found = stats.find("image");
-    return found != stats.end() && found->value("format", "") == image.format && found->value("path", "") == image.path;
-}
+/// As long as a disk that is being taken away waits for its tapdisk to give back the rings, before it is ended: longer
+/// than storage is slow, and toolstacks wait 10 seconds.
+constexpr Nanoseconds disconnect_patience = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -29,78 +26,20 @@ TapdiskProcess::Hooks Vbd::hooks() {
                     return host_.files.open(address_.name(), ipc::open_arguments(*image_, true), wanted);
                 },
             .ended = [this] { tapdisk_ended(); },
-            .problems = [this](const ipc::Problems& problems) { told_problems(problems); }};
-}
-
-// A restart: what an earlier tapback left.
-
-void Vbd::find_tapdisk() {
-    try {
-        tapdisk_ = TapdiskProcess::adopt(host_.loop, socket_path(), hooks());
-    } catch (const std::system_error& error) {
-        if (may_start_anew()) {
-            tapdisk_gone_ = start_anew_ = true;
-        } else {
-            set_problem(std::string("its tapdisk ended while tapback was away: ") + error.what());
-        }
-        return;
-    }
-    ask_tapdisk();
-}
-
-void Vbd::ask_tapdisk() {
-    now_.tapdisk = Tapdisk::starting;
-    now_.link = Link::busy;
-    tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& reply) { found_tapdisk(reply); });
-}
-
-void Vbd::found_tapdisk(const ipc::Reply& stats) {
-    now_.link = Link::none;
-    host_.mark(address_);
-    const bool open = stats.error_code.empty() && stats.result.value("state", "closed") != "closed";
-    if (!open) {
-        if (!tapdisk_ || tapdisk_gone_) return;
-        // The script that asked for an ordinary disk had an error for its answer; block-tap has long gone by.
-        return tap_ ? open_image([](const ipc::Reply&) {}) : end_tapdisk();
-    }
-    if (next_ && stats_name(stats.result, *next_)) image_ = next_;
-    if (std::exchange(next_, std::nullopt)) try_to_record();
-    now_.paused = stats.result.value("state", "") == "paused";
-    if (stats.result.value("connected", false)) now_.link = Link::up;
-    if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
-        description_ = image->at("device").get<ipc::DeviceDescription>();
-    if (tap_ && image_ && image_->read_only && description_ && !description_->read_only && now_.link == Link::none)
-        return open_for_reading();
-    now_.tapdisk = Tapdisk::open;
-    watch_problems();
-    if (!now_.paused && image_ && host_.files.count(address_.name()) == 0)
-        keep_files_of(*tapdisk_, host_.files, address_.name(), *image_, [] {});
-    log::info("vbd.found", {{"vbd", address_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
-}
-
-// Xen's block-tap script opens every image for writing, and the disk's mode comes later.
-void Vbd::open_for_reading() {
-    tapdisk_->call("close", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
-        host_.files.release(address_.name());
-        if (now_.tapdisk != Tapdisk::starting) return;  // given up meanwhile
-        if (!reply.error_code.empty() && ipc::error_code_named(reply.error_code) == Errc::wrong_state) {
-            // An earlier tapback asked for the same, and it is not done yet.
-            ask_again_ = true;
-            return host_.mark_later(address_);
-        }
-        if (!reply.error_code.empty()) return opened(reply, [](const ipc::Reply&) {});
-        open_image([](const ipc::Reply&) {});
-    });
+            .problems = [this](const ipc::Problems& problems) { told_problems(problems); },
+            .lost = [this](const std::string& reason) { lost_tapdisk(reason); }};
 }
 
 void Vbd::pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskProcess>& process) {
     tap_ = tap;
     socket_ = socket;
+    process_ = process->id();
     try {
         write_record(host_.options.run_directory, record(tap.image));
     } catch (const std::system_error&) {
         tap_.reset();
         socket_.clear();
+        process_.reset();
         throw;
     }
     image_ = tap.image;
@@ -153,6 +92,7 @@ void Vbd::open_again() {
 
 VbdRecord Vbd::record(const ipc::ImageArguments& image) const {
     VbdRecord record{address_, image, plugged_};
+    record.process = process_;
     record.socket = socket_;
     if (tap_) record.tap = tap_->name;
     return record;
@@ -165,6 +105,7 @@ std::string Vbd::socket_path() const {
 void Vbd::start_tapdisk(const ipc::ImageArguments& image) {
     image_ = image;
     problem_.clear();
+    process_.reset();
     try {
         write_record(host_.options.run_directory, record(image));
         tapdisk_ = TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), socket_path(), hooks());
@@ -173,6 +114,8 @@ void Vbd::start_tapdisk(const ipc::ImageArguments& image) {
         remove_record(host_.options.run_directory, address_);
         throw;
     }
+    process_ = tapdisk_->id();
+    try_to_record();  // without its process the next tapback asks who listens on the socket
 }
 
 void Vbd::open_image(Done done) {
@@ -193,8 +136,13 @@ ipc::ImageArguments Vbd::as_mode_allows(ipc::ImageArguments image) const {
 }
 
 void Vbd::attach(const ipc::ImageArguments& image, Done done) {
-    if (image_ || tapdisk_ || released_) throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
+    const bool has_tapdisk = tapdisk_ && !tapdisk_gone_;
+    if ((image_ && !may_be_replaced()) || has_tapdisk || released_)
+        throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
     if (!claimed(store())) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
+    if (image_) forget_image();
+    tapdisk_.reset();
+    tapdisk_gone_ = start_anew_ = false;
     start_tapdisk(as_mode_allows(image));
     open_image(std::move(done));
 }
@@ -212,6 +160,7 @@ void Vbd::opened(const ipc::Reply& reply, const Done& done) {
         return end_tapdisk();
     }
     if (now_.tapdisk == Tapdisk::starting) now_.tapdisk = Tapdisk::open;
+    forget_hotplug_error();
     description_ = reply.result.get<ipc::DeviceDescription>();
     watch_problems();
     log::info("vbd.attached", {{"vbd", address_.name()},
@@ -224,17 +173,50 @@ void Vbd::opened(const ipc::Reply& reply, const Done& done) {
 
 void Vbd::end_tapdisk() {
     now_.tapdisk = Tapdisk::ending;
+    find_timer_.disarm();
+    give_up_timer_.disarm();
     tapdisk_->terminate();
+}
+
+/// A tapdisk that does not give the rings back, or cannot be asked to, must not keep a disk that is being taken away.
+void Vbd::watch_ending() {
+    const bool ends = !now_.owned || !now_.online;
+    const bool waits = tapdisk_ && !tapdisk_gone_ && now_.link == Link::busy && now_.tapdisk != Tapdisk::ending;
+    if (!ends || !waits) return give_up_timer_.disarm();
+    if (!tapdisk_->is_connected()) {
+        if (confirmed(Step::none) && (!now_.owned || !now_.online)) end_tapdisk();
+        return;
+    }
+    if (!give_up_timer_.armed()) give_up_timer_.arm(disconnect_patience);
+}
+
+void Vbd::give_up_asking() {
+    if (!tapdisk_ || tapdisk_gone_ || now_.tapdisk == Tapdisk::ending || now_.link != Link::busy) return;
+    set_problem("its tapdisk, process " + std::to_string(tapdisk_->pid()) + ", does not answer, and is ended");
+    end_tapdisk();
+}
+
+/// What a tapdisk that has ended was to serve.
+void Vbd::forget_image() {
+    image_.reset();
+    next_.reset();
+    process_.reset();
+    remove_record(host_.options.run_directory, address_);
+    ::unlink(file(".recovery").c_str());
+    recovery_log_.reset();
+    host_.files.release(address_.name());
+}
+
+/// Nobody's requests wait for the image of a tapdisk that died: no guest was connected.
+bool Vbd::may_be_replaced() const {
+    const bool died = (!tapdisk_ || tapdisk_gone_) && now_.tapdisk == Tapdisk::none;
+    return died && !plugged_ && (died_idle_ || ::access(file(".recovery").c_str(), F_OK) != 0);
 }
 
 void Vbd::tapdisk_ended() {
     const bool expected = now_.tapdisk == Tapdisk::ending;
     if (expected) {
-        image_.reset();
-        remove_record(host_.options.run_directory, address_);
-        ::unlink(file(".recovery").c_str());
-        recovery_log_.reset();
-        host_.files.release(address_.name());
+        forget_image();
     } else if (may_start_anew()) {
         start_anew_ = true;
         host_.files.release(address_.name());
@@ -246,11 +228,14 @@ void Vbd::tapdisk_ended() {
                                     {"state", "the disk is held"}});
     }
     ::unlink(socket_path().c_str());
+    died_idle_ = now_.link == Link::none;
     now_.tapdisk = Tapdisk::none;
     now_.link = Link::none;
     now_.paused = false;
+    unreachable_ = is_finding_ = false;
+    find_timer_.disarm();
     description_.reset();
-    disk_problems_ = {};
+    forget_problems();
     tapdisk_gone_ = true;
     for (const auto& call : std::exchange(when_ended_, {}))
         call();

@@ -145,7 +145,7 @@ void MessageSocket::send(const std::string& text, const std::vector<int>& descri
     header.msg_iovlen = 1;
     attach(header, control, descriptors);
 
-    const auto deadline = SteadyClock::now() + patience;
+    const auto deadline = SteadyClock::now() + patience_;
     while (::sendmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         if (call_again()) continue;
         if (errno != EAGAIN) throw_system_error("send");

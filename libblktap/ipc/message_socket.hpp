@@ -34,10 +34,12 @@ class MessageSocket {
     /// Errors: throws std::system_error naming the path (ENOENT, ECONNREFUSED, EACCES, ETIMEDOUT, ENAMETOOLONG).
     static MessageSocket connect_to(const std::string& path);
 
-    /// Sends one message; descriptors are duplicated into it and stay the caller's. Waits for room at most one second,
-    /// so that a peer that does not read cannot hold us.
+    /// Sends one message; descriptors are duplicated into it and stay the caller's. Waits for room as long as its
+    /// patience lasts, so that a peer that does not read cannot hold us.
     /// Errors: throws std::system_error (EPIPE, ETIMEDOUT; EMSGSIZE: empty, too long or too many descriptors).
     void send(const std::string& text, const std::vector<int>& descriptors = {});
+    /// How long send() waits for a peer that does not read: one second unless told.
+    void set_patience(std::chrono::nanoseconds patience) noexcept { patience_ = patience; }
     /// Takes the next message without waiting; nullopt when none is there. An empty message counts as a hang-up.
     /// Errors: throws std::system_error: Errc::peer_closed, Errc::bad_message (too long, too many descriptors; the
     /// message is gone and the connection usable), or errno. Descriptors of a refused message are closed.
@@ -51,6 +53,7 @@ class MessageSocket {
 
   private:
     UniqueFd fd_;
+    std::chrono::nanoseconds patience_ = std::chrono::seconds(1);
 };
 
 /// A listening socket at a path; the path is removed on destruction, if it still is this socket.

@@ -8,10 +8,10 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "libblktap/base/error.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/places.hpp"
 
 namespace blktap::control_test {
 namespace {
@@ -43,15 +43,8 @@ void ControlHost::configure(const std::string& text) const {
 }
 
 std::vector<std::string> ControlHost::tapback_command() const {
-    return {BLKTAP_BIN_DIR "/tapback",
-            "--run-directory",
-            run_directory(),
-            "--tapdisk",
-            BLKTAP_BIN_DIR "/tapdisk",
-            "--config",
-            path("tapdisk.conf"),
-            "--log-level",
-            "debug"};
+    return {BLKTAP_BIN_DIR "/tapback", "--run-directory", run_directory(), "--tapdisk", tapdisk_, "--config",
+            path("tapdisk.conf"),      "--log-level",     "debug"};
 }
 
 // A child of the last tapback that was killed before it became a tapdisk holds the socket for a moment: as systemd
@@ -66,8 +59,10 @@ void ControlHost::start_tapback() {
 bool ControlHost::try_tapback() {
     std::vector<std::string> variables = environment(0);
     variables.insert(variables.end(), tapback_environment_.begin(), tapback_environment_.end());
-    tapback_ =
-        testing::Process(tapback_command(), {.environment = variables, .output = path("log"), .outlives_us = true});
+    std::vector<std::string> command = runner_;
+    const auto own = tapback_command();
+    command.insert(command.end(), own.begin(), own.end());
+    tapback_ = testing::Process(command, {.environment = variables, .output = path("log"), .outlives_us = true});
     const auto answers = [this] {
         try {
             return call("status").error_code.empty();
@@ -145,6 +140,14 @@ std::string ControlHost::log() const {
     constexpr std::size_t end_bytes = 6000;
     const std::string all = testing::read_file(directory_.path("log"));
     return all.substr(all.size() - std::min(all.size(), end_bytes));
+}
+
+std::size_t ControlHost::logged(const std::string& text) const {
+    std::istringstream all(testing::read_file(directory_.path("log")));
+    std::size_t count = 0;
+    for (std::string line; std::getline(all, line);)
+        count += line.find(text) != std::string::npos ? 1 : 0;
+    return count;
 }
 
 std::string ControlHost::take_unbound() const {

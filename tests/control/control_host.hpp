@@ -14,6 +14,7 @@
 #include "libblktap/xenstore/xen_store.hpp"
 #include "tests/control/world_processes.hpp"
 #include "tests/fakexen/control.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/xenstored.hpp"
@@ -33,8 +34,14 @@ class ControlHost {
     void configure(const std::string& text) const;
     /// What a tapback that starts from now on has in its environment besides.
     void set_tapback_environment(std::vector<std::string> variables) { tapback_environment_ = std::move(variables); }
+    /// The program that a tapback that starts from now on runs for each disk; tapdisk itself unless told.
+    void use_tapdisk(const std::string& program) { tapdisk_ = program; }
+    /// A program, and its arguments, that runs tapbacks from now on, with theirs behind.
+    void run_tapback_by(const std::vector<std::string>& runner) { runner_ = runner; }
     /// Returns when it answers.
     void start_tapback();
+    /// False: it ends at once, or does not answer.
+    bool try_tapback();
     /// kill -9
     void kill_tapback();
     /// Asks it to end; its exit status.
@@ -72,12 +79,13 @@ class ControlHost {
     std::vector<std::string> leftovers() const;
     /// The end of what tapback and its tapdisks said.
     std::string log() const;
+    /// How many lines of all of it have this text in them.
+    std::size_t logged(const std::string& text) const;
 
     /// What block-tapdisk told the kernel's driver to let go of; empties it.
     std::string take_unbound() const;
 
   private:
-    bool try_tapback();
     void check_nothing_left();
 
     fakexen::World world_{};
@@ -87,6 +95,8 @@ class ControlHost {
     std::optional<XenStore> store_{std::in_place};
     std::vector<std::string> tapback_environment_{};
     testing::Process tapback_;
+    std::string tapdisk_ = BLKTAP_BIN_DIR "/tapdisk";
+    std::vector<std::string> runner_{};
     std::mutex mutex_;
 };
 

@@ -2,6 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Attaches that must fail: within libxl's limits, with a reason that a person understands, and nothing left.
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -144,4 +145,51 @@ TEST_CASE("failure: params that a toolstack did not write open nothing", "[contr
     CHECK(guest.wait() == 1);
     CHECK(scene.host.tapdisks().empty());
     scene.xl.destroy_domain(5);
+}
+
+TEST_CASE("failure: why a tapdisk did not start is what xl prints, until a later attempt works", "[control]") {
+    Scene scene(any_xl());
+    // As a host that has run out of what a tapdisk needs, it fails before it serves anything.
+    const std::string socket = scene.host.run_directory() + "/5-51712.sock";
+    std::ofstream(socket) << "not a socket";
+    const auto outcome = scene.xl.attach(scene.disk);
+    INFO("tapback said:\n" << scene.host.log());
+    CHECK_THAT(outcome.error, Contains("did not start") && Contains("5-51712.sock") && Contains("in use"));
+    CHECK_THAT(outcome.error, !Contains("peer closed"));
+    std::filesystem::remove(socket);
+    CHECK(scene.xl.run_script(scene.disk, "add").error == "");
+    CHECK(scene.xl.backend_node(scene.disk, "hotplug-status") == "connected");
+    CHECK(scene.xl.backend_node(scene.disk, "hotplug-error") == "none");
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("failure: a disk whose tapdisk died while no guest had it can be added again", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    const bool connected_before = GENERATE(false, true);
+    if (connected_before) check_serves(scene.host, scene.disk);
+    for (const pid_t pid : scene.host.tapdisks())
+        ::kill(pid, SIGKILL);
+    REQUIRE(testing::wait_until([&] { return scene.host.tapdisks().empty(); }));
+    CHECK(testing::wait_until([&] { return !scene.host.entry(5, xvda).contains("pid"); }));
+    const auto outcome = scene.xl.run_script(scene.disk, "add");
+    INFO("tapback said:\n" << scene.host.log());
+    REQUIRE(outcome.error == "");
+    CHECK(scene.host.tapdisks().size() == 1);
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("failure: a disk whose tapdisk died under its guest is not added again", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
+    for (const pid_t pid : scene.host.tapdisks())
+        ::kill(pid, SIGKILL);
+    REQUIRE(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "held"; }));
+    CHECK_THAT(scene.xl.run_script(scene.disk, "add").error, Contains("an image is open already"));
+    guest.kill();
+    CHECK(scene.xl.detach_by_force(scene.disk).error == "");
 }

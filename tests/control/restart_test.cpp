@@ -5,6 +5,7 @@
 // nothing, and what was half done can be done again.
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "drivers/shared/local_image_opener.hpp"
 #include "tests/control/interference.hpp"
@@ -45,6 +46,20 @@ void at_every_step(
         if (!happened) break;
         REQUIRE(changes < 1000);
     }
+}
+
+std::string record_path(const ControlHost& host) {
+    return host.run_directory() + "/5-51712.json";
+}
+
+ipc::Json read_record(const ControlHost& host) {
+    return ipc::Json::parse(testing::read_file(record_path(host)));
+}
+
+void forget_process(const ControlHost& host) {
+    ipc::Json record = read_record(host);
+    REQUIRE(record.erase("process") == 1);
+    std::ofstream(record_path(host)) << record.dump();
 }
 
 }  // namespace
@@ -205,4 +220,81 @@ TEST_CASE("restart: an image that is paused is open nowhere, whichever tapback p
     CHECK(scene.host.call("resume", {{"domain", 5}, {"device", xvda}}).error_message == "");
     check_serves(scene.host, scene.disk);
     scene.detach(scene.disk);
+}
+
+TEST_CASE("restart: a tapdisk whose socket is gone serves on, is told of, and ends with its disk", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
+    const auto tapdisks = scene.host.tapdisks();
+    scene.host.kill_tapback();
+    REQUIRE(std::filesystem::remove(scene.host.run_directory() + "/5-51712.sock"));
+    // As an earlier version wrote it, too: without its process.
+    if (GENERATE(false, true)) forget_process(scene.host);
+    scene.host.start_tapback();
+    const ipc::Json entry = scene.host.entry(5, xvda);
+    CHECK(entry.value("state", "") == "unreachable");
+    CHECK(entry.value("pid", 0) == tapdisks.at(0));
+    CHECK_THAT(entry.value("problem", ""), Catch::Contains("runs but cannot be asked"));
+    CHECK(scene.host.tapdisks() == tapdisks);
+    CHECK(scene.host.world().pages_mapped_by(0) > 0);
+    guest.kill();
+    scene.detach(scene.disk);
+    CHECK(scene.host.tapdisks().empty());
+    CHECK(scene.host.world().pages_mapped_by(0) == 0);
+    LocalImageOpener opener;
+    CHECK(opener.open(scene.host.path("image-5-51712"), Access::read_write, Caching::direct));
+}
+
+TEST_CASE("restart: a record without a process, as earlier versions wrote it, is read and completed", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    const auto tapdisks = scene.host.tapdisks();
+    scene.host.kill_tapback();
+    forget_process(scene.host);
+    scene.host.start_tapback();
+    CHECK(scene.host.entry(5, xvda).value("pid", 0) == tapdisks.at(0));
+    CHECK(read_record(scene.host).at("process").at("pid") == tapdisks.at(0));
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("restart: with too few descriptors no disk is taken for one that is gone, nor for one that can be asked",
+          "[control]") {
+    Scene scene(Xl::v4_19);
+    std::vector<Disk> disks;
+    for (std::uint32_t i = 0; i < 4; ++i)
+        disks.push_back(scene.disk_of(5, xvda + 16 * i));
+    for (const Disk& disk : disks)
+        scene.attach(disk);
+    const auto tapdisks = scene.host.tapdisks();
+    int unreachable = 0;
+    // The least that a tapback without disks needs, and then one more at a time.
+    for (int limit = 12; limit < 32; ++limit) {
+        INFO("descriptors: " << limit);
+        const std::string number = std::to_string(limit);
+        scene.host.kill_tapback();
+        scene.host.run_tapback_by({"/usr/bin/prlimit", "--nofile=" + number + ':' + number});
+        if (!scene.host.try_tapback()) continue;
+        try {
+            for (const Disk& disk : disks) {
+                const ipc::Json address{{"domain", disk.domain}, {"device", disk.device}};
+                const bool answers = scene.host.call("stats", address).error_code.empty();
+                const ipc::Json entry = scene.host.entry(disk.domain, disk.device);
+                INFO(entry.dump());
+                CHECK(entry.value("state", "") != "held");
+                if (!answers) CHECK(entry.value("state", "") == "unreachable");
+                unreachable += answers ? 0 : 1;
+            }
+        } catch (const std::system_error&) {
+            // No descriptor is left for a client.
+        }
+        CHECK(scene.host.tapdisks() == tapdisks);
+    }
+    CHECK(unreachable > 0);
+    scene.host.run_tapback_by({});
+    scene.host.replace_tapback();
+    for (const Disk& disk : disks)
+        scene.detach(disk);
 }

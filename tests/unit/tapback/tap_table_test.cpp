@@ -24,7 +24,7 @@ bool nobody(std::uint32_t) {
 /// A tapdisk with a number, at noon.
 TapTable with_tap(std::uint32_t pid, std::uint32_t minor) {
     TapTable table;
-    table.add(pid, "tap-0.sock", noon);
+    table.add(pid, 7, "tap-0.sock", noon);
     table.attach({pid, minor}, nobody, noon);
     return table;
 }
@@ -36,7 +36,7 @@ TEST_CASE("tap table: the lowest free number is given, and no disk's", "[unit]")
     const auto taken = [](std::uint32_t minor) { return minor == 1; };
     CHECK(table.allocate(taken, noon) == 0);
     CHECK(table.allocate(taken, noon) == 2);
-    table.add(11, "tap-0.sock", noon);
+    table.add(11, 7, "tap-0.sock", noon);
     table.attach({11, 2}, taken, noon);
     table.free(0);
     CHECK(table.allocate(taken, noon) == 0);
@@ -47,7 +47,7 @@ TEST_CASE("tap table: the lowest free number is given, and no disk's", "[unit]")
 
 TEST_CASE("tap table: a number has one tapdisk, and a tapdisk one number", "[unit]") {
     TapTable table = with_tap(11, 4);
-    table.add(12, "tap-1.sock", noon);
+    table.add(12, 7, "tap-1.sock", noon);
     table.attach({11, 4}, nobody, noon);  // once more is nothing new
     CHECK(thrown([&] { table.attach({11, 5}, nobody, noon); }).code() == Errc::wrong_state);
     CHECK(thrown([&] { table.attach({12, 4}, nobody, noon); }).code() == std::errc::device_or_resource_busy);
@@ -80,7 +80,7 @@ TEST_CASE("tap table: an image is opened once, by its tapdisk's whole name", "[u
 TEST_CASE("tap table: what is no disk's is bounded", "[unit]") {
     TapTable table;
     for (std::uint32_t i = 0; i < TapTable::unclaimed_max / 2; ++i) {
-        table.add(1000 + i, "tap-" + std::to_string(i) + ".sock", noon);
+        table.add(1000 + i, 7, "tap-" + std::to_string(i) + ".sock", noon);
         table.allocate(nobody, noon);
     }
     CHECK(thrown([&] { table.require_room(); }).code() == std::errc::resource_unavailable_try_again);
@@ -119,12 +119,15 @@ TEST_CASE("tap table: a socket's name is nobody else's", "[unit]") {
 TEST_CASE("tap table: another tapback finds what this one had", "[unit]") {
     TapTable table = with_tap(11, 4);
     table.begin_open({11, 4}, image, noon);
-    table.add(12, "tap-1.sock", noon);
-    table.add(13, "tap-2.sock", noon);
+    table.add(12, 7, "tap-1.sock", noon);
+    table.add(13, 7, "tap-2.sock", noon);
     table.find(13)->ending = true;
     table.allocate(nobody, noon);
     TapTable next = TapTable::from_json(table.to_json(), noon + 1h);
-    CHECK(next.taps().size() == 2);
+    CHECK(next.taps().size() == 3);
+    CHECK(next.taps().at(13).ending);  // the next one sees to it
+    CHECK(next.find(13) == nullptr);
+    CHECK(next.find(11)->start == 7u);
     CHECK(next.find({11, 4})->image == image);
     CHECK(next.find(11)->socket == "tap-0.sock");
     CHECK_FALSE(next.find(11)->open);  // until its tapdisk says so

@@ -294,7 +294,7 @@ TEST_CASE("control: a client that asks without end does not keep the others wait
     int answered = 0;
     int rounds = 0;
     for (; !other.has_reply(stats) && rounds < 10; ++rounds)
-        t.machine.loop().run_once(0ns);
+        t.machine.loop().run_once(Nanoseconds{0});
     CHECK(rounds <= 2);  // it was accepted, and heard
     answered = count(noisy);
     CHECK(answered > 0);

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// StrayTapdisks: tapdisks that a tapback started and that no record knows, because it died between two of its steps, or
+// found no space for the record. They are ended; no other tapdisk is, whatever its socket is called: people start
+// tapdisks by hand in the same directory.
+//
+// Tested by tests/unit/tapback/stray_tapdisks_test.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/tapback/tapdisk_process.hpp"
+
+namespace blktap::tapback {
+
+class StrayTapdisks {
+  public:
+    /// Whether a socket of this name in the run directory is a known disk's.
+    using Known = std::function<bool(const std::string& name)>;
+
+    /// `loop` outlives this.
+    explicit StrayTapdisks(EventLoop& loop) noexcept : loop_(loop) {}
+
+    /// Ends those whose sockets are in `directory`, and removes sockets with names of ours on which nobody listens.
+    /// Errors: throws std::filesystem::filesystem_error: the directory cannot be read.
+    void end(const std::string& directory, const Known& known);
+
+  private:
+    void look(const std::string& socket_path);
+
+    EventLoop& loop_;
+    std::vector<std::unique_ptr<TapdiskProcess>> ending_;  ///< few, and kept when they have ended
+};
+
+}  // namespace blktap::tapback
