@@ -84,10 +84,10 @@ int EventLoop::wait_timeout_ms(Nanoseconds limit) const noexcept {
     using std::chrono::milliseconds;
     constexpr auto never = Nanoseconds::max();
     Nanoseconds wait = limit < Nanoseconds::zero() ? never : limit;
-    for (const Timer* timer : timers_) {
-        if (timer == nullptr || !timer->armed_ || timer->deadline_ == never) continue;
-        wait = std::min(wait, std::max(timer->deadline_ - clock_.coarse(), Nanoseconds::zero()));
-    }
+    Nanoseconds first = never;
+    for (const Timer* timer : timers_)
+        if (timer != nullptr && timer->armed_) first = std::min(first, timer->deadline_);
+    if (first != never) wait = std::min(wait, std::max(first - clock_.coarse(), Nanoseconds::zero()));
     if (wait == never) return -1;
     const auto whole = std::chrono::duration_cast<milliseconds>(wait);
     const auto rounded_up = whole < wait ? whole + milliseconds{1} : whole;
@@ -117,11 +117,13 @@ void EventLoop::dispatch(int count) {
 }
 
 void EventLoop::fire_timers() {
-    // A timer that a handler makes or arms again waits for the next round, so that a round ends.
+    // A timer that a handler makes or arms again waits for the next round, so that a round ends. The time is that of
+    // the round: one that becomes due while a handler runs waits too.
+    const Nanoseconds now = clock_.coarse();
     for (std::size_t index = 0, count = timers_.size(); index < count; ++index) {
         const auto slot = [this, index] { return timers_[index]; };
         Timer* const timer = slot();
-        if (timer == nullptr || !timer->armed_ || timer->deadline_ > clock_.coarse()) continue;
+        if (timer == nullptr || !timer->armed_ || timer->deadline_ > now) continue;
         timer->armed_ = false;
         call_handler(slot);
     }

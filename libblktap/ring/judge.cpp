@@ -83,7 +83,7 @@ Result<Judged> judge(const RawRequest& request, const DeviceRules& rules) noexce
         judged.segment_count = 0;
         const Result<SectorRange> range = judge_discard_range(request, rules);
         if (!range) return range.error();
-        judged.range = range.value();
+        judged.range = range.assume_value();
         return judged;
     }
 
@@ -94,7 +94,7 @@ Result<Judged> judge(const RawRequest& request, const DeviceRules& rules) noexce
     const Result<SectorRange> range =
         judge_segments(request, std::span(request.segments).first(request.segment_count), rules);
     if (!range) return range.error();
-    judged.range = range.value();
+    judged.range = range.assume_value();
     return judged;
 }
 
@@ -103,7 +103,8 @@ Result<Judged> judge_indirect(const RawRequest& request, std::span<const Segment
     BLKTAP_ASSERT(request.indirect() && segments.size() == request.segment_count && !segments.empty());
     const Result<SectorRange> range = judge_segments(request, segments, rules);
     if (!range) return range.error();
-    return Judged{static_cast<Operation>(request.indirect_operation), range.value(), request.segment_count, false};
+    return Judged{static_cast<Operation>(request.indirect_operation), range.assume_value(), request.segment_count,
+                  false};
 }
 
 }  // namespace blktap::ring

@@ -47,7 +47,10 @@ std::string fifo_name(HandleId handle) {
 // A FIFO stays in the directory for the next handle of its number; what the last one left unread is thrown away.
 blktap::UniqueFd open_fifo(SharedWorld& world, HandleId handle, bool close_on_exec) {
     const std::string name = fifo_name(handle);
-    if (::mkfifoat(world.directory(), name.c_str(), 0666) == 0) ::fchmodat(world.directory(), name.c_str(), 0666, 0);
+    const bool made = ::mkfifoat(world.directory(), name.c_str(), 0666) == 0;
+    // Whatever this process's umask is: the peer may be another user's.
+    if (made && ::fchmodat(world.directory(), name.c_str(), 0666, 0) != 0)
+        blktap::throw_system_error("fakexen: mode of " + name);
     const int flags = O_RDWR | O_NONBLOCK | (close_on_exec ? O_CLOEXEC : 0);
     blktap::UniqueFd fifo{::openat(world.directory(), name.c_str(), flags)};
     if (!fifo) blktap::throw_system_error("fakexen: " + name);

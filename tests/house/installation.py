@@ -129,8 +129,24 @@ class Builders(unittest.TestCase):
                     self.assertTrue(any(f"/bin/{program}\"" in rule for rule in bare), program)
                 self.assertNotRegex(Path(folder, "build.ninja").read_text(), r"-Werror\s")
 
-    def configure(self, folder, *options):
-        ran = subprocess.run(["cmake", "-G", "Ninja", "-S", str(TOP), "-B", folder, *options], capture_output=True, text=True)
+    def test_a_distributions_flags_have_the_last_word(self):
+        theirs = {"CXXFLAGS": "-O2 -fno-stack-protector -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-z,lazy"}
+        with tempfile.TemporaryDirectory() as folder:
+            self.configure(folder, "-DCMAKE_BUILD_TYPE=None", "-DBUILD_TESTING=OFF", environment=theirs)
+            rules = Path(folder, "build.ninja").read_text()
+        compiled = set(re.findall(r"^  FLAGS = (.*)", rules, re.MULTILINE))
+        self.assertTrue(compiled)
+        for flags in compiled:
+            self.assertLess(flags.find("-fstack-protector-strong"), flags.find("-fno-stack-protector"), flags)
+            self.assertEqual(re.findall(r"FORTIFY_SOURCE=\d", flags), ["FORTIFY_SOURCE=2"])
+        linked = re.findall(r"^  LINK_FLAGS = (.*-static-libgcc.*)", rules, re.MULTILINE)
+        self.assertEqual(len(linked), len(set(programs(TOP))))
+        for flags in linked:
+            self.assertLess(flags.find("-z,now"), flags.find("-z,lazy"), flags)
+
+    def configure(self, folder, *options, environment={}):
+        ran = subprocess.run(["cmake", "-G", "Ninja", "-S", str(TOP), "-B", folder, *options], capture_output=True, text=True,
+                             env=os.environ | environment)
         self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
 
     def rules(self, build):
