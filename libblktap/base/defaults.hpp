@@ -6,7 +6,7 @@
 
 namespace blktap {
 
-/// --poll-us: longer than a wake-up takes, about as long as a fast disk does (docs/decisions/0010).
-inline constexpr unsigned default_poll_us = 50;
+/// --poll-us: never. On a quiet machine looking costs requests and processor time (docs/decisions/0010).
+inline constexpr unsigned default_poll_us = 0;
 
 }  // namespace blktap
