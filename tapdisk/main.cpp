@@ -12,6 +12,7 @@
 #include "drivers/registry.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/base/signals.hpp"
 #include "tapdisk/control_server.hpp"
 #include "tapdisk/host_memory.hpp"
 #include "tapdisk/options.hpp"
@@ -27,6 +28,7 @@ UniqueFd open_signals() {
     ::sigaddset(&signals, SIGINT);
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
+    survive_file_size_limit();
     UniqueFd fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
     if (!fd) throw_system_error("signalfd");
     return fd;

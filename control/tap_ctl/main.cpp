@@ -5,7 +5,9 @@
 #include <iostream>
 
 #include "control/tap_ctl/command_line.hpp"
+#include "libblktap/base/signals.hpp"
 
 int main(int argument_count, char** arguments) {
+    blktap::survive_file_size_limit();
     return blktap::run_tap_ctl(argument_count, arguments, std::cout, std::cerr);
 }

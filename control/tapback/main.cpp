@@ -11,6 +11,7 @@
 
 #include "control/tapback/control_socket.hpp"
 #include "control/tapback/service_manager.hpp"
+#include "libblktap/base/signals.hpp"
 
 namespace blktap::tapback {
 namespace {
@@ -22,6 +23,7 @@ UniqueFd open_signals() {
     ::sigaddset(&signals, SIGINT);
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
+    survive_file_size_limit();
     UniqueFd fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
     if (!fd) throw_system_error("signalfd");
     return fd;

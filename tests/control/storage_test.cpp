@@ -2,9 +2,12 @@
 // Copyright (c) 2026, the blktap developers
 //
 // The storage under a disk as the operator meets it through tapback: its size, and what is wrong with it.
+#include <csignal>
+#include <sys/resource.h>
 #include <thread>
 
 #include "tests/control/scene.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/small_file_system.hpp"
 
 using namespace blktap;
@@ -16,6 +19,12 @@ namespace {
 
 ipc::Json with_size(const Disk& disk, std::uint64_t size_bytes) {
     return {{"domain", disk.domain}, {"device", disk.device}, {"size", size_bytes}};
+}
+
+/// How long a file of `process` may become; RLIM_INFINITY: as long as it likes.
+void limit_files(pid_t process, rlim_t size_bytes) {
+    const rlimit limit{size_bytes, RLIM_INFINITY};
+    REQUIRE(::prlimit(process, RLIMIT_FSIZE, &limit, nullptr) == 0);
 }
 
 template <class Condition>
@@ -73,4 +82,25 @@ TEST_CASE("full disk: tapback's list and xenstore say so, also after a restart o
     CHECK(comes_true(
         [&] { return scene.xl.backend_node(scene.disk, "tapdisk/status").find("no space") == std::string::npos; }));
     scene.detach(scene.disk);
+}
+
+TEST_CASE("file size limit: tapback says that it cannot write a disk's record, and lives", "[control]") {
+    Scene scene(any_xl());
+    limit_files(scene.host.tapback_pid(), 0);
+    CHECK_THAT(scene.xl.attach(scene.disk).error, Catch::Contains("5-51712.json"));
+    limit_files(scene.host.tapback_pid(), RLIM_INFINITY);
+    scene.xl.detach(scene.disk);
+    scene.attach(scene.disk);
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("file size limit: tap-ctl says that an image became too large", "[control]") {
+    const ControlHost host;
+    const std::string limited = "ulimit -f 1; exec \"$0\" \"$@\"";
+    const testing::ProcessOptions options{.output = host.path("said")};
+    CHECK(testing::run({"/bin/sh", "-c", limited, BLKTAP_BIN_DIR "/tap-ctl", "image", "create",
+                        "qcow2:" + host.path("new"), "--size", "10M"},
+                       options, 60s) == 1);
+    CHECK_THAT(testing::read_file(host.path("said")), Catch::Contains("File too large"));
 }
