@@ -28,6 +28,7 @@ void RequestEngine::set_image(ImageDriver& driver) noexcept {
 
 /// Sends every request that has not started back to where it claims its range and its memory: both depend on the image.
 void RequestEngine::begin_again() noexcept {
+    BLKTAP_ASSERT(in_driver_ == 0 && delivering_.empty());
     for (RequestSlot& slot : live_) {
         if (slot.claim.is_linked() && slot.claim.waiting) ordered_.push_back(slot);
     }
@@ -38,9 +39,7 @@ void RequestEngine::begin_again() noexcept {
     }
     // In the order in which they were taken: what waited for a parked write must not overtake it.
     ordered_.sort([](const RequestSlot& a, const RequestSlot& b) { return a.sequence < b.sequence; });
-    for (RequestSlot& slot : ordered_) {
-        if (slot.claim.is_linked()) ranges_.release(slot.claim, [](RangeGuard::Claim&) {});
-    }
+    ranges_.clear();  // all that claimed a range are in `ordered_` now
 }
 
 void RequestEngine::pause() noexcept {

@@ -4,11 +4,17 @@
 // RangeGuard: keeps the order of overlapping requests where order matters. Ordinary reads and writes claim their range
 // shared and never wait for each other, as on any disk; a discard or a read-modify-write claims it exclusively and
 // runs alone on it. A write that waits for space is ordered: later writes to its range wait for it, or it would one day
-// go over them; reads pass. A claim that must wait waits only for earlier ones, so nobody starves and nothing
-// deadlocks.
+// go over them; reads pass.
 //
-// Claims are embedded in request slots; nothing is allocated. While nobody is ordered or exclusive a claim costs a list
-// insertion; otherwise it is compared with every live claim, at most a ring's worth.
+// Two lines (RangeQueue): in the first an exclusive claim waits for those who share its range, and they for it; in the
+// second, which writes enter when they are through the first, writes wait for ordered ones. In a line a claim waits for
+// every earlier one that overlaps it and waits there, even where the two alone would not conflict: that is what bounds
+// the work. So claims that wait and overlap are granted in the order in which they came. Nobody who holds a claim
+// waits, and those who wait do so for earlier ones only: nobody starves and nothing deadlocks.
+//
+// A claim costs O(log n) steps over its whole life, n being the claims there are, whatever ranges a guest chooses: see
+// RangeQueue. While nobody is ordered or exclusive it costs a list insertion: shared claims are noted in the trees only
+// when the first exclusive one comes after them. Claims are embedded in request slots; nothing is allocated.
 //
 // Tested by tests/unit/tapdisk/range_guard_test.cpp.
 #pragma once
@@ -18,6 +24,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "libblktap/base/units.hpp"
+#include "tapdisk/range_queue.hpp"
 
 namespace blktap {
 
@@ -34,46 +41,54 @@ class RangeGuard {
         SectorRange range{};
         Mode mode = Mode::shared;
         bool waiting = false;
+
+      private:
+        friend class RangeGuard;
+        bool in_second_line = false;
+        RangeQueue::Holder sharing{};   ///< in the first line; only where an exclusive claim may ask
+        RangeQueue::Holder ordering{};  ///< in the second
+        RangeQueue::Place place{};      ///< in one line at a time
     };
 
     /// Claims `range`. Returns true when the claim holds at once, false when it waits for an earlier one; release() of
     /// that one hands it to its callback. Until released the claim is linked here.
     bool acquire(Claim& claim, SectorRange range, Mode mode) noexcept;
 
-    /// Ends a claim, held or waiting, and calls `granted(Claim&)` for each waiting claim that holds now, in the order
-    /// in which they came. `granted` must not acquire or release.
+    /// Ends a claim that is held, and calls `granted(Claim&)` for each waiting claim that holds now, of those that
+    /// overlap the earlier one first. `granted` must not acquire or release.
     template <class Granted>
     void release(Claim& claim, Granted granted) noexcept {
-        if (!unlink(claim)) return;
-        for (auto it = claims_.begin(); it != claims_.end(); ++it) {
-            // Only what conflicts with `claim` can have waited for it: a guest with thousands that wait for something
-            // else must not make each end of a request look at all of them.
-            if (it->waiting && conflict(*it, claim) && !conflicts_with_earlier(*it)) {
-                it->waiting = false;
-                --waiting_count_;
-                granted(*it);
-            }
-        }
+        if (forget_recent(claim)) return;
+        end(claim);
+        while (Claim* const next = next_granted())
+            granted(*next);
     }
 
     /// Makes a claim for a write that holds one that later writes wait for. No effect on an exclusive one.
     void order(Claim& claim) noexcept;
 
-    bool empty() const noexcept { return claims_.empty(); }
+    /// Ends all claims, held and waiting; nobody is granted anything.
+    void clear() noexcept;
+
+    bool empty() const noexcept { return recent_.empty() && others_.empty(); }
+    /// What was looked at since the beginning, for tests of the bound above.
+    std::uint64_t steps() const noexcept { return exclusives_.steps() + orders_.steps(); }
 
   private:
-    using ClaimList = boost::intrusive::list<Claim>;
-    static bool follows(Mode later, Mode earlier) noexcept;
-    static bool conflict(const Claim& later, const Claim& earlier) noexcept {
-        return follows(later.mode, earlier.mode) && earlier.range.overlaps(later.range);
-    }
-    bool conflicts_with_earlier(const Claim& claim) const noexcept;
-    /// Removes a claim, which keeps its range and mode; true when another one may have waited for it.
-    bool unlink(Claim& claim) noexcept;
+    using ClaimList = boost::intrusive::list<Claim, boost::intrusive::constant_time_size<false>>;
+    static Claim& claim_of(RangeQueue::Place& place) noexcept;
 
-    ClaimList claims_;                ///< held and waiting, in order of arrival
-    std::size_t ordering_count_ = 0;  ///< ordered or exclusive
-    std::size_t waiting_count_ = 0;
+    bool acquire_among_others(Claim& claim) noexcept;
+    void note_recent() noexcept;
+    bool pass_orders(Claim& claim) noexcept;
+    bool forget_recent(Claim& claim) noexcept;
+    void end(Claim& claim) noexcept;
+    Claim* next_granted() noexcept;
+
+    ClaimList recent_;       ///< shared ones that are held, and that no line knows
+    ClaimList others_;       ///< all others
+    RangeQueue exclusives_;  ///< the first line; held: by shared claims
+    RangeQueue orders_;      ///< the second line; held: by ordered writes
 };
 
 }  // namespace blktap

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "libblktap/base/assert.hpp"
+#include "libblktap/driver_api/whole_granules.hpp"
 #include "tapdisk/trace_recorder.hpp"
 
 namespace blktap {
@@ -200,33 +201,42 @@ bool RequestEngine::refuse(RequestSlot& slot) noexcept {
 }
 
 void RequestEngine::claim_ranges() noexcept {
-    while (!ranged_.empty()) {
+    std::size_t left = turn_budget;
+    for (; left > 0 && !ranged_.empty(); --left) {
         RequestSlot& slot = take_first(ranged_);
         if (!refuse(slot)) ready(slot);
     }
-    while (!ordered_.empty()) {
+    for (; left > 0 && !ordered_.empty(); --left) {
         RequestSlot& slot = take_first(ordered_);
-        if (refuse(slot)) continue;
-        SectorRange range = slot.judged.range;
-        if (range.count == 0) {
-            ready(slot);
-            continue;
-        }
-        const bool discard = slot.judged.operation == ring::Operation::discard;
-        const bool partial_block = slot.changes_disk() && !discard &&
-                                   !is_aligned(range.offset_bytes() | range.length_bytes(), write_alignment_bytes_);
-        if (partial_block) {
-            const std::uint64_t block_sectors = write_alignment_bytes_ / sector_size_bytes;
-            const std::uint64_t first = round_down(range.first, block_sectors);
-            range = {first, round_up(range.end(), block_sectors) - first};
-        }
-        if (ranges_.acquire(slot.claim, range,
-                            discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(slot))) {
-            ready(slot);
-        } else {
-            ++stats_.waited_for_range;
-        }
+        if (!refuse(slot)) claim_range(slot);
     }
+}
+
+void RequestEngine::claim_range(RequestSlot& slot) noexcept {
+    SectorRange range = slot.judged.range;
+    if (range.count == 0) return ready(slot);
+    const bool discard = slot.judged.operation == ring::Operation::discard;
+    if (discard && discards_nothing(slot)) return finish(slot, {});
+    const bool partial_block = slot.changes_disk() && !discard &&
+                               !is_aligned(range.offset_bytes() | range.length_bytes(), write_alignment_bytes_);
+    if (partial_block) {
+        const std::uint64_t block_sectors = write_alignment_bytes_ / sector_size_bytes;
+        const std::uint64_t first = round_down(range.first, block_sectors);
+        range = {first, round_up(range.end(), block_sectors) - first};
+    }
+    if (ranges_.acquire(slot.claim, range, discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(slot))) {
+        ready(slot);
+    } else {
+        ++stats_.waited_for_range;
+    }
+}
+
+/// Of less than a granule: nobody needs to wait for it, nor it for anybody.
+bool RequestEngine::discards_nothing(const RequestSlot& slot) const noexcept {
+    if (driver_ == nullptr) return false;
+    const ImageInfo& info = driver_->info();
+    if (!info.discard || info.discard_granularity_bytes <= sector_size_bytes) return false;
+    return whole_granules(slot.judged.range, info.discard_granularity_bytes, info.discard_alignment_bytes).count == 0;
 }
 
 void RequestEngine::ready(RequestSlot& slot) noexcept {
@@ -238,7 +248,7 @@ void RequestEngine::ready(RequestSlot& slot) noexcept {
 void RequestEngine::give_memory() noexcept {
     memory_exhausted_ = false;
     if (paused_) return;
-    while (!memory_.empty()) {
+    for (std::size_t left = turn_budget; left > 0 && !memory_.empty(); --left) {
         RequestSlot& slot = memory_.front();
         const auto prepared = guest_.prepare(slot);
         if (prepared == GuestData::Prepared::no_memory) {
@@ -269,7 +279,7 @@ void RequestEngine::fetch_written_data() noexcept {
 }
 
 void RequestEngine::start_requests() noexcept {
-    while (!starting_.empty()) {
+    for (std::size_t left = turn_budget; left > 0 && !starting_.empty(); --left) {
         RequestSlot& slot = take_first(starting_);
         if (paused_) {
             postponed_.push_back(slot);

@@ -55,6 +55,9 @@ class RequestEngine {
     /// Requests taken from one ring, and completions of them all, in one turn. Few, so that the disk has the first
     /// while the next are still being taken and completions do not wait behind them (docs/decisions/0010).
     static constexpr std::uint32_t queue_budget = 4;
+    /// Requests that one turn lets claim their range or start, at most: the end of one may let thousands go on, and the
+    /// loop must get to its control socket and its signals in between.
+    static constexpr std::size_t turn_budget = 64;
 
     /// All references outlive the engine. `queues` is not empty. Errors: throws std::bad_alloc or std::system_error.
     RequestEngine(IoQueue& io, xen::GrantTable& grants, const Clock& clock, std::vector<ConnectionQueue> queues,
@@ -134,7 +137,9 @@ class RequestEngine {
     void accept(RequestSlot& slot) noexcept;
     void reject(RequestSlot& slot, std::error_code error) noexcept;
     void claim_ranges() noexcept;
+    void claim_range(RequestSlot& slot) noexcept;
     bool refuse(RequestSlot& slot) noexcept;
+    bool discards_nothing(const RequestSlot& slot) const noexcept;
     void ready(RequestSlot& slot) noexcept;
     void give_memory() noexcept;
     void fetch_written_data() noexcept;

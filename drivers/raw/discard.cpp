@@ -80,16 +80,6 @@ DiscardLimits find_discard_limits(int fd, const struct stat& status, Access acce
     return S_ISBLK(status.st_mode) ? find_device_limits(fd, status) : find_file_limits(fd, status, access);
 }
 
-SectorRange whole_granules(SectorRange range, std::uint32_t granularity_bytes, std::uint32_t alignment_bytes) noexcept {
-    const std::uint64_t granule = granularity_bytes / sector_size_bytes;
-    const std::uint64_t first_granule = alignment_bytes / sector_size_bytes;
-    if (range.end() <= first_granule) return {};
-    const std::uint64_t past_first = std::max(range.first, first_granule) - first_granule;
-    const std::uint64_t begin = first_granule + (past_first + granule - 1) / granule * granule;
-    const std::uint64_t end = first_granule + (range.end() - first_granule) / granule * granule;
-    return begin < end ? SectorRange{begin, end - begin} : SectorRange{};
-}
-
 std::error_code discard_sectors(int fd, bool block_device, SectorRange range) noexcept {
     std::array<std::uint64_t, 2> bytes{range.offset_bytes(), range.length_bytes()};
     for (;;) {

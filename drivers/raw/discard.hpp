@@ -16,6 +16,7 @@
 
 #include "libblktap/base/units.hpp"
 #include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/driver_api/whole_granules.hpp"
 
 namespace blktap {
 
@@ -29,9 +30,6 @@ struct DiscardLimits {
 /// writing is punched past its end; for one open for reading the file system's name decides. A block device's limits
 /// are in sysfs; where that is out of sight, support is asked with a misaligned BLKDISCARD.
 DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access);
-
-/// The whole granules inside `range`; count is 0 when there is none.
-SectorRange whole_granules(SectorRange range, std::uint32_t granularity_bytes, std::uint32_t alignment_bytes) noexcept;
 
 /// Errors: EOPNOTSUPP, EIO and others of fallocate(2). Context: a worker's thread; blocks.
 std::error_code discard_sectors(int fd, bool block_device, SectorRange range) noexcept;

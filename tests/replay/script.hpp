@@ -25,7 +25,7 @@ class ScriptError : public std::runtime_error {
 };
 
 inline constexpr std::size_t script_segments_max = 4096;  ///< of a request: 8 pages of descriptors
-inline constexpr std::size_t script_pages_max = 8192;     ///< of a statement: 32 MiB to be granted
+inline constexpr std::size_t script_pages_max = 32768;    ///< of a statement: 128 MiB to be granted
 
 enum class Answer : std::uint8_t { okay, error, not_supported, any, none };
 

@@ -8,6 +8,7 @@
 
 using namespace blktap;
 using namespace blktap::testing;
+using ring::Status;
 
 TEST_CASE("ranges: a discard waits for what it overlaps, and what overlaps it waits for it", "[unit][tapdisk]") {
     StubDisk disk;
@@ -17,16 +18,62 @@ TEST_CASE("ranges: a discard waits for what it overlaps, and what overlaps it wa
     machine.put(VbdHarness::discard(2, {4, 8}));
     machine.put(machine.read(3, 8, data));
     machine.put(machine.write(4, 11, data));
-    machine.put(machine.write(5, 12, data));
+    machine.put(machine.write(5, 12, data));  // not the discard, but one that waits for it
+    machine.put(machine.write(6, 20, data));
     machine.publish();
     machine.settle();
-    CHECK(disk.waiting() == "WW");  // 1 and 5
+    CHECK(disk.waiting() == "WW");  // 1 and 6
     disk.complete(disk.find_at(0));
     machine.settle();
     CHECK(disk.waiting() == "DW");
     disk.complete(disk.find('D'));
     machine.settle();
-    CHECK(disk.waiting() == "RWW");
+    CHECK(disk.waiting() == "RWWW");
+    disk.complete_all();
+    machine.settle();
+    CHECK(machine.unanswered() == 0);
+}
+
+TEST_CASE("ranges: a discard of less than a granule is answered at once, whatever is under way there",
+          "[unit][tapdisk]") {
+    StubDisk disk;
+    disk.info.discard_granularity_bytes = 4096;
+    VbdHarness machine{disk.options()};
+    machine.put(machine.write(1, 0, machine.pages(1)));
+    machine.put(VbdHarness::discard(2, {1, 7}));
+    machine.put(VbdHarness::discard(3, {7, 8}));
+    machine.put(VbdHarness::discard(4, {0, 8}));
+    machine.publish();
+    machine.settle();
+    CHECK(machine.answer(2) == Status::okay);
+    CHECK(machine.answer(3) == Status::okay);
+    CHECK(disk.waiting() == "W");
+    disk.complete(0);
+    machine.settle();
+    CHECK(disk.waiting() == "D");
+    disk.complete_all();
+    machine.settle();
+    CHECK(machine.unanswered() == 0);
+}
+
+TEST_CASE("ranges: what the end of one request lets go on is begun in several turns", "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness::Options options = disk.options();
+    options.frontend.ring_order = 4;
+    VbdHarness machine{options};
+    machine.put(VbdHarness::discard(1, {0, 4096}));
+    constexpr std::uint64_t others = 500;
+    for (std::uint64_t id = 2; id < 2 + others; ++id)
+        machine.put(VbdHarness::discard(id, {id * 8, 8}));
+    machine.publish();
+    machine.settle();
+    REQUIRE(disk.waiting() == "D");
+    const auto turns = [&] { return machine.counter("/turns/count"); };
+    const std::uint64_t before = turns();
+    disk.complete(0);
+    machine.settle();
+    CHECK(disk.count() == others);
+    CHECK(turns() - before >= others / RequestEngine::turn_budget);
     disk.complete_all();
     machine.settle();
     CHECK(machine.unanswered() == 0);
