@@ -31,10 +31,11 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
                   [this] {
                       if (connection_) trim_when_idle(connection_->engine());
                   }),
-      kernel_timer_(loop, [this] { io_.retry(); }),
+      kernel_timer_(loop, [this] { retry_refused(); }),
       retry_timer_(loop, [this] { try_again(); }),
       space_timer_(loop, [this] { watch_space(); }),
       retry_delay_(retry_delay_min),
+      kernel_delay_(kernel_delay_min),
       problems_(problem_quiet),
       problem_timer_(loop, [this] { tell_problems(); }) {
     final_flush_.vbd = this;
@@ -142,6 +143,7 @@ void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpe
 
 void Vbd::retry() {
     require(state_ == State::open, "no image is open");
+    io_.retry();
     if (connection_) connection_->engine().retry_parked();
 }
 

@@ -111,6 +111,8 @@ class Vbd {
     void watch_progress();
     void arm_idle_timer(const RequestEngine& engine);
     void trim_when_idle(RequestEngine& engine);
+    void watch_refused();
+    void retry_refused() noexcept;
     void watch_waiting(const RequestEngine& engine);
     Nanoseconds next_retry(const RequestEngine& engine) const;
     void try_again();
@@ -132,6 +134,8 @@ class Vbd {
     EventLoop::Timer retry_timer_;   ///< tries parked requests again
     EventLoop::Timer space_timer_;   ///< asks for the file system's space, after traffic or while requests wait for it
     Nanoseconds retry_delay_;
+    Nanoseconds kernel_delay_;
+    std::optional<Nanoseconds> refused_since_;  ///< since when the kernel or the storage answers "not now"
 
     State state_ = State::closed;
     ImageSpec image_;

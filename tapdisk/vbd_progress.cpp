@@ -14,28 +14,43 @@ namespace blktap {
 namespace {
 
 constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
-constexpr Nanoseconds kernel_retry_delay = std::chrono::milliseconds(10);
 // Asking costs a worker some microseconds. Short of space, a second is soon enough for a guest that waits for somebody
 // to delete something; otherwise the warning comes in time for a disk that fills gigabytes a second.
 constexpr Nanoseconds space_delay_waiting = std::chrono::seconds(1);
 constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
 
-const std::array<ipc::Problem, 4> possible_problems = {{
+const std::array<ipc::Problem, 5> possible_problems = {{
     {"no-space", 0, "no space on the host: writes wait"},
     {"io-error", 0, "the storage fails: requests wait"},
     {"flush-failed", 0, "a flush failed: writes are refused, flushes are held"},
     {"low-space", 0, "little space is left on the host"},
+    {"storage-busy", 0, "the storage says \"not now\" (EAGAIN) again and again: requests wait"},
 }};
 
 }  // namespace
 
 void Vbd::watch_progress() {
-    if (io_.needs_retry_timer() && !kernel_timer_.armed()) kernel_timer_.arm(kernel_retry_delay);
+    if (io_.refused_count() != 0 || refused_since_) watch_refused();
     report_changes();
     if (!connection_) return;
     const RequestEngine& engine = connection_->engine();
     if (engine.taken() != requests_at_idle_check_ && !idle_timer_.armed()) arm_idle_timer(engine);
     watch_waiting(engine);
+}
+
+void Vbd::watch_refused() {
+    if (io_.refused_count() == 0) {
+        kernel_delay_ = kernel_delay_min;
+        refused_since_.reset();
+        return;
+    }
+    if (!refused_since_) refused_since_ = loop_.clock().now();
+    if (io_.needs_retry_timer() && !kernel_timer_.armed()) kernel_timer_.arm(kernel_delay_);
+}
+
+void Vbd::retry_refused() noexcept {
+    kernel_delay_ = std::min(kernel_delay_ * 2, kernel_delay_max);
+    io_.retry();
 }
 
 void Vbd::arm_idle_timer(const RequestEngine& engine) {
@@ -110,8 +125,9 @@ void Vbd::report_changes() {
     }
     const RequestEngine::Waiting waiting = engine != nullptr ? engine->waiting() : RequestEngine::Waiting{};
     const bool flush_failed = engine != nullptr ? engine->flush_failed() : flush_failed_;
+    const bool refused = refused_since_ && loop_.clock().coarse() - *refused_since_ >= refused_problem_after;
     const std::array<bool, possible_problems.size()> now = {waiting.for_space > 0, waiting.for_health > 0, flush_failed,
-                                                            low_space_ && driver_ != nullptr};
+                                                            low_space_ && driver_ != nullptr, refused};
     unsigned wrong = 0;
     for (std::size_t i = 0; i < now.size(); ++i)
         wrong |= unsigned{now[i]} << i;

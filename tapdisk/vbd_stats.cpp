@@ -30,10 +30,11 @@ Json allocation(const AllocationStats& stats) {
     return {{"turns", count}, {"longest-ns", stats.longest_ns}, {"up-to-us", std::move(turns)}};
 }
 
-Json waiting(const RequestEngine& engine, Nanoseconds now) {
+Json waiting(const RequestEngine& engine, std::size_t refused, Nanoseconds now) {
     const auto oldest = std::chrono::duration_cast<std::chrono::milliseconds>(now - engine.waiting_since());
     return {{"no-space", engine.waiting().for_space},
             {"io-error", engine.waiting().for_health},
+            {"storage-busy", refused},
             {"oldest-ms", oldest.count()},
             {"gave-up", engine.stats().gave_up}};
 }
@@ -49,7 +50,7 @@ Json turns(const EngineStats& stats) {
               {"notifies", stats.turn_max.notifies}}}};
 }
 
-Json connection_stats(const Connection& connection, Nanoseconds now) {
+Json connection_stats(const Connection& connection, std::size_t refused, Nanoseconds now) {
     const RequestEngine& engine = connection.engine();
     const EngineStats& stats = engine.stats();
     const ipc::ConnectArguments& frontend = connection.frontend();
@@ -63,7 +64,7 @@ Json connection_stats(const Connection& connection, Nanoseconds now) {
         {"taken", engine.taken()},
         {"in-flight", engine.in_flight()},
         {"parked", engine.parked_count()},
-        {"waiting", waiting(engine, now)},
+        {"waiting", waiting(engine, refused, now)},
         {"allocation", allocation(stats.allocation)},
         {"held-flushes", engine.held_flush_count()},
         {"requests", requests(stats)},
@@ -122,7 +123,7 @@ ipc::Json Vbd::stats() const {
         json["image"]["growth"] = {
             {"growths", activity.growths}, {"bytes", activity.grown_bytes}, {"waited", activity.waited_for_growth}};
     }
-    if (connection_) json["connection"] = connection_stats(*connection_, loop_.clock().now());
+    if (connection_) json["connection"] = connection_stats(*connection_, io_.refused_count(), loop_.clock().now());
     if (recorder_) json["recording"] = {{"recorded", recorder_->recorded()}, {"lost", recorder_->lost()}};
     return json;
 }

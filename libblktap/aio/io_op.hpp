@@ -39,6 +39,7 @@ struct IoOp : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
 
     // IoQueue's own.
     State state = State::idle;
+    std::uint8_t refusals = 0;  ///< times in a row that the storage answered "not now"
     iocb control_block{};
 };
 

@@ -101,6 +101,9 @@ void advance(IoOp& op, std::size_t bytes) noexcept {
     first.iov_len -= bytes;
 }
 
+/// An operation that the storage refuses for now is tried again at once so many times in a row: mostly that is enough.
+constexpr std::uint8_t refusals_at_once = 3;
+
 /// An error that says "not now" rather than "no". Never for a flush: Linux reports a lost write once, so that the
 /// second fdatasync succeeds although the data is gone.
 bool is_transient(const IoOp& op, long result) noexcept {
@@ -125,6 +128,7 @@ void IoQueue::stage(IoOp& op) noexcept {
     BLKTAP_ASSERT(op.state == IoOp::State::idle && op.completed != nullptr);
     op.transferred_bytes = 0;
     op.remaining_bytes = 0;
+    op.refusals = 0;
     for (const iovec& part : op.data)
         op.remaining_bytes += part.iov_len;
     op.state = IoOp::State::staged;
@@ -170,6 +174,7 @@ void IoQueue::submit_batch() noexcept {
 void IoQueue::fail_first_staged(int error) noexcept {
     IoOp& op = staged_.front();
     staged_.pop_front();
+    end_refusals(op);
     finish(op, {error, std::system_category()});
 }
 
@@ -230,7 +235,8 @@ void IoQueue::take(const io_event& event) noexcept {
     --in_kernel_;
     blocked_ = false;
     const auto result = static_cast<long>(event.res);
-    if (is_transient(op, result)) return restage(op);
+    if (is_transient(op, result)) return try_again(op);
+    if (op.refusals != 0) end_refusals(op);
     if (result < 0) return finish(op, {static_cast<int>(-result), std::system_category()});
     BLKTAP_ASSERT(static_cast<std::uint64_t>(result) <= op.remaining_bytes);
     advance(op, static_cast<std::size_t>(result));
@@ -238,6 +244,30 @@ void IoQueue::take(const io_event& event) noexcept {
     if (result > 0) return restage(op);
     // No progress: a read is at the end of the file; a write that moves nothing found no space for its first byte.
     finish(op, op.kind == IoOp::Kind::read ? std::error_code{} : std::error_code{ENOSPC, std::system_category()});
+}
+
+void IoQueue::try_again(IoOp& op) noexcept {
+    if (op.refusals < refusals_at_once) {
+        ++op.refusals;
+        return restage(op);
+    }
+    if (op.refusals == refusals_at_once) ++refused_count_;
+    op.refusals = refusals_at_once + 1;
+    ++stats_.resubmitted;
+    op.state = IoOp::State::staged;
+    put_off_.push_back(op);
+}
+
+void IoQueue::end_refusals(IoOp& op) noexcept {
+    if (op.refusals > refusals_at_once) --refused_count_;
+    op.refusals = 0;
+}
+
+void IoQueue::retry() noexcept {
+    blocked_ = false;
+    for (const IoOp& op : put_off_)
+        staged_allocates_ = staged_allocates_ || op.allocates;
+    staged_.splice(staged_.begin(), put_off_);  // they are older than what is new
 }
 
 /// At the front: what is left of the oldest goes before what is new.

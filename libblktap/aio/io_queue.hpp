@@ -8,6 +8,9 @@
 // The kernel's context is small, because fs.aio-max-nr (65,536 by default) is shared by the whole host: 1,024 disks
 // with 48 slots each fit. What does not fit waits here.
 //
+// Storage that answers "not now" (EAGAIN, EINTR) is asked again at once some times, then from the owner's timer: asking
+// it without a pause would cost a processor, and nobody would see that requests wait.
+//
 // Ring layout and its guards (magic, incompatible features): Linux fs/aio.c, struct aio_ring. Errors of io_submit():
 // io_submit(2); only the first operation of a refused batch is to blame.
 //
@@ -75,12 +78,15 @@ class IoQueue {
     bool staged_allocates() const noexcept { return staged_allocates_; }
     /// submit_staged() would do something now.
     bool can_submit() const noexcept { return !staged_.empty() && in_kernel_ < slots_ && !blocked_; }
-    /// Refused with EAGAIN while the kernel holds nothing of ours, so no completion will wake us: the owner calls
-    /// retry() from a timer.
-    bool needs_retry_timer() const noexcept { return blocked_ && in_kernel_ == 0 && !staged_.empty(); }
-    void retry() noexcept { blocked_ = false; }
-    /// Nothing is staged, in the kernel, or finished and not reaped.
-    bool idle() const noexcept { return staged_.empty() && in_kernel_ == 0 && finished_.empty(); }
+    /// Refused with EAGAIN while the kernel holds nothing of ours, so no completion will wake us, or put off: the owner
+    /// calls retry() from a timer.
+    bool needs_retry_timer() const noexcept { return !put_off_.empty() || all_blocked(); }
+    void retry() noexcept;
+    /// Operations that the kernel or the storage answers with "not now" again and again, whether they are put off or
+    /// just being tried.
+    std::size_t refused_count() const noexcept { return refused_count_ + (all_blocked() ? staged_.size() : 0); }
+    /// Nothing is staged, put off, in the kernel, or finished and not reaped.
+    bool idle() const noexcept { return staged_.empty() && put_off_.empty() && in_kernel_ == 0 && finished_.empty(); }
 
     /// Becomes readable when the kernel completes an operation (an eventfd, non-blocking). Watch it edge-triggered:
     /// then it needs no read().
@@ -98,6 +104,9 @@ class IoQueue {
     void take_from_mapped_ring() noexcept;
     void take_by_call() noexcept;
     void take(const io_event& event) noexcept;
+    bool all_blocked() const noexcept { return blocked_ && in_kernel_ == 0 && !staged_.empty(); }
+    void try_again(IoOp& op) noexcept;
+    void end_refusals(IoOp& op) noexcept;
     void restage(IoOp& op) noexcept;
     void finish(IoOp& op, std::error_code error) noexcept;
     std::size_t complete_finished(std::size_t count_max) noexcept;
@@ -107,8 +116,10 @@ class IoQueue {
     UniqueFd completion_event_;
     std::vector<iocb*> batch_;
     OpList staged_;
+    OpList put_off_;   ///< refused so often that they wait for retry()
     OpList finished_;  ///< done without or after the kernel; completed by reap()
     unsigned in_kernel_ = 0;
+    std::size_t refused_count_ = 0;  ///< operations with more than refusals_at_once, wherever they are
     bool blocked_ = false;
     bool staged_allocates_ = false;  ///< since nothing was staged last
     Stats stats_;

@@ -66,6 +66,40 @@ TEST_CASE_METHOD(Fixture, "io queue: after EAGAIN nothing is submitted before a 
     CHECK(queue.stats().refused_submits == 1);
 }
 
+TEST_CASE_METHOD(Fixture, "io queue: storage that answers \"not now\" without end is asked again by the timer only",
+                 "[unit][aio]") {
+    const int error = GENERATE(EAGAIN, EINTR);
+    for (std::uint64_t n = 1; n <= 40; ++n)
+        kernel.result_error(n, error);
+    stage_reads();
+    for (int turn = 0; turn < 100; ++turn) {
+        queue.submit_staged();
+        kernel.complete_all();
+        queue.reap();
+    }
+    // Four operations, each tried once and three times again.
+    CHECK(queue.stats().submitted == 16);
+    CHECK(queue.needs_retry_timer());
+    CHECK(queue.refused_count() == 4);
+    CHECK_FALSE(queue.idle());
+    CHECK_FALSE(queue.can_submit());
+    queue.retry();
+    CHECK(queue.can_submit());
+    CHECK(queue.refused_count() == 4);  // they were refused, and nothing says that they will not be again
+    for (int turn = 0; turn < 100; ++turn) {
+        queue.submit_staged();
+        kernel.complete_all();
+        queue.reap();
+    }
+    CHECK(queue.stats().submitted == 20);
+    CHECK(queue.refused_count() == 4);
+    finish(queue, kernel);
+    CHECK(queue.refused_count() == 0);
+    CHECK_FALSE(queue.needs_retry_timer());
+    for (const TestOp& op : reads)
+        CHECK(op.succeeded_with(page));
+}
+
 TEST_CASE_METHOD(Fixture, "io queue: EAGAIN with nothing in the kernel asks for a timer", "[unit][aio]") {
     kernel.fail_submit(1, EAGAIN);
     stage_reads();
