@@ -8,6 +8,7 @@
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
+#include "libblktap/base/units.hpp"
 
 namespace blktap::qcow2 {
 namespace {
@@ -20,10 +21,6 @@ class Damaged : public std::runtime_error {
 
 [[noreturn]] void damaged(const std::string& reason) {
     throw Damaged{reason};
-}
-
-constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) noexcept {
-    return (value + by - 1) / by;
 }
 
 class Judge {

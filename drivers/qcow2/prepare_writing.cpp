@@ -12,6 +12,7 @@
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/base/units.hpp"
 
 namespace blktap::qcow2 {
 namespace {
@@ -22,10 +23,6 @@ namespace {
 
 [[noreturn]] void refuse_damaged(const Layer& layer, const std::string& reason) {
     refuse(layer, reason + "; not opened for writing (tap-ctl image check tells more)");
-}
-
-constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) noexcept {
-    return (value + by - 1) / by;
 }
 
 class Preparation {

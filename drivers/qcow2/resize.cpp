@@ -12,15 +12,10 @@
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/base/units.hpp"
 
 namespace blktap::qcow2 {
-namespace {
-
-constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) noexcept {
-    return (value + by - 1) / by;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Resize::Resize(Core& core, Writer& writer, void (*start_request)(ImageRequest&) noexcept) noexcept
     : core_(core), writer_(writer), start_request_(start_request) {
