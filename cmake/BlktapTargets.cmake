@@ -15,7 +15,7 @@ option(BLKTAP_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-find_package(Boost 1.74 REQUIRED)
+find_package(Boost 1.74 REQUIRED CONFIG)
 find_package(nlohmann_json 3.11 REQUIRED)
 pkg_check_modules(XENGNTTAB REQUIRED IMPORTED_TARGET xengnttab)
 pkg_check_modules(XENEVTCHN REQUIRED IMPORTED_TARGET xenevtchn)

@@ -18,7 +18,7 @@ namespace blktap::testing {
 namespace {
 
 // The package of Xen that libfakexenstored.so was built for: the structs between the two change with each release.
-constexpr const char* program = "/usr/lib/xen-4.17/bin/xenstored";
+constexpr const char* program = BLKTAP_XENSTORED;
 
 struct Close {
     void operator()(xs_handle* handle) const noexcept { xs_close(handle); }
@@ -58,7 +58,7 @@ void Xenstored::start() {
     process_ = Process({program, "-N", "--pid-file", directory_.path("pid")},
                        {.environment = {"LD_PRELOAD=" BLKTAP_LIB_DIR "/libfakexenstored.so"}, .output = log});
     if (!wait_until([this] { return answers() || !process_.running(); }) || !process_.running())
-        throw std::runtime_error(std::string(program) + " (package xen-utils-4.17) does not run: " + read_file(log));
+        throw std::runtime_error(std::string(program) + " (package xen-utils-VERSION) does not run: " + read_file(log));
 }
 
 void Xenstored::introduce(std::uint16_t domain) const {
