@@ -3,9 +3,7 @@
 //
 #include "control/tap_ctl/offline_image.hpp"
 
-#include "drivers/qcow2/open_image.hpp"
 #include "drivers/registry.hpp"
-#include "drivers/shared/image_path.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -16,28 +14,10 @@ struct Asked : ImageRequest {
     std::error_code error{};
 };
 
-std::string data_file_of(const ImageSpec& spec) {
-    const auto named = spec.options.find("data-file");
-    return named == spec.options.end() ? std::string{} : path_beside(spec.path, named->second);
-}
-
 }  // namespace
-
-OfflineImage::NamedFiles::NamedFiles(const ImageSpec& spec) : image_(spec.path), data_file_(data_file_of(spec)) {}
-
-UniqueFd OfflineImage::NamedFiles::open(const std::string& path, Access access, Caching caching) {
-    const bool named = path == image_ || (!data_file_.empty() && path == data_file_);
-    if (access == Access::read_only || named) return files_.open(path, access, caching);
-    throw_reason(
-        std::make_error_code(std::errc::operation_not_permitted),
-        path +
-            ": only the image names it, which a guest may have written (to write a data file, name it with the "
-            "option data-file=PATH)");
-}
 
 OfflineImage::OfflineImage(const ImageSpec& spec)
     : name_(image_name(spec)),
-      files_(spec),
       completions_(loop_, io_.completion_fd(), EPOLLIN | EPOLLET, [](auto) {}),
       driver_(all_drivers().open(spec, {io_, workers_, files_})) {}
 

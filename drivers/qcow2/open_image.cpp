@@ -24,10 +24,11 @@ struct OpenFile {
     StorageLimits limits;
 };
 
-OpenFile open_file(const std::string& path, Access access, Caching caching, ImageOpener& files) {
+/// `by`: the image that names it; empty: the operator does.
+OpenFile open_file(const std::string& path, const std::string& by, Access access, Caching caching, ImageOpener& files) {
     OpenFile file;
     file.layer.name = path;
-    file.layer.fd = files.open(path, access, caching);
+    file.layer.fd = by.empty() ? files.open(path, access, caching) : files.open_named(path, by, access, caching);
     file.limits = find_storage_limits(file.layer.fd.get(), path, caching);
     file.layer.file_end = file.limits.size_bytes;
     file.layer.memory_alignment = file.limits.memory_alignment_bytes;
@@ -114,7 +115,8 @@ class ChainOpener {
         const auto same_path = [&](const Layer& layer) { return layer.name == path; };
         if (std::ranges::any_of(image_.chain, same_path)) refuse_loop(path);
         if (image_.chain.size() == chain_length_max) refuse(path, "the chain of backing files is too long");
-        OpenFile file = open_file(path, access, caching_, files_);
+        const std::string by = image_.chain.empty() ? std::string{} : image_.chain.back().name;
+        OpenFile file = open_file(path, by, access, caching_, files_);
         for (const StorageLimits& other : limits_) {
             if (same_file(file.limits, other)) refuse_loop(path);
         }
@@ -143,7 +145,7 @@ class ChainOpener {
         if (name.starts_with("json:")) refuse(layer.name, "its data file is not named by a path");
         if (depends_on_working_directory(name)) refuse_moving(layer.name, "data file", name);
         const std::string path = path_beside(layer.name, name);
-        const StorageLimits limits = open_data_file(layer, path, access);
+        const StorageLimits limits = open_data_file(layer, path, access, given.empty());
         for (const StorageLimits& other : limits_) {
             if (same_file(limits, other)) refuse(layer.name, "its data file, '" + path + "', is an image of its chain");
         }
@@ -158,10 +160,11 @@ class ChainOpener {
         image_.info.discard = image_.info.discard && !layer.header.raw_data();
     }
 
-    StorageLimits open_data_file(Layer& layer, const std::string& path, Access access) const {
+    StorageLimits open_data_file(Layer& layer, const std::string& path, Access access, bool named_by_image) const {
         layer.data_path = path;
         try {
-            layer.data_fd = files_.open(path, access, caching_);
+            layer.data_fd = named_by_image ? files_.open_named(path, layer.name, access, caching_)
+                                           : files_.open(path, access, caching_);
             return find_storage_limits(layer.data_fd.get(), path, caching_);
         } catch (const std::system_error& error) {
             throw_reason(error.code(), layer.name + ": its data file cannot be used: " + error.what());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// LocalImageOpener: opens images with this process's own rights, for a tapdisk that runs alone, and for tests.
+// LocalImageOpener: opens images with this process's own rights, for a tapdisk that runs alone, for tap-ctl, and for
+// tests. These rights are root's as a rule, so what only an image names is not opened for writing: see open_named().
 //
 // A block device that is opened for writing is claimed (O_EXCL): the kernel then refuses one that is mounted, part of a
 // volume group or RAID, or claimed by another writer. Files and devices are locked as QEMU's programs lock them

@@ -23,10 +23,11 @@ struct OpenFile {
     StorageLimits limits;
 };
 
-OpenFile open_file(const std::string& path, Access access, Caching caching, ImageOpener& files) {
+/// `by`: the image that names it; empty: the operator does.
+OpenFile open_file(const std::string& path, const std::string& by, Access access, Caching caching, ImageOpener& files) {
     OpenFile file;
     file.layer.name = path;
-    file.layer.fd = files.open(path, access, caching);
+    file.layer.fd = by.empty() ? files.open(path, access, caching) : files.open_named(path, by, access, caching);
     file.limits = find_storage_limits(file.layer.fd.get(), path, caching);
     file.layer.file_bytes = file.layer.file_end = file.limits.size_bytes;
     file.layer.memory_alignment = file.limits.memory_alignment_bytes;
@@ -95,7 +96,8 @@ class ChainOpener {
         const auto same_path = [&](const Layer& layer) { return layer.name == path; };
         if (std::ranges::any_of(image_.chain, same_path)) refuse_loop(path);
         if (image_.chain.size() == chain_length_max) refuse(path, "the chain of parents is too long");
-        OpenFile file = open_file(path, access, caching_, files_);
+        const std::string by = image_.chain.empty() ? std::string{} : image_.chain.back().name;
+        OpenFile file = open_file(path, by, access, caching_, files_);
         for (const StorageLimits& other : limits_) {
             if (same_file(file.limits, other)) refuse_loop(path);
         }

@@ -23,6 +23,10 @@ class ImageOpener {
     /// Errors: throws std::system_error whose text names the path and the reason: ENOENT, EACCES, EROFS, EISDIR, EINVAL
     /// (neither a file nor a block device), EBUSY (in use), Errc::direct_io_unsupported. Context: may block.
     virtual UniqueFd open(const std::string& path, Access access, Caching caching) = 0;
+    /// The same, of a file that nobody but the image at `by` names: its backing file, its parent, its data file. A
+    /// guest may have written that name, so by default such a file is opened for reading only.
+    /// Errors: as open(); EPERM: the image may not have it.
+    virtual UniqueFd open_named(const std::string& path, const std::string& by, Access access, Caching caching);
 };
 
 }  // namespace blktap

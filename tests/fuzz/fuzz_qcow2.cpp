@@ -32,6 +32,10 @@ class MemoryOpener final : public ImageOpener {
         return UniqueFd{::dup((path == "/image" ? image_ : backing_).get())};
     }
 
+    UniqueFd open_named(const std::string& path, const std::string&, Access access, Caching caching) override {
+        return open(path, access, caching);
+    }
+
   private:
     static UniqueFd make(const std::uint8_t* data, std::size_t size) {
         UniqueFd fd{::memfd_create("image", MFD_CLOEXEC)};

@@ -102,6 +102,19 @@ TEST_CASE("qcow2 data file: one that ends inside of a sector is read to its last
     CHECK(read == expected);
 }
 
+TEST_CASE("qcow2 data file: one that only the image names is neither written nor made longer", "[unit][qcow2]") {
+    DataFile t;
+    REQUIRE(::truncate(t.data.c_str(), 1000) == 0);
+    LocalImageOpener files;
+    const auto refused = thrown([&] { open_chain(t.path, Access::read_write, Caching::buffered, files); });
+    CHECK(refused.code() == std::errc::operation_not_permitted);
+    CHECK_THAT(refused.what(), Catch::Contains(t.data + ": only the image names it") && Catch::Contains("data-file"));
+    CHECK(std::filesystem::file_size(t.data) == 1000);
+    CHECK(open_chain(t.path, Access::read_only, Caching::buffered, files).chain.size() == 1);
+    CHECK(open_chain(t.path, Access::read_write, Caching::buffered, files, t.data).refcounts);
+    CHECK(std::filesystem::file_size(t.data) == disk_bytes);
+}
+
 TEST_CASE("qcow2 data file: grows with the disk", "[unit][qcow2]") {
     DataFile t;
     ModelDisk model{2 * disk_bytes / 512};
