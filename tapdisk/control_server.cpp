@@ -259,7 +259,7 @@ Json ControlServer::record(const Pending& pending, ipc::Request& request, bool& 
 }
 
 std::unique_ptr<ImageOpener> ControlServer::opener_for(ClientId id, const ipc::OpenArguments& arguments) {
-    if (arguments.files_from_controller) return std::make_unique<ControllerImageOpener>(*this, id);
+    if (arguments.files_from_controller) return std::make_unique<ControllerImageOpener>(*this, id, arguments.path);
     return std::make_unique<LocalImageOpener>();
 }
 

@@ -12,16 +12,24 @@ namespace blktap {
 
 class ControllerImageOpener final : public ImageOpener {
   public:
-    /// `server` outlives the opener; `client` need not: without it open() fails.
-    ControllerImageOpener(ControlServer& server, std::uint64_t client) noexcept : server_(server), client_(client) {}
+    /// `server` outlives the opener; `client` need not: without it open() fails. `image`: the path of the image.
+    ControllerImageOpener(ControlServer& server, std::uint64_t client, std::string image)
+        : server_(server), client_(client), image_(std::move(image)) {}
 
     UniqueFd open(const std::string& path, Access access, Caching caching) override {
-        return server_.open_through_client(client_, {path, access == Access::read_only, caching == Caching::buffered});
+        return server_.open_through_client(client_,
+                                           {path, access == Access::read_only, caching == Caching::buffered, {}});
+    }
+    /// The controller says what the image may have.
+    UniqueFd open_named(const std::string& path, const std::string& by, Access access, Caching caching) override {
+        return server_.open_through_client(client_, {path, access == Access::read_only, caching == Caching::buffered,
+                                                     by == image_ ? std::string{} : by});
     }
 
   private:
     ControlServer& server_;
     const std::uint64_t client_;
+    const std::string image_;
 };
 
 }  // namespace blktap

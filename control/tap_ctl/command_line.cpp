@@ -34,6 +34,7 @@ int print_result(const CommandLine& line, std::ostream& out, const ipc::Json& re
 
 int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& out, std::ostream& err) {
     CommandLine line;
+    line.notes = &err;
     CLI::App app{"Looks at and works on the disks that tapback serves.", "tap-ctl"};
     app.set_version_flag("--version", "tap-ctl " + std::string(version));
     app.add_option("--socket", line.socket, "tapback's control socket; also $TAPBACK_SOCKET")->capture_default_str();

@@ -22,6 +22,7 @@ namespace blktap {
 struct CommandLine {
     std::string socket = default_tapback_socket();
     bool json = false;
+    std::ostream* notes = nullptr;         ///< standard error, for what is no error
     std::string vbd{};                     ///< "5/51712", "5/xvda" or "guest/xvda"
     std::string domain{};                  ///< number or name
     std::string device{};                  ///< "xvdb" or a number

@@ -5,6 +5,7 @@
 // a running disk is asked of tapback.
 #include <ostream>
 
+#include "control/tap_ctl/backing_note.hpp"
 #include "control/tap_ctl/command_line.hpp"
 #include "control/tap_ctl/offline_image.hpp"
 #include "control/tap_ctl/snapshot.hpp"
@@ -46,6 +47,7 @@ int snapshot(const CommandLine& line, std::ostream& out) {
         made = snapshot_running(find_vbd(line.image, tapback), tapback, overlay, line.relative);
     } else {
         made = snapshot_offline(line, overlay);
+        note_where_base_is(made.image.path, made.base.path, *line.notes);
     }
     if (line.json) return print_result(line, out, {{"image", made.image}, {"base", made.base}, {"running", running}});
     const std::string name = printable(made.image.format + ':' + made.image.path);

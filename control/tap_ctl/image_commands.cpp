@@ -4,9 +4,11 @@
 // tap-ctl image: makes images and looks at them. They are files that nobody serves at the moment; tapback is not asked.
 #include <ostream>
 
+#include "control/tap_ctl/backing_note.hpp"
 #include "control/tap_ctl/inspected_format.hpp"
 #include "control/tap_ctl/progress_line.hpp"
 #include "control/tap_ctl/table.hpp"
+#include "drivers/shared/image_path.hpp"
 #include "drivers/shared/options.hpp"
 
 namespace blktap {
@@ -36,6 +38,10 @@ Inspected inspected(const std::string& image) {
 int create(const CommandLine& line, std::ostream&) {
     const Inspected image = inspected(line.image);
     image.format.create(image.path, line);
+    if (!line.backing.empty()) {
+        const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
+        note_where_base_is(image.path, path_beside(image.path, backing.path), *line.notes);
+    }
     return 0;
 }
 

@@ -36,7 +36,7 @@ bool matters(const std::string& below) {
 
 Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
-      files_(options.image_directories),
+      files_(options.image_directories, options.backing_directories),
       problem_hook_(loop, options.problem_hook),
       host_{.loop = loop,
             .options = options,

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <sys/stat.h>
 
+#include "drivers/shared/image_path.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/error.hpp"
 
@@ -28,28 +29,27 @@ bool has_backing_files(const std::string& format) {
     return std::ranges::find(those, format) != std::end(those);
 }
 
-/// Where an image's data is, when the operator says so. What the image itself says a guest may have written.
+/// Where an image's data is, when the operator says so.
 bool is_data_file(const ipc::OpenArguments& image, const std::string& path) {
     const auto named = image.options.find("data-file");
     return has_backing_files(image.format) && named != image.options.end() && named->second == path;
 }
 
+/// What the operator names, and not only an image.
+bool is_own(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
+    return file.path == image.path || is_data_file(image, file.path);
+}
+
 /// A tapdisk that a guest has taken over may ask for anything: it gets what it was started for, and to read, where the
-/// format has backing files, what else is inside the directories.
+/// format has backing files, what else its image may name.
 void require_granted(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
     const bool backing = has_backing_files(image.format) && file.read_only;
-    if (file.path != image.path && !backing && !is_data_file(image, file.path)) {
+    if (!is_own(image, file) && !backing) {
         const bool may_be_data = has_backing_files(image.format);
         refuse(EPERM, file.path + ": not the image that this disk was given" +
                           (may_be_data ? " (to write a data file, name it with the option data-file=PATH)" : ""));
     }
     if (image.read_only && !file.read_only) refuse(EPERM, file.path + ": this disk is read-only");
-}
-
-bool is_inside(const fs::path& path, const fs::path& directory) {
-    // Whole names: /srv-old is not inside /srv.
-    const auto end = std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first;
-    return end == directory.end();
 }
 
 /// Where the open file is, whatever its path was made to name while we opened it.
@@ -68,22 +68,66 @@ std::string resolve(const std::string& path) {
     return resolved;
 }
 
-}  // namespace
-
-std::string ImageFiles::outside_text() const {
-    std::string names;
-    for (const std::string& directory : directories_)
-        names += (names.empty() ? "" : ", ") + directory;
-    return ": outside of image-directories (" + names + ")";
-}
-
-void ImageFiles::require_inside(const std::string& path, const std::string& resolved) const {
-    for (const std::string& directory : directories_) {
+bool is_inside_any(const fs::path& path, const std::vector<std::string>& directories) {
+    return std::ranges::any_of(directories, [&](const std::string& directory) {
         std::error_code absent;  // and holds nothing then
         const fs::path where = fs::canonical(directory, absent);
-        if (!absent && is_inside(resolved, where)) return;
-    }
-    refuse(EPERM, path + outside_text());
+        return !absent && is_below(path, where);
+    });
+}
+
+std::string list(const std::vector<std::string>& directories) {
+    std::string names;
+    for (const std::string& directory : directories)
+        names += (names.empty() ? "" : ", ") + directory;
+    return names;
+}
+
+bool opened_alike(const ipc::OpenFileArguments& one, const ipc::OpenFileArguments& other) {
+    return one.path == other.path && one.read_only == other.read_only && one.buffered == other.buffered;
+}
+
+}  // namespace
+
+/// Of the chain's files the tapdisk says which one names `file`; it can only mean one that it was given.
+const ImageFiles::Held& ImageFiles::naming_image(const std::string& vbd, const ipc::OpenArguments& image,
+                                                 const ipc::OpenFileArguments& file) const {
+    const std::string& by = file.named_by.empty() ? image.path : file.named_by;
+    const auto [begin, end] = held_.equal_range(vbd);
+    const auto found = std::find_if(begin, end, [&](const auto& entry) { return entry.second.file.path == by; });
+    if (found == end || is_data_file(image, by)) refuse(EPERM, file.path + ": no image of this disk names it");
+    return found->second;
+}
+
+/// Paused and resumed, or with a snapshot over it, a disk goes on with what it had.
+bool ImageFiles::was_kept(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
+                          const struct stat& status) const {
+    const auto [begin, end] = kept_.equal_range(vbd);
+    return std::any_of(begin, end, [&](const auto& entry) {
+        const Kept& kept = entry.second;
+        const bool named = kept.image == image.path || kept.image == file.named_by;
+        return named && kept.path == file.path && kept.device == status.st_dev && kept.inode == status.st_ino;
+    });
+}
+
+void ImageFiles::require_allowed(const std::string& vbd, const ipc::OpenArguments& image,
+                                 const ipc::OpenFileArguments& file, const std::string& resolved,
+                                 const struct stat& status) const {
+    const auto require_inside_directories = [&] {
+        if (is_inside_any(resolved, directories_)) return;
+        refuse(EPERM, file.path + ": outside of image-directories (" + list(directories_) + ")");
+    };
+    if (is_own(image, file)) return require_inside_directories();
+    if (is_inside_any(resolved, backing_directories_) || was_kept(vbd, image, file, status)) return;
+    const Held& by = naming_image(vbd, image, file);
+    const fs::path folder = fs::path{path_of(by.fd.get(), by.file.path)}.parent_path();
+    // Beside a block device are all others.
+    if (!by.block_device && is_below(resolved, folder)) return require_inside_directories();
+    const std::string why =
+        by.block_device ? "a block device, names it" : "names it, it is not below " + folder.string();
+    refuse(EPERM, file.path + ": only the image " + by.file.path + (by.block_device ? ", " : " ") + why +
+                      ", and it is not in backing-directories (" +
+                      (backing_directories_.empty() ? "none" : list(backing_directories_)) + ")");
 }
 
 /// The lock would refuse it as well, but names processes, tapback among them, where an operator thinks of disks.
@@ -100,16 +144,20 @@ void ImageFiles::require_not_served(const std::string& vbd, const ipc::OpenFileA
 int ImageFiles::open(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
     require_granted(image, file);
     const auto [begin, end] = held_.equal_range(vbd);
-    const auto same = std::find_if(begin, end, [&](const auto& entry) { return entry.second.file == file; });
+    const auto same =
+        std::find_if(begin, end, [&](const auto& entry) { return opened_alike(entry.second.file, file); });
     if (same != end) return same->second.fd.get();
 
     if (!file.path.starts_with('/')) refuse(EINVAL, file.path + ": not an absolute path");
-    require_inside(file.path, resolve(file.path));
+    struct stat status {};
+    ::stat(file.path.c_str(), &status);  // of what is absent, opening says so
+    require_allowed(vbd, image, file, resolve(file.path), status);
     require_not_served(vbd, file);
     LocalImageOpener opener;
     UniqueFd fd = opener.open(file.path, file.read_only ? Access::read_only : Access::read_write,
                               file.buffered ? Caching::buffered : Caching::direct);
-    require_inside(file.path, path_of(fd.get(), file.path));
+    if (::fstat(fd.get(), &status) != 0) throw_system_error(file.path);
+    require_allowed(vbd, image, file, path_of(fd.get(), file.path), status);
     return hold(vbd, file, std::move(fd));
 }
 
@@ -118,22 +166,36 @@ int ImageFiles::hold(const std::string& vbd, const ipc::OpenFileArguments& file,
     if (::fstat(fd.get(), &status) != 0) throw_system_error(file.path);
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
         refuse(EINVAL, file.path + ": neither a regular file nor a block device");
-    return held_.emplace(vbd, Held{file, std::move(fd), status.st_dev, status.st_ino})->second.fd.get();
+    Held held{file, std::move(fd), status.st_dev, status.st_ino, S_ISBLK(status.st_mode)};
+    return held_.emplace(vbd, std::move(held))->second.fd.get();
 }
 
 void ImageFiles::keep(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
                       UniqueFd fd) {
     require_granted(image, file);
-    hold(vbd, file, std::move(fd));
+    struct stat status {};
+    if (::fstat(hold(vbd, file, std::move(fd)), &status) != 0) throw_system_error(file.path);
+    if (is_own(image, file)) return;
+    kept_.emplace(vbd,
+                  Kept{file.named_by.empty() ? image.path : file.named_by, file.path, status.st_dev, status.st_ino});
+}
+
+void ImageFiles::forget(const std::string& vbd) noexcept {
+    held_.erase(vbd);
+    kept_.erase(vbd);
 }
 
 void ImageFiles::hand_over(const std::string& from, const std::string& to) {
-    auto [next, end] = held_.equal_range(from);
-    while (next != end) {
-        auto entry = held_.extract(next++);
-        entry.key() = to;
-        held_.insert(std::move(entry));
-    }
+    const auto rename = [&](auto& files) {
+        auto [next, end] = files.equal_range(from);
+        while (next != end) {
+            auto entry = files.extract(next++);
+            entry.key() = to;
+            files.insert(std::move(entry));
+        }
+    };
+    rename(held_);
+    rename(kept_);
 }
 
 }  // namespace blktap

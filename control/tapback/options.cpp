@@ -54,17 +54,11 @@ struct Parser {
             ->check(CLI::Validator(require_absolute, ""))
             ->type_name("FILE")
             ->default_str("beside this program");
-        app.add_option("--image-directories", options.image_directories,
-                       "Open images in these directories only, separated by commas")
-            ->delimiter(',')
-            ->transform(CLI::Validator(
-                [](std::string& path) {
-                    path = trim_directory(path);
-                    return require_absolute(path);
-                },
-                ""))
-            ->type_name("DIRECTORY[,DIRECTORY]")
+        add_directories("--image-directories", options.image_directories,
+                        "Open images in these directories only, separated by commas")
             ->default_str("/");
+        add_directories("--backing-directories", options.backing_directories,
+                        "Open what an image names, such as its backing file, also in these, not only below its folder");
         app.add_option("--problem-hook", options.problem_hook,
                        "Run this program when something is wrong with a disk's storage, and when that is over")
             ->check(CLI::Validator(require_absolute, ""))
@@ -81,6 +75,19 @@ struct Parser {
                        "I/O operations of a tapdisk in the kernel at once; counts against fs.aio-max-nr")
             ->check(CLI::Range(1u, 4096u))
             ->capture_default_str();
+    }
+
+    CLI::Option* add_directories(const std::string& name, std::vector<std::string>& directories,
+                                 const std::string& what) {
+        return app.add_option(name, directories, what)
+            ->delimiter(',')
+            ->transform(CLI::Validator(
+                [](std::string& path) {
+                    path = trim_directory(path);
+                    return require_absolute(path);
+                },
+                ""))
+            ->type_name("DIRECTORY[,DIRECTORY]");
     }
 
     void parse_line(const std::string& path, const ConfigLine& line) {

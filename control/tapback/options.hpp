@@ -17,11 +17,12 @@
 namespace blktap::tapback {
 
 struct Options {
-    std::string run_directory = "/run/tapdisk";    ///< absolute; sockets, state and recovery logs
-    std::string tapdisk{};                         ///< the program, absolute; it can be run
-    std::vector<std::string> image_directories{};  ///< absolute, at least one
-    std::string problem_hook{};                    ///< absolute; run when a disk's storage has a problem; or empty
-    log::Level level = log::Level::info;           ///< of tapback, and of each tapdisk
+    std::string run_directory = "/run/tapdisk";      ///< absolute; sockets, state and recovery logs
+    std::string tapdisk{};                           ///< the program, absolute; it can be run
+    std::vector<std::string> image_directories{};    ///< absolute, at least one
+    std::vector<std::string> backing_directories{};  ///< absolute
+    std::string problem_hook{};                      ///< absolute; run when a disk's storage has a problem; or empty
+    log::Level level = log::Level::info;             ///< of tapback, and of each tapdisk
     log::Sink sink = log::Sink::standard_error;
     unsigned poll_us = default_poll_us;
     unsigned aio_slots = IoQueue::default_slots;

@@ -373,7 +373,7 @@ void Taps::ended(std::uint32_t pid) {
     ::unlink(path(table_.taps().at(pid).socket).c_str());
     gone_.push_back(std::move(process.mapped()));
     table_.remove(pid);
-    host_.files.release(owner_of(pid));
+    host_.files.forget(owner_of(pid));
     save();
     wake_waiting();
     timer_.arm(Nanoseconds{0});

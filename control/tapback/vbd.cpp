@@ -200,7 +200,7 @@ void Vbd::forget() {
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
     ::unlink(socket_path().c_str());
-    host_.files.release(address_.name());
+    host_.files.forget(address_.name());
     log::info("vbd.gone", {{"vbd", address_.name()}});
     finished_ = true;
     unplug_timer_.disarm();

@@ -204,7 +204,7 @@ void Vbd::forget_image() {
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
     recovery_log_.reset();
-    host_.files.release(address_.name());
+    host_.files.forget(address_.name());
 }
 
 /// Nobody's requests wait for the image of a tapdisk that died: no guest was connected.

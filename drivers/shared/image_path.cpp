@@ -3,6 +3,7 @@
 //
 #include "drivers/shared/image_path.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 namespace blktap {
@@ -28,6 +29,10 @@ std::string path_beside(const std::string& image_path, const std::string& name) 
 
 bool depends_on_working_directory(const std::string& name) noexcept {
     return name.starts_with(file_protocol) && !name.starts_with("file:/");
+}
+
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder) {
+    return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
 }
 
 }  // namespace blktap

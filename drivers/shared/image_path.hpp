@@ -22,4 +22,8 @@ std::string path_beside(const std::string& image_path, const std::string& name);
 /// "file:path": QEMU looks for such a relative path where it happens to run, so that it names no file of its own.
 bool depends_on_working_directory(const std::string& name) noexcept;
 
+/// `path` is `folder`, or below it. Both without links and "..", as canonical() gives them; whole names count:
+/// /srv-old is not below /srv.
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder);
+
 }  // namespace blktap

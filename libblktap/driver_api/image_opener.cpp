@@ -9,10 +9,10 @@ namespace blktap {
 
 UniqueFd ImageOpener::open_named(const std::string& path, const std::string&, Access access, Caching caching) {
     if (access == Access::read_only) return open(path, access, caching);
-    throw_error(std::make_error_code(std::errc::operation_not_permitted),
-                path +
-                    ": only the image names it, which a guest may have written (to write a data file, name it with "
-                    "the option data-file=PATH)");
+    throw_reason(std::make_error_code(std::errc::operation_not_permitted),
+                 path +
+                     ": only the image names it, which a guest may have written (to write a data file, name it with "
+                     "the option data-file=PATH)");
 }
 
 }  // namespace blktap

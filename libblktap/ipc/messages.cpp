@@ -183,11 +183,14 @@ void from_json(const Json& json, OpenFileArguments& value) {
     fields.expect_not_empty("path", value.path);
     fields.read_optional("read-only", value.read_only);
     fields.read_optional("buffered", value.buffered);
+    fields.read_optional("named-by", value.named_by);
     fields.expect_no_others();
 }
 
 void to_json(Json& json, const OpenFileArguments& value) {
     json = {{"path", value.path}, {"read-only", value.read_only}, {"buffered", value.buffered}};
+    // A controller of an earlier version knows nothing of it, and most chains have no need of it.
+    if (!value.named_by.empty()) json["named-by"] = value.named_by;
 }
 
 void from_json(const Json& json, FilesResult& value) {

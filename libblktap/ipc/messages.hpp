@@ -109,6 +109,8 @@ struct OpenFileArguments {
     std::string path{};
     bool read_only = false;
     bool buffered = false;
+    /// The image of the chain that names this file; empty: the one of "open" does, or it is that image.
+    std::string named_by{};
 
     friend bool operator==(const OpenFileArguments&, const OpenFileArguments&) = default;
 };

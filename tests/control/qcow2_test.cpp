@@ -86,6 +86,29 @@ TEST_CASE("qcow2: a guest goes on over a snapshot that was taken while it ran, a
         CHECK(testing::check_qcow2(path) == 0);
 }
 
+TEST_CASE("qcow2: a base beside the image's folder needs a setting, and a disk that has one keeps it", "[control]") {
+    Scene scene(Xl::v4_19);
+    std::filesystem::create_directory(scene.host.path("vm"));
+    testing::make_qcow2(scene.host.path("base.qcow2"), "8M");
+    const std::string path = scene.host.path("vm/disk.qcow2");
+    testing::make_qcow2(path, "8M", "", {"-b", "../base.qcow2", "-F", "qcow2"});
+    scene.disk.target = "qcow2:" + path;
+    scene.host.configure("backing-directories = " + scene.host.path("") + "\n");
+    scene.host.replace_tapback();
+    scene.attach(scene.disk);
+    check_serves(scene.host, scene.disk);
+    scene.host.configure("# all defaults\n");
+    scene.host.replace_tapback();
+    check_serves(scene.host, scene.disk);
+    CHECK(tap_ctl(scene, {"pause", "5/xvda"}) == "");
+    CHECK(tap_ctl(scene, {"resume", "5/xvda"}) == "");
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+    CHECK_THAT(scene.xl.attach(scene.disk).error,
+               Catch::Contains("only the image " + path) && Catch::Contains("backing-directories (none)"));
+    CHECK(scene.xl.detach_by_force(scene.disk).error == "");
+}
+
 TEST_CASE("qcow2: a snapshot that tapback refuses leaves the guest with its disk, and no file", "[control]") {
     Scene scene(Xl::v4_19);
     use_qcow2(scene);

@@ -144,6 +144,23 @@ TEST_CASE("tap-ctl image snapshot: names lead to the old image through links to 
     CHECK(tapback.asked().back().arguments["image"]["path"] == images.directory.path("far/away/overlay"));
 }
 
+TEST_CASE("tap-ctl image: says when tapback will need a setting to open the base of what was made", "[unit][control]") {
+    const Images images;
+    std::filesystem::create_directory(images.directory.path("vm"));
+    for (const std::string format : {"qcow2", "vhd"}) {
+        const std::string beside = format + ":" + images.directory.path("vm/" + format);
+        for (const auto& made : {images.run({"snapshot", images.base, beside + "-1"}),
+                                 images.run({"create", beside + "-2", "--size", "10M", "--backing", "raw:../base"})}) {
+            CHECK(made.status == 0);
+            CHECK_THAT(made.err, Catch::Contains("note: " + images.directory.path("base") + " is not below") &&
+                                     Catch::Contains("backing-directories"));
+        }
+        const std::string neighbour = format + ":" + images.directory.path(format);
+        CHECK(images.run({"snapshot", images.base, neighbour + "-1"}).err == "");
+        CHECK(images.run({"create", neighbour + "-2", "--size", "10M", "--backing", "raw:base"}).err == "");
+    }
+}
+
 TEST_CASE("tap-ctl image snapshot: a base that somebody writes is refused, and so is what there is no format for",
           "[unit][control]") {
     const Images images;

@@ -44,3 +44,12 @@ TEST_CASE("image path: behind a link to a folder, '..' is what the kernel finds 
     directory.make_file("real/base", 1024);
     CHECK(std::filesystem::file_size(path_beside(directory.path("link/disk"), "../base")) == 1024);
 }
+
+TEST_CASE("image path: below a folder is what has all of its names in front", "[unit][drivers]") {
+    CHECK(is_below("/srv/vm/disk", "/srv/vm"));
+    CHECK(is_below("/srv/vm/sub/disk", "/srv/vm"));
+    CHECK(is_below("/srv/vm", "/srv/vm"));
+    CHECK(is_below("/srv/vm", "/"));
+    CHECK_FALSE(is_below("/srv/vm-old/disk", "/srv/vm"));
+    CHECK_FALSE(is_below("/srv", "/srv/vm"));
+}

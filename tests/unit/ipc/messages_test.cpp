@@ -60,7 +60,7 @@ TEST_CASE("messages: every struct survives its text", "[unit][ipc]") {
     CHECK(through_text(ResumeArguments{}) == ResumeArguments{});
     for (const bool start : {true, false})
         CHECK(through_text(RecordArguments{start}) == RecordArguments{start});
-    const OpenFileArguments file{"/images/a", true, true};
+    const OpenFileArguments file{"/images/a", true, true, "/images/b"};
     CHECK(through_text(file) == file);
 }
 
@@ -97,6 +97,8 @@ TEST_CASE("messages: the words of the protocol", "[unit][ipc]") {
     CHECK(Json(RecordArguments{false}) == Json::parse(R"({"action": "stop"})"));
     CHECK(Json(OpenFileArguments{"/a", true, true}) ==
           Json::parse(R"({"path": "/a", "read-only": true, "buffered": true})"));
+    CHECK(Json(OpenFileArguments{"/a", true, false, "/b"}) ==
+          Json::parse(R"({"path": "/a", "read-only": true, "buffered": false, "named-by": "/b"})"));
 }
 
 TEST_CASE("messages: open refuses each wrong field by name", "[unit][ipc]") {

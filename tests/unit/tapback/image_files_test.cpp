@@ -12,6 +12,7 @@
 
 #include "drivers/shared/image_lock.hpp"
 #include "libblktap/base/error.hpp"
+#include "tests/support/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 
@@ -59,6 +60,29 @@ struct Folders {
 void link(const std::string& target, const std::string& name) {
     REQUIRE(::symlink(target.c_str(), name.c_str()) == 0);
 }
+
+/// A disk's image, and files that it may name: one below its folder, one beside that, and a link to that below.
+struct Chain {
+    Chain() {
+        for (const char* name : {"images/vm", "images/vm/sub", "images/bases"})
+            REQUIRE(::mkdir(f.all.path(name).c_str(), 0700) == 0);
+        top = f.all.make_file("images/vm/top", 4096);
+        below = f.all.make_file("images/vm/sub/base", 4096);
+        beside = f.all.make_file("images/bases/base", 4096);
+        by_link = f.all.path("images/vm/link");
+        link(beside, by_link);
+        image.path = top;
+        image.format = "qcow2";
+    }
+    void open_top() { files.open("5/51712", image, {top, false, false}); }
+    int open(ImageFiles& by, const std::string& path, const std::string& named_by = {}) const {
+        return by.open("5/51712", image, {path, true, false, named_by});
+    }
+    Folders f{};
+    std::string top{}, below{}, beside{}, by_link{};
+    ipc::OpenArguments image{};
+    ImageFiles files{{"/"}};
+};
 
 }  // namespace
 
@@ -152,6 +176,11 @@ TEST_CASE("image files: a format with backing files gets others to read, inside 
     const std::string base = f.all.make_file("images/base", 4096);
     ipc::OpenArguments overlay = image(path);
     overlay.format = GENERATE("qcow2", "vhd");
+    CHECK_THAT(thrown([&] {
+                   f.files.open("5/51712", overlay, {base, true, false});
+               }).what(),
+               Catch::Contains("no image of this disk names it"));
+    f.files.open("5/51712", overlay, {path, false, false});
     const int fd = f.files.open("5/51712", overlay, {base, true, false});
     CHECK((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
     CHECK(thrown([&] {
@@ -161,6 +190,91 @@ TEST_CASE("image files: a format with backing files gets others to read, inside 
     CHECK(thrown([&] {
               f.files.open("5/51712", overlay, {outside, true, false});
           }).code() == std::errc::operation_not_permitted);
+}
+
+TEST_CASE("image files: what an image names is opened below its folder only, or in the backing directories",
+          "[unit][tapback]") {
+    Chain t;
+    t.open_top();
+    CHECK(t.open(t.files, t.below) >= 0);
+    for (const std::string& path : {t.beside, t.by_link, t.f.all.path("images/vm/../bases/base")}) {
+        const auto refused = thrown([&] { t.open(t.files, path); });
+        CHECK(refused.code() == std::errc::operation_not_permitted);
+        CHECK_THAT(refused.what(), Catch::StartsWith(path + ": only the image " + t.top) &&
+                                       Catch::Contains("not below " + t.f.all.path("images/vm")) &&
+                                       Catch::EndsWith("backing-directories (none)"));
+    }
+    t.files.forget("5/51712");
+    ImageFiles configured{{t.f.all.path("images/vm")}, {t.f.all.path("absent"), t.f.all.path("images/bases")}};
+    configured.open("5/51712", t.image, {t.top, false, false});
+    for (const std::string& path : {t.beside, t.by_link})
+        CHECK(t.open(configured, path) >= 0);
+}
+
+TEST_CASE("image files: which image names a file is said by the tapdisk, and only of images that its disk has",
+          "[unit][tapback]") {
+    Chain t;
+    t.open_top();
+    const std::string deeper = t.f.all.make_file("images/vm/sub/deeper", 4096);
+    const std::string neighbour = t.f.all.make_file("images/vm/neighbour", 4096);
+    CHECK_THAT(thrown([&] { t.open(t.files, deeper, t.below); }).what(), Catch::Contains("no image of this disk"));
+    t.open(t.files, t.below);
+    CHECK(t.open(t.files, deeper, t.below) >= 0);
+    // The folder of the one that names it, which is not the disk's.
+    CHECK_THAT(thrown([&] { t.open(t.files, neighbour, t.below); }).what(),
+               Catch::Contains("not below " + t.f.all.path("images/vm/sub")));
+    // Nobody's image, though the operator named it.
+    t.image.options["data-file"] = neighbour;
+    t.files.open("5/51712", t.image, {neighbour, false, false});
+    CHECK(thrown([&] { t.open(t.files, t.beside, neighbour); }).code() == std::errc::operation_not_permitted);
+}
+
+TEST_CASE("image files: what a disk had when it was found is granted again, to that image and until the disk is gone",
+          "[unit][tapback]") {
+    Chain t;
+    t.files.keep("before", t.image, {t.top, false, false}, UniqueFd{::open(t.top.c_str(), O_RDWR | O_CLOEXEC)});
+    t.files.keep("before", t.image, {t.beside, true, false}, UniqueFd{::open(t.beside.c_str(), O_RDONLY | O_CLOEXEC)});
+    t.files.hand_over("before", "5/51712");
+    t.files.release("5/51712");  // paused
+    t.open_top();
+    CHECK(t.open(t.files, t.beside) >= 0);
+    t.files.release("5/51712");
+    ipc::OpenArguments other = t.image;
+    other.path = t.f.all.make_file("images/vm/other", 4096);
+    t.files.open("5/51712", other, {other.path, false, false});
+    CHECK(thrown([&] {
+              t.files.open("5/51712", other, {t.beside, true, false});
+          }).code() == std::errc::operation_not_permitted);
+    t.files.release("5/51712");
+    t.open_top();
+    SECTION("another file of that name is not") {
+        REQUIRE(::rename(t.f.all.make_file("images/new", 4096).c_str(), t.beside.c_str()) == 0);
+    }
+    SECTION("nor is it after the disk's end") {
+        t.files.forget("5/51712");
+        t.open_top();
+    }
+    CHECK(thrown([&] { t.open(t.files, t.beside); }).code() == std::errc::operation_not_permitted);
+}
+
+TEST_CASE("image files: an image on a block device names no file by itself", "[unit][tapback][root]") {
+    if (!LoopDevice::available()) return;
+    const TemporaryDirectory directory;
+    const LoopDevice device{directory.make_file("one", 1 << 20), 512};
+    const LoopDevice other{directory.make_file("other", 1 << 20), 512};
+    ipc::OpenArguments image;
+    image.format = "vhd";
+    image.path = device.path();
+    const auto open = [&](ImageFiles& files, const std::string& path) {
+        return files.open("5/51712", image, {path, true, false});
+    };
+    ImageFiles files{{"/"}};
+    open(files, device.path());
+    CHECK_THAT(thrown([&] { open(files, other.path()); }).what(),
+               Catch::Contains("a block device, names it") && Catch::Contains("backing-directories"));
+    ImageFiles configured{{"/"}, {"/dev"}};
+    open(configured, device.path());
+    CHECK(open(configured, other.path()) >= 0);
 }
 
 TEST_CASE("image files: a data file is written only where the operator names it", "[unit][tapback]") {

@@ -86,6 +86,7 @@ TEST_CASE("tapback's options: without any, every image may be opened", "[unit][t
     CHECK(options.run_directory == "/run/tapdisk");
     CHECK(options.tapdisk == command.tapdisk);
     CHECK(options.image_directories == Words{"/"});
+    CHECK(options.backing_directories.empty());
     CHECK(options.level == log::Level::info);
     CHECK(options.sink == log::Sink::standard_error);
     CHECK(options.poll_us == 0);  // what a host that nobody measured pays for polling: docs/decisions/0010
@@ -97,6 +98,7 @@ TEST_CASE("tapback's options: a file may set all of them", "[unit][tapback]") {
         "# comment\n\n"
         "run-directory=/run/other\n"
         "  image-directories = /srv/xen, /a directory ,/dev  \n"
+        "backing-directories = /srv/golden, /dev\n"
         "\tlog-level = debug\n"
         "syslog = yes\n"
         "poll-us = 70\n"
@@ -104,6 +106,7 @@ TEST_CASE("tapback's options: a file may set all of them", "[unit][tapback]") {
     const Options options = command.options();
     CHECK(options.run_directory == "/run/other");
     CHECK(options.image_directories == Words{"/srv/xen", "/a directory", "/dev"});
+    CHECK(options.backing_directories == Words{"/srv/golden", "/dev"});
     CHECK(options.level == log::Level::debug);
     CHECK(options.sink == log::Sink::syslog);
     CHECK(options.poll_us == 70);
@@ -139,6 +142,8 @@ TEST_CASE("tapback's options: a mistake in the file is named with its line and k
     CHECK_THAT(complaint_about("poll-us = many\n"), Catch::StartsWith(":1: ") && Catch::Contains("poll-us"));
     CHECK_THAT(complaint_about("# a\n# b\nlog-level = loud\n"), Catch::StartsWith(":3: log-level: "));
     CHECK_THAT(complaint_about("syslog = perhaps\n"), Catch::StartsWith(":1: ") && Catch::Contains("syslog"));
+    CHECK_THAT(complaint_about("backing-directories = bases\n"),
+               Catch::StartsWith(":1: backing-directories: bases: not an absolute path"));
     CHECK_THAT(complaint_about("image-directories = /srv, data\n"),
                Catch::StartsWith(":1: image-directories: data: not an absolute path"));
     CHECK_THAT(complaint_about("run-directory = run\n"), Catch::StartsWith(":1: run-directory: run: not an absolute"));
@@ -186,7 +191,7 @@ TEST_CASE("tapback's options: the sample of the configuration file says what hol
         ++keys;
         uncommented << line.substr(1) << '\n';
     }
-    CHECK(keys == 7);
+    CHECK(keys == 8);
     const Options plain = Command{all.str()}.options();
     const Options stated = Command{uncommented.str()}.options();
     CHECK(stated.run_directory == plain.run_directory);
