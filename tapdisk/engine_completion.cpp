@@ -54,6 +54,7 @@ void RequestEngine::completed(RequestSlot& slot, std::error_code error) noexcept
 }
 
 void RequestEngine::failed(RequestSlot& slot, std::error_code error) noexcept {
+    if (error == Errc::unexpected_end_of_file) image_cut_ = true;
     const RequestSlot::Lack lack = lack_of(slot, error);
     if (lack != RequestSlot::Lack::nothing) return park(slot, lack);
     if (slot.lack != RequestSlot::Lack::nothing) ++stats_.gave_up;
@@ -89,7 +90,8 @@ RequestSlot::Lack RequestEngine::lack_of(const RequestSlot& slot, std::error_cod
         return clock_.now() - slot.waits_since < *policy_.no_space_timeout ? Lack::space : Lack::nothing;
     }
     // Not a flush: a second one that succeeds proves nothing.
-    const bool held = policy_.hold_errors && slot.image.kind != ImageRequest::Kind::flush && storage_failed(error);
+    const bool may_be_mended = storage_failed(error) || error == Errc::unexpected_end_of_file;
+    const bool held = policy_.hold_errors && slot.image.kind != ImageRequest::Kind::flush && may_be_mended;
     return held ? Lack::health : Lack::nothing;
 }
 

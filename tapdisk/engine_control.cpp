@@ -22,6 +22,7 @@ void RequestEngine::set_image(ImageDriver& driver) noexcept {
     write_alignment_bytes_ = driver.info().write_alignment_bytes;
     guest_.set_image(driver.info());
     writes_refused_ = false;
+    image_cut_ = false;
     paused_ = false;
     begin_again();
 }

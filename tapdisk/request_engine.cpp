@@ -192,12 +192,20 @@ bool RequestEngine::refuse(RequestSlot& slot) noexcept {
     const bool flushes = slot.plain_flush() || slot.phase != RequestSlot::Phase::data;
     if (slot.plain_flush() && flush_failed_ && !closing_) {
         hold(slot);
+    } else if (image_cut_) {
+        refuse_of_cut_image(slot);
     } else if ((flushes && flush_failed_) || (slot.changes_disk() && writes_refused_)) {
         finish(slot, Errc::image_failed);
     } else {
         return false;
     }
     return true;
+}
+
+void RequestEngine::refuse_of_cut_image(RequestSlot& slot) noexcept {
+    // An answer to a flush would be about what is lost as well; see failed() for why it is not an error.
+    if ((slot.plain_flush() || policy_.hold_errors) && !closing_) return park(slot, RequestSlot::Lack::health);
+    finish(slot, Errc::unexpected_end_of_file);
 }
 
 void RequestEngine::claim_ranges() noexcept {

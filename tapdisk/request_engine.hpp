@@ -113,6 +113,10 @@ class RequestEngine {
     /// Writes are refused because a flush failed; ends with set_image().
     bool writes_refused() const noexcept { return writes_refused_; }
     void refuse_writes() noexcept { writes_refused_ = true; }
+    /// A file of the image became shorter under us: what is behind its new end is lost, and a write there would bring
+    /// zeros in its place. Everything fails, or waits by the policy, and flushes wait; ends with set_image().
+    bool image_cut() const noexcept { return image_cut_; }
+    void set_image_cut() noexcept { image_cut_ = true; }
     /// The operator accepts the loss: held flushes are answered with an error, later ones are served again.
     void accept_loss() noexcept;
 
@@ -140,6 +144,7 @@ class RequestEngine {
     void claim_range(RequestSlot& slot) noexcept;
     bool refuse(RequestSlot& slot) noexcept;
     bool discards_nothing(const RequestSlot& slot) const noexcept;
+    void refuse_of_cut_image(RequestSlot& slot) noexcept;
     void ready(RequestSlot& slot) noexcept;
     void give_memory() noexcept;
     void fetch_written_data() noexcept;
@@ -199,6 +204,7 @@ class RequestEngine {
     bool more_requests_ = false;
     bool writes_refused_ = false;
     bool flush_failed_ = false;
+    bool image_cut_ = false;
     EngineStats stats_;
 };
 

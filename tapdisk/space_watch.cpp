@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <utility>
 
+#include "drivers/shared/blocking_io.hpp"
 #include "libblktap/base/assert.hpp"
 
 namespace blktap {
@@ -24,22 +25,24 @@ SpaceWatch::~SpaceWatch() {
     BLKTAP_ASSERT(!busy_);
 }
 
-void SpaceWatch::ask(int fd) noexcept {
+void SpaceWatch::ask(int fd, std::uint64_t least_bytes) noexcept {
     if (busy_) return;
     busy_ = true;
     job_.fd = fd;
+    job_.least_bytes = least_bytes;
     workers_.start(job_);
 }
 
-std::optional<SpaceWatch::Space> SpaceWatch::look(int fd) noexcept {
+std::optional<SpaceWatch::Space> SpaceWatch::look(int fd, std::uint64_t least_bytes) noexcept {
     struct statvfs status {};
     if (::fstatvfs(fd, &status) != 0) return std::nullopt;
     const std::uint64_t unit = status.f_frsize;
-    return Space{status.f_bavail * unit, status.f_blocks * unit};
+    const bool cut = require_length(fd, least_bytes) == Errc::unexpected_end_of_file;
+    return Space{status.f_bavail * unit, status.f_blocks * unit, cut};
 }
 
 void SpaceWatch::run(Job& job) noexcept {
-    job.space = look(job.fd);
+    job.space = look(job.fd, job.least_bytes);
 }
 
 }  // namespace blktap

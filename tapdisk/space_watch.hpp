@@ -20,6 +20,7 @@ class SpaceWatch {
     struct Space {
         std::uint64_t free_bytes = 0;  ///< that this process may use
         std::uint64_t total_bytes = 0;
+        bool file_cut = false;  ///< the file itself is shorter than it has been
     };
     /// Called on the loop's thread with the answer. Not when the file system has none.
     using Told = std::function<void(const Space&)>;
@@ -30,16 +31,18 @@ class SpaceWatch {
     SpaceWatch& operator=(const SpaceWatch&) = delete;
     ~SpaceWatch();
 
-    /// Asks for the file system of `fd`, which stays open while busy(). No-op while busy().
-    void ask(int fd) noexcept;
+    /// Asks for the file system of `fd`, which stays open while busy(), and whether that file still has `least_bytes`.
+    /// No-op while busy().
+    void ask(int fd, std::uint64_t least_bytes) noexcept;
     /// The same at once. Nothing: the file system does not say. Context: any thread; may block.
-    static std::optional<Space> look(int fd) noexcept;
+    static std::optional<Space> look(int fd, std::uint64_t least_bytes = 0) noexcept;
     bool busy() const noexcept { return busy_; }
 
   private:
     struct Job : WorkerJob {
         SpaceWatch* watch = nullptr;
         int fd = -1;
+        std::uint64_t least_bytes = 0;
         std::optional<Space> space{};
     };
     static void run(Job& job) noexcept;

@@ -86,6 +86,7 @@ void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
     connection_->engine().set_policy(policy_);
     connection_->engine().set_image(*driver_);
     if (writes_refused_) connection_->engine().refuse_writes();
+    if (image_cut_) connection_->engine().set_image_cut();
     reported_stopped_queues_ = 0;
     requests_at_idle_check_ = 0;
     requests_at_space_check_ = 0;
@@ -132,6 +133,7 @@ void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpe
     if (files) files_ = std::move(files);
     image_ = std::move(next);
     writes_refused_ = false;
+    image_cut_ = false;
     state_ = State::open;
     if (connection_) {
         connection_->engine().set_policy(policy_);
@@ -268,6 +270,7 @@ void Vbd::closed(std::error_code error) {
     files_.reset();
     flush_failed_ = false;
     writes_refused_ = false;
+    image_cut_ = false;
     over(error);
 }
 
@@ -290,6 +293,7 @@ void Vbd::drop_connection() {
     }
     flush_failed_ = flush_failed_ || engine.flush_failed();
     writes_refused_ = writes_refused_ || engine.writes_refused();
+    image_cut_ = image_cut_ || engine.image_cut();
     log::info("ring.disconnect", {{"domain", std::to_string(connection_->frontend().domain)},
                                   {"requests", std::to_string(engine.taken())}});
     connection_.reset();

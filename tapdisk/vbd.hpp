@@ -150,6 +150,7 @@ class Vbd {
     } final_flush_;
     bool flush_failed_ = false;    ///< until the loss is accepted or the image is closed
     bool writes_refused_ = false;  ///< until the image is opened again
+    bool image_cut_ = false;       ///< the same: a file of it became shorter than it was
 
     Ending ending_ = Ending::none;
     Done ending_done_;

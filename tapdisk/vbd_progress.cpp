@@ -19,12 +19,13 @@ constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
 constexpr Nanoseconds space_delay_waiting = std::chrono::seconds(1);
 constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
 
-const std::array<ipc::Problem, 5> possible_problems = {{
+const std::array<ipc::Problem, 6> possible_problems = {{
     {"no-space", 0, "no space on the host: writes wait"},
     {"io-error", 0, "the storage fails: requests wait"},
     {"flush-failed", 0, "a flush failed: writes are refused, flushes are held"},
     {"low-space", 0, "little space is left on the host"},
     {"storage-busy", 0, "the storage says \"not now\" (EAGAIN) again and again: requests wait"},
+    {"file-cut", 0, "a file of the image became shorter: requests fail until it is opened again"},
 }};
 
 }  // namespace
@@ -97,7 +98,8 @@ void Vbd::try_again() {
 void Vbd::watch_space() {
     if (connection_) requests_at_space_check_ = connection_->engine().taken();
     // An ending closes the file.
-    if (driver_ && driver_->space_fd() >= 0 && ending_ == Ending::none) space_.ask(driver_->space_fd());
+    if (driver_ && driver_->space_fd() >= 0 && ending_ == Ending::none)
+        space_.ask(driver_->space_fd(), driver_->least_file_bytes());
 }
 
 /// When an image has just been opened, which may block.
@@ -109,6 +111,10 @@ void Vbd::look_at_space() {
 void Vbd::told_space(const SpaceWatch::Space& space) {
     // With a margin, so that a disk at the limit is not reported again and again.
     low_space_ = policy_.is_low(low_space_ ? space.free_bytes / 5 * 4 : space.free_bytes, space.total_bytes);
+    if (space.file_cut) {
+        image_cut_ = true;
+        if (connection_) connection_->engine().set_image_cut();
+    }
     if (!connection_ || connection_->engine().waiting().for_space == 0) return;
     const bool more = least_free_bytes_ && space.free_bytes > *least_free_bytes_;
     least_free_bytes_ = space.free_bytes;
@@ -126,8 +132,9 @@ void Vbd::report_changes() {
     const RequestEngine::Waiting waiting = engine != nullptr ? engine->waiting() : RequestEngine::Waiting{};
     const bool flush_failed = engine != nullptr ? engine->flush_failed() : flush_failed_;
     const bool refused = refused_since_ && loop_.clock().coarse() - *refused_since_ >= refused_problem_after;
-    const std::array<bool, possible_problems.size()> now = {waiting.for_space > 0, waiting.for_health > 0, flush_failed,
-                                                            low_space_ && driver_ != nullptr, refused};
+    const bool cut = image_cut_ || (engine != nullptr && engine->image_cut());
+    const std::array<bool, possible_problems.size()> now = {
+        waiting.for_space > 0, waiting.for_health > 0, flush_failed, low_space_ && driver_ != nullptr, refused, cut};
     unsigned wrong = 0;
     for (std::size_t i = 0; i < now.size(); ++i)
         wrong |= unsigned{now[i]} << i;

@@ -61,6 +61,8 @@ std::error_code Decompressor::fill(const Layer& layer, const Extent& extent) noe
     if (!count) return count.error();
     // The last compressed cluster of a file may say more than the file has.
     const std::uint64_t skip = extent.host_offset - begin;
+    if (begin + count.value() < std::min(layer.file_end, extent.host_offset + extent.compressed_bytes))
+        return Errc::unexpected_end_of_file;
     if (count.value() <= skip) return Errc::image_invalid;
     const auto in =
         compressed_.bytes().subspan(skip).first(std::min<std::uint64_t>(count.value() - skip, extent.compressed_bytes));

@@ -47,6 +47,8 @@ void FileEnd::run(Job& job) noexcept {
         job.error = std::make_error_code(std::errc::no_space_on_device);
         return;
     }
+    job.error = require_length(job.fd, job.old_end);
+    if (job.error) return;
     job.new_end = job.needed + job.ahead;
     job.error = lengthen(job.fd, job.old_end, job.old_end, job.new_end);
     if (!job.error || job.needed <= job.old_end) return;
@@ -76,6 +78,7 @@ void FileEnd::done() noexcept {
 
 void FileEnd::cut(std::uint64_t end_bytes) noexcept {
     if (activity_.growths == 0 || end_bytes >= core_.top().file_end) return;
+    if (require_length(job_.fd, end_bytes)) return;  // somebody cut it already, and it must not become longer
     if (!set_length(job_.fd, end_bytes)) core_.top().file_end = end_bytes;
 }
 

@@ -10,6 +10,7 @@
 // Tested by tests/unit/qcow2/layer_test.cpp.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -107,6 +108,12 @@ struct Layer {
 
     static constexpr std::uint64_t offset_mask_l1 = 0x00fffffffffffe00;
 };
+
+/// The file with the guest's data of a layer that is open for writing has at least so many bytes, unless somebody cut
+/// it.
+inline std::uint64_t least_data_bytes(const Layer& layer) noexcept {
+    return layer.data_fd ? std::min(layer.data_file_end, layer.size_bytes) : layer.file_end;
+}
 
 using Chain = std::vector<Layer>;
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/units.hpp"
@@ -230,6 +231,10 @@ std::error_code Resize::write_tables() {
     const Committer& committer = writer_.committer();
     if (committer.broken()) return committer.broken();
     if (committer.stuck()) return std::make_error_code(std::errc::no_space_on_device);
+    if (const auto error = require_length(layer.fd.get(), layer.file_end)) return error;
+    if (layer.data_fd) {
+        if (const auto error = require_length(layer.data_fd.get(), least_data_bytes(layer))) return error;
+    }
     // What a data file has behind the disk's end was never the guest's.
     const std::uint64_t data_end = std::min(round_up(layer.data_end(), sector_size_bytes), size_bytes_);
     if (layer.data_fd && layer.size_bytes < data_end) {

@@ -29,6 +29,7 @@ class RawDriver final : public ImageDriver {
     void start(ImageRequest& request) noexcept override;
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     int space_fd() const noexcept override;
+    std::uint64_t least_file_bytes() const noexcept override { return growth_ ? growth_->end_bytes() : 0; }
     ImageActivity activity() const noexcept override { return growth_ ? growth_->activity() : ImageActivity{}; }
 
   private:

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libblktap/base/unique_fd.hpp"
@@ -77,6 +78,13 @@ std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept {
         if (errno != EINTR) return last_system_error();
     }
     return {};
+}
+
+std::error_code require_length(int fd, std::uint64_t bytes) noexcept {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) return last_system_error();
+    if (!S_ISREG(status.st_mode)) return {};
+    return static_cast<std::uint64_t>(status.st_size) < bytes ? Errc::unexpected_end_of_file : std::error_code{};
 }
 
 std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept {

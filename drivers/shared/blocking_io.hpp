@@ -38,6 +38,11 @@ std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset
 /// Sets a file's length. Errors: those of ftruncate(2). Context: a worker's thread; blocks.
 std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept;
 
+/// That a regular file has at least `bytes`, as its user knows that it has. Where somebody else cut it, what was behind
+/// is lost, and to make it longer would put zeros in its place.
+/// Errors: Errc::unexpected_end_of_file; those of fstat(2). Context: a worker's thread; may block.
+std::error_code require_length(int fd, std::uint64_t bytes) noexcept;
+
 /// Makes a file `end` long and allocates [begin, end), all of it or nothing: then it is `old_end` long again. Where the
 /// file system has no such call the blocks come with the writes. Errors: those of fallocate(2) and ftruncate(2).
 /// Context: a worker's thread; blocks.

@@ -28,7 +28,8 @@ FileGrowth::FileGrowth(int fd, const DriverContext& context, const Sizes& sizes,
 
 FileGrowth::~FileGrowth() {
     BLKTAP_ASSERT(!busy_ && waiting_.empty());
-    if (sizes_.end > written_bytes_) (void)set_length(fd_, written_bytes_);
+    // Of a file that somebody cut, this would make it longer.
+    if (sizes_.end > written_bytes_ && !require_length(fd_, written_bytes_)) (void)set_length(fd_, written_bytes_);
 }
 
 std::uint64_t FileGrowth::end_of(SectorRange range) const noexcept {
@@ -109,6 +110,8 @@ void FileGrowth::resize(std::uint64_t device_bytes, ImageRequest& request) noexc
 void FileGrowth::run(Job& job) noexcept {
     const int fd = job.growth->fd_;
     job.new_end = job.end;
+    job.error = require_length(fd, job.old_end);
+    if (job.error) return;
     if (job.resizes) {
         job.error = job.end > job.old_end ? set_length(fd, job.end) : std::error_code{};
         return;

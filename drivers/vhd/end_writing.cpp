@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "drivers/shared/blocking_io.hpp"
 #include "drivers/vhd/open_image.hpp"
 #include "drivers/vhd/table_io.hpp"
 #include "libblktap/base/error.hpp"
@@ -15,6 +16,7 @@ namespace {
 
 void write_end_footer(const Layer& layer) {
     if (!layer.growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
+    if (const auto error = require_length(layer.fd.get(), layer.file_end)) throw_error(error, layer.name);
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) throw_reason(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
     // So that the file's end is where direct I/O may end.

@@ -7,6 +7,7 @@
 #include <array>
 #include <new>
 
+#include "drivers/shared/blocking_io.hpp"
 #include "drivers/vhd/table_io.hpp"
 #include "libblktap/base/error.hpp"
 
@@ -102,6 +103,9 @@ void Resize::make_room() noexcept {
 std::error_code Resize::write() noexcept {
     // Entries of that group would be written to a table that is none any more.
     if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
+    if (core_.image().growable) {
+        if (const auto error = require_length(core_.top().fd.get(), core_.top().file_end)) return error;
+    }
     try {
         footer_ = core_.top().footer;
         footer_.set_disk_bytes(size_bytes_);

@@ -36,6 +36,7 @@ class VhdDriver final : public ImageDriver {
     void start(ImageRequest& request) noexcept override;
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     int space_fd() const noexcept override;
+    std::uint64_t least_file_bytes() const noexcept override { return writer_ ? core_.top().file_end : 0; }
     ImageActivity activity() const noexcept override { return writer_ ? writer_->activity() : ImageActivity{}; }
 
   private:

@@ -102,6 +102,9 @@ class ImageDriver {
     }
     /// The file whose file system must have space for what the guest writes; -1 when none must.
     virtual int space_fd() const noexcept { return -1; }
+    /// So many bytes the file of space_fd() has at least, whatever is under way; when it has fewer, somebody cut it. 0:
+    /// not known.
+    virtual std::uint64_t least_file_bytes() const noexcept { return 0; }
     virtual ImageActivity activity() const noexcept { return {}; }
 };
 
