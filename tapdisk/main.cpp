@@ -65,6 +65,7 @@ int serve(const Options& options, UniqueFd& starter) {
     Vbd::Options vbd_options;
     vbd_options.aio_slots = options.aio_slots;
     vbd_options.poll_max = std::chrono::microseconds(options.poll_us);
+    vbd_options.memory_budget_bytes = options.memory_budget_bytes;
     if (options.recovery_log_path) {
         vbd_options.make_log_file = [path = *options.recovery_log_path] { return open_log_file(path); };
     }

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "drivers/shared/options.hpp"
 #include "libblktap/base/version.hpp"
 
 namespace blktap {
@@ -40,6 +41,11 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
     app.add_option("--poll-us", options.poll_us, "Look for work up to this many microseconds before sleeping; 0: never")
         ->check(CLI::Range(0u, 1000u))
         ->capture_default_str();
+    std::string memory_budget;
+    app.add_option("--memory-budget", memory_budget,
+                   "Memory for the tables of an image and all that it is over, together: 256M, 1G")
+        ->check(CLI::Validator(size_mistake, ""))
+        ->default_str("256M");
     app.add_option("--log-level", options.level, "What to log")
         ->transform(CLI::CheckedTransformer(std::map<std::string, log::Level>{{"debug", log::Level::debug},
                                                                               {"info", log::Level::info},
@@ -62,6 +68,7 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
             return std::nullopt;
         }
     }
+    if (!memory_budget.empty()) options.memory_budget_bytes = parse_size(memory_budget).value();
     if (!recovery_log.empty()) options.recovery_log_path = recovery_log;
     if (options.control_path.empty()) {
         options.control_path = "/run/tapdisk/tapdisk-" + std::to_string(::getpid()) + ".sock";

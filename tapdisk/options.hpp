@@ -21,6 +21,7 @@ struct Options {
     std::optional<int> client_fd;  ///< a connected control client, from whoever started us
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = default_poll_us;
+    std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
     log::Level level = log::Level::info;
     log::Sink sink = log::Sink::standard_error;
 };

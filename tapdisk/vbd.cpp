@@ -52,7 +52,7 @@ void Vbd::require(bool condition, const char* reason) const {
 std::unique_ptr<ImageDriver> Vbd::open_image(const ImageSpec& image, ImageOpener& files) {
     ImageSpec for_driver = image;
     const StoragePolicy policy = take_storage_policy(for_driver);
-    auto driver = drivers_.open(for_driver, DriverContext{io_, workers_, files});
+    auto driver = drivers_.open(for_driver, DriverContext{io_, workers_, files, options_.memory_budget_bytes});
     policy_ = policy;
     return driver;
 }

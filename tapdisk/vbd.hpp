@@ -33,6 +33,8 @@ class Vbd {
     struct Options {
         unsigned aio_slots = IoQueue::default_slots;
         Nanoseconds poll_max{0};
+        /// Of each image that does not have the option itself.
+        std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
         /// Opens the file of a log for a connection that brings none.
         std::function<UniqueFd()> make_log_file = make_anonymous_log_file;
     };

@@ -19,6 +19,10 @@
 
 namespace blktap {
 
+/// For the tables of an image that is looked at, with all that it is over. Twice what a disk has by default: no option
+/// says here that an image may have more.
+inline constexpr std::uint64_t inspection_memory_bytes = 512ULL << 20;
+
 /// A piece of a disk that is stored in one way, all in bytes.
 struct DiskPiece {
     std::uint64_t offset = 0;

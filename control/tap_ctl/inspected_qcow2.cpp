@@ -23,7 +23,7 @@ using qcow2::Extent;
 qcow2::Chain open_image(const std::string& path) {
     LocalImageOpener files;
     // Through the page cache: tables are read in any order, and no guest writes.
-    return qcow2::open_chain(path, Access::read_only, Caching::buffered, files).chain;
+    return qcow2::open_chain(path, Access::read_only, Caching::buffered, files, {}, inspection_memory_bytes).chain;
 }
 
 void create(const std::string& path, const CommandLine& line) {

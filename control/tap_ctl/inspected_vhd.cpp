@@ -24,7 +24,7 @@ using vhd::Extent;
 vhd::Chain open_image(const std::string& path) {
     LocalImageOpener files;
     // Through the page cache: bitmaps are read in any order, and no guest writes.
-    return vhd::open_chain(path, Access::read_only, Caching::buffered, files).chain;
+    return vhd::open_chain(path, Access::read_only, Caching::buffered, files, inspection_memory_bytes).chain;
 }
 
 void create(const std::string& path, const CommandLine& line) {

@@ -25,8 +25,8 @@ constexpr std::chrono::seconds disk_time{120};  // a pause waits for the I/O tha
 
 /// Options that mean the same for the new image. Others, as a raw image's size, are of the image that they were given
 /// for.
-constexpr std::array<std::string_view, 5> kept_options = {"buffered", "enospc-timeout", "low-space", "metadata-cache",
-                                                          "on-error"};
+constexpr std::array<std::string_view, 6> kept_options = {"buffered",      "enospc-timeout", "low-space",
+                                                          "memory-budget", "metadata-cache", "on-error"};
 
 /// A disk must not stay paused because somebody pressed a key.
 class SignalsWait {

@@ -15,6 +15,7 @@
 
 #include "control/tapback/config_file.hpp"
 #include "control/tapback/installed.hpp"
+#include "drivers/shared/options.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/version.hpp"
 
@@ -38,6 +39,7 @@ std::string trim_directory(std::string path) {
 struct Parser {
     Options options;
     std::string config;
+    std::string memory_budget;
     bool syslog = false;
     CLI::App app{"Serves the disks of Xen guests from image files: one tapdisk for each. See tapback(8)."};
 
@@ -75,6 +77,10 @@ struct Parser {
                        "I/O operations of a tapdisk in the kernel at once; counts against fs.aio-max-nr")
             ->check(CLI::Range(1u, 4096u))
             ->capture_default_str();
+        app.add_option("--memory-budget", memory_budget,
+                       "Memory for the tables of a disk's images, all together; more is refused")
+            ->check(CLI::Validator(size_mistake, ""))
+            ->default_str("256M");
     }
 
     CLI::Option* add_directories(const std::string& name, std::vector<std::string>& directories,
@@ -119,6 +125,7 @@ std::string default_tapdisk() {
 void complete(Parser& parser) {
     Options& options = parser.options;
     if (options.image_directories.empty()) options.image_directories.emplace_back("/");
+    if (!parser.memory_budget.empty()) options.memory_budget_bytes = parse_size(parser.memory_budget).value();
     if (parser.syslog) options.sink = log::Sink::syslog;
     if (options.tapdisk.empty()) options.tapdisk = default_tapdisk();
     if (::access(options.tapdisk.c_str(), X_OK) != 0) {
@@ -155,7 +162,8 @@ std::optional<Options> parse_options(int argument_count, const char* const* argu
 
 std::vector<std::string> tapdisk_command(const Options& options) {
     std::vector<std::string> command{options.tapdisk, "--poll-us=" + std::to_string(options.poll_us),
-                                     "--aio-slots=" + std::to_string(options.aio_slots)};
+                                     "--aio-slots=" + std::to_string(options.aio_slots),
+                                     "--memory-budget=" + std::to_string(options.memory_budget_bytes)};
     for (const auto& [name, level] : levels) {
         if (level == options.level) command.push_back("--log-level=" + name);
     }

@@ -26,6 +26,7 @@ struct Options {
     log::Sink sink = log::Sink::standard_error;
     unsigned poll_us = default_poll_us;
     unsigned aio_slots = IoQueue::default_slots;
+    std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
 };
 
 /// Reads the command line and the configuration file. An empty result: the process should end with `exit_status` (help,

@@ -23,6 +23,8 @@ class Core {
     /// Slices that are being read at once.
     static constexpr std::size_t loads_max = 32;
 
+    /// What a core for `chain` takes in memory, besides the chain and its bounce buffers.
+    static std::uint64_t memory_bytes(const Chain& chain, std::uint64_t cache_bytes) noexcept;
     /// Lifetime: what `context` refers to outlives this. Errors: throws std::system_error (ENOMEM).
     Core(OpenedImage image, const DriverContext& context, std::uint64_t cache_bytes);
     Core(const Core&) = delete;

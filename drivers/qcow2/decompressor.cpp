@@ -48,9 +48,21 @@ bool unzstd_cluster(std::span<const std::byte> in, std::span<std::byte> out) noe
     return true;
 }
 
+namespace {
+
+/// An entry can tell of twice a cluster, from any byte on.
+std::uint64_t compressed_bytes_max(std::uint64_t cluster_bytes) noexcept {
+    return 2 * cluster_bytes + 2 * std::uint64_t{BounceBuffer::block_size_max_bytes};
+}
+
+}  // namespace
+
+std::uint64_t Decompressor::memory_bytes(std::uint64_t cluster_bytes) noexcept {
+    return compressed_bytes_max(cluster_bytes) + cluster_bytes;
+}
+
 Decompressor::Decompressor(std::uint64_t cluster_bytes)
-    // An entry can tell of twice a cluster, from any byte on.
-    : compressed_(Mapping::anonymous(2 * cluster_bytes + 2 * std::uint64_t{BounceBuffer::block_size_max_bytes})),
+    : compressed_(Mapping::anonymous(compressed_bytes_max(cluster_bytes))),
       cluster_(Mapping::anonymous(cluster_bytes)) {}
 
 std::error_code Decompressor::fill(const Layer& layer, const Extent& extent) noexcept {

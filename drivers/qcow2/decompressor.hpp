@@ -25,6 +25,8 @@ bool unzstd_cluster(std::span<const std::byte> in, std::span<std::byte> out) noe
 
 class Decompressor {
   public:
+    /// What one takes in memory, without what a decompression takes for a while.
+    static std::uint64_t memory_bytes(std::uint64_t cluster_bytes) noexcept;
     /// For layers with clusters of at most `cluster_bytes`. Errors: throws std::system_error (ENOMEM).
     explicit Decompressor(std::uint64_t cluster_bytes);
 

@@ -14,6 +14,10 @@
 namespace blktap::qcow2 {
 namespace {
 
+/// Three sets of refcounts for as many clusters as there may be, and some that are used more than once. What no table
+/// speaks of does not come into memory.
+constexpr std::uint64_t check_memory_bytes = 3ULL << 30;
+
 class Check {
   public:
     explicit Check(const Layer& layer)
@@ -21,8 +25,8 @@ class Check {
           cluster_(layer.cluster_bytes()),
           clusters_(clusters_of(layer)),
           // References are counted in 64 bits, so that none is too many.
-          counted_({layer.header.cluster_bits, layer.header.refcount_order, clusters_, 0, 0}, {}),
-          referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}) {}
+          counted_({layer.header.cluster_bits, layer.header.refcount_order, clusters_, 0, 0}, {}, &memory_, layer.name),
+          referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}, &memory_, layer.name) {}
 
     Findings run(const Progress& progress) {
         refer(0, cluster_, "the header");
@@ -51,7 +55,7 @@ class Check {
     /// that snapshots share are counted more than once.
     void judge() {
         if (layer_.header.snapshot_count > 0 || too_many_to_write(layer_)) return;
-        const Judgement judgement = judge_tables(layer_);
+        const Judgement judgement = judge_tables(layer_, memory_);
         if (judgement.refcounts) return;
         findings_.errors = std::max<std::uint64_t>(findings_.errors, 1);
         findings_.first_error = judgement.damage;
@@ -124,6 +128,7 @@ class Check {
     const Layer& layer_;
     const std::uint64_t cluster_;
     const std::uint64_t clusters_;  ///< of the file
+    MemoryBudget memory_{check_memory_bytes};
     Refcounts counted_;
     Refcounts referred_;
     Findings findings_;

@@ -25,8 +25,9 @@ class Damaged : public std::runtime_error {
 
 class Judge {
   public:
-    explicit Judge(const Layer& layer)
+    Judge(const Layer& layer, MemoryBudget& memory)
         : layer_(layer),
+          budget_(memory),
           cluster_(layer.cluster_bytes()),
           // The last one of a file may be there in part, and is made whole before anything is written.
           clusters_(layer.growable ? divide_up(layer.file_end, cluster_) : layer.file_end / cluster_) {}
@@ -52,6 +53,7 @@ class Judge {
         const std::uint64_t offset = layer_.header.refcount_table_offset;
         const std::uint64_t bytes = layer_.header.refcount_table_clusters * cluster_;
         require_inside(offset, bytes, "the refcount table");
+        const BorrowedMemory twice{budget_, bytes, layer_.name, "its refcount table"};
         const Mapping memory = read_table(layer_, offset, bytes);
         std::vector<std::uint64_t> table(bytes / 8);
         for (std::size_t i = 0; i < table.size(); ++i)
@@ -60,7 +62,7 @@ class Judge {
         refcounts_ =
             std::make_unique<Refcounts>(Refcounts::Geometry{layer_.header.cluster_bits, layer_.header.refcount_order,
                                                             most, offset, layer_.growable ? clusters_ : UINT64_MAX},
-                                        std::move(table));
+                                        std::move(table), &budget_, layer_.name);
     }
 
     void require_inside(std::uint64_t offset, std::uint64_t bytes, const std::string& what) const {
@@ -141,6 +143,7 @@ class Judge {
     }
 
     const Layer& layer_;
+    MemoryBudget& budget_;
     const std::uint64_t cluster_;
     const std::uint64_t clusters_;  ///< of the file
     std::unique_ptr<Refcounts> refcounts_;
@@ -148,9 +151,9 @@ class Judge {
 
 }  // namespace
 
-Judgement judge_tables(const Layer& layer) {
+Judgement judge_tables(const Layer& layer, MemoryBudget& memory) {
     try {
-        return {Judge{layer}.run(), {}};
+        return {Judge{layer, memory}.run(), {}};
     } catch (const Damaged& reason) {
         return {nullptr, reason.what()};
     }

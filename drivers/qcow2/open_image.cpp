@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "drivers/qcow2/table_io.hpp"
+#include "drivers/shared/bounce_buffer.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "drivers/shared/image_path.hpp"
 #include "drivers/shared/storage_limits.hpp"
@@ -49,19 +50,29 @@ void read_header(Layer& layer) {
     layer.size_bytes = layer.header.size_bytes;
 }
 
-void read_l1(Layer& layer) {
+/// Entries behind the disk's end are kept only of the image that may be written, and become longer.
+void read_l1(Layer& layer, bool whole, MemoryBudget& memory) {
     const std::uint64_t bytes = layer.header.l1_count * 8ULL;
     // The last cluster of a file need not be whole: what is missing is zeros, as QEMU reads it.
     const std::uint64_t end = round_up(layer.file_end, layer.cluster_bytes());
     if (layer.header.l1_offset >= layer.file_end || bytes > end - layer.header.l1_offset) {
         refuse(layer.name, "the L1 table is outside of the file");
     }
-    const Mapping table = read_table(layer, layer.header.l1_offset, bytes);
+    const std::uint64_t per_table = layer.header.bytes_per_table();
+    const std::uint64_t needed = layer.size_bytes / per_table + (layer.size_bytes % per_table != 0 ? 1 : 0);
+    const std::uint64_t count = whole ? layer.header.l1_count : std::min<std::uint64_t>(needed, layer.header.l1_count);
     // All that its clusters have room for: a resize must not allocate.
-    layer.l1.reserve(round_up(bytes, layer.cluster_bytes()) / 8);
-    layer.l1.resize(layer.header.l1_count);
-    for (std::size_t index = 0; index < layer.l1.size(); ++index)
-        layer.l1[index] = load<std::uint64_t>(table.bytes(), index * 8);
+    const std::uint64_t room = whole ? round_up(bytes, layer.cluster_bytes()) / 8 : count;
+    memory.take(room * 8, layer.name, "its L1 table");
+    layer.l1.reserve(room);
+    constexpr std::uint64_t piece_entries = 8192;  // so that it is not in memory twice
+    while (layer.l1.size() < count) {
+        const std::uint64_t first = layer.l1.size();
+        const std::uint64_t entries = std::min(piece_entries, count - first);
+        const Mapping piece = read_table(layer, layer.header.l1_offset + first * 8, entries * 8);
+        for (std::uint64_t index = 0; index < entries; ++index)
+            layer.l1.push_back(load<std::uint64_t>(piece.bytes(), index * 8));
+    }
 }
 
 void use_raw(Layer& layer) {
@@ -126,9 +137,10 @@ class ChainOpener {
             use_raw(file.layer);
         } else {
             read_header(file.layer);
-            read_l1(file.layer);
+            read_l1(file.layer, image_.chain.empty(), *image_.memory);
         }
         note_limits(file);
+        image_.memory->take(BounceBuffer::size_bytes, path, "its buffers");
         if (file.layer.header.external_data()) {
             add_data_file(file.layer, data_file, access);
         } else if (!data_file.empty()) {
@@ -215,8 +227,9 @@ class ChainOpener {
 }  // namespace
 
 OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files,
-                       const std::string& data_file) {
+                       const std::string& data_file, std::uint64_t memory_bytes) {
     OpenedImage image;
+    image.memory = std::make_unique<MemoryBudget>(memory_bytes);
     image.info.read_only = access == Access::read_only;
     ChainOpener opener{image, caching, files};
     opener.add(path, "qcow2", access, data_file);
@@ -226,7 +239,7 @@ OpenedImage open_chain(const std::string& path, Access access, Caching caching, 
         require_usable_backing(last.name, last.header);
         opener.add_backing_of(last);
     }
-    if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front());
+    if (access == Access::read_write) image.refcounts = prepare_for_writing(image.chain.front(), *image.memory);
     return image;
 }
 

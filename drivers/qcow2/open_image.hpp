@@ -11,12 +11,14 @@
 
 #include "drivers/qcow2/layer.hpp"
 #include "drivers/qcow2/refcounts.hpp"
+#include "drivers/shared/memory_budget.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap::qcow2 {
 
 struct OpenedImage {
-    Chain chain;  ///< the image itself first
+    std::unique_ptr<MemoryBudget> memory;  ///< of all below
+    Chain chain;                           ///< the image itself first
     ImageInfo info;
     std::unique_ptr<Refcounts> refcounts;  ///< null for a read-only image
 };
@@ -29,14 +31,15 @@ inline constexpr std::size_t chain_length_max = 64;
 /// file or overlapping, a loop in the chain, a backing file without a format, no data file where there must be one);
 /// ENOTSUP (for writing: internal
 /// snapshots; a backing file of another format); what `files` throws. Context: blocks.
-/// `data_file`: of the first image, instead of the one that it names; empty: none is given.
+/// `data_file`: of the first image, instead of the one that it names; empty: none is given. Tables that would take more
+/// than `memory_bytes`, all together, are refused (Errc::image_invalid).
 OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files,
-                       const std::string& data_file = {});
+                       const std::string& data_file = {}, std::uint64_t memory_bytes = default_memory_budget_bytes);
 
 /// Reads the refcounts of `chain`'s first layer, which is open for writing, and makes the image ready for it: a dirty
 /// one is repaired, a refcount table that would become too short is made longer, features that writing spoils are
 /// cleared. Errors: throws std::system_error as above. Context: blocks.
-std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer);
+std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, MemoryBudget& memory);
 
 /// What judge_tables() found.
 struct Judgement {
@@ -46,8 +49,8 @@ struct Judgement {
 };
 /// Whether an image can be written, which has no snapshots and not too many clusters: its tables are inside of the
 /// file, beside each other, and counted. Where data is, is not looked at, but in a dirty image: that would mean reading
-/// all L2 tables. Errors: throws std::system_error (I/O; ENOMEM). Context: blocks.
-Judgement judge_tables(const Layer& layer);
+/// all L2 tables. Errors: throws std::system_error (I/O; ENOMEM; more than `memory` has). Context: blocks.
+Judgement judge_tables(const Layer& layer, MemoryBudget& memory);
 /// The file, as long as it may become, has more clusters than clusters_max.
 bool too_many_to_write(const Layer& layer) noexcept;
 

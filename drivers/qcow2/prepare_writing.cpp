@@ -27,12 +27,15 @@ namespace {
 
 class Preparation {
   public:
-    explicit Preparation(Layer& layer)
-        : layer_(layer), cluster_(layer.cluster_bytes()), per_block_(cluster_ * 8 >> layer.header.refcount_order) {}
+    Preparation(Layer& layer, MemoryBudget& memory)
+        : layer_(layer),
+          memory_(memory),
+          cluster_(layer.cluster_bytes()),
+          per_block_(cluster_ * 8 >> layer.header.refcount_order) {}
 
     std::unique_ptr<Refcounts> run() {
         require_possible();
-        Judgement judgement = judge_tables(layer_);
+        Judgement judgement = judge_tables(layer_, memory_);
         if (!judgement.refcounts) refuse_damaged(layer_, judgement.damage);
         refcounts_ = std::move(judgement.refcounts);
         end_at_cluster();
@@ -130,6 +133,7 @@ class Preparation {
     }
 
     Layer& layer_;
+    MemoryBudget& memory_;
     const std::uint64_t cluster_;
     const std::uint64_t per_block_;  ///< clusters
     std::unique_ptr<Refcounts> refcounts_;
@@ -137,8 +141,8 @@ class Preparation {
 
 }  // namespace
 
-std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer) {
-    return Preparation{layer}.run();
+std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, MemoryBudget& memory) {
+    return Preparation{layer, memory}.run();
 }
 
 void write_refcounts(const Layer& layer, Refcounts& refcounts) {

@@ -169,6 +169,7 @@ std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const Drive
     OptionReader options{spec};
     const Caching caching = options.take_flag("buffered", false) ? Caching::buffered : Caching::direct;
     const std::uint64_t cache_bytes = options.take_size("metadata-cache", cache_bytes_default);
+    const std::uint64_t memory_bytes = options.take_size("memory-budget", context.memory_budget_bytes);
     const std::string data_file = options.take_text("data-file");
     options.finish();
     if (spec.path.empty()) {
@@ -178,8 +179,9 @@ std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const Drive
         throw_reason(std::make_error_code(std::errc::invalid_argument),
                      image_name(spec) + ": metadata-cache is more than 1G");
     }
-    return std::make_unique<Qcow2Driver>(open_chain(spec.path, spec.access, caching, context.files, data_file), context,
-                                         cache_bytes);
+    OpenedImage image = open_chain(spec.path, spec.access, caching, context.files, data_file, memory_bytes);
+    image.memory->take(Core::memory_bytes(image.chain, cache_bytes), spec.path, "its metadata-cache, with buffers,");
+    return std::make_unique<Qcow2Driver>(std::move(image), context, cache_bytes);
 }
 
 }  // namespace blktap::qcow2

@@ -65,8 +65,30 @@ constexpr std::uint64_t words_for(std::uint64_t bits) noexcept {
 
 }  // namespace
 
-Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table)
-    : geometry_(whole_blocks(geometry)),
+/// Three bits for each cluster, and less for each piece of a block: what a guest can bring into memory by writing.
+std::uint64_t Refcounts::bitmap_bytes(const Geometry& geometry) noexcept {
+    return words_for(geometry.clusters_max) * 8 * 3 + page_size_bytes;
+}
+
+void Refcounts::count_memory(std::uint64_t bytes) {
+    if (memory_ != nullptr) memory_->take(bytes, name_, "its refcounts");
+}
+
+/// Counts above 1 are rare in an image that can be written, and so their memory comes page by page.
+void Refcounts::set_further(std::uint64_t cluster, std::uint64_t references) {
+    const std::uint64_t page = cluster * sizeof(std::uint16_t) / page_size_bytes;
+    if (!get(further_pages_, page)) {
+        count_memory(page_size_bytes);
+        further_bytes_ += page_size_bytes;
+        set(further_pages_, page, true);
+    }
+    further_[cluster] = static_cast<std::uint16_t>(references);
+}
+
+Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table, MemoryBudget* memory, std::string name)
+    : memory_(memory),
+      name_(std::move(name)),
+      geometry_(whole_blocks(geometry)),
       limit_(geometry.clusters_max),
       table_(std::move(table)),
       block_states_(table_.size(), BlockState::on_disk),
@@ -74,7 +96,11 @@ Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table)
       held_(words_for(geometry_.clusters_max)),
       metadata_(words_for(geometry_.clusters_max)),
       dirty_(words_for(geometry_.clusters_max / clusters_per_piece())),
-      further_(geometry_.clusters_max) {}
+      further_(geometry_.clusters_max),
+      further_pages_(words_for(geometry_.clusters_max * sizeof(std::uint16_t) / page_size_bytes)) {
+    // Nothing of it is in memory yet: it comes as it is used.
+    count_memory(bitmap_bytes(geometry_) + table_.capacity() * sizeof(table_[0]) + block_states_.capacity());
+}
 
 void Refcounts::set(const Bits& bits, std::uint64_t at, bool value) noexcept {
     const std::uint64_t mask = 1ULL << (at % 64);
@@ -96,6 +122,9 @@ bool Refcounts::extend(std::uint64_t clusters) {
     if (larger.clusters_max / clusters_per_block() > table_.size()) return false;
     limit_ = std::max(limit_, clusters);
     if (larger.clusters_max <= geometry_.clusters_max) return true;
+    // For a moment both are there.
+    std::optional<BorrowedMemory> both;
+    if (memory_ != nullptr) both.emplace(*memory_, bitmap_bytes(larger) + further_bytes_, name_, "its refcounts");
     const auto copied = [](const Bits& bits, std::uint64_t count) {
         Bits result{words_for(count)};
         std::ranges::copy(bits.span(), result.data());
@@ -105,12 +134,16 @@ bool Refcounts::extend(std::uint64_t clusters) {
     Bits held = copied(held_, larger.clusters_max);
     Bits metadata = copied(metadata_, larger.clusters_max);
     LazyArray<std::uint16_t> further{larger.clusters_max};
+    Bits further_pages = copied(further_pages_, larger.clusters_max * sizeof(std::uint16_t) / page_size_bytes);
     // Only what is not zero is touched, or all of it would become memory.
     for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
         if (further_[cluster] != 0) further[cluster] = further_[cluster];
     }
     dirty_ = copied(dirty_, larger.clusters_max / clusters_per_piece());
     further_ = std::move(further);
+    further_pages_ = std::move(further_pages);
+    both.reset();
+    count_memory(bitmap_bytes(larger) - bitmap_bytes(geometry_));  // a part of what was borrowed
     used_ = std::move(used);
     held_ = std::move(held);
     metadata_ = std::move(metadata);
@@ -125,7 +158,7 @@ bool Refcounts::load_block(std::uint64_t index, std::span<const std::byte> block
         if (count == 0) continue;
         if (first + i >= geometry_.clusters_max || count - 1 > further_max) return false;
         set(used_, first + i, true);
-        if (count > 1) further_[first + i] = static_cast<std::uint16_t>(count - 1);
+        if (count > 1) set_further(first + i, count - 1);
         end_ = first + i + 1 > end_ ? first + i + 1 : end_;
     }
     return true;
@@ -137,7 +170,7 @@ bool Refcounts::add_reference(std::uint64_t cluster) {
     const unsigned bits = 1U << geometry_.order;
     if ((bits < 64 && now >> bits != 0) || now - 1 > further_max) return false;
     set(used_, cluster, true);
-    if (now > 1) further_[cluster] = static_cast<std::uint16_t>(now - 1);
+    if (now > 1) set_further(cluster, now - 1);
     end_ = std::max(end_, cluster + 1);
     return true;
 }

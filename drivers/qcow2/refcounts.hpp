@@ -19,6 +19,7 @@
 #include <span>
 #include <vector>
 
+#include "drivers/shared/memory_budget.hpp"
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/base/units.hpp"
 
@@ -41,17 +42,20 @@ class Refcounts {
         bool fresh = false;  ///< they read as zeros
     };
 
-    /// All clusters are free. `table`: the entries of the refcount table, offsets of blocks.
-    /// Errors: throws std::system_error (ENOMEM).
-    Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table);
+    /// All clusters are free. `table`: the entries of the refcount table, offsets of blocks. What they take in memory,
+    /// and may come to take, is counted in `memory` for the image `name` before; it outlives this. Null: nobody counts.
+    /// Errors: throws std::system_error (ENOMEM; what MemoryBudget::take() throws).
+    Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table, MemoryBudget* memory = nullptr,
+              std::string name = {});
 
     /// The file may have `clusters` clusters from now on, if that is more. False: the table does not reach so far.
-    /// Errors: throws std::system_error (ENOMEM).
+    /// Errors: throws std::system_error (ENOMEM; what MemoryBudget::take() throws).
     bool extend(std::uint64_t clusters);
     /// Takes the counts that block `index` of the table has. False: a count is impossible: of a cluster behind
-    /// clusters_max, or more than 65,536.
+    /// clusters_max, or more than 65,536. Errors: throws what MemoryBudget::take() does.
     bool load_block(std::uint64_t index, std::span<const std::byte> block);
-    /// One more reference. For repairs. False: more than the width of a count can say, or than 65,536.
+    /// One more reference. For repairs. False: more than the width of a count can say, or than 65,536. Errors: throws
+    /// what MemoryBudget::take() does.
     bool add_reference(std::uint64_t cluster);
     /// Moves the table to `offset`, where it has `entries`, at least as many as now.
     void move_table(std::uint64_t offset, std::uint64_t entries);
@@ -131,6 +135,9 @@ class Refcounts {
     std::uint64_t clusters_per_block() const noexcept { return clusters_per_piece() * pieces_per_block(); }
     std::uint64_t clusters_per_piece() const noexcept { return piece_bytes() * 8 >> geometry_.order; }
     std::uint64_t pieces_per_block() const noexcept;
+    static std::uint64_t bitmap_bytes(const Geometry& geometry) noexcept;
+    void count_memory(std::uint64_t bytes);
+    void set_further(std::uint64_t cluster, std::uint64_t references);
     std::uint64_t find_free(std::uint64_t from) const noexcept;
     bool free(std::uint64_t cluster) const noexcept;
     void take(std::uint64_t cluster) noexcept;
@@ -140,6 +147,8 @@ class Refcounts {
     std::optional<Run> allocate_from(std::uint64_t from, std::uint64_t wanted) noexcept;
     void lower_end() noexcept;
 
+    MemoryBudget* const memory_;
+    const std::string name_;
     Geometry geometry_;
     std::uint64_t limit_;  ///< clusters that may be given; blocks may count some more
     std::vector<std::uint64_t> table_;
@@ -147,6 +156,8 @@ class Refcounts {
     std::uint64_t new_blocks_ = 0;  ///< that are not on_disk
     Bits used_, held_, metadata_, dirty_;
     LazyArray<std::uint16_t> further_;  ///< references besides the first
+    Bits further_pages_;                ///< of further_, that are in memory
+    std::uint64_t further_bytes_ = 0;   ///< of these
     std::uint64_t hint_ = 0;            ///< no free cluster is before it
     std::uint64_t end_ = 0;
     std::size_t dirty_count_ = 0;

@@ -8,6 +8,7 @@
 #include <bit>
 #include <new>
 #include <unistd.h>
+#include <utility>
 
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/blocking_io.hpp"
@@ -167,6 +168,12 @@ std::error_code Resize::plan() {
         return std::make_error_code(std::errc::operation_not_supported);
     l1_wanted_ = l1_clusters;
     table_wanted_ = longer ? blocks * 8 / cluster : 0;
+    // The old ones stay for the next time.
+    MemoryBudget& memory = *core_.image().memory;
+    memory.give_back(std::exchange(counted_bytes_, 0));
+    const std::uint64_t needed_bytes = l1_wanted_ * cluster + 2 * table_wanted_ * cluster;
+    memory.take(needed_bytes, layer.name, "its tables for a larger disk");
+    counted_bytes_ = needed_bytes;
     next_l1_.clear();
     next_l1_.reserve(l1_wanted_ * cluster / 8);
     next_table_.assign(table_wanted_ * cluster / 8, 0);

@@ -85,6 +85,7 @@ class Resize {
     std::uint64_t table_wanted_ = 0;
     std::uint64_t moved_first_ = 0;
     std::uint64_t moved_clusters_ = 0;       ///< of tables that move
+    std::uint64_t counted_bytes_ = 0;        ///< of next_l1_ and next_table_
     std::vector<std::uint64_t> next_l1_;     ///< empty, with room
     std::vector<std::uint64_t> next_table_;  ///< as on disk
     ImageRequest* request_ = nullptr;

@@ -24,6 +24,11 @@ std::optional<std::uint64_t> parse_size(const std::string& text) noexcept {
     return value << shift;
 }
 
+std::string size_mistake(const std::string& text) {
+    const auto bytes = parse_size(text);
+    return bytes && *bytes > 0 ? "" : text + ": not a size such as 64K, 10M, 1G or 2T";
+}
+
 std::optional<std::string> OptionReader::take(const std::string& name) {
     const auto node = left_.extract(name);
     if (node.empty()) return std::nullopt;

@@ -18,6 +18,9 @@ namespace blktap {
 /// "4096", "64K", "10M", "1G" or "2T", in units of 1024, as bytes; nothing when malformed or beyond 2^64 - 1.
 std::optional<std::uint64_t> parse_size(const std::string& text) noexcept;
 
+/// For an option that is a size: what is wrong with `text`; empty: nothing.
+std::string size_mistake(const std::string& text);
+
 class OptionReader {
   public:
     /// Lifetime: `spec` must outlive the reader. Errors of every function: throws std::system_error (EINVAL), naming

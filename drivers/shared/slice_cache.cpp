@@ -10,9 +10,18 @@
 
 namespace blktap {
 
+std::uint64_t SliceCache::slots_for(std::uint64_t size_bytes, std::size_t slice_bytes) noexcept {
+    return std::max<std::uint64_t>(16, size_bytes / slice_bytes);
+}
+
+std::uint64_t SliceCache::memory_bytes(std::uint64_t size_bytes, std::size_t slice_bytes) noexcept {
+    const std::uint64_t slots = slots_for(size_bytes, slice_bytes);
+    return slots * (slice_bytes + sizeof(Slot)) + std::bit_ceil(slots) * sizeof(std::uint32_t);
+}
+
 SliceCache::SliceCache(std::uint64_t size_bytes, std::size_t slice_bytes)
     : slice_bytes_(slice_bytes),
-      slots_(std::max<std::uint64_t>(16, size_bytes / slice_bytes)),
+      slots_(slots_for(size_bytes, slice_bytes)),
       buckets_(std::bit_ceil(slots_.size()), none),
       memory_(Mapping::anonymous(slots_.size() * slice_bytes)) {}
 

@@ -36,6 +36,9 @@ class SliceCache {
     /// `size_bytes` is. Errors: throws std::system_error (ENOMEM).
     explicit SliceCache(std::uint64_t size_bytes, std::size_t slice_bytes = slice_bytes_max);
 
+    /// The memory that such a cache may come to take.
+    static std::uint64_t memory_bytes(std::uint64_t size_bytes, std::size_t slice_bytes = slice_bytes_max) noexcept;
+
     /// The slot of a slice, ready or being loaded; `none` when it is not here.
     std::uint32_t find(const Key& key) noexcept;
     /// A slot for a slice that is not here, in place of another one. It is being loaded until loaded(). `none` when
@@ -66,6 +69,7 @@ class SliceCache {
         bool loading = false;
         bool used = false;  ///< since the hand came by
     };
+    static std::uint64_t slots_for(std::uint64_t size_bytes, std::size_t slice_bytes) noexcept;
     std::uint32_t& bucket(const Key& key) noexcept;
     std::uint32_t victim() noexcept;
 

@@ -30,6 +30,10 @@ std::uint64_t length_of(std::span<const iovec> data) noexcept {
 
 }  // namespace
 
+std::uint64_t Core::memory_bytes(const Chain& chain, std::uint64_t cache_bytes) noexcept {
+    return SliceCache::memory_bytes(cache_bytes, slice_bytes(chain));
+}
+
 Core::Core(OpenedImage image, const DriverContext& context, std::uint64_t cache_bytes)
     : image_(std::move(image)),
       io_(context.io),

@@ -27,18 +27,17 @@ Findings check_image(const Layer& layer) {
     findings.end_footer_missing = !layer.end_footer;
     if (layer.raw) return findings;
     findings.copy_differs = Footer::parse(read_bytes(layer, 0, footer_bytes)) != layer.footer;
-    const Occupied occupied = find_occupied(layer);
-    findings.errors = occupied.problems;
-    findings.first_error = occupied.first_problem;
     std::uint64_t end = 0;
-    for (const Occupied::Part& part : occupied.parts) {
-        if (part.block != ~std::uint64_t{0}) ++findings.blocks_used;
+    const Occupied occupied = find_occupied(layer, [&](std::uint64_t part_begin, std::uint64_t part_end) {
         // The room that data is aligned with, in the unit behind the one in which the part before ends: on a disk of
         // sectors as large the two do not share one.
         const std::uint64_t room_end = round_up(end, Allocator::data_alignment) + Allocator::data_alignment;
-        if (part.begin >= room_end) findings.unused_bytes += part.begin - end;
-        end = std::max(end, part.end);
-    }
+        if (part_begin >= room_end) findings.unused_bytes += part_begin - end;
+        end = std::max(end, part_end);
+    });
+    findings.errors = occupied.problems;
+    findings.first_error = occupied.first_problem;
+    findings.blocks_used = occupied.blocks;
     if (layer.file_end > end + Allocator::data_alignment) findings.unused_bytes += layer.file_end - end;
     return findings;
 }

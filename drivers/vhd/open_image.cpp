@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "drivers/shared/bounce_buffer.hpp"
 #include "drivers/shared/storage_limits.hpp"
 #include "drivers/vhd/parent_path.hpp"
 #include "drivers/vhd/table_io.hpp"
@@ -70,7 +71,7 @@ class ChainOpener {
 
     void add_top(const std::string& path, Access access) {
         OpenFile file = open(path, access);
-        read_image(file.layer);
+        read_image(file.layer, TablePart::whole, *image_.memory);
         keep(std::move(file));
     }
     /// The parent of the last image, from the first place where it is.
@@ -104,15 +105,16 @@ class ChainOpener {
         return file;
     }
 
-    static void read_parent(const Layer& child, Layer& parent) {
+    void read_parent(const Layer& child, Layer& parent) {
         if (child.header.parent_is_raw()) return use_raw(parent);
-        read_image(parent);
+        read_image(parent, TablePart::of_disk, *image_.memory);
         if (parent.footer.uuid() == child.header.parent_uuid) return;
         refuse(parent.name, "is not the image that it was (its UUID is " + to_text(parent.footer.uuid()) + ", not " +
                                 to_text(child.header.parent_uuid) + ")");
     }
 
     void keep(OpenFile file) {
+        image_.memory->take(BounceBuffer::size_bytes, file.layer.name, "its buffers");
         limits_.push_back(file.limits);
         note_limits(file);
         image_.chain.push_back(std::move(file.layer));
@@ -144,14 +146,16 @@ class ChainOpener {
 
 }  // namespace
 
-OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files) {
+OpenedImage open_chain(const std::string& path, Access access, Caching caching, ImageOpener& files,
+                       std::uint64_t memory_bytes) {
     OpenedImage image;
+    image.memory = std::make_unique<MemoryBudget>(memory_bytes);
     image.info.read_only = access == Access::read_only;
     ChainOpener opener{image, caching, files};
     opener.add_top(path, access);
     while (image.chain.back().differencing)
         opener.add_parent();
-    if (access == Access::read_write) prepare_for_writing(image.chain.front());
+    if (access == Access::read_write) prepare_for_writing(image.chain.front(), *image.memory);
     return image;
 }
 

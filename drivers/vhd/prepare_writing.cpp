@@ -20,8 +20,14 @@ namespace {
                  layer.name + ": " + reason + "; not opened for writing (tap-ctl image check tells more)");
 }
 
+/// Of the file, [begin, end) in bytes.
+struct Part {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+
 /// XenServer's map of the blocks that are written whole, behind the table. It stays true: no bit is ever cleared here.
-void add_batmap(const Layer& layer, std::vector<Occupied::Part>& parts) {
+void add_batmap(const Layer& layer, std::vector<Part>& parts) {
     const std::uint64_t offset = round_up(layer.header.table_offset + layer.header.table_bytes(), sector_size_bytes);
     if (layer.footer.creator() != "tap" || offset > layer.file_bytes ||
         layer.file_bytes - offset < 2 * sector_size_bytes) {
@@ -35,7 +41,7 @@ void add_batmap(const Layer& layer, std::vector<Occupied::Part>& parts) {
     if (map <= layer.file_bytes && length <= layer.file_bytes - map) parts.push_back({map, map + length});
 }
 
-void add_description(const Layer& layer, std::vector<Occupied::Part>& parts) {
+void add_description(const Layer& layer, std::vector<Part>& parts) {
     const Header& header = layer.header;
     parts.push_back({0, footer_bytes});
     parts.push_back({layer.footer.data_offset(), layer.footer.data_offset() + header_bytes});
@@ -57,16 +63,15 @@ void require_aligned(const Layer& layer) {
                                                       std::to_string(unit) + " bytes; can only be opened read-only");
     };
     // A bitmap and what describes the image are written each in whole units, from a copy of its own.
-    std::vector<Occupied::Part> description;
+    std::vector<Part> description;
     add_description(layer, description);
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
         if (!layer.allocated(block)) continue;
         const std::uint64_t data = layer.data_offset(block);
         if (!is_aligned(data, unit)) refuse("its blocks begin between");
         const std::uint64_t bitmap = round_down(layer.bitmap_offset(block), unit);
-        const bool shared = std::ranges::any_of(description, [&](const Occupied::Part& part) {
-            return part.begin < data && round_up(part.end, unit) > bitmap;
-        });
+        const bool shared = std::ranges::any_of(
+            description, [&](const Part& part) { return part.begin < data && round_up(part.end, unit) > bitmap; });
         if (shared) refuse("its tables and a block's bitmap share");
     }
 }
@@ -80,22 +85,28 @@ void prepare_fixed(const Layer& layer) {
                      std::to_string(layer.offset_alignment) + " bytes; can only be opened read-only");
 }
 
+/// Of a block in use: where its bitmap would be there is no file.
+bool outside(const Layer& layer, std::uint64_t block) noexcept {
+    const std::uint64_t begin = layer.bitmap_offset(block);
+    return begin > layer.file_end || layer.bitmap_bytes() > layer.file_end - begin;
+}
+
 /// Some writers let the last block end with the disk, and the footer follow: in a file it can be made whole.
-void require_place_for_last(const Layer& layer, Occupied& occupied) {
+void require_place_for_last(const Layer& layer, const std::vector<Part>& description, Occupied& occupied) {
     if (!layer.growable) {
         if (occupied.end > layer.file_bytes) return occupied.complain("it is longer than the block device");
         if (occupied.end > layer.file_bytes - footer_bytes) occupied.complain("its last block reaches into the footer");
         return;
     }
     if (!layer.end_footer) return;
-    for (const Occupied::Part& part : occupied.parts) {
-        std::uint64_t end = part.end;
-        if (part.block < layer.block_count()) {
-            const std::uint64_t of_disk = layer.size_bytes - part.block * layer.block_bytes();
-            end = std::min(end, part.begin + layer.bitmap_bytes() + of_disk);
-        }
-        if (end > layer.file_end) return occupied.complain("its last block reaches into the footer");
+    bool reaches = std::ranges::any_of(description, [&](const Part& part) { return part.end > layer.file_end; });
+    for (std::uint64_t block = 0; block < layer.header.table_entries && !reaches; ++block) {
+        if (!layer.allocated(block) || outside(layer, block)) continue;
+        std::uint64_t length = layer.block_bytes();
+        if (block < layer.block_count()) length = std::min(length, layer.size_bytes - block * length);
+        reaches = layer.data_offset(block) + length > layer.file_end;
     }
+    if (reaches) occupied.complain("its last block reaches into the footer");
 }
 
 /// While the image is open it is the only one.
@@ -111,36 +122,54 @@ void repair_copy(Layer& layer) {
 
 }  // namespace
 
-Occupied find_occupied(const Layer& layer) {
+Occupied find_occupied(const Layer& layer, const std::function<void(std::uint64_t, std::uint64_t)>& visit) {
     Occupied result;
-    add_description(layer, result.parts);
-    const std::uint64_t block_length = layer.bitmap_bytes() + layer.block_bytes();
-    // More than that lie over each other; they must not fill the memory.
-    const std::uint64_t blocks_max = layer.file_bytes / layer.block_bytes() + 1;
-    std::uint64_t blocks = 0;
+    std::vector<Part> description;
+    add_description(layer, description);
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
         if (!layer.allocated(block)) continue;
-        const std::uint64_t begin = layer.bitmap_offset(block);
-        if (begin > layer.file_end || layer.bitmap_bytes() > layer.file_end - begin) {
+        if (outside(layer, block)) {
             result.complain("block " + std::to_string(block) + " is outside of the file");
-        } else if (++blocks > blocks_max) {
-            result.complain("has more blocks than the file has room for");
-            return result;
         } else {
-            result.parts.push_back({begin, begin + block_length, block});
+            ++result.blocks;
         }
     }
-    std::ranges::sort(result.parts, {}, [](const Occupied::Part& part) { return std::pair{part.begin, part.block}; });
-    for (const Occupied::Part& part : result.parts) {
-        if (part.begin < result.end) result.complain("two things are in one place, at " + std::to_string(part.begin));
-        result.end = std::max(result.end, part.end);
+    // More than that lie over each other.
+    if (result.blocks > layer.file_bytes / layer.block_bytes() + 1) {
+        result.complain("has more blocks than the file has room for");
+        return result;
     }
-    require_place_for_last(layer, result);
+    // There may be millions: no more is kept of each than tells where it is.
+    std::vector<std::uint32_t> sectors;
+    sectors.reserve(result.blocks);
+    for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
+        if (layer.allocated(block) && !outside(layer, block)) sectors.push_back(layer.table.entry(block));
+    }
+    std::ranges::sort(sectors);
+    std::ranges::sort(description, {}, &Part::begin);
+    const auto note = [&](const Part& part) {
+        if (part.begin < result.end) result.complain("two things are in one place, at " + std::to_string(part.begin));
+        if (visit) visit(part.begin, part.end);
+        result.end = std::max(result.end, part.end);
+    };
+    const std::uint64_t block_length = layer.bitmap_bytes() + layer.block_bytes();
+    auto next = description.begin();
+    for (const std::uint32_t sector : sectors) {
+        const std::uint64_t begin = std::uint64_t{sector} * sector_size_bytes;
+        while (next != description.end() && next->begin < begin)
+            note(*next++);
+        note({begin, begin + block_length});
+    }
+    while (next != description.end())
+        note(*next++);
+    require_place_for_last(layer, description, result);
     return result;
 }
 
-void prepare_for_writing(Layer& layer) {
+void prepare_for_writing(Layer& layer, MemoryBudget& memory) {
     if (layer.raw) return prepare_fixed(layer);
+    // For as long as it is open: find_occupied() is needed again at the end, whatever the image has by then.
+    memory.take(layer.header.table_entries * writing_bytes_per_entry, layer.name, "the order of its blocks");
     require_aligned(layer);
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) refuse_damaged(layer, occupied.first_problem);

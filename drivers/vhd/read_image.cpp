@@ -66,23 +66,26 @@ void read_header(Layer& layer) {
     layer.header = parse_header(read_bytes(layer, offset, header_bytes), layer.size_bytes, layer.name);
 }
 
-void read_table(Layer& layer) {
-    const Header& header = layer.header;
+void read_table(Layer& layer, TablePart part, MemoryBudget& budget) {
+    Header& header = layer.header;
     if (header.table_offset > layer.file_bytes || header.table_bytes() > layer.file_bytes - header.table_offset) {
         refuse(layer, "its table of blocks is outside of the file");
     }
+    if (part == TablePart::of_disk) header.table_entries = static_cast<std::uint32_t>(layer.block_count());
     const std::uint64_t begin = round_down(header.table_offset, layer.slice_bytes());
     const std::uint64_t end = round_up(header.table_offset + header.table_bytes(), layer.slice_bytes());
+    const std::uint64_t full_words = layer.pieces() / 64 + 1;
+    budget.take(end - begin + page_size_bytes + full_words * 8, layer.name, "its table of blocks");
     Mapping memory = Mapping::anonymous(end - begin + page_size_bytes);
     const auto count = read_at(layer.fd.get(), memory.bytes().first(end - begin), begin);
     if (!count) throw_error(count.error(), layer.name + ": cannot read");
     layer.table = BlockTable{std::move(memory), begin, header.table_offset};
-    layer.full = LazyArray<std::uint64_t>{layer.pieces() / 64 + 1};
+    layer.full = LazyArray<std::uint64_t>{full_words};
 }
 
 }  // namespace
 
-void read_image(Layer& layer) {
+void read_image(Layer& layer, TablePart part, MemoryBudget& memory) {
     if (layer.file_bytes < footer_bytes) refuse(layer, "too short for a VHD");
     layer.has_footer = true;
     EndFooter end = read_end_footer(layer);
@@ -109,7 +112,7 @@ void read_image(Layer& layer) {
         return;
     }
     read_header(layer);
-    read_table(layer);
+    read_table(layer, part, memory);
     layer.file_end = layer.end_footer ? end.offset : layer.file_bytes;
 }
 

@@ -6,12 +6,26 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <utility>
 
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/vhd/table_io.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap::vhd {
+
+namespace {
+
+/// Blocks behind the disk's end, of an image that another program has made smaller: the larger disk must not show them.
+template <class Visit>
+void for_each_left_behind(const Layer& layer, std::uint64_t blocks, Visit visit) {
+    const std::uint64_t known = std::min<std::uint64_t>(blocks, layer.header.table_entries);
+    for (std::uint64_t block = layer.block_count(); block < known; ++block) {
+        if (layer.allocated(block)) visit(block);
+    }
+}
+
+}  // namespace
 
 Resize::Resize(Core& core, Writer& writer) noexcept : core_(core), writer_(writer) {
     job_.resize = this;
@@ -57,10 +71,15 @@ std::error_code Resize::prepare() noexcept {
     if (shows_parent && size_bytes_ > layer.size_bytes) return unsupported;
     const std::uint64_t blocks = (size_bytes_ - 1) / layer.block_bytes() + 1;
     try {
-        note_left_behind(blocks);
+        std::uint64_t left_behind = 0;
+        for_each_left_behind(layer, blocks, [&](std::uint64_t) { ++left_behind; });
         const std::uint64_t pieces = blocks * (layer.bitmap_bytes() / sector_size_bytes);
+        const bool longer = blocks > layer.header.table_entries;
+        count_memory(left_behind * 8 + (pieces / 64 + 1) * 8 + (longer ? blocks * (4 + writing_bytes_per_entry) : 0));
+        left_behind_.reserve(left_behind);
+        for_each_left_behind(layer, blocks, [&](std::uint64_t block) { left_behind_.push_back(block); });
         full_ = LazyArray<std::uint64_t>{pieces / 64 + 1};
-        if (blocks <= layer.header.table_entries) return {};
+        if (!longer) return {};
         // XenServer looks for its map behind the table, wherever that is.
         if (layer.footer.creator() == "tap" || blocks > table_entries_max) return unsupported;
         entries_ = static_cast<std::uint32_t>(blocks);
@@ -76,14 +95,12 @@ std::error_code Resize::prepare() noexcept {
     return {};
 }
 
-/// Blocks behind the disk's end, of an image that another program has made smaller: the larger disk must not show them.
-void Resize::note_left_behind(std::uint64_t blocks) {
-    const Layer& layer = core_.top();
-    left_behind_.clear();
-    const std::uint64_t known = std::min<std::uint64_t>(blocks, layer.header.table_entries);
-    for (std::uint64_t block = layer.block_count(); block < known; ++block) {
-        if (layer.allocated(block)) left_behind_.push_back(block);
-    }
+/// What a larger disk takes, besides what the old one did: for a moment both are there.
+void Resize::count_memory(std::uint64_t bytes) {
+    MemoryBudget& memory = *core_.image().memory;
+    memory.give_back(std::exchange(counted_bytes_, 0));
+    memory.take(bytes, core_.top().name, "its tables for a larger disk");
+    counted_bytes_ = bytes;
 }
 
 /// For the table; and so that there is no footer at the file's end, which would tell of the old size after a crash.
@@ -103,9 +120,7 @@ void Resize::make_room() noexcept {
 std::error_code Resize::write() noexcept {
     // Entries of that group would be written to a table that is none any more.
     if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
-    if (core_.image().growable) {
-        if (const auto error = require_length(core_.top().fd.get(), core_.top().file_end)) return error;
-    }
+    if (const auto error = require_length(core_.top().fd.get(), core_.top().file_end)) return error;
     try {
         footer_ = core_.top().footer;
         footer_.set_disk_bytes(size_bytes_);
@@ -211,6 +226,11 @@ void Resize::sync() {
 
 void Resize::done() noexcept {
     if (!error_) {
+        // The old ones go.
+        counted_bytes_ = 0;
+        if (entries_ > 0) {
+            core_.image().memory->give_back(core_.top().header.table_entries * (4 + writing_bytes_per_entry));
+        }
         Layer& layer = core_.top();
         if (layer.raw) {
             layer.file_end = std::max(layer.file_end, size_bytes_);

@@ -33,7 +33,7 @@ class Resize {
     };
 
     std::error_code prepare() noexcept;
-    void note_left_behind(std::uint64_t blocks);
+    void count_memory(std::uint64_t bytes);
     void make_room() noexcept;
     std::error_code write() noexcept;
     void write_fixed();
@@ -61,6 +61,7 @@ class Resize {
     std::vector<std::uint64_t> left_behind_;  ///< blocks behind the disk's end
     BlockTable table_;
     LazyArray<std::uint64_t> full_;
+    std::uint64_t counted_bytes_ = 0;  ///< of an attempt, until it is the image's or the next one
     LazyArray<std::uint32_t> reserved_;
     ImageRequest* request_ = nullptr;
     Over over_ = nullptr;

@@ -165,6 +165,7 @@ std::unique_ptr<ImageDriver> open_vhd_image(const ImageSpec& spec, const DriverC
     OptionReader options{spec};
     const Caching caching = options.take_flag("buffered", false) ? Caching::buffered : Caching::direct;
     const std::uint64_t cache_bytes = options.take_size("metadata-cache", cache_bytes_default);
+    const std::uint64_t memory_bytes = options.take_size("memory-budget", context.memory_budget_bytes);
     options.finish();
     if (spec.path.empty()) {
         throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
@@ -173,8 +174,9 @@ std::unique_ptr<ImageDriver> open_vhd_image(const ImageSpec& spec, const DriverC
         throw_reason(std::make_error_code(std::errc::invalid_argument),
                      image_name(spec) + ": metadata-cache is more than 1G");
     }
-    return std::make_unique<VhdDriver>(open_chain(spec.path, spec.access, caching, context.files), context,
-                                       cache_bytes);
+    OpenedImage image = open_chain(spec.path, spec.access, caching, context.files, memory_bytes);
+    image.memory->take(Core::memory_bytes(image.chain, cache_bytes), spec.path, "its metadata-cache");
+    return std::make_unique<VhdDriver>(std::move(image), context, cache_bytes);
 }
 
 }  // namespace blktap::vhd

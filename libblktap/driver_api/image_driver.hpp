@@ -21,6 +21,7 @@
 #include <boost/intrusive/parent_from_member.hpp>
 
 #include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/defaults.hpp"
 #include "libblktap/base/units.hpp"
 #include "libblktap/base/worker_pool.hpp"
 #include "libblktap/driver_api/image_opener.hpp"
@@ -113,6 +114,8 @@ struct DriverContext {
     IoQueue& io;
     WorkerPool& workers;
     ImageOpener& files;
+    /// What the tables of an image and all that it is over may take in memory together, unless its options say.
+    std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
 };
 
 /// Which image, and how: "FORMAT:PATH[?option=value&...]" on a command line.

@@ -91,6 +91,7 @@ TEST_CASE("tapback's options: without any, every image may be opened", "[unit][t
     CHECK(options.sink == log::Sink::standard_error);
     CHECK(options.poll_us == 0);  // what a host that nobody measured pays for polling: docs/decisions/0010
     CHECK(options.aio_slots == IoQueue::default_slots);
+    CHECK(options.memory_budget_bytes == 256U << 20);
 }
 
 TEST_CASE("tapback's options: a file may set all of them", "[unit][tapback]") {
@@ -142,6 +143,8 @@ TEST_CASE("tapback's options: a mistake in the file is named with its line and k
     CHECK_THAT(complaint_about("poll-us = many\n"), Catch::StartsWith(":1: ") && Catch::Contains("poll-us"));
     CHECK_THAT(complaint_about("# a\n# b\nlog-level = loud\n"), Catch::StartsWith(":3: log-level: "));
     CHECK_THAT(complaint_about("syslog = perhaps\n"), Catch::StartsWith(":1: ") && Catch::Contains("syslog"));
+    CHECK_THAT(complaint_about("memory-budget = much\n"),
+               Catch::StartsWith(":1: memory-budget: much: not a size such as"));
     CHECK_THAT(complaint_about("backing-directories = bases\n"),
                Catch::StartsWith(":1: backing-directories: bases: not an absolute path"));
     CHECK_THAT(complaint_about("image-directories = /srv, data\n"),
@@ -175,9 +178,10 @@ TEST_CASE("tapback's options: a tapdisk that cannot be run is found at the start
 }
 
 TEST_CASE("tapback's options: a tapdisk is told how to log, poll and queue", "[unit][tapback]") {
-    const Command command{"poll-us = 50\naio-slots = 128\n"};
+    const Command command{"poll-us = 50\naio-slots = 128\nmemory-budget = 1G\n"};
     CHECK(tapback::tapdisk_command(command.options({"--log-level", "warning", "--syslog"})) ==
-          Words{command.tapdisk, "--poll-us=50", "--aio-slots=128", "--log-level=warning", "--syslog"});
+          Words{command.tapdisk, "--poll-us=50", "--aio-slots=128", "--memory-budget=1073741824", "--log-level=warning",
+                "--syslog"});
 }
 
 TEST_CASE("tapback's options: the sample of the configuration file says what holds by default", "[unit][tapback]") {
@@ -191,7 +195,7 @@ TEST_CASE("tapback's options: the sample of the configuration file says what hol
         ++keys;
         uncommented << line.substr(1) << '\n';
     }
-    CHECK(keys == 8);
+    CHECK(keys == 9);
     const Options plain = Command{all.str()}.options();
     const Options stated = Command{uncommented.str()}.options();
     CHECK(stated.run_directory == plain.run_directory);
