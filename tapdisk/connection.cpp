@@ -15,15 +15,11 @@ namespace {
 /// Times that one call of turn() goes on with new work before the loop looks at its other descriptors.
 constexpr int turns_per_round = 16;
 
-std::string describe(std::size_t queue, const ipc::ConnectArguments& frontend) {
-    return "domain " + std::to_string(frontend.domain) + ", queue " + std::to_string(queue);
-}
-
 }  // namespace
 
 Connection::Connection(EventLoop& loop, IoQueue& io, Options options)
     : loop_(loop), frontend_(std::move(options.frontend)), poller_(loop.clock(), options.poll_max) {
-    std::vector<ConnectionQueue> queues = map_queues();
+    std::vector<ConnectionQueue> queues = map_queues(grants_, events_, frontend_);
     const auto queue_count = static_cast<std::uint32_t>(queues.size());
     const std::uint32_t slots = queues.front().ring().slot_count();
     RequestEngine::Options engine_options;
@@ -41,27 +37,6 @@ Connection::Connection(EventLoop& loop, IoQueue& io, Options options)
 }
 
 Connection::~Connection() = default;
-
-std::vector<ConnectionQueue> Connection::map_queues() {
-    const auto protocol = ring::parse_protocol(frontend_.protocol);
-    if (!protocol) throw_error(Errc::bad_message, "protocol \"" + frontend_.protocol + "\"");
-    std::vector<ConnectionQueue> queues;
-    queues.reserve(frontend_.queues.size());
-    for (std::size_t i = 0; i < frontend_.queues.size(); ++i) {
-        const ipc::QueueArguments& queue = frontend_.queues[i];
-        auto pages = grants_.map(frontend_.domain, queue.ring_refs, xen::PageAccess::read_write);
-        if (!pages) {
-            std::string refs;
-            for (const std::uint32_t ref : queue.ring_refs)
-                refs += (refs.empty() ? "" : ",") + std::to_string(ref);
-            throw_error(pages.error(), describe(i, frontend_) + ": mapping the ring's grants " + refs);
-        }
-        queues.emplace_back(std::move(pages).value(),
-                            xen::EventChannel::bind_interdomain(events_, frontend_.domain, queue.event_channel),
-                            *protocol);
-    }
-    return queues;
-}
 
 /// The turn that follows takes them, when it has passed on the requests that they announce: a system call less in these
 /// requests' way. Where none follows they must not be announced without end.

@@ -43,7 +43,6 @@ class Connection {
     std::uint64_t wakeups() const noexcept { return wakeups_; }
 
   private:
-    std::vector<ConnectionQueue> map_queues();
     void note_events() noexcept;
     void take_events() noexcept;
     void unmask() noexcept;

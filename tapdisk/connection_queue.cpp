@@ -6,6 +6,13 @@
 #include "libblktap/base/assert.hpp"
 
 namespace blktap {
+namespace {
+
+std::string describe(std::size_t queue, const ipc::ConnectArguments& frontend) {
+    return "domain " + std::to_string(frontend.domain) + ", queue " + std::to_string(queue);
+}
+
+}  // namespace
 
 ConnectionQueue::ConnectionQueue(xen::GuestPages pages, xen::EventChannel channel, ring::Protocol protocol)
     : pages_(std::move(pages)), channel_(std::move(channel)), ring_(pages_.bytes(), protocol) {}
@@ -58,6 +65,28 @@ void ConnectionQueue::trim() noexcept {
     large_segments_.trim();
     large_iovecs_.trim();
     large_runs_.trim();
+}
+
+std::vector<ConnectionQueue> map_queues(xen::GrantTable& grants, xen::EventChannelHandle& events,
+                                        const ipc::ConnectArguments& frontend) {
+    const auto protocol = ring::parse_protocol(frontend.protocol);
+    if (!protocol) throw_error(Errc::bad_message, "protocol \"" + frontend.protocol + "\"");
+    std::vector<ConnectionQueue> queues;
+    queues.reserve(frontend.queues.size());
+    for (std::size_t i = 0; i < frontend.queues.size(); ++i) {
+        const ipc::QueueArguments& queue = frontend.queues[i];
+        auto pages = grants.map(frontend.domain, queue.ring_refs, xen::PageAccess::read_write);
+        if (!pages) {
+            std::string refs;
+            for (const std::uint32_t ref : queue.ring_refs)
+                refs += (refs.empty() ? "" : ",") + std::to_string(ref);
+            throw_error(pages.error(), describe(i, frontend) + ": mapping the ring's grants " + refs);
+        }
+        queues.emplace_back(std::move(pages).value(),
+                            xen::EventChannel::bind_interdomain(events, frontend.domain, queue.event_channel),
+                            *protocol);
+    }
+    return queues;
 }
 
 }  // namespace blktap

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "libblktap/ipc/messages.hpp"
 #include "libblktap/ring/back_ring.hpp"
 #include "libblktap/xen/event_channel.hpp"
 #include "libblktap/xen/grant_table.hpp"
@@ -53,5 +54,10 @@ class ConnectionQueue {
     LazyArray<iovec> large_iovecs_;
     LazyArray<PageRun> large_runs_;
 };
+
+/// Maps and binds the rings of `frontend`. Errors: throws std::system_error whose text names the queue, page, grant or
+/// port; nothing stays mapped or bound.
+std::vector<ConnectionQueue> map_queues(xen::GrantTable& grants, xen::EventChannelHandle& events,
+                                        const ipc::ConnectArguments& frontend);
 
 }  // namespace blktap

@@ -178,12 +178,22 @@ Json ControlServer::run(ClientId id, ipc::Request& request, bool& answered_later
         send_files(pending);
         return {};
     }
-    const bool known = name == "watch" || name == "disconnect" || name == "pause" || name == "close" || name == "stats";
+    if (name == "abandon") {
+        abandon(pending, request);
+        answered_later = true;
+        return {};
+    }
+    if (name == "disconnect") {
+        const auto arguments = request.arguments.get<ipc::DisconnectArguments>();
+        vbd_.disconnect(arguments.rings, reply_later(pending));
+        answered_later = true;
+        return {};
+    }
+    const bool known = name == "watch" || name == "pause" || name == "close" || name == "stats";
     if (!known) throw_error(Errc::unknown_request, "\"" + name + "\"");
     ipc::expect_no_arguments(request.arguments);
     if (name == "stats") return vbd_.stats();
     if (name == "watch") return watch(id);
-    if (name == "disconnect") vbd_.disconnect(reply_later(pending));
     if (name == "pause") vbd_.pause(reply_later(pending));
     if (name == "close") vbd_.close(reply_later(pending));
     answered_later = true;
@@ -217,6 +227,16 @@ Json ControlServer::connect(ClientId id, ipc::Request& request) {
     frontend_owner_.reset();
     if (arguments.until_hangup) frontend_owner_ = id;
     return vbd_.describe();
+}
+
+void ControlServer::abandon(const Pending& pending, ipc::Request& request) {
+    const auto arguments = request.arguments.get<ipc::ConnectArguments>();
+    if (vbd_.state() != Vbd::State::closed || abandoned_) throw_error(Errc::wrong_state, "abandon: in use already");
+    const UniqueFd log_file = take_descriptor(request);
+    abandoned_ = std::make_unique<AbandonedRings>(loop_, arguments, log_file, [this, done = reply_later(pending)] {
+        const auto over = std::move(abandoned_);
+        done({});
+    });
 }
 
 Json ControlServer::resume(ClientId id, const ipc::Request& request) {

@@ -22,6 +22,7 @@
 
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
+#include "tapdisk/abandoned_rings.hpp"
 #include "tapdisk/vbd.hpp"
 
 namespace blktap {
@@ -77,6 +78,7 @@ class ControlServer {
     void send_files(const Pending& pending);
     ipc::Json open(ClientId id, const ipc::Request& request);
     ipc::Json connect(ClientId id, ipc::Request& request);
+    void abandon(const Pending& pending, ipc::Request& request);
     ipc::Json resume(ClientId id, const ipc::Request& request);
     ipc::Json watch(ClientId id);
     ipc::Json resize(const Pending& pending, const ipc::Request& request, bool& answered_later);
@@ -95,6 +97,7 @@ class ControlServer {
     std::optional<ClientId> frontend_owner_;  ///< its hang-up disconnects the frontend
     std::vector<OpenedFile> files_;           ///< of the image that is open, or was last
     std::optional<ClientId> asked_client_;    ///< open_through_client() read its socket
+    std::unique_ptr<AbandonedRings> abandoned_;
     EventLoop::Watch watch_;
 };
 

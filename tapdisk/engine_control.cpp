@@ -54,8 +54,26 @@ void RequestEngine::clear_image() noexcept {
 }
 
 void RequestEngine::close() noexcept {
-    closing_ = true;
     taking_ = false;
+    fail_stranded();
+    starting_.splice(starting_.begin(), postponed_);
+    if (driver_ == nullptr) abandon_waiting();
+}
+
+void RequestEngine::drain(bool fail) noexcept {
+    fail_stranded();
+    failing_ = fail || paused_;
+    if (failing_) abandon_waiting();
+}
+
+void RequestEngine::wake_frontends() noexcept {
+    for (ConnectionQueue& queue : queues_)
+        queue.channel().notify();
+}
+
+/// Answers what waits for the storage: nobody will try it again.
+void RequestEngine::fail_stranded() noexcept {
+    closing_ = true;
     while (!parked_.empty()) {
         RequestSlot& slot = take_first(parked_);
         ++stats_.gave_up;
@@ -63,11 +81,9 @@ void RequestEngine::close() noexcept {
     }
     while (!held_.empty())
         finish(take_first(held_), Errc::image_failed);
-    starting_.splice(starting_.begin(), postponed_);
-    if (driver_ == nullptr) abandon_waiting();
 }
 
-/// Answers everything that waits for an image, which will not come.
+/// Answers everything that waits to be given to an image.
 void RequestEngine::abandon_waiting() noexcept {
     const auto end = [this](RequestSlot& slot) { finish(slot, Errc::wrong_state); };
     order_.abandon(end);

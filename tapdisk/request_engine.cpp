@@ -15,6 +15,10 @@
 namespace blktap {
 namespace {
 
+std::error_code taken_away() noexcept {
+    return std::make_error_code(std::errc::no_such_device);
+}
+
 RangeGuard::Mode mode_of(const RequestSlot& slot) noexcept {
     if (!slot.changes_disk()) return RangeGuard::Mode::shared;
     const bool parked_before = slot.lack != RequestSlot::Lack::nothing;
@@ -77,7 +81,7 @@ bool RequestEngine::can_go_on() const noexcept {
 
 /// A frontend whose data would find no memory waits in its ring, not in ours.
 bool RequestEngine::takes() const noexcept {
-    return taking_ && !paused_ && memory_.empty();
+    return taking_ && (failing_ || (!paused_ && memory_.empty()));
 }
 
 bool RequestEngine::rearm() noexcept {
@@ -124,6 +128,7 @@ void RequestEngine::take(ConnectionQueue& queue) noexcept {
     queue.log().advance(ring_index + 1);
     live_.push_back(slot);
 
+    if (failing_) return reject(slot, taken_away());
     const auto judged = ring::judge(*slot.raw, rules_);
     if (!judged) return reject(slot, judged.error());
     slot.judged = judged.value();
@@ -190,7 +195,9 @@ void RequestEngine::reject(RequestSlot& slot, std::error_code error) noexcept {
 /// True when the slot was answered, or put away, instead of going on.
 bool RequestEngine::refuse(RequestSlot& slot) noexcept {
     const bool flushes = slot.plain_flush() || slot.phase != RequestSlot::Phase::data;
-    if (slot.plain_flush() && flush_failed_ && !closing_) {
+    if (failing_) {
+        finish(slot, taken_away());
+    } else if (slot.plain_flush() && flush_failed_ && !closing_) {
         hold(slot);
     } else if (image_cut_) {
         refuse_of_cut_image(slot);

@@ -87,6 +87,11 @@ class RequestEngine {
     void stop_taking() noexcept { taking_ = false; }
     /// The frontend is leaving: as stop_taking(), and what waits for space or for an image is answered with an error.
     void close() noexcept;
+    /// The frontend is leaving and may have sent requests that it waits for: until close(), its rings are emptied. Each
+    /// request is served or, with `fail` or without an image, answered with an error, as is what waits already.
+    void drain(bool fail) noexcept;
+    /// Notifies every frontend, answers or none.
+    void wake_frontends() noexcept;
     /// The driver has nothing and no answer is unwritten; parked, held and postponed requests may be left.
     bool quiet() const noexcept;
     /// Every request taken was answered.
@@ -154,6 +159,7 @@ class RequestEngine {
 
     // engine_control.cpp: images, and the end
     void begin_again() noexcept;
+    void fail_stranded() noexcept;
     void abandon_waiting() noexcept;
 
     // engine_completion.cpp: from the driver to the answer
@@ -199,6 +205,7 @@ class RequestEngine {
     bool taking_ = true;
     bool paused_ = true;
     bool closing_ = false;
+    bool failing_ = false;           ///< every request is answered with an error that the driver does not have
     bool answered_ = false;          ///< in this turn
     bool memory_exhausted_ = false;  ///< the first of memory_ waits until another request ends
     bool more_requests_ = false;

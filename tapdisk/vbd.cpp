@@ -33,6 +33,7 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
                   }),
       kernel_timer_(loop, [this] { retry_refused(); }),
       retry_timer_(loop, [this] { try_again(); }),
+      drain_timer_(loop, [this] { look_at_drain(); }),
       space_timer_(loop, [this] { watch_space(); }),
       retry_delay_(retry_delay_min),
       kernel_delay_(kernel_delay_min),
@@ -97,16 +98,24 @@ void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
                                {"persistent", frontend.persistent ? "yes" : "no"}});
 }
 
-void Vbd::disconnect(Done done) {
+void Vbd::disconnect(ipc::RingsLeft rings, Done done) {
     require(connection_ != nullptr, "no frontend is connected");
     give_up_waiting();
-    connection_->engine().close();
+    if (rings == ipc::RingsLeft::untouched) {
+        connection_->engine().close();
+    } else {
+        connection_->engine().drain(rings == ipc::RingsLeft::failed);
+        drain_ends_ = loop_.clock().now() + drain_max;
+        quiet_since_ = loop_.clock().now();
+        drained_ = connection_->engine().taken();
+        look_at_drain();
+    }
     begin(Ending::disconnect, std::move(done));
 }
 
 void Vbd::hang_up() {
     if (!connection_) return;
-    if (ending_ == Ending::none) return disconnect([](std::error_code) {});
+    if (ending_ == Ending::none) return disconnect(ipc::RingsLeft::untouched, [](std::error_code) {});
     hang_up_next_ = true;
 }
 
@@ -233,6 +242,7 @@ bool Vbd::ended() const noexcept {
     if (finishing_) return false;                     // the last step is under way and ends it
     if (space_.busy() || resize_.done) return false;  // both use the open image
     if (!connection_) return true;
+    if (drain_timer_.armed()) return false;
     const bool all_answered = ending_ == Ending::disconnect || ending_ == Ending::close;
     return all_answered ? connection_->engine().idle() : connection_->engine().quiet();
 }

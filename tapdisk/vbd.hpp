@@ -41,6 +41,10 @@ class Vbd {
     /// Called once when an operation is over.
     using Done = std::function<void(std::error_code)>;
     enum class State : std::uint8_t { closed, open, paused };
+    /// A frontend that sends nothing for so long while its rings are emptied has sent its last.
+    static constexpr Nanoseconds drain_quiet = std::chrono::milliseconds(200);
+    /// Of one that sends without end, so that it can be taken away.
+    static constexpr Nanoseconds drain_max = std::chrono::seconds(3);
 
     /// All references outlive the Vbd. Errors: throws std::system_error (AIO, descriptors).
     Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options);
@@ -52,8 +56,9 @@ class Vbd {
     void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files);
     /// Connects a frontend to the open image. `log_file`: where unanswered requests live; none: the options' maker.
     void connect(const ipc::ConnectArguments& frontend, UniqueFd log_file);
-    /// Ends the connection: what was taken is answered, then everything of the guest's is unmapped.
-    void disconnect(Done done);
+    /// Ends the connection: what was taken is answered, what is in the rings is treated as `rings` says, for as long as
+    /// the frontend sends anything (drain_max at most), then everything of the guest's is unmapped.
+    void disconnect(ipc::RingsLeft rings, Done done);
     /// As disconnect(), for a frontend that went away without a word: at once, or after the operation that is under
     /// way.
     void hang_up();
@@ -119,6 +124,7 @@ class Vbd {
     Nanoseconds next_retry(const RequestEngine& engine) const;
     void try_again();
     void watch_space();
+    void look_at_drain();
     void look_at_space();
     void told_space(const SpaceWatch::Space& space);
     void report_changes();
@@ -134,6 +140,7 @@ class Vbd {
     EventLoop::Timer idle_timer_;    ///< gives memory back some time after the last request
     EventLoop::Timer kernel_timer_;  ///< tries again what the kernel refused for now
     EventLoop::Timer retry_timer_;   ///< tries parked requests again
+    EventLoop::Timer drain_timer_;   ///< armed while the rings are emptied at the end of a connection
     EventLoop::Timer space_timer_;   ///< asks for the file system's space, after traffic or while requests wait for it
     Nanoseconds retry_delay_;
     Nanoseconds kernel_delay_;
@@ -156,6 +163,9 @@ class Vbd {
 
     Ending ending_ = Ending::none;
     Done ending_done_;
+    Nanoseconds drain_ends_{0};
+    Nanoseconds quiet_since_{0};
+    std::uint64_t drained_ = 0;             ///< requests taken when it was looked at last
     bool finishing_ = false;                ///< its requests are done, its last step (a flush, the trace) is under way
     Done shut_down_next_;                   ///< SIGTERM came while another operation was under way
     bool hang_up_next_ = false;             ///< the frontend went away while another operation was under way

@@ -164,4 +164,17 @@ void Vbd::tell_problems() {
     if (const auto next = problems_.next(now)) problem_timer_.arm(*next - now);
 }
 
+/// Whether the frontend whose rings are being emptied has sent its last request.
+void Vbd::look_at_drain() {
+    RequestEngine& engine = connection_->engine();
+    const Nanoseconds now = loop_.clock().now();
+    const bool quiet = engine.idle() && std::exchange(drained_, engine.taken()) == engine.taken();
+    if (!quiet) quiet_since_ = now;
+    if (now - quiet_since_ >= drain_quiet || now >= drain_ends_) return engine.close();
+    // A Linux frontend that is told to close stops its queues, and starts them again when it is notified: requests that
+    // it had not sent yet would wait for ever, and whoever removes the device with them. When it is told nobody knows.
+    engine.wake_frontends();
+    drain_timer_.arm(drain_quiet / 2);
+}
+
 }  // namespace blktap

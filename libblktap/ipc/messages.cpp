@@ -135,6 +135,21 @@ void to_json(Json& json, const ResumeArguments& value) {
     if (value.image) json["image"] = *value.image;
 }
 
+void from_json(const Json& json, DisconnectArguments& value) {
+    Fields fields(json, "disconnect");
+    const std::string rings = fields.read_choice("rings", {"untouched", "served", "failed"}, "untouched");
+    value.rings = rings == "untouched" ? RingsLeft::untouched
+                  : rings == "served"  ? RingsLeft::served
+                                       : RingsLeft::failed;
+    fields.expect_no_others();
+}
+
+void to_json(Json& json, const DisconnectArguments& value) {
+    json = Json::object();
+    // A tapdisk that is older than the field takes no arguments.
+    if (value.rings != RingsLeft::untouched) json["rings"] = value.rings == RingsLeft::served ? "served" : "failed";
+}
+
 void from_json(const Json& json, RecordArguments& value) {
     Fields fields(json, "record");
     value.start = fields.read_choice("action", {"start", "stop"}) == "start";

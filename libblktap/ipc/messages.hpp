@@ -66,6 +66,20 @@ struct ConnectArguments {
     friend bool operator==(const ConnectArguments&, const ConnectArguments&) = default;
 };
 
+/// What becomes of requests that are still in the rings when they are given up.
+enum class RingsLeft : std::uint8_t {
+    untouched,  ///< nobody waits for them: their frontend is gone, or has closed by itself
+    served,     ///< until the frontend sends no more
+    failed,     ///< the same, but each is answered with an error, as are those that wait for something
+};
+
+/// "disconnect"
+struct DisconnectArguments {
+    RingsLeft rings = RingsLeft::untouched;
+
+    friend bool operator==(const DisconnectArguments&, const DisconnectArguments&) = default;
+};
+
 /// "resume"
 struct ResumeArguments {
     std::optional<OpenArguments> image{};  ///< absent: the image that was paused
@@ -132,6 +146,8 @@ void from_json(const Json& json, DeviceDescription& value);
 void to_json(Json& json, const DeviceDescription& value);
 void from_json(const Json& json, ConnectArguments& value);
 void to_json(Json& json, const ConnectArguments& value);
+void from_json(const Json& json, DisconnectArguments& value);
+void to_json(Json& json, const DisconnectArguments& value);
 void from_json(const Json& json, ResumeArguments& value);
 void to_json(Json& json, const ResumeArguments& value);
 void from_json(const Json& json, RecordArguments& value);

@@ -15,6 +15,12 @@ BackRing::BackRing(std::span<std::byte> pages, Protocol protocol) noexcept : sha
     request_consumed_ = response_published_;
 }
 
+bool BackRing::take_over(std::uint32_t consumed, std::uint32_t unanswered) noexcept {
+    if (unanswered > shared_.slot_count || consumed - response_published_ != unanswered) return false;
+    request_consumed_ = consumed;
+    return true;
+}
+
 Result<std::uint32_t> BackRing::pending_requests() noexcept {
     if (stopped_) return Errc::ring_overrun;
     const std::uint32_t pending = shared_.request_producer.load(std::memory_order_acquire) - request_consumed_;

@@ -27,6 +27,10 @@ class BackRing {
     /// outlives this object. Starts at the frontend's current response producer: a fresh ring has 0 there.
     BackRing(std::span<std::byte> pages, Protocol protocol) noexcept;
 
+    /// Goes on where a backend that died was: it had taken the requests up to `consumed`, and `unanswered` of them have
+    /// no answer yet. Before anything else. False: that cannot be of this ring, and nothing has changed.
+    [[nodiscard]] bool take_over(std::uint32_t consumed, std::uint32_t unanswered) noexcept;
+
     std::uint32_t slot_count() const noexcept { return shared_.slot_count; }
 
     /// How many requests wait, from one load of the producer index.

@@ -156,8 +156,8 @@ class VbdHarness {
     std::error_code pause() {
         return finish([this](Vbd::Done done) { vbd_->pause(std::move(done)); });
     }
-    std::error_code disconnect() {
-        return finish([this](Vbd::Done done) { vbd_->disconnect(std::move(done)); });
+    std::error_code disconnect(ipc::RingsLeft rings = ipc::RingsLeft::untouched) {
+        return finish([this, rings](Vbd::Done done) { vbd_->disconnect(rings, std::move(done)); });
     }
     std::error_code close() {
         return finish([this](Vbd::Done done) { vbd_->close(std::move(done)); });
@@ -176,6 +176,7 @@ class VbdHarness {
     /// What the recovery log of the last connect() says.
     LogContents log() const;
     std::vector<std::uint64_t> logged_ids() const;
+    const UniqueFd& log_file() const { return log_file_; }
     /// The image file's bytes, past any cache of ours.
     std::vector<std::byte> image_bytes(SectorRange range) const;
 

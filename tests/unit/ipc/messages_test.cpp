@@ -58,6 +58,8 @@ TEST_CASE("messages: every struct survives its text", "[unit][ipc]") {
     CHECK(through_text(some_connect()) == some_connect());
     CHECK(through_text(ResumeArguments{open, true}) == ResumeArguments{open, true});
     CHECK(through_text(ResumeArguments{}) == ResumeArguments{});
+    for (const RingsLeft rings : {RingsLeft::untouched, RingsLeft::served, RingsLeft::failed})
+        CHECK(through_text(DisconnectArguments{rings}) == DisconnectArguments{rings});
     for (const bool start : {true, false})
         CHECK(through_text(RecordArguments{start}) == RecordArguments{start});
     const OpenFileArguments file{"/images/a", true, true, "/images/b"};
@@ -93,6 +95,8 @@ TEST_CASE("messages: the words of the protocol", "[unit][ipc]") {
         "indirect-segments-max": 256, "ring-pages-max": 16, "queues-max": 16})"));
     CHECK(Json(ResumeArguments{OpenArguments{"raw", "/a"}, true}) == Json::parse(R"({"accept-loss": true,
         "image": {"format": "raw", "path": "/a", "read-only": false, "options": {}, "files": "tapdisk"}})"));
+    CHECK(Json(DisconnectArguments{}) == Json::object());  // all that an older tapdisk takes
+    CHECK(Json(DisconnectArguments{RingsLeft::served}) == Json::parse(R"({"rings": "served"})"));
     CHECK(Json(RecordArguments{true}) == Json::parse(R"({"action": "start"})"));
     CHECK(Json(RecordArguments{false}) == Json::parse(R"({"action": "stop"})"));
     CHECK(Json(OpenFileArguments{"/a", true, true}) ==
@@ -191,6 +195,7 @@ TEST_CASE("messages: resume, record and open-file refuse each wrong field by nam
                Catch::StartsWith("resume: image.path: missing"));
     CHECK_THAT(reason<ResumeArguments>({{"image", {{"format", "raw"}, {"path", "/a"}, {"options", {{"x", 1}}}}}}),
                Catch::StartsWith("resume: image.options.x: not a string"));
+    CHECK_THAT(reason<DisconnectArguments>({{"rings", "left"}}), Catch::StartsWith("disconnect: rings: "));
     CHECK_THAT(reason<ResumeArguments>({{"accept-loss", "yes"}}),
                Catch::StartsWith("resume: accept-loss: not true or false"));
     CHECK_THAT(reason<ResumeArguments>({{"accept_loss", true}}), Catch::StartsWith("resume: unknown field"));

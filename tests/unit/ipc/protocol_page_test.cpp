@@ -42,13 +42,20 @@ void read_as(const Json& arguments) {
 }
 
 const std::map<std::string, void (*)(const Json&)> readers = {
-    {"open", read_as<OpenArguments>},          {"connect", read_as<ConnectArguments>},
-    {"disconnect", expect_no_arguments},       {"pause", expect_no_arguments},
-    {"resume", read_as<ResumeArguments>},      {"stats", expect_no_arguments},
-    {"record", read_as<RecordArguments>},      {"close", expect_no_arguments},
-    {"resize", read_as<ResizeArguments>},      {"watch", expect_no_arguments},
-    {"problems", read_as<Problems>},           {"files", expect_no_arguments},
+    {"open", read_as<OpenArguments>},
+    {"connect", read_as<ConnectArguments>},
+    {"disconnect", read_as<DisconnectArguments>},
+    {"pause", expect_no_arguments},
+    {"resume", read_as<ResumeArguments>},
+    {"stats", expect_no_arguments},
+    {"record", read_as<RecordArguments>},
+    {"close", expect_no_arguments},
+    {"resize", read_as<ResizeArguments>},
+    {"watch", expect_no_arguments},
+    {"problems", read_as<Problems>},
+    {"files", expect_no_arguments},
     {"open-file", read_as<OpenFileArguments>},
+    {"abandon", read_as<ConnectArguments>},
 };
 
 }  // namespace
