@@ -14,7 +14,6 @@ namespace {
 using Tapdisk = Situation::Tapdisk;
 using Link = Situation::Link;
 
-constexpr Nanoseconds unplug_patience = std::chrono::seconds(10);  // as long as xl waits for a guest
 constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state around waits for the next turn
 
 }  // namespace
@@ -23,12 +22,7 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
     : host_(host),
       address_(address),
       plugged_(plugged),
-      unplug_timer_(host.loop,
-                    [this] {
-                        if (unplug_done_)
-                            std::exchange(unplug_done_, nullptr)(error_reply(std::make_error_code(std::errc::timed_out),
-                                                                             "the guest does not let it go"));
-                    }),
+      unplug_timer_(host.loop, [this] { unplug_takes_long(); }),
       find_timer_(host.loop, [this] { find_again(); }),
       give_up_timer_(host.loop, [this] { give_up_asking(); }),
       problem_timer_(host.loop, [this] { tell_problems(); }) {}
@@ -64,6 +58,7 @@ void Vbd::look() {
     if (!host_.store) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();
+        now_.kernel_waits = kernel_waits();
         if (store_lost_ && now_.owned) return;  // what it does not know it cannot act on
         if (is_unplugged()) {
             released_ = true;
@@ -102,6 +97,9 @@ void Vbd::perform(Step step) {
             return publish();
         case Step::disconnect:
             return disconnect();  // the frontend's state alone asks for it
+        case Step::abandon:
+            if (confirmed(step)) abandon();
+            return;
         case Step::closing:
             enter(step, Xenbus::closing);
             return;
@@ -163,29 +161,10 @@ void Vbd::publish() {
 
 // The end.
 
-void Vbd::detach(Done done) {
-    released_ = true;
-    all_changed();
-    when_finished_.emplace_back([done = std::move(done)] { done({}); });
-    host_.mark(address_);
-}
-
-void Vbd::unplug(bool force, Done done) {
-    if (!plugged_) throw_error(Errc::wrong_state, address_.name() + ": not made by plug; its toolstack takes it away");
-    if (unplug_done_) throw_error(Errc::wrong_state, address_.name() + ": being unplugged already");
-    store().transact([&](const StoreTransaction& nodes) {
-        if (force) nodes.remove(tapback::frontend_path(address_));
-        if (!nodes.read(node("frontend"))) return;  // removed already; a write would bring the directory back
-        nodes.write(node("online"), "0");
-        if (nodes.read(node("state")) != "6") write_state(nodes, address_.backend_path(), Xenbus::closing);
-    });
-    unplug_done_ = std::move(done);
-    unplug_timer_.arm(unplug_patience);
-    host_.mark(address_);
-}
-
 void Vbd::domain_died() {
     released_ = true;
+    domain_dead_ = true;
+    now_.abandoned = false;
     all_changed();
     host_.mark(address_);
 }

@@ -16,6 +16,7 @@
 
 #include "control/tapback/image_files.hpp"
 #include "control/tapback/options.hpp"
+#include "control/tapback/own_device.hpp"
 #include "control/tapback/problem_hook.hpp"
 #include "control/tapback/reconnect_pace.hpp"
 #include "control/tapback/tapdisk_process.hpp"
@@ -94,7 +95,8 @@ class Vbd {
 
     /// Gives the VBD up; `done` when its tapdisk has ended and the claim is dropped.
     void detach(Done done);
-    /// Asks the guest to close a plugged disk, or (`force`) takes it. Errors: throws Errc::wrong_state: not plugged.
+    /// Asks the guest to close a plugged disk; by `force` takes it away from one that does not. Without force a disk
+    /// that this domain itself uses stays: EBUSY. Errors: throws Errc::wrong_state: not plugged; others are replies.
     void unplug(bool force, Done done);
     /// The frontend's domain is gone, and its frontend with it.
     void domain_died();
@@ -150,6 +152,17 @@ class Vbd {
     void disconnect();
     void ask_link();
     void disconnected();
+    void abandon();
+    void abandoned();
+    void tell_to_close();
+    ipc::ConnectArguments keys(const StoreNodes& nodes) const;
+    void let_go(ipc::RingsLeft rings);
+    ipc::RingsLeft rings_left() const;
+    bool kernel_waits() const;
+    bool is_own_domain() const;
+    void check_use(const char* request, std::function<void()> go_on, const Done& done);
+    void take_away(bool force);
+    void unplug_takes_long();
     void try_to_record() noexcept;
     void end_tapdisk();
     void watch_ending();
@@ -197,6 +210,8 @@ class Vbd {
         bool frontend = true;
     };
     Stale stale_;
+    bool domain_dead_ = false;
+    bool forced_ = false;    ///< unplug by force was asked for
     bool released_ = false;  ///< somebody gave it up, or its domain died
     bool finished_ = false;
     bool store_lost_ = false;
@@ -225,6 +240,7 @@ class Vbd {
     bool died_idle_ = false;     ///< no guest was connected when it ended
     bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
     UniqueFd recovery_log_;
+    std::optional<ipc::ConnectArguments> rings_;        ///< as its tapdisk has them, or had
     std::vector<std::function<void()>> when_ended_;     ///< the tapdisk has ended
     std::vector<std::function<void()>> when_finished_;  ///< this VBD is finished
     EventLoop::Timer unplug_timer_;
@@ -233,6 +249,7 @@ class Vbd {
     EventLoop::Timer give_up_timer_;  ///< it has not given the rings back
     EventLoop::Timer problem_timer_;  ///< tells what could not be told at once
     Done unplug_done_;
+    std::optional<UseCheck> use_check_;
 };
 
 }  // namespace blktap::tapback

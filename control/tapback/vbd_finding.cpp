@@ -4,6 +4,7 @@
 // Vbd's tapdisk found again: after a restart, and when the connection to it was lost. A tapdisk that lives and cannot
 // be asked serves its guest as before: it is not taken for one that ended, and is ended when the disk is given up.
 #include <algorithm>
+#include <unistd.h>
 
 #include "control/tapback/kept_files.hpp"
 #include "control/tapback/vbd.hpp"
@@ -44,6 +45,7 @@ void Vbd::find_tapdisk() {
         tapdisk_gone_ = start_anew_ = true;
     } else {
         set_problem("its tapdisk ended while tapback was away");
+        now_.abandoned = ::access(file(".recovery").c_str(), F_OK) == 0;
     }
 }
 

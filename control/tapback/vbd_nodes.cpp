@@ -68,6 +68,7 @@ void Vbd::read_frontend_state(const StoreNodes& nodes, Situation& now) const {
     now.frontend =
         frontend_path_.empty() ? Xenbus::unknown : parse_frontend_state(nodes.read(frontend_path_ + "/state"));
     if (is_starting_or_gone(now.frontend)) now.refused = false;
+    if (is_starting(now.frontend)) now.abandoned = false;  // it has forgotten what it sent
 }
 
 /// Whether all the nodes, read in one transaction, ask for the step that observe() led to. Then `now_` is what they

@@ -3,7 +3,9 @@
 //
 // Vbd's rings: given to its tapdisk, and taken back.
 #include <fcntl.h>
+#include <unistd.h>
 
+#include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/frontend_keys.hpp"
 #include "control/tapback/guest_width.hpp"
 #include "control/tapback/vbd.hpp"
@@ -22,8 +24,20 @@ bool is_no_answer(const ipc::Reply& reply) {
 
 }  // namespace
 
-/// What the frontend wrote about its rings, and the toolstack about the disk, of the moment in which they ask to be
-/// connected; nullopt: by then they do not. Errors: throws std::system_error (Errc::bad_message: the frontend's).
+/// What the frontend wrote about its rings, and the toolstack about the disk.
+/// Errors: throws std::system_error (Errc::bad_message: the frontend's).
+ipc::ConnectArguments Vbd::keys(const StoreNodes& nodes) const {
+    ipc::ConnectArguments arguments =
+        read_frontend([&](const std::string& name) { return nodes.read(frontend_path_ + '/' + name); },
+                      [&](const std::string& name) { return nodes.read(node(name.c_str())); },
+                      [this] { return guest_protocol(address_.domain); });
+    arguments.domain = address_.domain;
+    arguments.discard_enabled = nodes.read(node("discard-enable")) != "0";
+    arguments.direct_io_safe = nodes.read(node("direct-io-safe")) == "1";
+    return arguments;
+}
+
+/// keys() of the moment in which they ask to be connected; nullopt: by then they do not. Errors: as of keys().
 std::optional<ipc::ConnectArguments> Vbd::read_keys() {
     std::optional<ipc::ConnectArguments> arguments;
     std::optional<std::system_error> nonsense;
@@ -32,17 +46,11 @@ std::optional<ipc::ConnectArguments> Vbd::read_keys() {
         nonsense.reset();
         if (!confirm(Step::connect, nodes)) return;
         try {
-            arguments = read_frontend([&](const std::string& name) { return nodes.read(frontend_path_ + '/' + name); },
-                                      [&](const std::string& name) { return nodes.read(node(name.c_str())); },
-                                      [this] { return guest_protocol(address_.domain); });
+            arguments = keys(nodes);
         } catch (const std::system_error& error) {
             if (error.code() != Errc::bad_message) throw;
             nonsense = error;  // if this was one moment
-            return;
         }
-        arguments->domain = address_.domain;
-        arguments->discard_enabled = nodes.read(node("discard-enable")) != "0";
-        arguments->direct_io_safe = nodes.read(node("direct-io-safe")) == "1";
     });
     if (nonsense) throw std::system_error(*nonsense);
     return arguments;
@@ -62,6 +70,8 @@ void Vbd::connect() {
         return set_problem(error.what());
     }
     now_.link = Link::busy;
+    now_.abandoned = false;
+    rings_ = arguments;
     tapdisk_->call("connect", *arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
         now_.link = reply.error_code.empty() ? Link::up : Link::none;
@@ -69,6 +79,7 @@ void Vbd::connect() {
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return host_.mark_later(address_);
         now_.refused = !reply.error_code.empty();
         if (now_.refused) {
+            rings_.reset();
             set_problem("the frontend cannot be served: " + reply.error_message);
         } else {
             problem_.clear();
@@ -79,13 +90,74 @@ void Vbd::connect() {
 }
 
 void Vbd::disconnect() {
+    if (!now_.owned && !domain_dead_) tell_to_close();
+    let_go(rings_left());
+}
+
+/// A frontend that nobody has told: what it sends until it knows is answered.
+void Vbd::tell_to_close() {
+    store().transact([&](const StoreTransaction& nodes) {
+        if (!nodes.read(node("frontend"))) return;
+        const Xenbus state = parse_frontend_state(nodes.read(node("state")));
+        if (state < Xenbus::closing) write_state(nodes, address_.backend_path(), Xenbus::closing);
+    });
+    all_changed();
+}
+
+/// Linux closes at once when it is told to, whatever it has sent and not been answered, and whoever removes its device
+/// waits for that: in a guest, and in this domain, it is the one thread for all devices.
+ipc::RingsLeft Vbd::rings_left() const {
+    if (domain_dead_ || is_starting(now_.frontend)) return ipc::RingsLeft::untouched;
+    if (forced_) return ipc::RingsLeft::failed;
+    const bool closed_by_itself = now_.owned && now_.online && now_.frontend == Xenbus::closed;
+    return closed_by_itself ? ipc::RingsLeft::untouched : ipc::RingsLeft::served;
+}
+
+void Vbd::let_go(ipc::RingsLeft rings) {
     now_.link = Link::busy;
-    tapdisk_->call("disconnect", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+    tapdisk_->call("disconnect", ipc::DisconnectArguments{rings}, {}, [this, rings](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
+        // Of an earlier version, which leaves every ring as it is.
+        const bool unknown = reply.error_code == ipc::error_code_name(Errc::bad_message);
+        if (unknown && rings != ipc::RingsLeft::untouched) return let_go(ipc::RingsLeft::untouched);
         // Nothing was connected, or another operation is in the way and the rings are still mapped.
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return ask_link();
         disconnected();
     });
+}
+
+/// The frontend closes, and waits for what the tapdisk that died has left; another one answers it, without an image.
+void Vbd::abandon() {
+    now_.abandoned = false;
+    try {
+        if (!rings_) rings_ = keys(store());
+        recovery_log_.reset(::open(file(".recovery").c_str(), O_RDONLY | O_CLOEXEC));
+        if (!recovery_log_) throw_system_error(file(".recovery"));
+        tapdisk_ =
+            TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), socket_path(),
+                                  {.open_file = [](const auto&) { return -1; }, .ended = [this] { abandoned(); }});
+    } catch (const std::system_error& error) {
+        now_.abandoned = !host_.store || !host_.store->answers();
+        if (now_.abandoned) throw;
+        return log::error(
+            "vbd.abandoned",
+            {{"vbd", address_.name()}, {"reason", error.what()}, {"state", "what its guest has sent is not answered"}});
+    }
+    now_.link = Link::busy;
+    tapdisk_->call("abandon", *rings_, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+        if (!reply.error_code.empty())
+            log::error("vbd.abandoned", {{"vbd", address_.name()},
+                                         {"reason", reply.error_message},
+                                         {"state", "what its guest has sent is not answered"}});
+        tapdisk_->terminate();
+    });
+}
+
+void Vbd::abandoned() {
+    ::unlink(socket_path().c_str());
+    now_.tapdisk = Situation::Tapdisk::none;
+    tapdisk_gone_ = true;
+    disconnected();
 }
 
 void Vbd::ask_link() {
@@ -100,6 +172,7 @@ void Vbd::ask_link() {
 
 void Vbd::disconnected() {
     now_.link = Link::none;
+    rings_.reset();
     log::info("vbd.disconnected", {{"vbd", address_.name()}});
     host_.mark(address_);
 }

@@ -202,7 +202,7 @@ void Vbd::forget_image() {
     next_.reset();
     process_.reset();
     remove_record(host_.options.run_directory, address_);
-    ::unlink(file(".recovery").c_str());
+    if (!now_.abandoned) ::unlink(file(".recovery").c_str());
     recovery_log_.reset();
     host_.files.forget(address_.name());
 }
@@ -215,10 +215,12 @@ bool Vbd::may_be_replaced() const {
 
 void Vbd::tapdisk_ended() {
     const bool expected = now_.tapdisk == Tapdisk::ending;
+    now_.abandoned = !domain_dead_ && (rings_ || now_.link != Link::none);
     if (expected) {
         forget_image();
     } else if (may_start_anew()) {
         start_anew_ = true;
+        now_.abandoned = false;  // no guest has ever been connected
         host_.files.release(address_.name());
     } else {
         set_problem("its tapdisk " + tapdisk_->end_reason());

@@ -9,22 +9,19 @@ namespace {
 using Tapdisk = Situation::Tapdisk;
 using Link = Situation::Link;
 
-bool is_starting(Xenbus frontend) noexcept {
-    return frontend == Xenbus::initialising || frontend == Xenbus::init_wait;
-}
-
-bool is_gone(Xenbus frontend) noexcept {
-    return frontend == Xenbus::unknown || frontend == Xenbus::closed;
-}
-
 /// Initialised, or Connected at once, as some firmware does.
 bool is_ready(Xenbus frontend) noexcept {
     return frontend == Xenbus::initialised || frontend == Xenbus::connected;
 }
 
+bool is_abandoned(const Situation& now) noexcept {
+    return now.abandoned && now.tapdisk == Tapdisk::none;
+}
+
 Step give_up(const Situation& now) noexcept {
     if (now.link == Link::up) return Step::disconnect;
     if (now.tapdisk == Tapdisk::ending) return Step::none;
+    if (is_abandoned(now)) return Step::abandon;
     return now.tapdisk == Tapdisk::none ? Step::forget : Step::end_tapdisk;
 }
 
@@ -36,18 +33,27 @@ Step while_closed(const Situation& now) noexcept {
 
 Step while_closing(const Situation& now) noexcept {
     // Without rings there is nothing to wait for: a toolstack that gives up a disk that never was waits 10 seconds.
-    if (is_gone(now.frontend) || is_starting(now.frontend) || !now.online) return Step::close;
-    return Step::none;
+    if (!is_gone(now.frontend) && !is_starting(now.frontend) && now.online) return Step::none;
+    return is_abandoned(now) ? Step::abandon : Step::close;
 }
 
 Step while_up(const Situation& now) noexcept {
-    if (is_gone(now.frontend) || is_starting(now.frontend)) return Step::disconnect;
+    const bool taken = now.forced && !now.online;
+    if (is_gone(now.frontend) || is_starting(now.frontend) || taken) return Step::disconnect;
     if (now.backend >= Xenbus::closing) return Step::none;
     if (now.frontend == Xenbus::closing || !now.online) return Step::closing;
     return now.backend < Xenbus::connected ? Step::publish : Step::none;
 }
 
 }  // namespace
+
+bool is_starting(Xenbus frontend) noexcept {
+    return frontend == Xenbus::initialising || frontend == Xenbus::init_wait;
+}
+
+bool is_gone(Xenbus frontend) noexcept {
+    return frontend == Xenbus::unknown || frontend == Xenbus::closed;
+}
 
 Xenbus parse_frontend_state(const std::optional<std::string>& text) noexcept {
     if (!text) return Xenbus::unknown;
@@ -57,11 +63,12 @@ Xenbus parse_frontend_state(const std::optional<std::string>& text) noexcept {
 
 Step next_step(const Situation& now) noexcept {
     if (now.link == Link::busy) return Step::none;
+    if (now.link == Link::up && now.kernel_waits) return Step::none;
     if (!now.owned) return give_up(now);
     if (now.link == Link::up) return while_up(now);
     if (now.backend == Xenbus::closed) return while_closed(now);
     if (now.backend == Xenbus::closing) return while_closing(now);
-    if (is_gone(now.frontend) || !now.online) return Step::close;
+    if (is_gone(now.frontend) || !now.online) return is_abandoned(now) ? Step::abandon : Step::close;
     if (now.backend < Xenbus::init_wait) return Step::offer;
     if (now.backend == Xenbus::connected && is_starting(now.frontend)) return Step::offer;
     if (now.frontend == Xenbus::closing || now.refused) return Step::closing;

@@ -29,6 +29,11 @@ enum class Xenbus : std::uint8_t {
 /// go: closing. Never trusted further than that.
 Xenbus parse_frontend_state(const std::optional<std::string>& text) noexcept;
 
+/// It has not published its rings yet.
+bool is_starting(Xenbus frontend) noexcept;
+/// It says that it has let go of its rings, or says nothing any more.
+bool is_gone(Xenbus frontend) noexcept;
+
 /// Where a VBD stands.
 struct Situation {
     /// Its directory is there, bears our claim, and nobody asked to give it up.
@@ -43,6 +48,12 @@ struct Situation {
     Link link = Link::none;
     bool paused = false;   ///< the tapdisk takes no rings for now; the frontend waits
     bool offered = false;  ///< the offers of this backend directory are ours
+    /// Its tapdisk died, and has left requests of the frontend's unanswered.
+    bool abandoned = false;
+    bool forced = false;  ///< the frontend had its time to close, and is not asked any more
+    /// This domain's own kernel has the frontend's device still, whose nodes are gone: it waits for the answers to what
+    /// it sends, and handles nothing else of xenstore's until it has them.
+    bool kernel_waits = false;
     bool refused = false;  ///< this frontend could not be connected; reset when it starts again
 };
 
@@ -52,6 +63,7 @@ enum class Step : std::uint8_t {
     connect,      ///< give the frontend's rings to the tapdisk
     publish,      ///< write the features and enter Connected
     disconnect,   ///< take the rings from the tapdisk
+    abandon,      ///< answer with errors what a tapdisk that died has left
     closing,      ///< enter Closing
     close,        ///< enter Closed
     end_tapdisk,  ///< close the image

@@ -2,6 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Disks without a toolstack: tapback writes both ends, and removes them.
+#include <csignal>
+
 #include "tests/control/scene.hpp"
 
 using namespace blktap;
@@ -63,6 +65,44 @@ TEST_CASE("plug: by force a disk goes without its guest's consent", "[control]")
     REQUIRE(it.xl.wait_until_connected(it.disk));
     CHECK(it.unplug(true).error_message == "");
     CHECK(guest.wait() == 1);
+    CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: what a guest that closes at once has sent is answered before its nodes go", "[control]") {
+    Plugged it;
+    const bool force = GENERATE(false, true);
+    const bool paused = GENERATE(false, true);
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600", "--close-at-once", "--timeout", "5"}));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
+    // Nothing is taken from the rings any more: they are full of what the guest waits for.
+    if (paused) CHECK(it.host.call("pause", it.vbd).error_message == "");
+    CHECK(it.unplug(force).error_message == "");
+    const int status = guest.wait();
+    INFO(guest.output());
+    CHECK_THAT(guest.output(), !Catch::Contains("no answer for"));
+    CHECK_THAT(guest.output(), !Catch::Contains("closed the disk while it was in use"));
+    if (!paused && !force) CHECK(status == 0);
+    CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: what a tapdisk that died has left is answered when its disk is taken away", "[control]") {
+    Plugged it;
+    const bool force = GENERATE(false, true);
+    const bool replaced = GENERATE(false, true);
+    Guest guest(it.host, it.disk, verified_load({"--seconds", "600", "--close-at-once", "--timeout", "20"}));
+    REQUIRE(it.xl.wait_until_connected(it.disk));
+    REQUIRE(it.host.tapdisks().size() == 1);
+    ::kill(it.host.tapdisks().front(), SIGKILL);
+    REQUIRE(testing::wait_until([&] { return it.host.entry(5, xvda).value("state", "") == "held"; }));
+    CHECK(guest.running());
+    if (replaced) it.host.replace_tapback();
+    CHECK(it.unplug(force).error_message == "");
+    guest.wait();
+    INFO(guest.output() << it.host.log());
+    CHECK_THAT(guest.output(), !Catch::Contains("no answer for"));
+    CHECK_THAT(guest.output(), !Catch::Contains("closed the disk while it was in use"));
     CHECK_FALSE(it.has_nodes());
     it.xl.destroy_domain(5);
 }

@@ -26,6 +26,9 @@ void add_xenstore(CLI::App& command, CommandOptions& options) {
         ->group(odd);
     command.add_flag("--omit-protocol", xenstore.odd.omit_protocol, "Do not say which --protocol it is")->group(odd);
     command.add_flag("--never-close", xenstore.never_close, "Asked to close, stay in Closing and go on")->group(odd);
+    command
+        .add_flag("--close-at-once", xenstore.close_at_once, "Asked to close, say Closed before everything is answered")
+        ->group(odd);
     command.add_option("--node", options.nodes, "Also write this node, in place of ours; more than once")
         ->type_name("NAME=VALUE")
         ->group(odd);

@@ -97,7 +97,7 @@ void XenstoreConnection::disconnect() {
     leaving_ = true;
     if (!store_->answers()) open_store();  // xenstored may have been restarted since
     store_->watch(backend_.path + "/state", "state");
-    set_state(XenbusState::closing);
+    if (!options_.close_at_once || !asked_to_close_) set_state(XenbusState::closing);
     wait_for_backend(is_closing, "did not follow to Closing");
     set_state(XenbusState::closed);
     wait_for_backend(is_over, "did not close");
@@ -109,6 +109,7 @@ bool XenstoreConnection::check() {
     if (is_over(state)) throw BackendGone("the backend closed the disk while it was in use");
     if (state != XenbusState::closing || asked_to_close_) return true;
     asked_to_close_ = true;
+    if (options_.close_at_once) set_state(XenbusState::closed);
     if (!options_.never_close) return false;
     set_state(XenbusState::closing);
     return true;

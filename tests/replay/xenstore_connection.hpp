@@ -20,6 +20,7 @@ struct XenstoreOptions {
     bool skip_init_wait = false;         ///< publish the rings before the backend has made offers
     bool straight_to_connected = false;  ///< publish them with state 4 (Mini-OS, firmware), not 3
     bool never_close = false;            ///< asked to close, stay in Closing and go on; never close by oneself
+    bool close_at_once = false;          ///< asked to close, say Closed and wait then for what was sent
     OddNodes odd{};
 };
 

@@ -42,6 +42,9 @@ Situation after(Situation now, Step step) {
         case Step::disconnect:
             now.link = Link::none;
             break;
+        case Step::abandon:
+            now.abandoned = false;
+            break;
         case Step::closing:
             now.backend = Xenbus::closing;
             break;
@@ -58,7 +61,7 @@ Situation after(Situation now, Step step) {
 /// Calls `check` for every situation without a request on its way.
 template <class Check>
 void for_all(Check check) {
-    for (unsigned bits = 0; bits < 32; ++bits)
+    for (unsigned bits = 0; bits < 256; ++bits)
         for (int backend = 0; backend <= 6; ++backend)
             for (int frontend = 0; frontend <= 6; ++frontend)
                 for (const Tapdisk tapdisk : {Tapdisk::none, Tapdisk::starting, Tapdisk::open, Tapdisk::ending})
@@ -71,6 +74,9 @@ void for_all(Check check) {
                         now.offered = (bits & 4) != 0;
                         now.refused = (bits & 8) != 0;
                         now.paused = (bits & 16) != 0;
+                        now.forced = (bits & 32) != 0;
+                        now.kernel_waits = (bits & 64) != 0;
+                        now.abandoned = (bits & 128) != 0 && link == Link::none && tapdisk == Tapdisk::none;
                         check(now);
                     }
 }
@@ -127,6 +133,25 @@ TEST_CASE("xenbus: the toolstack's wish alone takes no disk from a guest", "[uni
     CHECK(next_step(now) == Step::disconnect);
 }
 
+TEST_CASE("xenbus: by force a frontend that does not close loses its rings, and then its disk", "[unit]") {
+    Situation now = situation(Xenbus::closing, Xenbus::connected, Tapdisk::open, Link::up);
+    now.online = false;
+    now.forced = true;
+    CHECK(next_step(now) == Step::disconnect);
+    now.link = Link::none;
+    CHECK(next_step(now) == Step::close);
+}
+
+TEST_CASE("xenbus: rings that this domain's kernel waits for stay, whoever gave the disk up", "[unit]") {
+    Situation now = situation(Xenbus::closing, Xenbus::unknown, Tapdisk::open, Link::up);
+    now.owned = GENERATE(false, true);
+    now.online = false;
+    now.kernel_waits = true;
+    CHECK(next_step(now) == Step::none);
+    now.kernel_waits = false;
+    CHECK(next_step(now) == Step::disconnect);
+}
+
 TEST_CASE("xenbus: a disk that never served is closed at once", "[unit]") {
     Situation now = situation(Xenbus::closing, Xenbus::initialising, Tapdisk::none, Link::none);
     now.online = false;
@@ -153,6 +178,23 @@ TEST_CASE("xenbus: a frontend that comes while the disk is paused waits for it",
 
 TEST_CASE("xenbus: a held disk, whose tapdisk died, waits", "[unit]") {
     CHECK(next_step(situation(Xenbus::connected, Xenbus::connected, Tapdisk::none, Link::none)) == Step::none);
+}
+
+TEST_CASE("xenbus: what a tapdisk that died has left is answered before the disk is closed", "[unit]") {
+    Situation now = situation(Xenbus::connected, Xenbus::connected, Tapdisk::none, Link::none);
+    now.abandoned = true;
+    CHECK(next_step(now) == Step::none);  // held: nothing may be said yet
+    now.backend = Xenbus::closing;
+    CHECK(next_step(now) == Step::none);
+    now.online = false;
+    CHECK(next_step(now) == Step::abandon);
+    now.online = true;
+    now.frontend = GENERATE(Xenbus::closed, Xenbus::unknown);
+    CHECK(next_step(now) == Step::abandon);
+    now.backend = Xenbus::connected;
+    CHECK(next_step(now) == Step::abandon);
+    now.abandoned = false;
+    CHECK(next_step(now) == Step::close);
 }
 
 TEST_CASE("xenbus: nothing is done while a request about the rings is on its way", "[unit]") {
@@ -186,6 +228,7 @@ TEST_CASE("xenbus: a disk that its toolstack gives up ends as Closed, wherever i
             if (now.tapdisk == Tapdisk::starting) now.tapdisk = Tapdisk::open;
             // The least that a frontend with rings does, or "force" for it.
             if (step == Step::none && now.link == Link::up) now.frontend = Xenbus::closed;
+            if (step == Step::none) now.kernel_waits = false;
         }
         INFO("backend " << int(now.backend) << " frontend " << int(now.frontend));
         CHECK(now.backend == Xenbus::closed);
@@ -211,6 +254,7 @@ TEST_CASE("xenbus: rings are given only to an open image, and taken from no othe
         if (step == Step::disconnect || step == Step::publish) CHECK(now.link == Link::up);
         if (step == Step::close || step == Step::end_tapdisk || step == Step::forget) CHECK(now.link == Link::none);
         if (step == Step::forget) CHECK(now.tapdisk == Tapdisk::none);
+        if (step == Step::close || step == Step::forget) CHECK_FALSE(now.abandoned);
     });
 }
 
