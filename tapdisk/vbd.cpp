@@ -382,26 +382,4 @@ ipc::DeviceDescription Vbd::describe() const {
     return device;
 }
 
-EventLoop::Next Vbd::turn() noexcept {
-    EventLoop::Next next = EventLoop::Next::sleep;
-    if (connection_) {
-        next = connection_->turn();
-    } else {
-        io_.submit_staged();
-        io_.reap();
-        if (io_.can_submit() || io_.reap_left()) next = EventLoop::Next::turn_again;
-    }
-    watch_progress();
-    if (flush_result_) {
-        close_flushed_image();
-        next = EventLoop::Next::turn_again;
-    }
-    if (ending_ != Ending::none && ended()) {
-        finish_ending();
-        // What finishing staged, a flush say, needs a turn of its own.
-        next = EventLoop::Next::turn_again;
-    }
-    return next;
-}
-
 }  // namespace blktap
