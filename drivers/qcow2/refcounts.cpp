@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "drivers/qcow2/stored_counts.hpp"
+#include "drivers/shared/bytes.hpp"
 #include "drivers/shared/slice_cache.hpp"
 #include "libblktap/base/assert.hpp"
 

@@ -237,7 +237,7 @@ TEST_CASE("tap-ctl image: an image that was not closed is said to be repaired, n
     write_sectors(images.image, {0, 256});
     const FileBytes bytes{images.directory.path("disk")};
     bytes.put<std::uint64_t>(72, 1);
-    for (const std::uint64_t cluster : {4, 5, 6})
+    for (const std::uint64_t cluster : {4U, 5U, 6U})
         bytes.put<std::uint16_t>(2 * 65536 + cluster * 2, 0);
     const auto check = images.run({"check", images.image});
     CHECK(check.status == 3);

@@ -198,7 +198,7 @@ TEST_CASE("raw driver: a read-only file that ends inside of a sector is read to 
     const auto driver = harness.open("raw:" + path + options, Access::read_only);
     REQUIRE(driver->info().size_sectors == 137);
     const Mapping memory = Mapping::anonymous(137 * 512);
-    for (const std::uint64_t first : {0, 100, 136}) {
+    for (const std::uint64_t first : {0U, 100U, 136U}) {
         const auto data = memory.bytes().first((137 - first) * 512);
         std::ranges::fill(data, std::byte{0xee});
         REQUIRE_FALSE(harness.read(*driver, {first, 137 - first}, data));

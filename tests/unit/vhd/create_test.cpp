@@ -80,7 +80,7 @@ TEST_CASE("vhd create: no fixed image where its end could not be written, and on
         DriverHarness harness;
         const auto driver = harness.open("vhd:" + grows);
         ModelDisk model{16384};
-        for (const std::uint64_t block : {2, 0, 1})
+        for (const std::uint64_t block : {2U, 0U, 1U})
             REQUIRE_FALSE(write_stamp(harness, *driver, model, {block * 4096, 8}, block + 1));
     }
     const Findings findings = check_vhd(grows);
