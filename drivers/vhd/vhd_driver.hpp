@@ -36,7 +36,9 @@ class VhdDriver final : public ImageDriver {
     void start(ImageRequest& request) noexcept override;
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     int space_fd() const noexcept override;
-    std::uint64_t least_file_bytes() const noexcept override { return writer_ ? core_.top().file_end : 0; }
+    std::uint64_t least_file_bytes() const noexcept override {
+        return writer_ ? std::min(core_.top().file_end, core_.top().file_bytes) : 0;
+    }
     ImageActivity activity() const noexcept override { return writer_ ? writer_->activity() : ImageActivity{}; }
 
   private:

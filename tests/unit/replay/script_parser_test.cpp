@@ -170,9 +170,9 @@ TEST_CASE("script: mistakes are named with their line", "[unit][replay]") {
 
 TEST_CASE("script: what a statement needs of memory is bounded", "[unit][replay]") {
     std::string text = "batch\n";
-    for (int i = 0; i < 3; ++i)
+    for (int i = 0; i < 9; ++i)
         text += "indirect inner=read segments=0-7*4096\n";
-    CHECK_THAT(error_of(text + "end\n"), Catch::Contains("test:3: needs more than 8192 pages"));
+    CHECK_THAT(error_of(text + "end\n"), Catch::Contains("test:9: needs more than 32768 pages"));
 }
 
 TEST_CASE("script: an empty one and one without a last newline are scripts", "[unit][replay]") {
