@@ -9,6 +9,14 @@
 
 namespace blktap {
 
+namespace {
+
+bool is_ordinary(RangeGuard::Mode mode) noexcept {
+    return mode <= RangeGuard::Mode::shared_write;
+}
+
+}  // namespace
+
 RangeGuard::Claim& RangeGuard::claim_of(RangeQueue::Place& place) noexcept {
     return *boost::intrusive::get_parent_from_member(&place, &Claim::place);
 }
@@ -17,10 +25,7 @@ bool RangeGuard::acquire(Claim& claim, SectorRange range, Mode mode) noexcept {
     BLKTAP_ASSERT(!claim.is_linked());
     claim.range = range;
     claim.mode = mode;
-    claim.in_second_line = false;
-    claim.waiting = false;
-    const bool ordinary = mode == Mode::shared || mode == Mode::shared_write;
-    if (ordinary && exclusives_.nobody_stands() && orders_.empty()) {
+    if (is_ordinary(mode) && exclusives_.nobody_stands() && orders_.empty()) {
         recent_.push_back(claim);
         return true;
     }
@@ -73,7 +78,7 @@ void RangeGuard::order(Claim& claim) noexcept {
 /// it.
 bool RangeGuard::forget_recent(Claim& claim) noexcept {
     BLKTAP_ASSERT(claim.is_linked() && !claim.waiting);
-    if (claim.mode == Mode::exclusive || claim.mode == Mode::ordered_write || claim.sharing.holds) return false;
+    if (!is_ordinary(claim.mode) || claim.sharing.holds) return false;
     recent_.erase(ClaimList::s_iterator_to(claim));
     return true;
 }
@@ -115,9 +120,9 @@ void RangeGuard::clear() noexcept {
     exclusives_.clear();
     orders_.clear();
     for (Claim& claim : others_)
-        claim.sharing.holds = claim.ordering.holds = claim.waiting = false;
+        claim.sharing.holds = claim.ordering.holds = claim.waiting = claim.in_second_line = false;
     for (Claim& claim : recent_)
-        claim.ordering.holds = claim.waiting = false;
+        claim.ordering.holds = claim.waiting = claim.in_second_line = false;
     recent_.clear();
     others_.clear();
 }

@@ -223,26 +223,30 @@ void RequestEngine::claim_ranges() noexcept {
     }
     for (; left > 0 && !ordered_.empty(); --left) {
         RequestSlot& slot = take_first(ordered_);
-        if (!refuse(slot)) claim_range(slot);
-    }
-}
-
-void RequestEngine::claim_range(RequestSlot& slot) noexcept {
-    SectorRange range = slot.judged.range;
-    if (range.count == 0) return ready(slot);
-    const bool discard = slot.judged.operation == ring::Operation::discard;
-    if (discard && discards_nothing(slot)) return finish(slot, {});
-    const bool partial_block = slot.changes_disk() && !discard &&
-                               !is_aligned(range.offset_bytes() | range.length_bytes(), write_alignment_bytes_);
-    if (partial_block) {
-        const std::uint64_t block_sectors = write_alignment_bytes_ / sector_size_bytes;
-        const std::uint64_t first = round_down(range.first, block_sectors);
-        range = {first, round_up(range.end(), block_sectors) - first};
-    }
-    if (ranges_.acquire(slot.claim, range, discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(slot))) {
-        ready(slot);
-    } else {
-        ++stats_.waited_for_range;
+        if (refuse(slot)) continue;
+        SectorRange range = slot.judged.range;
+        const bool discard = slot.judged.operation == ring::Operation::discard;
+        if (range.count == 0) {
+            ready(slot);
+            continue;
+        }
+        if (discard && discards_nothing(slot)) {
+            finish(slot, {});
+            continue;
+        }
+        const bool partial_block = slot.changes_disk() && !discard &&
+                                   !is_aligned(range.offset_bytes() | range.length_bytes(), write_alignment_bytes_);
+        if (partial_block) {
+            const std::uint64_t block_sectors = write_alignment_bytes_ / sector_size_bytes;
+            const std::uint64_t first = round_down(range.first, block_sectors);
+            range = {first, round_up(range.end(), block_sectors) - first};
+        }
+        if (ranges_.acquire(slot.claim, range,
+                            discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(slot))) {
+            ready(slot);
+        } else {
+            ++stats_.waited_for_range;
+        }
     }
 }
 

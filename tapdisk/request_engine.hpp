@@ -146,7 +146,6 @@ class RequestEngine {
     void accept(RequestSlot& slot) noexcept;
     void reject(RequestSlot& slot, std::error_code error) noexcept;
     void claim_ranges() noexcept;
-    void claim_range(RequestSlot& slot) noexcept;
     bool refuse(RequestSlot& slot) noexcept;
     bool discards_nothing(const RequestSlot& slot) const noexcept;
     void refuse_of_cut_image(RequestSlot& slot) noexcept;
