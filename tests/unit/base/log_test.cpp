@@ -21,6 +21,12 @@ struct {
     std::string text;
 } last_syslog;
 
+void keep(int priority, const char* format, std::va_list arguments) {
+    char text[256];
+    std::vsnprintf(text, sizeof(text), format, arguments);
+    last_syslog = {priority, text};
+}
+
 /// The stderr of one write.
 template <class Write>
 std::string logged(Write write) {
@@ -37,12 +43,18 @@ std::string logged_value(const std::string& value) {
 
 // Found before the C library's, so the test sees what would reach the host's log.
 extern "C" void syslog(int priority, const char* format, ...) {
-    char text[256];
-    va_list arguments;
+    std::va_list arguments;
     va_start(arguments, format);
-    std::vsnprintf(text, sizeof(text), format, arguments);
+    keep(priority, format, arguments);
     va_end(arguments);
-    last_syslog = {priority, text};
+}
+
+// The name of it where _FORTIFY_SOURCE has the C library look at the format.
+extern "C" void __syslog_chk(int priority, int, const char* format, ...) {
+    std::va_list arguments;
+    va_start(arguments, format);
+    keep(priority, format, arguments);
+    va_end(arguments);
 }
 
 namespace blktap {
