@@ -58,8 +58,7 @@ void read_l1(Layer& layer, bool whole, MemoryBudget& memory) {
     if (layer.header.l1_offset >= layer.file_end || bytes > end - layer.header.l1_offset) {
         refuse(layer.name, "the L1 table is outside of the file");
     }
-    const std::uint64_t per_table = layer.header.bytes_per_table();
-    const std::uint64_t needed = layer.size_bytes / per_table + (layer.size_bytes % per_table != 0 ? 1 : 0);
+    const std::uint64_t needed = divide_up(layer.size_bytes, layer.header.bytes_per_table());
     const std::uint64_t count = whole ? layer.header.l1_count : std::min<std::uint64_t>(needed, layer.header.l1_count);
     // All that its clusters have room for: a resize must not allocate.
     const std::uint64_t room = whole ? round_up(bytes, layer.cluster_bytes()) / 8 : count;
