@@ -16,7 +16,7 @@ namespace {
 
 void write_end_footer(const Layer& layer) {
     if (!layer.growable) return write_bytes(layer, layer.file_bytes - footer_bytes, layer.footer.bytes());
-    if (const auto error = require_length(layer.fd.get(), layer.file_end)) throw_error(error, layer.name);
+    if (const auto error = require_length(layer.fd.get(), least_file_bytes(layer))) throw_error(error, layer.name);
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) throw_reason(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
     // So that the file's end is where direct I/O may end.

@@ -71,8 +71,7 @@ std::error_code FileEnd::make_room(std::uint64_t begin, std::uint64_t end) const
     const Layer& layer = core_.top();
     if (end > limit_) return std::make_error_code(std::errc::no_space_on_device);
     if (!core_.top().growable) return zero_range(layer.fd.get(), begin, end);
-    // Where direct I/O needs 4096 bytes, the end is rounded up, and the file may be shorter by less than that.
-    if (const auto error = require_length(layer.fd.get(), std::min(begin, layer.file_bytes))) return error;
+    if (const auto error = require_length(layer.fd.get(), least_file_bytes(layer))) return error;
     // A footer, or what was written before a crash and never became part of the image.
     if (cuts_first_) {
         if (const auto error = cut(layer.fd.get(), begin)) return error;

@@ -131,6 +131,12 @@ struct Layer {
     void set_full(std::uint64_t piece) const noexcept { full[piece / 64] |= 1ULL << piece % 64; }
 };
 
+/// The file of a layer that is open for writing has at least so many bytes, whatever is under way, unless somebody cut
+/// it. Its end may have been rounded up and not been made yet.
+inline std::uint64_t least_file_bytes(const Layer& layer) noexcept {
+    return std::min(layer.file_end, layer.file_bytes);
+}
+
 using Chain = std::vector<Layer>;
 
 /// Bits of a bitmap, the most significant of a byte first.

@@ -120,7 +120,7 @@ void Resize::make_room() noexcept {
 std::error_code Resize::write() noexcept {
     // Entries of that group would be written to a table that is none any more.
     if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
-    if (const auto error = require_length(core_.top().fd.get(), core_.top().file_end)) return error;
+    if (const auto error = require_length(core_.top().fd.get(), least_file_bytes(core_.top()))) return error;
     try {
         footer_ = core_.top().footer;
         footer_.set_disk_bytes(size_bytes_);

@@ -37,7 +37,7 @@ class VhdDriver final : public ImageDriver {
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     int space_fd() const noexcept override;
     std::uint64_t least_file_bytes() const noexcept override {
-        return writer_ ? std::min(core_.top().file_end, core_.top().file_bytes) : 0;
+        return writer_ ? vhd::least_file_bytes(core_.top()) : 0;
     }
     ImageActivity activity() const noexcept override { return writer_ ? writer_->activity() : ImageActivity{}; }
 

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <unistd.h>
 
+#include "drivers/qcow2/create.hpp"
+#include "drivers/vhd/create.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"
 
@@ -126,4 +128,56 @@ TEST_CASE("cut file: it is not made longer for a write behind its end, nor at th
     CHECK(std::filesystem::file_size(machine.image_path()) == 1 << 20);
     REQUIRE_FALSE(machine.pause());
     CHECK(std::filesystem::file_size(machine.image_path()) == 1 << 20);
+}
+
+TEST_CASE("cut file: every file of an image counts, whatever its format", "[unit][tapdisk]") {
+    constexpr std::uint64_t disk_bytes = 8 << 20;
+    constexpr std::uint64_t kept_bytes = 1 << 20;
+    const TemporaryDirectory directory;
+    const std::string image = directory.path("image");
+    const std::string other = directory.path("other");
+    std::string cut = image;
+    std::string spec = "qcow2:" + image + "?buffered=yes";
+    SECTION("a qcow2 image") {
+        qcow2::create_image({.path = image, .size_bytes = disk_bytes});
+    }
+    SECTION("its backing file") {
+        directory.make_file("other", disk_bytes);
+        qcow2::create_image({.path = image, .size_bytes = disk_bytes, .backing_file = other, .backing_format = "raw"});
+        cut = other;
+    }
+    SECTION("its data file") {
+        qcow2::create_image({.path = image, .size_bytes = disk_bytes, .data_file = other});
+        spec += "&data-file=" + other;
+        cut = other;
+    }
+    SECTION("a VHD") {
+        vhd::create_image({.path = image, .size_bytes = disk_bytes});
+        spec = "vhd:" + image + "?buffered=yes";
+    }
+    SECTION("its parent") {
+        directory.make_file("other", disk_bytes);
+        vhd::create_image({.path = image, .size_bytes = disk_bytes, .parent = other, .parent_is_raw = true});
+        spec = "vhd:" + image + "?buffered=yes";
+        cut = other;
+    }
+    VbdHarness::Options options;
+    options.image = spec;
+    VbdHarness machine{options};
+    // So that what is behind the cut is there; over a backing file it is there already.
+    const GuestBuffer data = machine.pages(11);
+    const std::uint64_t step = data.sector_count();
+    std::uint64_t id = 0;
+    for (std::uint64_t sector = 0; cut == image || spec.find("data-file") != std::string::npos; sector += step) {
+        if (sector + step > disk_bytes / 512) break;
+        REQUIRE(machine.run(machine.write(++id, sector, data)) == Status::okay);
+    }
+    REQUIRE(std::filesystem::file_size(cut) > kept_bytes);
+    REQUIRE(::truncate(cut.c_str(), kept_bytes) == 0);
+    CHECK(machine.run(machine.read(++id, disk_bytes / 512 - 2 * step, data)) == Status::error);
+    CHECK(problems(machine) == std::vector<std::string>{"file-cut"});
+    for (const std::uint64_t sector : {std::uint64_t{0}, std::uint64_t{5 * 2048}, disk_bytes / 512 - step})
+        CHECK(machine.run(machine.write(++id, sector, data)) == Status::error);
+    REQUIRE_FALSE(machine.pause());
+    CHECK(std::filesystem::file_size(cut) == kept_bytes);
 }
