@@ -74,7 +74,7 @@ class Running(unittest.TestCase):
 
 class Machine(unittest.TestCase):
     def test_a_busy_machine_is_named_as_one(self):
-        quiet = {"busy-before": 0.0, "steal": 0.0, "involuntary-switches-per-second": 0}
+        quiet = {"busy-before": 0.0, "steal": 0.0, "involuntary-switches-per-second": 2000}
         self.assertEqual(reasons_against(quiet), [])
         self.assertEqual(len(reasons_against({**quiet, "busy-before": 0.5})), 1)
         self.assertEqual(len(reasons_against({**quiet, "steal": 0.2})), 1)

@@ -11,7 +11,6 @@ LOOK_SECONDS = 2
 # two processors showed.
 BUSY_BEFORE_MAX = 0.05
 STEAL_MAX = 0.01
-INVOLUNTARY_SWITCHES_MAX = 400  # a second
 
 
 def processor_times():
@@ -47,6 +46,7 @@ class Quiet:
 
 
 def reasons_against(report):
-    """Why a run with such a report cannot judge; empty when it can."""
-    limits = {"busy-before": BUSY_BEFORE_MAX, "steal": STEAL_MAX, "involuntary-switches-per-second": INVOLUNTARY_SWITCHES_MAX}
+    """Why a run with such a report cannot judge; empty when it can. Involuntary switches are no reason: a guest that looks at
+    its ring all the time shares two processors with tapdisk and the kernel, and has some thousand a second on a quiet machine."""
+    limits = {"busy-before": BUSY_BEFORE_MAX, "steal": STEAL_MAX}
     return [f"{name} is {report[name]}, at most {limit} is quiet" for name, limit in limits.items() if report[name] > limit]
