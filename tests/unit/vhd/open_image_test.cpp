@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
 #include "tests/support/qemu_img.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
@@ -31,10 +35,8 @@ std::uint64_t qemu_size(const std::string& path) {
     const std::string out = path + ".info";
     REQUIRE(run_qemu_img({"info", "--output=json", "-f", "vpc", path}, out) == 0);
     std::ifstream file{out};
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    const std::size_t at = text.find("\"virtual-size\": ");
-    REQUIRE(at != std::string::npos);
-    return std::stoull(text.substr(at + 16));
+    // QEMU 8 and later tell of the image's file, too, which has a size of its own.
+    return nlohmann::json::parse(file).at("virtual-size").get<std::uint64_t>();
 }
 
 }  // namespace
