@@ -6,6 +6,8 @@
 // recovery log and the image in the end are what a disk may do.
 //
 // The seed is printed; BLKTAP_SEED=n runs that one again.
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
@@ -13,6 +15,7 @@
 
 #include "tests/property/engine_traffic.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/model_disk.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;
@@ -80,6 +83,27 @@ void run(std::uint64_t seed) {
 }
 
 }  // namespace
+
+TEST_CASE("engine oracle: only a write under way explains a sector in two halves", "[property][tapdisk]") {
+    constexpr SectorRange sector{0, 1};
+    EngineOracle oracle{1};
+    const std::uint64_t stamp = oracle.new_stamp();
+    std::array<std::byte, sector_size_bytes> data{};
+    ModelDisk::fill(sector, stamp, data);
+    std::fill(data.begin() + sector_size_bytes / 2, data.end(), std::byte{0});
+
+    const EngineOracle::Write write = oracle.sent(sector, stamp);
+    const std::uint64_t read_during_write = oracle.tick();
+    CHECK(oracle.first_wrong(sector, data, read_during_write) == -1);
+    oracle.answered(sector, write, true);
+    CHECK(oracle.first_wrong(sector, data, read_during_write) == -1);
+    CHECK(oracle.first_wrong(sector, data, oracle.tick()) == 0);
+
+    const EngineOracle::Write other = oracle.sent(sector, oracle.new_stamp());
+    std::fill(data.begin(), data.end(), std::byte{0xee});
+    CHECK(oracle.first_wrong(sector, data, oracle.tick()) == 0);
+    oracle.answered(sector, other, true);
+}
 
 TEST_CASE("engine: whatever the traffic and the kernel do, the disk is a disk", "[property][tapdisk]") {
     const bool replay = std::getenv("BLKTAP_SEED") != nullptr;

@@ -4,6 +4,7 @@
 #include "tests/property/engine_oracle.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
 
@@ -56,12 +57,30 @@ bool EngineOracle::may_be(std::uint64_t sector, std::uint64_t stamp, std::uint64
     });
 }
 
+/// Whether a change of `sector` was under way after `sent_at`, and each byte of `data` is from something that the
+/// sector may hold.
+bool EngineOracle::may_be_mixed(std::uint64_t sector, std::span<const std::byte> data, std::uint64_t sent_at) const {
+    const auto under_way = [=](const Candidate& candidate) { return candidate.answered_at > sent_at; };
+    if (std::ranges::none_of(sectors_[sector], under_way)) return false;
+    std::array<bool, sector_size_bytes> explained{};
+    for (const Candidate& candidate : sectors_[sector]) {
+        if (candidate.gone_at <= sent_at) continue;
+        std::array<std::byte, sector_size_bytes> held;
+        ModelDisk::fill({sector, 1}, candidate.stamp, held);
+        for (std::size_t i = 0; i < held.size(); ++i)
+            explained[i] = explained[i] || held[i] == data[i];
+    }
+    return std::ranges::all_of(explained, [](bool byte) { return byte; });
+}
+
 std::int64_t EngineOracle::first_wrong(SectorRange range, std::span<const std::byte> data,
                                        std::uint64_t sent_at) const {
     for (std::uint64_t i = 0; i < range.count; ++i) {
         const std::uint64_t sector = range.first + i;
-        const auto stamp = stamp_of(sector, data.subspan(i * sector_size_bytes, sector_size_bytes));
-        if (!stamp || !may_be(sector, *stamp, sent_at)) return static_cast<std::int64_t>(sector);
+        const auto held = data.subspan(i * sector_size_bytes, sector_size_bytes);
+        const auto stamp = stamp_of(sector, held);
+        if (stamp ? may_be(sector, *stamp, sent_at) : may_be_mixed(sector, held, sent_at)) continue;
+        return static_cast<std::int64_t>(sector);
     }
     return -1;
 }

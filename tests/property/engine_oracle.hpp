@@ -3,7 +3,9 @@
 //
 // EngineOracle: what each sector of a disk may hold while requests overlap in time. A write may take effect at any
 // moment between being sent and being answered; once it is answered, everything that was answered before it was sent is
-// gone. A read may see whatever was not gone when it was sent.
+// gone. A read may see whatever was not gone when it was sent. Reads and writes that overlap are not ordered (see
+// RangeGuard), and a worker's write is a copy that a read can meet halfway: while a change of a sector is under way, a
+// read may see a mixture of what the sector may hold.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +49,7 @@ class EngineOracle {
         std::uint64_t gone_at;
     };
     bool may_be(std::uint64_t sector, std::uint64_t stamp, std::uint64_t sent_at) const;
+    bool may_be_mixed(std::uint64_t sector, std::span<const std::byte> data, std::uint64_t sent_at) const;
 
     std::vector<std::vector<Candidate>> sectors_;
     std::uint64_t now_ = 0;
