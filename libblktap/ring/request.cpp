@@ -5,69 +5,70 @@
 // each is loaded or stored once, and everything else happens on the private image of the slot.
 #include "libblktap/ring/request.hpp"
 
-#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstring>
+#include <utility>
 
 namespace blktap::ring {
 namespace {
 
-constexpr std::size_t slot_bytes_max = 112;
-using SlotImage = std::array<std::byte, slot_bytes_max>;
+using SlotImage = std::array<std::byte, wide_stride_bytes>;
+using ResponseImage = std::array<std::byte, wide_response_bytes>;
+
+/// Calls `work` with each number below `count`, without a loop: for so few words its counting would cost more than the
+/// words.
+template <std::size_t count, class Work>
+void for_each_word(Work work) noexcept {
+    [&]<std::size_t... index>(std::index_sequence<index...>) { (work(index), ...); }(std::make_index_sequence<count>{});
+}
 
 // The builtins rather than std::atomic_ref, which takes neither const nor volatile in C++20. Relaxed: the order against
 // the other side is that of the ring's indices.
-template <class Word>
-void load_words(std::byte* image, const volatile std::byte* shared, std::size_t size_bytes) noexcept {
+template <class Word, std::size_t size_bytes>
+void load_words(std::byte* image, const volatile std::byte* shared) noexcept {
     const auto* words = reinterpret_cast<const volatile Word*>(shared);
-    for (std::size_t i = 0; i < size_bytes / sizeof(Word); ++i) {
-        const Word word = __atomic_load_n(words + i, __ATOMIC_RELAXED);
-        std::memcpy(image + i * sizeof(Word), &word, sizeof(Word));
-    }
+    for_each_word<size_bytes / sizeof(Word)>([=](std::size_t index) {
+        const Word word = __atomic_load_n(words + index, __ATOMIC_RELAXED);
+        std::memcpy(image + index * sizeof(Word), &word, sizeof(Word));
+    });
 }
 
-template <class Word>
-void store_words(volatile std::byte* shared, const std::byte* image, std::size_t size_bytes) noexcept {
+template <class Word, std::size_t size_bytes>
+void store_words(volatile std::byte* shared, const std::byte* image) noexcept {
     auto* words = reinterpret_cast<volatile Word*>(shared);
-    for (std::size_t i = 0; i < size_bytes / sizeof(Word); ++i) {
+    for_each_word<size_bytes / sizeof(Word)>([=](std::size_t index) {
         Word word;
-        std::memcpy(&word, image + i * sizeof(Word), sizeof(Word));
-        __atomic_store_n(words + i, word, __ATOMIC_RELAXED);
-    }
+        std::memcpy(&word, image + index * sizeof(Word), sizeof(Word));
+        __atomic_store_n(words + index, word, __ATOMIC_RELAXED);
+    });
 }
 
-// A stride of 108 bytes leaves every other slot aligned to 4 bytes only; and a slot's last word must not reach into
-// the next slot.
-bool has_wide_words(const Layout& layout) noexcept {
-    return layout.request_stride_bytes % sizeof(std::uint64_t) == 0;
-}
-
-void load_slot(const Layout& layout, SlotImage& image, const volatile std::byte* slot,
-               std::size_t size_bytes) noexcept {
-    if (has_wide_words(layout)) {
-        load_words<std::uint64_t>(image.data(), slot, size_bytes);
+void load_request(const Layout& layout, SlotImage& image, const volatile std::byte* slot) noexcept {
+    if (layout.wide()) {
+        load_words<std::uint64_t, wide_stride_bytes>(image.data(), slot);
     } else {
-        load_words<std::uint32_t>(image.data(), slot, size_bytes);
+        load_words<std::uint32_t, narrow_stride_bytes>(image.data(), slot);
     }
 }
 
-void store_slot(const Layout& layout, volatile std::byte* slot, const SlotImage& image,
-                std::size_t size_bytes) noexcept {
-    if (has_wide_words(layout)) {
-        store_words<std::uint64_t>(slot, image.data(), size_bytes);
+void store_request(const Layout& layout, volatile std::byte* slot, const SlotImage& image) noexcept {
+    if (layout.wide()) {
+        store_words<std::uint64_t, wide_stride_bytes>(slot, image.data());
     } else {
-        store_words<std::uint32_t>(slot, image.data(), size_bytes);
+        store_words<std::uint32_t, narrow_stride_bytes>(slot, image.data());
     }
 }
 
-template <class Field>
-Field get(const SlotImage& image, std::size_t offset) noexcept {
+template <class Field, class Image>
+Field get(const Image& image, std::size_t offset) noexcept {
     Field field;
     std::memcpy(&field, image.data() + offset, sizeof(Field));
     return field;
 }
 
-template <class Field>
-void put(SlotImage& image, std::size_t offset, const Field& field) noexcept {
+template <class Field, class Image>
+void put(Image& image, std::size_t offset, const Field& field) noexcept {
     std::memcpy(image.data() + offset, &field, sizeof(Field));
 }
 
@@ -79,7 +80,7 @@ bool is_discard(std::uint8_t operation) noexcept {
 
 RawRequest copy_request(const Layout& layout, const volatile std::byte* slot) noexcept {
     SlotImage image;
-    load_slot(layout, image, slot, layout.request_stride_bytes);
+    load_request(layout, image, slot);
 
     RawRequest request{};
     request.operation = get<std::uint8_t>(image, Layout::operation);
@@ -127,20 +128,28 @@ void write_request(const Layout& layout, volatile std::byte* slot, const RawRequ
             put(image, layout.segments, request.segments);
         }
     }
-    store_slot(layout, slot, image, layout.request_stride_bytes);
+    store_request(layout, slot, image);
 }
 
 void write_response(const Layout& layout, volatile std::byte* slot, const Response& response) noexcept {
-    SlotImage image{};
+    ResponseImage image{};
     put(image, Layout::response_id, response.id);
     put(image, Layout::response_operation, response.operation);
     put(image, Layout::response_status, response.status);
-    store_slot(layout, slot, image, layout.response_size_bytes);
+    if (layout.wide()) {
+        store_words<std::uint64_t, wide_response_bytes>(slot, image.data());
+    } else {
+        store_words<std::uint32_t, narrow_response_bytes>(slot, image.data());
+    }
 }
 
 Response copy_response(const Layout& layout, const volatile std::byte* slot) noexcept {
-    SlotImage image;
-    load_slot(layout, image, slot, layout.response_size_bytes);
+    ResponseImage image;
+    if (layout.wide()) {
+        load_words<std::uint64_t, wide_response_bytes>(image.data(), slot);
+    } else {
+        load_words<std::uint32_t, narrow_response_bytes>(image.data(), slot);
+    }
     return {get<std::uint64_t>(image, Layout::response_id), get<std::uint8_t>(image, Layout::response_operation),
             get<Status>(image, Layout::response_status)};
 }

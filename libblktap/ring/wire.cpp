@@ -61,11 +61,10 @@ constexpr Layout native_layout{
     .indirect_sector_number = offsetof(NativeIndirect, sector_number),
     .indirect_handle = offsetof(NativeIndirect, handle),
     .indirect_refs = offsetof(NativeIndirect, refs),
-    .response_size_bytes = sizeof(NativeResponse),
 };
 
 constexpr Layout x86_32_layout{
-    .request_stride_bytes = 108,
+    .request_stride_bytes = narrow_stride_bytes,
     .id = 4,
     .sector_number = 12,
     .segments = 20,
@@ -76,11 +75,10 @@ constexpr Layout x86_32_layout{
     .indirect_sector_number = 12,
     .indirect_handle = 20,
     .indirect_refs = 24,
-    .response_size_bytes = 12,
 };
 
 constexpr Layout x86_64_layout{
-    .request_stride_bytes = 112,
+    .request_stride_bytes = wide_stride_bytes,
     .id = 8,
     .sector_number = 16,
     .segments = 24,
@@ -91,7 +89,6 @@ constexpr Layout x86_64_layout{
     .indirect_sector_number = 16,
     .indirect_handle = 24,
     .indirect_refs = 28,
-    .response_size_bytes = 16,
 };
 
 // The fields whose place is the same in every layout are constants of Layout.
@@ -99,6 +96,9 @@ static_assert(offsetof(NativeRequest, operation) == Layout::operation);
 static_assert(offsetof(NativeRequest, segment_count) == Layout::segment_count);
 static_assert(offsetof(NativeDiscard, flag) == Layout::segment_count);
 static_assert(offsetof(NativeRequest, handle) == Layout::handle);
+static_assert(sizeof(NativeRequest) == wide_stride_bytes || sizeof(NativeRequest) == narrow_stride_bytes);
+static_assert(sizeof(NativeResponse) ==
+              (sizeof(NativeRequest) == wide_stride_bytes ? wide_response_bytes : narrow_response_bytes));
 static_assert(offsetof(NativeResponse, id) == Layout::response_id);
 static_assert(offsetof(NativeResponse, operation) == Layout::response_operation);
 static_assert(offsetof(NativeResponse, status) == Layout::response_status);

@@ -47,9 +47,17 @@ inline constexpr std::size_t ring_pages_max = 16;       ///< max-ring-page-order
 inline constexpr std::size_t ring_slots_max = 512;      ///< of 16 pages, in every layout
 inline constexpr std::uint8_t discard_secure_flag = 1;  ///< BLKIF_DISCARD_SECURE in `flag`
 
+/// The two sizes that slots have. A stride of 108 bytes leaves every other slot aligned to 4 bytes only, so that shared
+/// memory is touched in words of 4 there, elsewhere in words of 8; a slot's last word does not reach into the next
+/// slot.
+inline constexpr std::size_t narrow_stride_bytes = 108;  ///< i386's layout
+inline constexpr std::size_t wide_stride_bytes = 112;
+inline constexpr std::size_t narrow_response_bytes = 12;  ///< id u64, operation u8, status i16; padded to words
+inline constexpr std::size_t wide_response_bytes = 16;
+
 /// Offsets in bytes from a slot's beginning, and strides.
 struct Layout {
-    std::size_t request_stride_bytes;
+    std::size_t request_stride_bytes;  ///< one of the two above
     std::size_t id;
     std::size_t sector_number;  ///< of read, write, barrier, flush and discard
     std::size_t segments;       ///< 8 bytes each: u32 gref, u8 first, u8 last, 2 of padding
@@ -60,13 +68,15 @@ struct Layout {
     std::size_t indirect_sector_number;
     std::size_t indirect_handle;
     std::size_t indirect_refs;
-    std::size_t response_size_bytes;  ///< 16, or 12 in i386's layout: id u64, operation u8, status i16
     static constexpr std::size_t operation = 0;
     static constexpr std::size_t segment_count = 1;  ///< `flag` of a discard
     static constexpr std::size_t handle = 2;
     static constexpr std::size_t response_id = 0;
     static constexpr std::size_t response_operation = 8;
     static constexpr std::size_t response_status = 10;
+
+    bool wide() const noexcept { return request_stride_bytes == wide_stride_bytes; }
+    std::size_t response_size_bytes() const noexcept { return wide() ? wide_response_bytes : narrow_response_bytes; }
 };
 const Layout& layout_of(Protocol protocol) noexcept;
 

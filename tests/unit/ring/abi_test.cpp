@@ -69,7 +69,7 @@ namespace {
 template <class Request, class Discard, class Indirect, class Answer>
 void check_layout(const Layout& layout) {
     CHECK(layout.request_stride_bytes == sizeof(Request));
-    CHECK(layout.response_size_bytes == sizeof(Answer));
+    CHECK(layout.response_size_bytes() == sizeof(Answer));
     CHECK(sizeof(Indirect) <= sizeof(Request));
     CHECK(Layout::operation == offsetof(Request, operation));
     CHECK(Layout::segment_count == offsetof(Request, nr_segments));

@@ -53,5 +53,5 @@ TEST_CASE("wire: on a 64-bit host the native layout is that of x86_64", "[unit][
     CHECK(native.indirect_sector_number == wide.indirect_sector_number);
     CHECK(native.indirect_handle == wide.indirect_handle);
     CHECK(native.indirect_refs == wide.indirect_refs);
-    CHECK(native.response_size_bytes == wide.response_size_bytes);
+    CHECK(native.response_size_bytes() == wide.response_size_bytes());
 }
