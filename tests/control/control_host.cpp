@@ -63,14 +63,18 @@ bool ControlHost::try_tapback() {
     const auto own = tapback_command();
     command.insert(command.end(), own.begin(), own.end());
     tapback_ = testing::Process(command, {.environment = variables, .output = path("log"), .outlives_us = true});
-    const auto answers = [this] {
+    const MonotonicClock clock;
+    bool answers = false;
+    std::optional<Nanoseconds> refuses_since;
+    const auto is_known = [&] {
         try {
-            return call("status").error_code.empty();
-        } catch (const std::system_error&) {
-            return !tapback_.running();
+            answers = call("status").error_code.empty();
+        } catch (const std::system_error& error) {
+            if (error.code() == Errc::peer_closed && !refuses_since) refuses_since = clock.now();
         }
+        return answers || !tapback_.running() || (refuses_since && clock.now() - *refuses_since > 1s);
     };
-    return testing::wait_until(answers) && tapback_.running();
+    return testing::wait_until(is_known) && answers && tapback_.running();
 }
 
 void ControlHost::kill_tapback() {

@@ -40,7 +40,7 @@ class ControlHost {
     void run_tapback_by(const std::vector<std::string>& runner) { runner_ = runner; }
     /// Returns when it answers.
     void start_tapback();
-    /// False: it ends at once, or does not answer.
+    /// False: it ends at once, does not answer, or takes no client for a second: it has no descriptor left for one.
     bool try_tapback();
     /// kill -9
     void kill_tapback();
