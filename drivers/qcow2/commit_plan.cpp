@@ -12,13 +12,13 @@
 namespace blktap::qcow2 {
 
 CommitPlan::CommitPlan(WriteMap& map)
-    : map_(map),
+    : tables::CommitPlan(phases, writes_max),
+      map_(map),
       zeros_(Mapping::anonymous(map.layer().cluster_bytes())),
       staging_(Mapping::anonymous(writes_max * SliceCache::slice_bytes_max)) {
     changes_.reserve(changes_max);
     staged_.reserve(writes_max);
     tables_.reserve(WriteMap::new_tables_max);
-    writes_.reserve(writes_max);
     refcount_pieces_.reserve(writes_max);
     punches_.reserve(punches_max);
 }
@@ -35,9 +35,11 @@ std::span<std::byte> CommitPlan::new_piece() noexcept {
     return staging_.bytes().subspan(pieces_++ * SliceCache::slice_bytes_max, map_.layer().slice_bytes());
 }
 
-void CommitPlan::write(unsigned phase, std::uint64_t offset, std::span<std::byte> data) noexcept {
-    BLKTAP_ASSERT(writes_.size() < writes_max);
-    writes_.push_back({phase, offset, data});
+/// Nothing leads to a phase's pieces before they are durable, and nothing that they let go is free.
+bool CommitPlan::is_barrier(unsigned phase) const noexcept {
+    if (phase == 0) return writes_in(0);
+    if (phase == 1) return writes_in(last_phase());
+    return frees_;
 }
 
 CommitPlan::Added CommitPlan::add(std::span<const Change> changes) noexcept {
@@ -231,9 +233,8 @@ void CommitPlan::clear() noexcept {
     changes_.clear();
     staged_.clear();
     tables_.clear();
-    writes_.clear();
     refcount_pieces_.clear();
-    punches_.clear();
+    clear_writes();
     pieces_ = 0;
     frees_ = false;
 }

@@ -6,21 +6,12 @@
 #include <algorithm>
 
 #include "drivers/shared/bytes.hpp"
+#include "drivers/tables/resolve.hpp"
 
 namespace blktap::qcow2 {
 namespace {
 
 using Kind = Extent::Kind;
-
-/// `data` up to the sector that the file ends in, or the zeros behind it.
-Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
-    if (extent.host_offset >= file_end) {
-        extent.kind = Kind::zero;
-    } else {
-        extent.length = std::min(extent.length, round_up(file_end - extent.host_offset, sector_size_bytes));
-    }
-    return extent;
-}
 
 /// What is stored like the first unit, and next to it.
 bool continues(const L2Entry& first, const L2Entry& next, std::uint64_t distance) noexcept {
@@ -62,7 +53,7 @@ Extent look_into_slice(const Layer& layer, const SliceCache& cache, std::uint32_
     if (first.kind != L2Entry::Kind::data) return extent;
     extent.kind = Kind::data;
     extent.host_offset = first.host_offset + skip;
-    return cut_at_file_end(extent, layer.data_end());
+    return tables::cut_at_file_end(extent, layer.data_end());
 }
 
 }  // namespace
@@ -86,7 +77,7 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
                std::uint64_t length) noexcept {
     const Layer& layer = chain[index];
     length = std::min(length, layer.size_bytes - offset);
-    if (layer.raw) return cut_at_file_end({Kind::data, length, 0, offset, 0, 0}, layer.file_end);
+    if (layer.raw) return tables::cut_at_file_end({Kind::data, length, 0, offset, 0, 0}, layer.file_end);
     const std::uint64_t guest_cluster = offset >> layer.header.cluster_bits;
     const std::uint64_t table = layer.l2_table(guest_cluster);
     const std::uint64_t per_table = layer.header.bytes_per_table();
@@ -104,15 +95,9 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
 
 Extent resolve(const Chain& chain, std::uint32_t index, SliceCache& cache, std::uint64_t offset,
                std::uint64_t length) noexcept {
-    for (; index < chain.size(); ++index) {
-        // Behind the end of a backing file are zeros, whatever those below it have there.
-        if (offset >= chain[index].size_bytes) break;
-        Extent extent = look_up(chain, index, cache, offset, length);
-        extent.layer = index;
-        if (extent.kind != Kind::unallocated) return extent;
-        length = extent.length;
-    }
-    return {Kind::zero, length, index, 0, 0, 0};
+    return tables::resolve_in_chain(chain, index, offset, length, [&](std::uint32_t layer, std::uint64_t wanted) {
+        return look_up(chain, layer, cache, offset, wanted);
+    });
 }
 
 }  // namespace blktap::qcow2

@@ -13,54 +13,26 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "drivers/qcow2/header.hpp"
 #include "drivers/qcow2/l2_entry.hpp"
 #include "drivers/shared/slice_cache.hpp"
-#include "libblktap/base/unique_fd.hpp"
+#include "drivers/tables/extent.hpp"
+#include "drivers/tables/image_file.hpp"
 
 namespace blktap::qcow2 {
 
-/// A piece of the disk that is stored in one way, all in bytes.
-struct Extent {
-    enum class Kind : std::uint8_t {
-        unallocated,  ///< this layer does not have it
-        zero,
-        data,        ///< `length` bytes at host_offset of the layer's file
-        compressed,  ///< in the compressed_bytes at host_offset, of which `skip` is the part asked for
-        missing,     ///< the slice at host_offset must be read first
-        invalid,     ///< the tables are damaged here
-    };
-    Kind kind = Kind::unallocated;
-    std::uint64_t length = 0;  ///< of what was asked for, at least 1 sector
-    std::uint32_t layer = 0;
-    std::uint64_t host_offset = 0;
-    std::uint32_t compressed_bytes = 0;
-    std::uint64_t skip = 0;
-};
+using tables::Extent;
 
-struct Layer {
-    std::string name;
-    UniqueFd fd;
-    bool raw = false;  ///< the file's bytes are the disk's; no header, no tables
+/// A file that is written ends with a cluster: file_end is aligned to one.
+struct Layer final : tables::ImageFile {
     Header header;
-    std::uint64_t size_bytes = 0;  ///< of the disk that it describes
-    /// What is behind this reads as zeros: the file's length when it was opened, to the byte, or as long as we made it.
-    /// A file that is written ends with a cluster.
-    std::uint64_t file_end = 0;
-    UniqueFd data_fd;                      ///< of an image with an external data file
-    std::string data_path;                 ///< of that
-    std::uint64_t data_file_end = 0;       ///< of that, as file_end
-    std::vector<std::uint64_t> l1;         ///< as on disk, in the host's byte order
-    std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
-    std::uint32_t offset_alignment = 512;
-    bool growable = true;  ///< a file; a block device is as large as it is
+    std::vector<std::uint64_t> l1;  ///< as on disk, in the host's byte order
 
     std::uint64_t cluster_bytes() const noexcept { return header.cluster_bytes(); }
     /// Pieces in which L2 tables are read, cached and written.
-    std::uint64_t slice_bytes() const noexcept {
+    std::uint64_t slice_bytes() const noexcept override {
         return cluster_bytes() < SliceCache::slice_bytes_max ? cluster_bytes() : SliceCache::slice_bytes_max;
     }
     std::uint64_t slice_entries() const noexcept { return slice_bytes() / header.l2_entry_bytes(); }
@@ -85,10 +57,6 @@ struct Layer {
     std::uint64_t units_per_cluster() const noexcept { return 1ULL << units_shift(); }
     unsigned unit_bits() const noexcept { return header.cluster_bits - units_shift(); }
     std::uint64_t unit_bytes() const noexcept { return 1ULL << unit_bits(); }
-    /// Where what the guest stores is: `host_offset`s are offsets there.
-    int data_descriptor() const noexcept { return data_fd ? data_fd.get() : fd.get(); }
-    const std::string& data_name() const noexcept { return data_fd ? data_path : name; }
-    std::uint64_t data_end() const noexcept { return data_fd ? data_file_end : file_end; }
     /// What an entry says of the whole cluster; with subclusters, of its place only.
     L2Entry cluster_entry(const RawEntry& raw) const noexcept {
         // Extended entries have no flag for zeros, as those of version 2.

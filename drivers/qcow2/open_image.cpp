@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "drivers/qcow2/table_io.hpp"
-#include "drivers/shared/bounce_buffer.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "drivers/shared/image_path.hpp"
 #include "drivers/shared/storage_limits.hpp"
@@ -18,24 +17,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
     throw_reason(Errc::image_invalid, name + ": " + reason);
-}
-
-struct OpenFile {
-    Layer layer;
-    StorageLimits limits;
-};
-
-/// `by`: the image that names it; empty: the operator does.
-OpenFile open_file(const std::string& path, const std::string& by, Access access, Caching caching, ImageOpener& files) {
-    OpenFile file;
-    file.layer.name = path;
-    file.layer.fd = by.empty() ? files.open(path, access, caching) : files.open_named(path, by, access, caching);
-    file.limits = find_storage_limits(file.layer.fd.get(), path, caching);
-    file.layer.file_end = file.limits.size_bytes;
-    file.layer.memory_alignment = file.limits.memory_alignment_bytes;
-    file.layer.offset_alignment = file.limits.offset_alignment_bytes;
-    file.layer.growable = !file.limits.block_device;
-    return file;
 }
 
 void read_header(Layer& layer) {
@@ -101,16 +82,10 @@ void require_usable_backing(const std::string& name, const Header& header) {
         name + ": its backing file has the format '" + header.backing_format + "'; only raw and qcow2 are known");
 }
 
-bool same_file(const StorageLimits& one, const StorageLimits& other) {
-    if (one.block_device != other.block_device) return false;
-    if (one.block_device) return one.status.st_rdev == other.status.st_rdev;
-    return one.status.st_dev == other.status.st_dev && one.status.st_ino == other.status.st_ino;
-}
-
 class ChainOpener {
   public:
     ChainOpener(OpenedImage& image, Caching caching, ImageOpener& files)
-        : image_(image), caching_(caching), files_(files) {}
+        : image_(image), files_(image.info, caching, files, "backing file") {}
 
     void add_backing_of(const Layer& layer) {
         const std::string name = layer.name;
@@ -122,31 +97,24 @@ class ChainOpener {
     }
 
     void add(const std::string& path, const std::string& format, Access access, const std::string& data_file = {}) {
-        const auto same_path = [&](const Layer& layer) { return layer.name == path; };
-        if (std::ranges::any_of(image_.chain, same_path)) refuse_loop(path);
-        if (image_.chain.size() == chain_length_max) refuse(path, "the chain of backing files is too long");
-        const std::string by = image_.chain.empty() ? std::string{} : image_.chain.back().name;
-        OpenFile file = open_file(path, by, access, caching_, files_);
-        for (const StorageLimits& other : limits_) {
-            if (same_file(file.limits, other)) refuse_loop(path);
-        }
-        limits_.push_back(file.limits);
-        file.layer.raw = format == "raw";
-        if (file.layer.raw) {
-            use_raw(file.layer);
+        Layer layer;
+        const StorageLimits limits = files_.open(layer, path, access);
+        layer.raw = format == "raw";
+        if (layer.raw) {
+            use_raw(layer);
         } else {
-            read_header(file.layer);
-            read_l1(file.layer, image_.chain.empty(), *image_.memory);
+            read_header(layer);
+            read_l1(layer, image_.chain.empty(), *image_.memory);
         }
-        note_limits(file);
-        image_.memory->take(BounceBuffer::size_bytes, path, "its buffers");
-        if (file.layer.header.external_data()) {
-            add_data_file(file.layer, data_file, access);
+        if (image_.chain.empty()) describe_disk(layer);
+        files_.keep(layer, limits, *image_.memory);
+        if (layer.header.external_data()) {
+            add_data_file(layer, data_file, access);
         } else if (!data_file.empty()) {
             throw_reason(std::make_error_code(std::errc::invalid_argument),
                          path + ": has no data file, but one is given");
         }
-        image_.chain.push_back(std::move(file.layer));
+        image_.chain.push_back(std::move(layer));
     }
 
   private:
@@ -156,30 +124,11 @@ class ChainOpener {
         if (name.starts_with("json:")) refuse(layer.name, "its data file is not named by a path");
         if (depends_on_working_directory(name)) refuse_moving(layer.name, "data file", name);
         const std::string path = path_beside(layer.name, name);
-        const StorageLimits limits = open_data_file(layer, path, access, given.empty());
-        for (const StorageLimits& other : limits_) {
-            if (same_file(limits, other)) refuse(layer.name, "its data file, '" + path + "', is an image of its chain");
-        }
-        limits_.push_back(limits);
-        layer.data_file_end = limits.size_bytes;
-        layer.memory_alignment = std::max(layer.memory_alignment, limits.memory_alignment_bytes);
-        layer.offset_alignment = std::max(layer.offset_alignment, limits.offset_alignment_bytes);
-        note_storage(limits);
+        const StorageLimits limits = files_.open_data(layer, path, given.empty(), access);
         if (access == Access::read_write) make_long_enough(layer, limits);
         if (!image_.chain.empty()) return;
         // What is discarded need not read as zeros in the file itself.
         image_.info.discard = image_.info.discard && !layer.header.raw_data();
-    }
-
-    StorageLimits open_data_file(Layer& layer, const std::string& path, Access access, bool named_by_image) const {
-        layer.data_path = path;
-        try {
-            layer.data_fd = named_by_image ? files_.open_named(path, layer.name, access, caching_)
-                                           : files_.open(path, access, caching_);
-            return find_storage_limits(layer.data_fd.get(), path, caching_);
-        } catch (const std::system_error& error) {
-            throw_reason(error.code(), layer.name + ": its data file cannot be used: " + error.what());
-        }
     }
 
     /// Behind a file's end a read would see zeros where a write has been.
@@ -193,34 +142,15 @@ class ChainOpener {
         layer.data_file_end = layer.size_bytes;
     }
 
-    [[noreturn]] void refuse_loop(const std::string& path) const {
-        refuse(path, "is its own backing file, by way of " + std::to_string(image_.chain.size()) + " images");
-    }
-
-    /// Requests reach every file of the chain.
-    void note_limits(const OpenFile& file) {
+    void describe_disk(const Layer& layer) {
         ImageInfo& info = image_.info;
-        note_storage(file.limits);
-        if (!image_.chain.empty()) return;
-        info.size_sectors = file.layer.size_bytes / sector_size_bytes;
-        info.discard = file.layer.header.version > 2 || file.layer.header.backing_file.empty();
-        info.discard_granularity_bytes = static_cast<std::uint32_t>(file.layer.cluster_bytes());
-    }
-
-    void note_storage(const StorageLimits& limits) {
-        ImageInfo& info = image_.info;
-        info.memory_alignment_bytes = std::max(info.memory_alignment_bytes, limits.memory_alignment_bytes);
-        info.zero_copy_safe = info.zero_copy_safe && limits.zero_copy_safe;
-        if (!image_.chain.empty()) return;
-        info.write_alignment_bytes = std::max(info.write_alignment_bytes, limits.offset_alignment_bytes);
-        info.physical_sector_size_bytes = std::max(
-            {info.physical_sector_size_bytes, limits.physical_sector_size_bytes, limits.offset_alignment_bytes});
+        info.size_sectors = layer.size_bytes / sector_size_bytes;
+        info.discard = layer.header.version > 2 || layer.header.backing_file.empty();
+        info.discard_granularity_bytes = static_cast<std::uint32_t>(layer.cluster_bytes());
     }
 
     OpenedImage& image_;
-    const Caching caching_;
-    ImageOpener& files_;
-    std::vector<StorageLimits> limits_;
+    tables::ChainFiles files_;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "drivers/qcow2/layer.hpp"
 #include "drivers/qcow2/refcounts.hpp"
 #include "drivers/shared/memory_budget.hpp"
+#include "drivers/tables/chain_files.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap::qcow2 {
@@ -23,8 +24,7 @@ struct OpenedImage {
     std::unique_ptr<Refcounts> refcounts;  ///< null for a read-only image
 };
 
-/// Images of a chain, at most: each costs every look-up.
-inline constexpr std::size_t chain_length_max = 64;
+using tables::chain_length_max;
 
 /// Opens the image at `path` and its backing files, which are opened for reading. Errors: throws std::system_error
 /// whose text names the file and the reason: what parse_header() throws; Errc::image_invalid (tables outside of the

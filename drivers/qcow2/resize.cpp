@@ -17,18 +17,15 @@
 #include "libblktap/base/units.hpp"
 
 namespace blktap::qcow2 {
-namespace {}  // namespace
-
-Resize::Resize(Core& core, Writer& writer, void (*start_request)(ImageRequest&) noexcept) noexcept
-    : core_(core), writer_(writer), start_request_(start_request) {
+Resize::Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexcept
+    : driver_(driver), image_(image), writer_(writer) {
     own_.resize = this;
     own_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
         const auto& own = static_cast<OwnRequest&>(request);
         if (error) return own.resize->give_up(error);
         (own.resize->*own.then)();
     };
-    task_.owner = this;
-    task_.core = &core;
+    task_.resize = this;
     job_.resize = this;
     job_.run = [](WorkerJob& job) noexcept {
         Resize& self = *static_cast<Job&>(job).resize;
@@ -41,20 +38,19 @@ Resize::Resize(Core& core, Writer& writer, void (*start_request)(ImageRequest&) 
     job_.done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->done(); };
 }
 
-void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept {
+void Resize::start(std::uint64_t size_sectors, ImageRequest& request) noexcept {
     if (size_sectors > INT64_MAX / sector_size_bytes) {
-        return over(request, std::make_error_code(std::errc::invalid_argument));
+        return driver_.end_resize(request, std::make_error_code(std::errc::invalid_argument));
     }
     size_bytes_ = size_sectors * sector_size_bytes;
-    if (size_bytes_ > core_.top().size_bytes && hides_backing_file()) {
-        return over(request, std::make_error_code(std::errc::operation_not_supported));
+    if (size_bytes_ > image_.top().size_bytes && hides_backing_file()) {
+        return driver_.end_resize(request, std::make_error_code(std::errc::operation_not_supported));
     }
     request_ = &request;
-    over_ = over;
     moved_clusters_ = l1_wanted_ = table_wanted_ = 0;
     header_begun_ = false;
     // A data file is cleared with the tables: there every cluster has its place.
-    if (size_bytes_ == core_.top().size_bytes || core_.top().header.external_data()) return begin_plan();
+    if (size_bytes_ == image_.top().size_bytes || image_.top().header.external_data()) return begin_plan();
     look_at_last_cluster();
 }
 
@@ -63,27 +59,23 @@ void Resize::ask(ImageRequest::Kind kind, std::uint64_t begin, std::uint64_t end
     own_.kind = kind;
     own_.range = {begin / sector_size_bytes, (end - begin) / sector_size_bytes};
     own_.then = then;
-    own_.driver = request_->driver;
-    start_request_(own_);
+    driver_.start_task(own_);
 }
 
 /// What the cluster with the disk's end holds behind that end, where it holds anything.
 void Resize::look_at_last_cluster() noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     if (is_aligned(layer.size_bytes, layer.cluster_bytes())) return forget_left_behind();
     const WriteStep found = writer_.map().find_discard(layer.size_bytes >> layer.header.cluster_bits, 1);
     if (found.kind == WriteStep::Kind::nothing) return forget_left_behind();
     if (found.kind != WriteStep::Kind::missing) return clear_last_cluster();
-    task_.next = [](Task& task, std::error_code error) noexcept {
-        if (error) return of(task).give_up(error);
-        of(task).look_at_last_cluster();
-    };
-    core_.load_slice(task_, 0, found.host_offset);
+    task_.next = &then<&Resize::look_at_last_cluster>;
+    image_.load_slice(task_, 0, found.host_offset);
 }
 
 void Resize::clear_last_cluster() noexcept {
-    const std::uint64_t begin = core_.top().size_bytes;
-    const std::uint64_t end = round_up(begin, core_.top().cluster_bytes());
+    const std::uint64_t begin = image_.top().size_bytes;
+    const std::uint64_t end = round_up(begin, image_.top().cluster_bytes());
     try {
         zeros_ = Mapping::anonymous(end - begin);
     } catch (const std::system_error& error) {
@@ -96,7 +88,7 @@ void Resize::clear_last_cluster() noexcept {
 
 /// Entries of clusters that only the larger disk has.
 void Resize::forget_left_behind() noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     zeros_ = {};
     own_.data = {};
     const std::uint64_t known = layer.l1.size() * layer.header.bytes_per_table();
@@ -122,21 +114,18 @@ void Resize::begin_plan() noexcept {
 
 /// What the backing file has behind the disk's end would come to light, where a guest expects zeros.
 bool Resize::hides_backing_file() const noexcept {
-    const Chain& chain = core_.image().chain;
+    const Chain& chain = image_.chain();
     return chain.size() > 1 && chain[1].size_bytes > chain[0].size_bytes;
 }
 
 /// The file must have the places, and the blocks that count them, before a group can write anything about them.
 void Resize::reach_places() noexcept {
-    const Refcounts& refcounts = *core_.image().refcounts;
-    const std::uint64_t per_block = core_.top().cluster_bytes() * 8 >> core_.top().header.refcount_order;
+    const Refcounts& refcounts = *image_.refcounts();
+    const std::uint64_t per_block = image_.top().cluster_bytes() * 8 >> image_.top().header.refcount_order;
     const std::uint64_t wanted = l1_wanted_ + table_wanted_;
     const std::uint64_t blocks = 2 * (wanted / per_block + 2);  // and those that count blocks
-    task_.next = [](Task& task, std::error_code reached) noexcept {
-        if (reached) return of(task).give_up(reached);
-        of(task).reach_places();  // others may have been given what there was meanwhile
-    };
-    const std::uint64_t end = (refcounts.fresh_begin() + wanted + blocks) << core_.top().header.cluster_bits;
+    task_.next = &then<&Resize::reach_places>;                  // others may have been given what there was meanwhile
+    const std::uint64_t end = (refcounts.fresh_begin() + wanted + blocks) << image_.top().header.cluster_bits;
     if (!writer_.file_end().reach(task_, end)) return;
     if (const std::error_code error = take_places()) return give_up(error);
     count_places();
@@ -144,8 +133,8 @@ void Resize::reach_places() noexcept {
 
 /// Which tables the larger disk needs, and where.
 std::error_code Resize::plan() {
-    const Layer& layer = core_.top();
-    Refcounts& refcounts = *core_.image().refcounts;
+    const Layer& layer = image_.top();
+    Refcounts& refcounts = *image_.refcounts();
     const std::uint64_t cluster = layer.cluster_bytes();
     const std::uint64_t entries = (size_bytes_ - 1) / layer.header.bytes_per_table() + 1;
     l1_count_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(entries, layer.l1.size()));
@@ -153,7 +142,7 @@ std::error_code Resize::plan() {
     table_ = {refcounts.table_offset(), refcounts.table().size() * 8};
     if (entries > l1_bytes_max / 8) return std::make_error_code(std::errc::operation_not_supported);
     const std::uint64_t l1_clusters = entries * 8 > l1_.length ? divide_up(entries * 8, cluster) : 0;
-    if (!core_.top().growable) {
+    if (!image_.top().growable) {
         // What there is must do: a device's clusters are counted as they are.
         return l1_clusters == 0 ? std::error_code{} : std::make_error_code(std::errc::operation_not_supported);
     }
@@ -169,7 +158,7 @@ std::error_code Resize::plan() {
     l1_wanted_ = l1_clusters;
     table_wanted_ = longer ? blocks * 8 / cluster : 0;
     // The old ones stay for the next time.
-    MemoryBudget& memory = *core_.image().memory;
+    MemoryBudget& memory = image_.memory();
     memory.give_back(std::exchange(counted_bytes_, 0));
     const std::uint64_t needed_bytes = l1_wanted_ * cluster + 2 * table_wanted_ * cluster;
     memory.take(needed_bytes, layer.name, "its tables for a larger disk");
@@ -183,8 +172,8 @@ std::error_code Resize::plan() {
 }
 
 std::error_code Resize::take_places() noexcept {
-    Refcounts& refcounts = *core_.image().refcounts;
-    const std::uint64_t cluster = core_.top().cluster_bytes();
+    Refcounts& refcounts = *image_.refcounts();
+    const std::uint64_t cluster = image_.top().cluster_bytes();
     const auto first = refcounts.take_fresh(l1_wanted_ + table_wanted_);
     if (!first) return std::make_error_code(std::errc::operation_not_supported);
     moved_first_ = *first;
@@ -197,11 +186,8 @@ std::error_code Resize::take_places() noexcept {
 
 /// Groups write the places' refcounts; then nothing that leads there can be wrong.
 void Resize::count_places() noexcept {
-    if (core_.image().refcounts->written(moved_first_, moved_clusters_)) return begin_writing();
-    task_.next = [](Task& task, std::error_code error) noexcept {
-        if (error) return of(task).give_up(error);
-        of(task).count_places();
-    };
+    if (image_.refcounts()->written(moved_first_, moved_clusters_)) return begin_writing();
+    task_.next = &then<&Resize::count_places>;
     writer_.committer().join(task_);
 }
 
@@ -212,7 +198,7 @@ void Resize::begin_writing() noexcept {
 
 /// The loop's thread goes on making refcount blocks, which the table on disk has when they are written.
 void Resize::copy_table() noexcept {
-    const Refcounts& refcounts = *core_.image().refcounts;
+    const Refcounts& refcounts = *image_.refcounts();
     if (table_.offset == refcounts.table_offset()) return;
     for (std::size_t block = 0; block < refcounts.table().size(); ++block)
         next_table_[block] = refcounts.table_entry_on_disk(block);
@@ -220,7 +206,7 @@ void Resize::copy_table() noexcept {
 
 /// `words` from number `first` on, to the end of `place` with zeros.
 void Resize::write_words(const Place& place, std::uint64_t first, std::span<const std::uint64_t> words) const {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const std::uint64_t per_piece = layer.slice_bytes() / 8;
     const Mapping memory = Mapping::anonymous(SliceCache::slice_bytes_max);
     const auto bytes = memory.bytes().first(layer.slice_bytes());
@@ -233,9 +219,9 @@ void Resize::write_words(const Place& place, std::uint64_t first, std::span<cons
 
 /// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
 std::error_code Resize::write_tables() {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     // What a group that could not be finished has written, and will write again, is in the old tables only.
-    const Committer& committer = writer_.committer();
+    const tables::Committer& committer = writer_.committer();
     if (committer.broken()) return committer.broken();
     if (committer.stuck()) return std::make_error_code(std::errc::no_space_on_device);
     if (const auto error = require_length(layer.fd.get(), layer.file_end)) return error;
@@ -245,7 +231,7 @@ std::error_code Resize::write_tables() {
     // What a data file has behind the disk's end was never the guest's.
     const std::uint64_t data_end = std::min(round_up(layer.data_end(), sector_size_bytes), size_bytes_);
     if (layer.data_fd && layer.size_bytes < data_end) {
-        if (const auto error = core_.write_zeros(layer.size_bytes, data_end)) return error;
+        if (const auto error = image_.write_zeros(layer.size_bytes, data_end)) return error;
         if (::fdatasync(layer.data_fd.get()) != 0) return last_system_error();
     }
     const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
@@ -271,16 +257,16 @@ std::error_code Resize::write_tables() {
 
 void Resize::done() noexcept {
     if (!error_) use_new_tables();
-    // Half told to a header, it cannot be taken back: no space or not, nothing more is written.
+    // Once the header may have been written, the resize cannot be undone, whatever the error: nothing more is written.
     const bool unknown = error_ && header_begun_;
     writer_.committer().end_exclusive(unknown ? std::make_error_code(std::errc::io_error) : error_);
     if (error_) return give_up(error_);
-    over_(*request_, {});
+    driver_.end_resize(*request_, {});
 }
 
 void Resize::use_new_tables() noexcept {
-    Layer& layer = core_.top();
-    Refcounts& refcounts = *core_.image().refcounts;
+    Layer& layer = image_.top();
+    Refcounts& refcounts = *image_.refcounts();
     const unsigned bits = layer.header.cluster_bits;
     if (l1_.offset != layer.header.l1_offset) {
         next_l1_.assign(layer.l1.begin(), layer.l1.end());
@@ -308,8 +294,8 @@ void Resize::use_new_tables() noexcept {
 
 void Resize::give_up(std::error_code error) noexcept {
     // Nothing leads there, unless the header does.
-    if (moves() && !header_begun_) core_.image().refcounts->release(moved_first_, moved_clusters_);
-    over_(*request_, error);
+    if (moves() && !header_begun_) image_.refcounts()->release(moved_first_, moved_clusters_);
+    driver_.end_resize(*request_, error);
 }
 
 }  // namespace blktap::qcow2

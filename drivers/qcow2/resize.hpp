@@ -14,31 +14,44 @@
 #include <vector>
 
 #include "drivers/qcow2/writer.hpp"
+#include "drivers/tables/table_driver.hpp"
 
 namespace blktap::qcow2 {
 
-class Resize {
+class Resize final : public tables::Resizer {
   public:
-    using Over = void (*)(ImageRequest&, std::error_code) noexcept;
+    /// Lifetime: all outlive this.
+    Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexcept;
 
-    /// `start_request`: begins a write or discard as if a guest had asked, also behind the disk's end.
-    /// Lifetime: both outlive this.
-    Resize(Core& core, Writer& writer, void (*start_request)(ImageRequest&) noexcept) noexcept;
-    Resize(const Resize&) = delete;
-    Resize& operator=(const Resize&) = delete;
-
-    /// Makes the disk `size_sectors` long, not less than it is, then calls `over`. One at a time. Errors through it:
-    /// EOPNOTSUPP (larger than an image's tables can be; tables that must move on a block device; a backing file that
-    /// is larger than the disk is now), EINVAL, ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
-    void start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept;
+    /// Makes the disk `size_sectors` long, not less than it is, then calls end_resize() of the driver. One at a time.
+    /// Errors through it: EOPNOTSUPP (larger than an image's tables can be; tables that must move on a block device; a
+    /// backing file that is larger than the disk is now), EINVAL, ENOSPC, ENOMEM, those of the I/O; the size has not
+    /// changed then.
+    void start(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
 
   private:
+    struct Job : WorkerJob {
+        Resize* resize = nullptr;
+    };
+    struct OwnTask : Task {
+        Resize* resize = nullptr;
+    };
+    struct OwnRequest : ImageRequest {
+        Resize* resize = nullptr;
+        void (Resize::*then)() noexcept = nullptr;
+    };
     /// A table's clusters, in bytes.
     struct Place {
         std::uint64_t offset = 0;
         std::uint64_t length = 0;
     };
-    static Resize& of(Task& task) noexcept { return *static_cast<Resize*>(task.owner); }
+    /// A Task::Next: goes on with `step`, or gives up.
+    template <void (Resize::*step)() noexcept>
+    static void then(tables::Task& waited, std::error_code error) noexcept {
+        Resize& self = *static_cast<OwnTask&>(waited).resize;
+        if (error) return self.give_up(error);
+        (self.*step)();
+    }
     bool hides_backing_file() const noexcept;
     void look_at_last_cluster() noexcept;
     void clear_last_cluster() noexcept;
@@ -57,19 +70,12 @@ class Resize {
     void use_new_tables() noexcept;
     void give_up(std::error_code error) noexcept;
 
-    struct Job : WorkerJob {
-        Resize* resize = nullptr;
-    };
-    struct OwnRequest : ImageRequest {
-        Resize* resize = nullptr;
-        void (Resize::*then)() noexcept = nullptr;
-    };
     void ask(ImageRequest::Kind kind, std::uint64_t begin, std::uint64_t end, void (Resize::*then)() noexcept) noexcept;
 
-    Core& core_;
+    tables::TableDriver& driver_;
+    Image& image_;
     Writer& writer_;
-    void (*const start_request_)(ImageRequest&) noexcept;
-    Task task_;
+    OwnTask task_;
     Job job_;
     OwnRequest own_;
     Mapping zeros_;
@@ -89,7 +95,6 @@ class Resize {
     std::vector<std::uint64_t> next_l1_;     ///< empty, with room
     std::vector<std::uint64_t> next_table_;  ///< as on disk
     ImageRequest* request_ = nullptr;
-    Over over_ = nullptr;
 };
 
 }  // namespace blktap::qcow2

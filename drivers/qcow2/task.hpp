@@ -1,87 +1,31 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Task: a request that takes more than one operation: it crosses clusters, needs a table read first, or new clusters.
-// It goes on from where it stopped each time that what it waited for has happened. Tasks are made with the driver;
-// requests wait for one when all are taken.
+// Task: what a qcow2 image remembers of a request on its way, besides what every format does.
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <system_error>
+#include <span>
 
-#include <boost/intrusive/list.hpp>
-#include <boost/intrusive/parent_from_member.hpp>
-
-#include "drivers/qcow2/layer.hpp"
 #include "drivers/qcow2/write_map.hpp"
-#include "drivers/shared/iovec_window.hpp"
-#include "libblktap/driver_api/image_driver.hpp"
+#include "drivers/tables/task.hpp"
 
 namespace blktap::qcow2 {
 
-class Core;
-
-struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
-    /// What happens when that is over which the task waits for.
-    using Next = void (*)(Task&, std::error_code) noexcept;
+struct Task : tables::Task {
     /// Changes that one commit takes from one request; a request that needs more commits in between.
     static constexpr std::size_t changes_max = 8;
 
-    void* owner = nullptr;  ///< the driver, which knows `finished`
-    Core* core = nullptr;
-    ImageRequest* request = nullptr;
-    IoOp io{};
-    WorkerJob job{};
-    std::error_code job_error{};
-    Next next = nullptr;
-    Next finished = nullptr;  ///< the request is done, or failed
-
-    /// The part of the disk that is not done yet, in bytes, and the memory for it.
-    std::uint64_t at = 0;
-    std::uint64_t end = 0;
-    IovecWindow window;
-
-    SliceCache::Key wanted{};  ///< while it waits for a slice
-
-    // One transfer.
-    bool writes = false;
-    std::uint32_t layer = 0;
-    std::uint64_t host_offset = 0;
-    std::span<iovec> data{};
-    std::uint64_t file_end = 0;  ///< as it was when a read by a worker began
-    Extent extent{};
+    std::array<Change, changes_max> changes{};
 
     // Writing to new clusters: what is copied from where the disk's contents were before.
-    std::array<Change, changes_max> changes{};
-    std::size_t change_count = 0;
-    std::uint64_t data_length = 0;  ///< of the request's data for the newest change
-    std::uint64_t copy_at = 0;      ///< in bytes of the disk
+    std::uint64_t copy_at = 0;  ///< in bytes of the disk
     std::uint64_t copy_end = 0;
     bool tail_copied = false;
-    bool fresh = false;  ///< the new clusters read as zeros
-    bool began_growth = false;
-    Next commit_next = nullptr;  ///< `next`, while the committer needs a slice for it
-    void* committer = nullptr;
-    void* writer = nullptr;
     std::span<std::byte> buffer{};
     iovec buffer_entry{};
 
     std::span<const Change> pending() const noexcept { return {changes.data(), change_count}; }
-
-    static Task& of(IoOp& op) noexcept { return *boost::intrusive::get_parent_from_member<Task>(&op, &Task::io); }
-    static Task& of(WorkerJob& its) noexcept {
-        return *boost::intrusive::get_parent_from_member<Task>(&its, &Task::job);
-    }
 };
-
-using TaskList = boost::intrusive::list<Task, boost::intrusive::constant_time_size<false>>;
-
-/// Takes the first task of `list` out of it.
-inline Task& take_first(TaskList& list) noexcept {
-    Task& task = list.front();
-    list.pop_front();
-    return task;
-}
 
 }  // namespace blktap::qcow2

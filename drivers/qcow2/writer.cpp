@@ -14,12 +14,13 @@
 
 namespace blktap::qcow2 {
 
-Writer::Writer(Core& core, Refcounts& refcounts, std::span<Task> tasks)
-    : core_(core),
+Writer::Writer(Image& image, std::span<Task> tasks)
+    : image_(image),
       tasks_(tasks),
-      map_(core.chain(), core.cache(), refcounts),
-      file_end_(core),
-      committer_(core, map_, this, &group_over),
+      map_(image.chain(), image.cache(), *image.refcounts()),
+      file_end_(image),
+      plan_(map_),
+      committer_(image, plan_, this),
       buffers_(Mapping::anonymous(buffers_max * buffer_bytes)) {
     for (std::size_t i = 0; i < buffers_max; ++i)
         free_buffers_.push_back(buffers_.bytes().subspan(i * buffer_bytes, buffer_bytes));
@@ -29,29 +30,23 @@ Writer::~Writer() {
     Refcounts& refcounts = map_.refcounts();
     for (const WriteMap::NewTable& table : map_.new_tables()) {
         const bool unused = table.host_offset != 0 && table.users == 0;
-        if (unused) refcounts.release(table.host_offset >> core_.top().header.cluster_bits, 1);
+        if (unused) refcounts.release(table.host_offset >> image_.top().header.cluster_bits, 1);
     }
     if (committer_.broken()) return;
     try {
-        write_refcounts(core_.top(), refcounts);
+        write_refcounts(image_.top(), refcounts);
     } catch (const std::system_error& error) {
         // Clusters that nobody uses stay counted, at worst.
-        log::warning("image.close", {{"image", core_.top().name}, {"reason", error.what()}});
+        log::warning("image.close", {{"image", image_.top().name}, {"reason", error.what()}});
         return;
     }
-    file_end_.cut(refcounts.end() << core_.top().header.cluster_bits);
+    file_end_.cut(refcounts.end() << image_.top().header.cluster_bits);
 }
 
-void Writer::write(Task& task) noexcept {
-    task.writer = this;
-    task.change_count = 0;
-    task.began_growth = false;
-    step(task);
-}
-
-void Writer::load(Task& task, std::uint64_t slice, Task::Next next) noexcept {
-    task.next = next;
-    core_.load_slice(task, 0, slice);
+void Writer::change(tables::Task& task) noexcept {
+    Task& ours = static_cast<Task&>(task);
+    if (task.request->kind == ImageRequest::Kind::discard) return discard_step(ours);
+    step(ours);
 }
 
 void Writer::step(Task& task) noexcept {
@@ -65,10 +60,8 @@ void Writer::step(Task& task) noexcept {
         case WriteStep::Kind::reuse:
             return begin_change(task, found);
         case WriteStep::Kind::missing:
-            return load(task, found.host_offset, [](Task& its_task, std::error_code error) noexcept {
-                if (error) return of(its_task).end(its_task, error);
-                of(its_task).step(its_task);
-            });
+            task.next = &then<&Writer::step>;
+            return image_.load_slice(task, 0, found.host_offset);
         case WriteStep::Kind::drop:
         case WriteStep::Kind::nothing:
         case WriteStep::Kind::invalid:
@@ -77,33 +70,35 @@ void Writer::step(Task& task) noexcept {
     end(task, Errc::image_invalid);
 }
 
+/// Clusters whose group could not be finished; they wait for space, or for good.
+bool Writer::left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept {
+    return committer_.stuck() && std::ranges::any_of(plan_.changes(), [=](const Change& change) {
+               return change.overlaps(guest_cluster, count);
+           });
+}
+
 /// A discard that could not be finished may have let these clusters go already, in the file.
 bool Writer::is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept {
-    const unsigned bits = core_.top().header.cluster_bits;
+    const unsigned bits = image_.top().header.cluster_bits;
     const std::uint64_t first = offset >> bits;
-    return committer_.left_over(first, ((offset + length - 1) >> bits) - first + 1);
+    return left_over(first, ((offset + length - 1) >> bits) - first + 1);
 }
 
 void Writer::wait_for_left_over(Task& task, std::uint64_t length) noexcept {
-    const unsigned bits = core_.top().header.cluster_bits;
+    const unsigned bits = image_.top().header.cluster_bits;
     const std::uint64_t first = task.at >> bits;
     wait_for_clusters(task, first, ((task.at + length - 1) >> bits) - first + 1);
 }
 
 void Writer::write_in_place(Task& task, const WriteStep& found) noexcept {
-    task.data_length = found.length;
+    task.length = found.length;
     task.data = task.window.take(found.length);
     task.writes = true;
     task.fresh = false;
     task.layer = 0;
     task.host_offset = found.host_offset;
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        if (error) return of(its_task).end(its_task, error);
-        its_task.window.drop();
-        its_task.at += its_task.data_length;
-        of(its_task).step(its_task);
-    };
-    core_.transfer(task);
+    task.next = &then<&Writer::data_written>;
+    image_.transfer(task);
 }
 
 /// Another request is changing one of these clusters, or this one was and has not committed it yet.
@@ -118,17 +113,13 @@ bool Writer::claimed(const Task& task, std::uint64_t first, std::uint64_t count)
 void Writer::wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t count) noexcept {
     // Who holds clusters itself never waits for others': they might wait for it.
     if (task.change_count > 0) return commit(task);
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        if (error) return of(its_task).end(its_task, error);
-        if (its_task.request->kind == ImageRequest::Kind::discard) return of(its_task).discard_step(its_task);
-        of(its_task).step(its_task);
-    };
+    task.next = &then<&Writer::change>;
     blocked_.push_back(task);
-    if (committer_.left_over(first, count)) committer_.retry();
+    if (left_over(first, count)) committer_.retry();
 }
 
 void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
-    const unsigned bits = core_.top().header.cluster_bits;
+    const unsigned bits = image_.top().header.cluster_bits;
     Change change{found.kind == WriteStep::Kind::allocate ? Change::Kind::allocate : Change::Kind::reuse,
                   task.at >> bits,
                   found.clusters,
@@ -137,7 +128,7 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
                   found.end_unit};
     if (const std::error_code broken = committer_.broken()) return end(task, broken);
     if (task.change_count == Task::changes_max) return commit(task);
-    if (claimed(task, change.guest_cluster, change.count) || committer_.left_over(change.guest_cluster, change.count)) {
+    if (claimed(task, change.guest_cluster, change.count) || left_over(change.guest_cluster, change.count)) {
         return wait_for_clusters(task, change.guest_cluster, change.count);
     }
     task.fresh = false;
@@ -149,15 +140,12 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
         return end(task, Errc::image_invalid);
     }
     task.changes[task.change_count++] = change;
-    task.data_length = std::min(task.end, map_.end_of(change)) - task.at;
+    task.length = std::min(task.end, map_.end_of(change)) - task.at;
 
     const std::uint64_t end_bytes = map_.file_end_for(change);
     // Of a data file's image only the tables grow.
-    task.began_growth = (!map_.places_are_fixed() && file_end_.look_ahead(end_bytes)) || task.began_growth;
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        if (error) return of(its_task).end(its_task, error);
-        of(its_task).prepare_clusters(its_task);
-    };
+    if (!map_.places_are_fixed()) file_end_.look_ahead(task, end_bytes);
+    task.next = &then<&Writer::prepare_clusters>;
     if (file_end_.reach(task, end_bytes)) prepare_clusters(task);
 }
 
@@ -165,7 +153,7 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
 bool Writer::allocate(Task& task, Change& change) noexcept {
     if (!map_.begin_use(change.guest_cluster)) return false;
     if (map_.places_are_fixed()) {
-        change.host_offset = change.guest_cluster << core_.top().header.cluster_bits;
+        change.host_offset = change.guest_cluster << image_.top().header.cluster_bits;
         return true;
     }
     const auto run = map_.refcounts().allocate(change.count);
@@ -174,54 +162,31 @@ bool Writer::allocate(Task& task, Change& change) noexcept {
         return false;
     }
     // What was a cluster in the middle is filled to its end.
-    if (run->count < change.count) change.end_unit = static_cast<std::uint32_t>(core_.top().units_per_cluster());
+    if (run->count < change.count) change.end_unit = static_cast<std::uint32_t>(image_.top().units_per_cluster());
     change.count = run->count;
-    change.host_offset = run->first << core_.top().header.cluster_bits;
+    change.host_offset = run->first << image_.top().header.cluster_bits;
     task.fresh = run->fresh;
     return true;
 }
 
 void Writer::data_written(Task& task) noexcept {
     task.window.drop();
-    task.at += task.data_length;
+    task.at += task.length;
     step(task);
 }
 
-/// What the task has changed so far becomes part of the image; then it goes on, or ends.
-void Writer::commit(Task& task) noexcept {
-    if (task.change_count == 0) return end(task, {});
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        Writer& self = of(its_task);
-        if (error) return self.end(its_task, error);
-        its_task.change_count = 0;
-        if (its_task.at == its_task.end) return self.end(its_task, {});
-        if (its_task.request->kind == ImageRequest::Kind::discard) return self.discard_step(its_task);
-        self.step(its_task);
-    };
-    committer_.join(task);
-}
-
-void Writer::discard(Task& task) noexcept {
-    task.writer = this;
-    task.change_count = 0;
-    task.began_growth = false;
-    discard_step(task);
-}
-
 void Writer::discard_step(Task& task) noexcept {
-    const unsigned bits = core_.top().header.cluster_bits;
+    const unsigned bits = image_.top().header.cluster_bits;
     while (task.at < task.end) {
         const std::uint64_t first = task.at >> bits;
         const WriteStep found = map_.find_discard(first, (task.end - task.at) >> bits);
         if (found.kind == WriteStep::Kind::missing) {
-            return load(task, found.host_offset, [](Task& its_task, std::error_code error) noexcept {
-                if (error) return of(its_task).end(its_task, error);
-                of(its_task).discard_step(its_task);
-            });
+            task.next = &then<&Writer::discard_step>;
+            return image_.load_slice(task, 0, found.host_offset);
         }
         if (found.kind == WriteStep::Kind::drop) {
             if (task.change_count == Task::changes_max) return commit(task);
-            if (claimed(task, first, found.clusters) || committer_.left_over(first, found.clusters)) {
+            if (claimed(task, first, found.clusters) || left_over(first, found.clusters)) {
                 return wait_for_clusters(task, first, found.clusters);
             }
             task.changes[task.change_count++] = {Change::Kind::discard, first, found.clusters, 0};
@@ -236,37 +201,22 @@ void Writer::undo(Task& task) noexcept {
         if (change.kind == Change::Kind::discard) continue;
         map_.end_use(change.guest_cluster);
         if (change.kind != Change::Kind::allocate || map_.places_are_fixed()) continue;
-        map_.refcounts().release(change.host_offset >> core_.top().header.cluster_bits, change.count);
+        map_.refcounts().release(change.host_offset >> image_.top().header.cluster_bits, change.count);
     }
     task.change_count = 0;
 }
 
-void Writer::end(Task& task, std::error_code error) noexcept {
+void Writer::end(tables::Task& task, std::error_code error) noexcept {
     const bool undone = error && task.change_count > 0;
-    undo(task);
-    give_back_buffer(task);
-    if (undone) wake_blocked({});
-    if (task.began_growth && file_end_.busy()) {
-        task.job_error = error;
-        task.next = [](Task& its_task, std::error_code) noexcept { its_task.finished(its_task, its_task.job_error); };
-        return file_end_.wait(task);
-    }
-    task.finished(task, error);
+    undo(static_cast<Task&>(task));
+    give_back_buffer(static_cast<Task&>(task));
+    if (undone) go_on_all(blocked_, {});
+    file_end_.end_task(task, error);
 }
 
-void Writer::group_over(void* self, std::error_code error) noexcept {
-    Writer& writer = *static_cast<Writer*>(self);
-    // Waiting for a group that is left over once more would be waiting for nothing.
-    writer.wake_blocked(error);
-}
-
-void Writer::wake_blocked(std::error_code error) noexcept {
-    TaskList woken;
-    woken.swap(blocked_);
-    while (!woken.empty()) {
-        Task& task = take_first(woken);
-        task.next(task, error);
-    }
+/// Waiting for a group that is left over once more would be waiting for nothing.
+void Writer::group_over(std::error_code error) noexcept {
+    go_on_all(blocked_, error);
 }
 
 }  // namespace blktap::qcow2

@@ -11,43 +11,39 @@
 #include <span>
 #include <vector>
 
-#include "drivers/qcow2/committer.hpp"
+#include "drivers/qcow2/commit_plan.hpp"
 #include "drivers/qcow2/file_end.hpp"
+#include "drivers/qcow2/image.hpp"
+#include "drivers/qcow2/task.hpp"
+#include "drivers/tables/table_writer.hpp"
 
 namespace blktap::qcow2 {
 
-class Writer {
+class Writer final : public tables::TableWriter, private tables::Committer::GroupWaiter {
   public:
     /// Pieces in which old contents are copied, and how many at once.
     static constexpr std::size_t buffer_bytes = 64 * 1024;
     static constexpr std::size_t buffers_max = 16;
 
-    /// `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws std::system_error
-    /// (ENOMEM).
-    Writer(Core& core, Refcounts& refcounts, std::span<Task> tasks);
-    Writer(const Writer&) = delete;
-    Writer& operator=(const Writer&) = delete;
+    /// `image` has refcounts. `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws
+    /// std::system_error (ENOMEM).
+    Writer(Image& image, std::span<Task> tasks);
     /// Nothing is under way. Writes the refcounts that are not written yet, and gives back what is behind the last
     /// cluster. Blocks.
     ~Writer();
 
     WriteMap& map() noexcept { return map_; }
-    /// Writes [task.at, task.end) from task.window, then calls task.finished. Errors through it: ENOSPC after undoing
-    /// what was begun; Errc::image_invalid; those of the I/O.
-    void write(Task& task) noexcept;
-    /// Discards the whole clusters [task.at, task.end), then calls task.finished.
-    void discard(Task& task) noexcept;
+    /// Writes [task.at, task.end) from task.window, or discards its whole clusters, as the task's request wants, then
+    /// ends the task. Errors: ENOSPC after undoing what was begun; Errc::image_invalid; those of the I/O.
+    void change(tables::Task& task) noexcept override;
 
-    /// Bytes of the disk that must not be written in place now: write() waits as it must.
+    /// Bytes of the disk that must not be written in place now: change() waits as it must.
     bool is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept;
 
-    Committer& committer() noexcept { return committer_; }
-    FileEnd& file_end() noexcept { return file_end_; }
-    const ImageActivity& activity() const noexcept { return file_end_.activity(); }
+    tables::Committer& committer() noexcept override { return committer_; }
+    FileEnd& file_end() noexcept override { return file_end_; }
 
   private:
-    static Writer& of(Task& task) noexcept { return *static_cast<Writer*>(task.writer); }
-
     // Steps of a write.
     void step(Task& task) noexcept;
     void wait_for_left_over(Task& task, std::uint64_t length) noexcept;
@@ -62,24 +58,24 @@ class Writer {
     void write_buffer(Task& task) noexcept;
     void write_data(Task& task) noexcept;
     void data_written(Task& task) noexcept;
+    void buffer_written(Task& task) noexcept;
 
     void discard_step(Task& task) noexcept;
-    void commit(Task& task) noexcept;
+    bool left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept;
     void wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t count) noexcept;
     bool claimed(const Task& task, std::uint64_t first, std::uint64_t count) const noexcept;
-    void end(Task& task, std::error_code error) noexcept;
+    void end(tables::Task& task, std::error_code error) noexcept override;
     void undo(Task& task) noexcept;
-    static void group_over(void* self, std::error_code error) noexcept;
-    void wake_blocked(std::error_code error) noexcept;
-    void load(Task& task, std::uint64_t slice, Task::Next next) noexcept;
+    void group_over(std::error_code error) noexcept override;
 
-    Core& core_;
+    Image& image_;
     std::span<Task> tasks_;
     WriteMap map_;
     FileEnd file_end_;
-    Committer committer_;
-    TaskList blocked_;      ///< by clusters that belong to others
-    TaskList buffer_wait_;  ///< for a buffer
+    CommitPlan plan_;
+    tables::Committer committer_;
+    tables::TaskList blocked_;      ///< by clusters that belong to others
+    tables::TaskList buffer_wait_;  ///< for a buffer
     std::vector<std::span<std::byte>> free_buffers_;
     Mapping buffers_;
 };

@@ -12,11 +12,14 @@
 namespace blktap::vhd {
 
 CommitPlan::CommitPlan(Layer& layer, SliceCache& cache, Allocator& allocator)
-    : layer_(layer), cache_(cache), allocator_(allocator), staging_(Mapping::anonymous(staging_bytes)) {
+    : tables::CommitPlan(phases, writes_max),
+      layer_(layer),
+      cache_(cache),
+      allocator_(allocator),
+      staging_(Mapping::anonymous(staging_bytes)) {
     slices_.reserve(writes_max);
     blocks_.reserve(writes_max);
     units_.reserve(writes_max);
-    writes_.reserve(writes_max);
 }
 
 /// As if each change needed pieces of its own: a bitmap and a part of the table, or the slices that it lies in.
@@ -77,11 +80,6 @@ std::span<std::byte> CommitPlan::new_piece(std::uint64_t bytes) noexcept {
     const auto piece = staging_.bytes().subspan(staged_bytes_, bytes);
     staged_bytes_ += bytes;
     return piece;
-}
-
-void CommitPlan::write(unsigned phase, std::uint64_t offset, std::span<std::byte> data) noexcept {
-    BLKTAP_ASSERT(writes_.size() < writes_max);
-    writes_.push_back({phase, offset, data});
 }
 
 void CommitPlan::set_in_old(const Change& change) noexcept {
@@ -183,7 +181,7 @@ void CommitPlan::clear() noexcept {
     slices_.clear();
     blocks_.clear();
     units_.clear();
-    writes_.clear();
+    clear_writes();
     staged_bytes_ = 0;
 }
 

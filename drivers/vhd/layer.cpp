@@ -6,21 +6,12 @@
 #include <algorithm>
 
 #include "drivers/shared/bytes.hpp"
+#include "drivers/tables/resolve.hpp"
 
 namespace blktap::vhd {
 namespace {
 
 using Kind = Extent::Kind;
-
-/// `data` up to the sector that the file ends in, or the zeros behind it.
-Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
-    if (extent.host_offset >= file_end) {
-        extent.kind = Kind::zero;
-    } else {
-        extent.length = std::min(extent.length, round_up(file_end - extent.host_offset, sector_size_bytes));
-    }
-    return extent;
-}
 
 /// Sectors of one block, as long as their bits are alike.
 struct Run {
@@ -59,7 +50,8 @@ Extent look_into_block(const Layer& layer, std::uint32_t index, SliceCache& cach
         done += next.sectors;
     }
     if (run.is == Run::Is::clear) return {Kind::unallocated, done * sector_size_bytes, 0, 0};
-    return cut_at_file_end({Kind::data, done * sector_size_bytes, 0, layer.data_offset(block) + skip}, layer.file_end);
+    return tables::cut_at_file_end({Kind::data, done * sector_size_bytes, 0, layer.data_offset(block) + skip},
+                                   layer.file_end);
 }
 
 }  // namespace
@@ -109,7 +101,7 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
                std::uint64_t length) noexcept {
     const Layer& layer = chain[index];
     length = std::min(length, layer.size_bytes - offset);
-    if (layer.raw) return cut_at_file_end({Kind::data, length, 0, offset}, layer.file_end);
+    if (layer.raw) return tables::cut_at_file_end({Kind::data, length, 0, offset}, layer.file_end);
     const std::uint64_t block = offset / layer.block_bytes();
     const std::uint64_t skip = offset & (layer.block_bytes() - 1);
     length = std::min(length, layer.block_bytes() - skip);
@@ -119,16 +111,10 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
 }
 
 Extent resolve(const Chain& chain, SliceCache& cache, std::uint64_t offset, std::uint64_t length) noexcept {
-    std::uint32_t index = 0;
-    for (; index < chain.size(); ++index) {
-        // Behind the end of a parent are zeros, whatever those below it have there.
-        if (offset >= chain[index].size_bytes) break;
-        Extent extent = look_up(chain, index, cache, offset, length);
-        extent.layer = index;
-        if (extent.kind != Kind::unallocated) return extent;
-        length = extent.length;
-    }
-    return {Kind::zero, length, index, 0};
+    const auto ask = [&](std::uint32_t layer, std::uint64_t wanted) {
+        return look_up(chain, layer, cache, offset, wanted);
+    };
+    return tables::resolve_in_chain(chain, 0, offset, length, ask);
 }
 
 }  // namespace blktap::vhd

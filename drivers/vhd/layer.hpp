@@ -13,30 +13,17 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "drivers/shared/slice_cache.hpp"
+#include "drivers/tables/extent.hpp"
+#include "drivers/tables/image_file.hpp"
 #include "drivers/vhd/header.hpp"
 #include "libblktap/base/mapping.hpp"
-#include "libblktap/base/unique_fd.hpp"
 
 namespace blktap::vhd {
 
-/// A piece of the disk that is stored in one way, all in bytes.
-struct Extent {
-    enum class Kind : std::uint8_t {
-        unallocated,  ///< this layer does not have it
-        zero,
-        data,     ///< `length` bytes at host_offset of the layer's file
-        missing,  ///< the slice at host_offset must be read first
-        invalid,  ///< the table is damaged here
-    };
-    Kind kind = Kind::unallocated;
-    std::uint64_t length = 0;  ///< of what was asked for, at least 1 sector
-    std::uint32_t layer = 0;
-    std::uint64_t host_offset = 0;
-};
+using tables::Extent;
 
 /// The table of blocks, as it is in the file, with what surrounds it up to the boundaries of direct I/O.
 class BlockTable {
@@ -80,28 +67,19 @@ class BlockTable {
 /// a file may be taken for the footer, and must not be a guest's data.
 inline constexpr std::uint64_t tail_bytes = 4096;
 
-struct Layer {
+/// Of an image that is written, file_end is the end of what is in use.
+struct Layer final : tables::ImageFile {
     /// Sectors of the disk that one sector of a bitmap tells of.
     static constexpr std::uint64_t piece_sectors_max = 4096;
 
-    std::string name;
-    UniqueFd fd;
-    bool raw = false;  ///< the file's bytes are the disk's, from the first on: a raw parent, or a fixed image
     bool differencing = false;
     bool has_footer = false;  ///< not a raw parent
     Footer footer;            ///< as it is to be; at the file's end it may be missing
     bool end_footer = false;  ///< it is at the file's end, whole
     Header header;
-    std::uint64_t size_bytes = 0;  ///< of the disk that it describes
-    /// What is behind this reads as zeros: to the byte, for a file may end anywhere. Of an image that is written: the
-    /// end of what is in use.
-    std::uint64_t file_end = 0;
     std::uint64_t file_bytes = 0;  ///< the file's length
     BlockTable table;
-    LazyArray<std::uint64_t> full;         ///< a bit for each piece of a bitmap: all of it is set
-    std::uint32_t memory_alignment = 512;  ///< of direct I/O to this file
-    std::uint32_t offset_alignment = 512;
-    bool growable = true;  ///< a file; a block device is as large as it is
+    LazyArray<std::uint64_t> full;  ///< a bit for each piece of a bitmap: all of it is set
 
     std::uint64_t block_bytes() const noexcept { return header.block_bytes; }
     std::uint64_t block_sectors() const noexcept { return header.block_bytes / sector_size_bytes; }
@@ -115,7 +93,8 @@ struct Layer {
     bool allocated(std::uint64_t block) const noexcept { return table.entry(block) != entry_unused; }
 
     /// Pieces in which bitmaps are read, cached and written.
-    std::uint64_t slice_bytes() const noexcept { return offset_alignment; }
+    std::uint64_t slice_bytes() const noexcept override { return offset_alignment; }
+    std::uint64_t tables_end() const noexcept override { return file_bytes; }
     /// The slice with the bit of a sector of a block, and the byte in it.
     std::uint64_t slice_of(std::uint64_t block, std::uint64_t sector) const noexcept {
         return round_down(bitmap_offset(block) + sector / 8, slice_bytes());

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 
-#include "drivers/shared/bounce_buffer.hpp"
-#include "drivers/shared/storage_limits.hpp"
 #include "drivers/vhd/parent_path.hpp"
 #include "drivers/vhd/table_io.hpp"
 #include "libblktap/base/error.hpp"
@@ -19,35 +17,11 @@ namespace {
     throw_reason(Errc::image_invalid, name + ": " + reason);
 }
 
-struct OpenFile {
-    Layer layer;
-    StorageLimits limits;
-};
-
-/// `by`: the image that names it; empty: the operator does.
-OpenFile open_file(const std::string& path, const std::string& by, Access access, Caching caching, ImageOpener& files) {
-    OpenFile file;
-    file.layer.name = path;
-    file.layer.fd = by.empty() ? files.open(path, access, caching) : files.open_named(path, by, access, caching);
-    file.limits = find_storage_limits(file.layer.fd.get(), path, caching);
-    file.layer.file_bytes = file.layer.file_end = file.limits.size_bytes;
-    file.layer.memory_alignment = file.limits.memory_alignment_bytes;
-    file.layer.offset_alignment = file.limits.offset_alignment_bytes;
-    file.layer.growable = !file.limits.block_device;
-    return file;
-}
-
 void use_raw(Layer& layer) {
     layer.raw = true;
     // What is missing of the last sector is zeros.
     layer.size_bytes = round_up(layer.file_end, sector_size_bytes);
     if (layer.size_bytes == 0) refuse(layer.name, "its size is 0");
-}
-
-bool same_file(const StorageLimits& one, const StorageLimits& other) {
-    if (one.block_device != other.block_device) return false;
-    if (one.block_device) return one.status.st_rdev == other.status.st_rdev;
-    return one.status.st_dev == other.status.st_dev && one.status.st_ino == other.status.st_ino;
 }
 
 std::vector<std::string> candidates(const Layer& layer) {
@@ -67,12 +41,14 @@ std::vector<std::string> candidates(const Layer& layer) {
 class ChainOpener {
   public:
     ChainOpener(OpenedImage& image, Caching caching, ImageOpener& files)
-        : image_(image), caching_(caching), files_(files) {}
+        : image_(image), files_(image.info, caching, files, "parent") {}
 
     void add_top(const std::string& path, Access access) {
-        OpenFile file = open(path, access);
-        read_image(file.layer, TablePart::whole, *image_.memory);
-        keep(std::move(file));
+        Layer layer;
+        const StorageLimits limits = open(layer, path, access);
+        read_image(layer, TablePart::whole, *image_.memory);
+        describe_disk(layer);
+        keep(std::move(layer), limits);
     }
     /// The parent of the last image, from the first place where it is.
     void add_parent() {
@@ -81,9 +57,10 @@ class ChainOpener {
         std::error_code first;
         for (const std::string& path : candidates(child)) {
             try {
-                OpenFile file = open(path, Access::read_only);
-                read_parent(child, file.layer);
-                return keep(std::move(file));
+                Layer parent;
+                const StorageLimits limits = open(parent, path, Access::read_only);
+                read_parent(child, parent);
+                return keep(std::move(parent), limits);
             } catch (const std::system_error& error) {
                 if (!first) first = error.code();
                 reasons += (reasons.empty() ? "" : "; ") + std::string{error.what()};
@@ -93,16 +70,10 @@ class ChainOpener {
     }
 
   private:
-    OpenFile open(const std::string& path, Access access) {
-        const auto same_path = [&](const Layer& layer) { return layer.name == path; };
-        if (std::ranges::any_of(image_.chain, same_path)) refuse_loop(path);
-        if (image_.chain.size() == chain_length_max) refuse(path, "the chain of parents is too long");
-        const std::string by = image_.chain.empty() ? std::string{} : image_.chain.back().name;
-        OpenFile file = open_file(path, by, access, caching_, files_);
-        for (const StorageLimits& other : limits_) {
-            if (same_file(file.limits, other)) refuse_loop(path);
-        }
-        return file;
+    StorageLimits open(Layer& layer, const std::string& path, Access access) {
+        const StorageLimits limits = files_.open(layer, path, access);
+        layer.file_bytes = limits.size_bytes;
+        return limits;
     }
 
     void read_parent(const Layer& child, Layer& parent) {
@@ -113,35 +84,19 @@ class ChainOpener {
                                 to_text(child.header.parent_uuid) + ")");
     }
 
-    void keep(OpenFile file) {
-        image_.memory->take(BounceBuffer::size_bytes, file.layer.name, "its buffers");
-        limits_.push_back(file.limits);
-        note_limits(file);
-        image_.chain.push_back(std::move(file.layer));
+    void keep(Layer layer, const StorageLimits& limits) {
+        files_.keep(layer, limits, *image_.memory);
+        image_.chain.push_back(std::move(layer));
     }
 
-    [[noreturn]] void refuse_loop(const std::string& path) const {
-        refuse(path, "is its own parent, by way of " + std::to_string(image_.chain.size()) + " images");
-    }
-
-    /// Requests reach every file of the chain.
-    void note_limits(const OpenFile& file) {
-        ImageInfo& info = image_.info;
-        info.memory_alignment_bytes = std::max(info.memory_alignment_bytes, file.limits.memory_alignment_bytes);
-        info.zero_copy_safe = info.zero_copy_safe && file.limits.zero_copy_safe;
-        if (!image_.chain.empty()) return;
-        info.size_sectors = file.layer.size_bytes / sector_size_bytes;
-        info.write_alignment_bytes = file.limits.offset_alignment_bytes;
-        info.physical_sector_size_bytes =
-            std::max(file.limits.physical_sector_size_bytes, file.limits.offset_alignment_bytes);
-        info.discard = file.layer.growable;
-        info.discard_granularity_bytes = page_size_bytes;
+    void describe_disk(const Layer& layer) {
+        image_.info.size_sectors = layer.size_bytes / sector_size_bytes;
+        image_.info.discard = layer.growable;
+        image_.info.discard_granularity_bytes = page_size_bytes;
     }
 
     OpenedImage& image_;
-    const Caching caching_;
-    ImageOpener& files_;
-    std::vector<StorageLimits> limits_;
+    tables::ChainFiles files_;
 };
 
 }  // namespace

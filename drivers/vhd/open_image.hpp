@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "drivers/shared/memory_budget.hpp"
+#include "drivers/tables/chain_files.hpp"
 #include "drivers/vhd/layer.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
@@ -22,8 +23,7 @@ struct OpenedImage {
     ImageInfo info;
 };
 
-/// Images of a chain, at most: each costs every look-up.
-inline constexpr std::size_t chain_length_max = 64;
+using tables::chain_length_max;
 
 /// Opens the image at `path` and its parents, which are opened for reading. For writing it is made ready for it: see
 /// prepare_for_writing(). Errors: throws std::system_error whose text names the file and the reason:

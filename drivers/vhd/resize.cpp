@@ -27,47 +27,47 @@ void for_each_left_behind(const Layer& layer, std::uint64_t blocks, Visit visit)
 
 }  // namespace
 
-Resize::Resize(Core& core, Writer& writer) noexcept : core_(core), writer_(writer) {
+Resize::Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexcept
+    : driver_(driver), image_(image), writer_(writer) {
     job_.resize = this;
     job_.run = [](WorkerJob& job) noexcept {
         Resize& self = *static_cast<Job&>(job).resize;
         self.error_ = self.write();
     };
     job_.done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->done(); };
-    room_.owner = this;
-    room_.next = [](Task& task, std::error_code error) noexcept {
-        Resize& self = *static_cast<Resize*>(task.owner);
-        if (error) return self.end(error);
+    room_.resize = this;
+    room_.next = [](tables::Task& task, std::error_code error) noexcept {
+        Resize& self = *static_cast<OwnTask&>(task).resize;
+        if (error) return self.driver_.end_resize(*self.request_, error);
         self.writer_.committer().run_exclusively(self.job_);
     };
 }
 
-void Resize::start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept {
+void Resize::start(std::uint64_t size_sectors, ImageRequest& request) noexcept {
     if (size_sectors > disk_bytes_max / sector_size_bytes) {
-        return over(request, std::make_error_code(std::errc::invalid_argument));
+        return driver_.end_resize(request, std::make_error_code(std::errc::invalid_argument));
     }
     size_bytes_ = size_sectors * sector_size_bytes;
     request_ = &request;
-    over_ = over;
     entries_ = 0;
     left_behind_.clear();
     table_named_ = syncing_ = false;
-    if (const std::error_code error = prepare()) return over(request, error);
+    if (const std::error_code error = prepare()) return driver_.end_resize(request, error);
     make_room();
 }
 
 /// Whether it can be done, and the memory for it.
 std::error_code Resize::prepare() noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const std::error_code unsupported = std::make_error_code(std::errc::operation_not_supported);
     if (const std::error_code broken = writer_.committer().broken()) return broken;
     if (layer.raw) {
         const bool moves = size_bytes_ > layer.file_end;
-        const bool possible = core_.top().growable && layer.offset_alignment == sector_size_bytes;
+        const bool possible = image_.top().growable && layer.offset_alignment == sector_size_bytes;
         return moves && !possible ? unsupported : std::error_code{};
     }
     // A parent that is larger than the disk was would show what it has there.
-    const bool shows_parent = core_.chain().size() > 1 && core_.chain()[1].size_bytes > layer.size_bytes;
+    const bool shows_parent = image_.chain().size() > 1 && image_.chain()[1].size_bytes > layer.size_bytes;
     if (shows_parent && size_bytes_ > layer.size_bytes) return unsupported;
     const std::uint64_t blocks = (size_bytes_ - 1) / layer.block_bytes() + 1;
     try {
@@ -97,19 +97,19 @@ std::error_code Resize::prepare() noexcept {
 
 /// What a larger disk takes, besides what the old one did: for a moment both are there.
 void Resize::count_memory(std::uint64_t bytes) {
-    MemoryBudget& memory = *core_.image().memory;
+    MemoryBudget& memory = image_.memory();
     memory.give_back(std::exchange(counted_bytes_, 0));
-    memory.take(bytes, core_.top().name, "its tables for a larger disk");
+    memory.take(bytes, image_.top().name, "its tables for a larger disk");
     counted_bytes_ = bytes;
 }
 
 /// For the table; and so that there is no footer at the file's end, which would tell of the old size after a crash.
 void Resize::make_room() noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     std::uint64_t needed = 0;
-    end_footer_ = layer.end_footer && !core_.top().growable;
+    end_footer_ = layer.end_footer && !image_.top().growable;
     if (entries_ > 0) needed = table_offset_ + round_up(entries_ * 4ULL, Allocator::data_alignment);
-    if (!layer.raw && layer.end_footer && core_.top().growable) {
+    if (!layer.raw && layer.end_footer && image_.top().growable) {
         needed = std::max(needed, layer.file_end + Allocator::data_alignment);
     }
     if (!writer_.file_end().reach(room_, needed)) return;
@@ -120,11 +120,11 @@ void Resize::make_room() noexcept {
 std::error_code Resize::write() noexcept {
     // Entries of that group would be written to a table that is none any more.
     if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
-    if (const auto error = require_length(core_.top().fd.get(), least_file_bytes(core_.top()))) return error;
+    if (const auto error = require_length(image_.top().fd.get(), least_file_bytes(image_.top()))) return error;
     try {
-        footer_ = core_.top().footer;
+        footer_ = image_.top().footer;
         footer_.set_disk_bytes(size_bytes_);
-        if (core_.top().raw) {
+        if (image_.top().raw) {
             write_fixed();
         } else {
             clear_last_block();
@@ -142,7 +142,7 @@ std::error_code Resize::write() noexcept {
 }
 
 void Resize::write_fixed() {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const std::uint64_t old_footer = layer.file_end;
     if (size_bytes_ <= old_footer) {
         clear(layer.size_bytes, size_bytes_);
@@ -161,12 +161,12 @@ void Resize::write_fixed() {
 /// What the guest will see for the first time.
 void Resize::clear(std::uint64_t begin, std::uint64_t end) const {
     if (begin >= end) return;
-    if (const auto error = core_.write_zeros(begin, end)) throw_error(error, core_.top().name + ": cannot write");
+    if (const auto error = image_.write_zeros(begin, end)) throw_error(error, image_.top().name + ": cannot write");
 }
 
 /// What the last block holds behind the disk's end.
 void Resize::clear_last_block() {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const std::uint64_t block = layer.block_count() - 1;
     const std::uint64_t first = block * layer.block_bytes();
     if (!layer.allocated(block)) return;
@@ -177,7 +177,7 @@ void Resize::clear_last_block() {
 
 /// Their space stays what nobody uses.
 void Resize::forget_left_behind() {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const auto unused = [] {
         std::array<std::byte, 4> bytes{};
         bytes.fill(std::byte{0xff});
@@ -189,7 +189,7 @@ void Resize::forget_left_behind() {
 }
 
 void Resize::write_table() {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const std::uint64_t length = round_up(entries_ * 4ULL, Allocator::data_alignment);
     Mapping memory = Mapping::anonymous(length + page_size_bytes);
     std::ranges::fill(memory.bytes(), std::byte{0xff});
@@ -209,7 +209,7 @@ void Resize::write_table() {
 
 /// The one at the file's end goes first: it is the one that holds.
 void Resize::write_footers() {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     if (end_footer_) {
         write_bytes(layer, layer.file_bytes - footer_bytes, footer_.bytes());
         sync();
@@ -220,7 +220,7 @@ void Resize::write_footers() {
 
 void Resize::sync() {
     syncing_ = true;
-    sync_file(core_.top());
+    sync_file(image_.top());
     syncing_ = false;
 }
 
@@ -229,9 +229,9 @@ void Resize::done() noexcept {
         // The old ones go.
         counted_bytes_ = 0;
         if (entries_ > 0) {
-            core_.image().memory->give_back(core_.top().header.table_entries * (4 + writing_bytes_per_entry));
+            image_.memory().give_back(image_.top().header.table_entries * (4 + writing_bytes_per_entry));
         }
-        Layer& layer = core_.top();
+        Layer& layer = image_.top();
         if (layer.raw) {
             layer.file_end = std::max(layer.file_end, size_bytes_);
         } else {
@@ -254,11 +254,7 @@ void Resize::done() noexcept {
     if (error_ && table_named_) error_ = std::make_error_code(std::errc::io_error);
     // A write that failed has changed nothing that is used.
     writer_.committer().end_exclusive(table_named_ || syncing_ ? error_ : std::error_code{});
-    end(error_);
-}
-
-void Resize::end(std::error_code error) noexcept {
-    over_(*request_, error);
+    driver_.end_resize(*request_, error_);
 }
 
 }  // namespace blktap::vhd

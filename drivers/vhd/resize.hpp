@@ -9,23 +9,20 @@
 // Tested by tests/unit/vhd/resize_test.cpp.
 #pragma once
 
+#include "drivers/tables/table_driver.hpp"
 #include "drivers/vhd/writer.hpp"
 
 namespace blktap::vhd {
 
-class Resize {
+class Resize final : public tables::Resizer {
   public:
-    using Over = void (*)(ImageRequest&, std::error_code) noexcept;
+    /// Lifetime: all outlive this.
+    Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexcept;
 
-    /// Lifetime: both outlive this.
-    Resize(Core& core, Writer& writer) noexcept;
-    Resize(const Resize&) = delete;
-    Resize& operator=(const Resize&) = delete;
-
-    /// Makes the disk `size_sectors` long, not less than it is, then calls `over`. One at a time. Errors through it:
-    /// EINVAL (beyond 2040 GiB); EOPNOTSUPP (XenServer's map of blocks is in the way; a fixed image on a block
-    /// device); ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
-    void start(std::uint64_t size_sectors, ImageRequest& request, Over over) noexcept;
+    /// Makes the disk `size_sectors` long, not less than it is, then calls end_resize() of the driver. One at a time.
+    /// Errors through it: EINVAL (beyond 2040 GiB); EOPNOTSUPP (XenServer's map of blocks is in the way; a fixed image
+    /// on a block device); ENOSPC, ENOMEM, those of the I/O; the size has not changed then.
+    void start(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
 
   private:
     struct Job : WorkerJob {
@@ -44,12 +41,16 @@ class Resize {
     void write_footers();
     void sync();
     void done() noexcept;
-    void end(std::error_code error) noexcept;
 
-    Core& core_;
+    struct OwnTask : Task {
+        Resize* resize = nullptr;
+    };
+
+    tables::TableDriver& driver_;
+    Image& image_;
     Writer& writer_;
     Job job_;
-    Task room_;  ///< waits for the file's end
+    OwnTask room_;  ///< waits for the file's end
     std::error_code error_{};
     std::uint64_t size_bytes_ = 0;
     std::uint32_t entries_ = 0;       ///< of a new table; 0: the old one will do
@@ -64,7 +65,6 @@ class Resize {
     std::uint64_t counted_bytes_ = 0;  ///< of an attempt, until it is the image's or the next one
     LazyArray<std::uint32_t> reserved_;
     ImageRequest* request_ = nullptr;
-    Over over_ = nullptr;
 };
 
 }  // namespace blktap::vhd

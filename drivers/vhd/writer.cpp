@@ -12,23 +12,26 @@
 
 namespace blktap::vhd {
 
-Writer::Writer(Core& core) : core_(core), allocator_(core.top()), file_end_(core), committer_(core, allocator_) {}
+Writer::Writer(Image& image)
+    : image_(image),
+      allocator_(image.top()),
+      file_end_(image),
+      plan_(image.top(), image.cache(), allocator_),
+      committer_(image, plan_) {}
 
 Writer::~Writer() {
     // Of a group that is stuck the file may know more than the memory: where the file must end is not known.
-    if (!committer_.broken() && !committer_.stuck()) end_writing(core_.top());
+    if (!committer_.broken() && !committer_.stuck()) end_writing(image_.top());
 }
 
-void Writer::write(Task& task) noexcept {
-    task.writer = this;
-    task.change_count = 0;
-    task.began_growth = false;
-    step(task);
+void Writer::change(tables::Task& task) noexcept {
+    if (task.request->kind == ImageRequest::Kind::discard) return discard_step(static_cast<Task&>(task));
+    step(static_cast<Task&>(task));
 }
 
 void Writer::step(Task& task) noexcept {
     if (task.at == task.end) return commit(task);
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     if (layer.raw) {
         task.length = task.end - task.at;
         task.sets_bits = task.fresh = false;
@@ -42,16 +45,13 @@ void Writer::step(Task& task) noexcept {
 
 /// In one go, whatever the bits are: setting a bit that is set does no harm.
 void Writer::write_to_old(Task& task, std::uint64_t length) noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     const std::uint64_t block = task.at / layer.block_bytes();
     const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
-    const Extent extent = look_up(core_.chain(), 0, core_.cache(), task.at, length);
+    const Extent extent = look_up(image_.chain(), 0, image_.cache(), task.at, length);
     if (extent.kind == Extent::Kind::missing) {
-        task.next = [](Task& its_task, std::error_code error) noexcept {
-            if (error) return of(its_task).end(its_task, error);
-            of(its_task).step(its_task);
-        };
-        return core_.load_slice(task, 0, extent.host_offset);
+        task.next = &then<&Writer::step>;
+        return image_.load_slice(task, 0, extent.host_offset);
     }
     if (extent.kind != Extent::Kind::data && extent.kind != Extent::Kind::unallocated) {
         return end(task, Errc::image_invalid);
@@ -65,7 +65,7 @@ void Writer::write_to_old(Task& task, std::uint64_t length) noexcept {
 }
 
 void Writer::write_to_new(Task& task, std::uint64_t length) noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     if (committer_.broken()) return end(task, committer_.broken());
     if (task.change_count == Task::changes_max) return commit(task);
     const auto place = allocator_.reserve(task.at / layer.block_bytes());
@@ -73,13 +73,9 @@ void Writer::write_to_new(Task& task, std::uint64_t length) noexcept {
     task.sets_bits = task.fresh = true;
     task.length = length;
     const std::uint64_t end_bytes = place.value() + layer.bitmap_bytes() + layer.block_bytes();
-    task.began_growth = file_end_.look_ahead(end_bytes) || task.began_growth;
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        Writer& self = of(its_task);
-        if (error) return self.end(its_task, error);
-        // Somebody may have brought it into the table meanwhile; it has the same place.
-        self.step(its_task);
-    };
+    file_end_.look_ahead(task, end_bytes);
+    // Somebody may have brought the block into the table meanwhile; it has the same place.
+    task.next = &then<&Writer::step>;
     if (!file_end_.reach(task, end_bytes)) return;
     const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
     write_data(task, place.value() + layer.bitmap_bytes() + skip);
@@ -90,15 +86,12 @@ void Writer::write_data(Task& task, std::uint64_t host_offset) noexcept {
     task.writes = true;
     task.layer = 0;
     task.host_offset = host_offset;
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        if (error) return of(its_task).end(its_task, error);
-        of(its_task).data_written(its_task);
-    };
-    core_.transfer(task);
+    task.next = &then<&Writer::data_written>;
+    image_.transfer(task);
 }
 
 void Writer::data_written(Task& task) noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     if (task.sets_bits) {
         const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
         task.changes[task.change_count++] = {task.at / layer.block_bytes(), skip / sector_size_bytes,
@@ -109,38 +102,13 @@ void Writer::data_written(Task& task) noexcept {
     step(task);
 }
 
-/// What the task has written so far becomes part of the image; then it goes on, or ends.
-void Writer::commit(Task& task) noexcept {
-    if (task.change_count == 0) return end(task, {});
-    task.next = [](Task& its_task, std::error_code error) noexcept {
-        Writer& self = of(its_task);
-        if (error) return self.end(its_task, error);
-        its_task.change_count = 0;
-        if (its_task.at == its_task.end) return self.end(its_task, {});
-        self.step(its_task);
-    };
-    committer_.join(task);
-}
-
-void Writer::end(Task& task, std::error_code error) noexcept {
+void Writer::end(tables::Task& task, std::error_code error) noexcept {
     task.change_count = 0;
-    if (task.began_growth && file_end_.busy()) {
-        task.job_error = error;
-        task.next = [](Task& its_task, std::error_code) noexcept { its_task.finished(its_task, its_task.job_error); };
-        return file_end_.wait(task);
-    }
-    task.finished(task, error);
-}
-
-void Writer::discard(Task& task) noexcept {
-    task.writer = this;
-    task.change_count = 0;
-    task.began_growth = false;
-    discard_step(task);
+    file_end_.end_task(task, error);
 }
 
 void Writer::discard_step(Task& task) noexcept {
-    const Layer& layer = core_.top();
+    const Layer& layer = image_.top();
     while (task.at < task.end) {
         if (layer.raw) {
             task.length = task.end - task.at;
@@ -161,8 +129,8 @@ void Writer::discard_step(Task& task) noexcept {
 /// The bits stay: a hole reads as zeros, and a bit that is cleared would show what is below.
 void Writer::punch(Task& task) noexcept {
     task.job.run = [](WorkerJob& job) noexcept {
-        Task& its_task = Task::of(job);
-        const int fd = its_task.core->top().fd.get();
+        Task& its_task = static_cast<Task&>(Task::of(job));
+        const int fd = static_cast<Writer&>(*its_task.writer).image_.top().fd.get();
         for (;;) {
             its_task.job_error = {};
             const int done = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -172,14 +140,13 @@ void Writer::punch(Task& task) noexcept {
             if (its_task.job_error != std::errc::interrupted) return;
         }
     };
-    task.job.done = [](WorkerJob& job) noexcept {
-        Task& its_task = Task::of(job);
-        Writer& self = of(its_task);
-        if (its_task.job_error) return self.end(its_task, its_task.job_error);
-        its_task.at += its_task.length;
-        self.discard_step(its_task);
-    };
-    core_.workers().start(task.job);
+    task.job.done = [](WorkerJob& job) noexcept { then<&Writer::punched>(Task::of(job), Task::of(job).job_error); };
+    image_.workers().start(task.job);
+}
+
+void Writer::punched(Task& task) noexcept {
+    task.at += task.length;
+    discard_step(task);
 }
 
 }  // namespace blktap::vhd

@@ -8,49 +8,46 @@
 // Tested by tests/unit/vhd/vhd_driver_test.cpp and tests/property/vhd_property_test.cpp.
 #pragma once
 
-#include "drivers/vhd/committer.hpp"
+#include "drivers/tables/table_writer.hpp"
+#include "drivers/vhd/commit_plan.hpp"
 #include "drivers/vhd/file_end.hpp"
+#include "drivers/vhd/image.hpp"
+#include "drivers/vhd/task.hpp"
 
 namespace blktap::vhd {
 
-class Writer {
+class Writer final : public tables::TableWriter {
   public:
-    /// Lifetime: `core` outlives this. Errors: throws std::system_error (ENOMEM).
-    explicit Writer(Core& core);
-    Writer(const Writer&) = delete;
-    Writer& operator=(const Writer&) = delete;
+    /// Lifetime: `image` outlives this. Errors: throws std::system_error (ENOMEM).
+    explicit Writer(Image& image);
     /// Nothing is under way. Cuts the file behind its last block, and writes the footer there. Blocks.
     ~Writer();
 
-    /// Writes [task.at, task.end) from task.window, then calls task.finished. Errors through it: ENOSPC, EDQUOT and
-    /// EFBIG before anything of the image has changed; Errc::image_invalid; those of the I/O.
-    void write(Task& task) noexcept;
-    /// Gives the storage of [task.at, task.end) back, then calls task.finished. What this image has of it reads as
-    /// zeros; what only its parent has stays.
-    void discard(Task& task) noexcept;
+    /// Writes [task.at, task.end) from task.window, or gives its storage back, as the task's request wants, then ends
+    /// the task. What this image has of discarded sectors reads as zeros; what only its parent has stays. Errors:
+    /// ENOSPC, EDQUOT and EFBIG before anything of the image has changed; Errc::image_invalid; those of the I/O.
+    void change(tables::Task& task) noexcept override;
 
-    Committer& committer() noexcept { return committer_; }
+    tables::Committer& committer() noexcept override { return committer_; }
     Allocator& allocator() noexcept { return allocator_; }
-    FileEnd& file_end() noexcept { return file_end_; }
-    const ImageActivity& activity() const noexcept { return file_end_.activity(); }
+    FileEnd& file_end() noexcept override { return file_end_; }
 
   private:
-    static Writer& of(Task& task) noexcept { return *static_cast<Writer*>(task.writer); }
-
     void step(Task& task) noexcept;
     void write_to_old(Task& task, std::uint64_t length) noexcept;
     void write_to_new(Task& task, std::uint64_t length) noexcept;
     void write_data(Task& task, std::uint64_t host_offset) noexcept;
     void data_written(Task& task) noexcept;
-    void commit(Task& task) noexcept;
     void discard_step(Task& task) noexcept;
     void punch(Task& task) noexcept;
-    void end(Task& task, std::error_code error) noexcept;
+    void punched(Task& task) noexcept;
+    void end(tables::Task& task, std::error_code error) noexcept override;
 
-    Core& core_;
+    Image& image_;
     Allocator allocator_;
     FileEnd file_end_;
-    Committer committer_;
+    CommitPlan plan_;
+    tables::Committer committer_;
 };
 
 }  // namespace blktap::vhd

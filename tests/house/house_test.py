@@ -12,6 +12,7 @@ import documents
 import layers
 import service
 import sources
+import twins
 import words
 
 LICENCE = "// SPDX-License-Identifier: BSD-2-Clause\n// Copyright (c) 2026, somebody\n"
@@ -60,6 +61,14 @@ class ChecksFindFaults(unittest.TestCase):
 
     def test_a_new_folder_needs_a_row(self):
         self.assert_finds(layers.check, "has no row", {"newcomer/a.cpp": ""}, {"tapdisk/a.cpp": ""})
+
+    def test_a_piece_of_one_format_is_not_copied_into_another(self):
+        piece = [f"int line_{number} = {number};" for number in range(6)]
+        copied = {"drivers/qcow2/a.cpp": LICENCE + "//\n" + "\n".join(piece),
+                  "drivers/vhd/b.cpp": LICENCE + "//\n" + "\n{\n".join(piece)}
+        shorter = {"drivers/qcow2/a.cpp": LICENCE + "//\n" + "\n".join(piece),
+                   "drivers/vhd/b.cpp": LICENCE + "//\n" + "\n".join(piece[1:])}
+        self.assert_finds(twins.check, "6 lines are the same at drivers/vhd/b.cpp:4", copied, shorter)
 
     def test_a_source_that_is_not_built_is_dead(self):
         self.assert_finds(sources.check_built, "no CMakeLists.txt names it",

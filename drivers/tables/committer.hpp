@@ -2,41 +2,58 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Committer: makes the changes of many requests part of the image together. While one group is being written the next
-// one gathers. A request is answered when its group's entries and bits are in the file, so that what was answered
-// survives the death of this process; a guest's flush makes it survive a loss of power.
+// one gathers. A request is answered when its group's entries are in the file, so that what was answered survives
+// the death of this process; a guest's flush makes it survive a loss of power.
 //
 // A group that could not be written for lack of space is undone, unless its last phase had begun: then some of it may
-// be in the file. It stays, its requests are answered with the error, and its last phase is repeated before anything
-// else. Any other failure of the last phase, or of making something durable, breaks the image: nothing is written any
-// more, and no flush succeeds.
+// be in the file. The group stays, its requests are answered with the error, and its last phase is repeated before
+// anything else is written. Any other failure of the last phase, or of making something durable, breaks the image:
+// nothing is written any more, and no flush succeeds.
 //
-// Tested by tests/unit/vhd/commit_test.cpp and tests/crash/vhd_crash_test.cpp.
+// Tested by tests/unit/qcow2/commit_test.cpp, tests/unit/vhd/commit_test.cpp and the crash tests of both formats.
 #pragma once
 
 #include <vector>
 
 #include "drivers/shared/file_sync.hpp"
-#include "drivers/vhd/commit_plan.hpp"
-#include "drivers/vhd/core.hpp"
+#include "drivers/tables/commit_plan.hpp"
+#include "drivers/tables/image_io.hpp"
 
-namespace blktap::vhd {
+namespace blktap::tables {
 
 class Committer {
   public:
-    /// Lifetime: all outlive this. Errors: throws std::system_error (ENOMEM).
-    Committer(Core& core, Allocator& allocator);
+    /// Who waits for groups to be over.
+    class GroupWaiter {
+      public:
+        /// Called on the loop's thread after every group. `error`: the group is left over, and whoever waits for what
+        /// it changes would wait in vain.
+        virtual void group_over(std::error_code error) noexcept = 0;
+
+      protected:
+        ~GroupWaiter() = default;
+    };
+
+    /// `waiter`: null where nobody waits. Lifetime: all outlive this. Errors: throws std::bad_alloc.
+    Committer(ImageIo& image, CommitPlan& plan, GroupWaiter* waiter = nullptr);
     Committer(const Committer&) = delete;
     Committer& operator=(const Committer&) = delete;
 
-    /// Commits task.pending(), of which nothing is left. task.next is called with success when all of it is in the
-    /// file.
+    /// Commits the task's changes, which may be nothing but what the plan itself has to write. task.next is called with
+    /// success when all of it is in the file; with an error otherwise: what task.change_count still counts then did not
+    /// happen, and is the task's to undo.
     void join(Task& task) noexcept;
-    /// Starts `job` when no group is under way; none is until end_exclusive(). One at a time.
-    void run_exclusively(WorkerJob& job) noexcept;
+    /// A group is left over: tables must stay where they are, for its entries may be in the file, and are written there
+    /// again.
+    bool stuck() const noexcept { return stuck_; }
+    /// Tries the group that is left over again, if nothing is under way.
+    void retry() noexcept;
+    /// When no group is under way, calls `begun`, which may be null, and starts `job`; no group is under way until
+    /// end_exclusive(). One at a time.
+    using Begun = void (*)(WorkerJob&) noexcept;
+    void run_exclusively(WorkerJob& job, Begun begun = nullptr) noexcept;
     /// `error` other than a lack of space breaks the image.
     void end_exclusive(std::error_code error) noexcept;
-    /// A group could not be finished for lack of space: it will be, before anything else.
-    bool stuck() const noexcept { return stuck_; }
     /// The error that broke the image.
     std::error_code broken() const noexcept { return broken_; }
     /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at
@@ -50,7 +67,6 @@ class Committer {
         Committer* committer = nullptr;
     };
     void start() noexcept;
-    void refuse_all() noexcept;
     void gather() noexcept;
     static void slice_loaded(Task& task, std::error_code error) noexcept;
     void begin_phase(unsigned phase) noexcept;
@@ -62,20 +78,24 @@ class Committer {
     void synced(ImageRequest&, std::error_code error) noexcept { sync_over(error); }
     void sync_over(std::error_code error) noexcept;
     void end_flushes() noexcept;
+    void punch() noexcept;
     void succeed() noexcept;
     void fail(std::error_code error) noexcept;
     void end_tasks(std::error_code error) noexcept;
 
-    Core& core_;
-    CommitPlan plan_;
+    ImageIo& image_;
+    CommitPlan& plan_;
+    GroupWaiter* const waiter_;
     TaskList queue_;                                                                  ///< for the next group
     TaskList committing_;                                                             ///< in this one
     TaskList satisfied_;                                                              ///< by earlier ones
     boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
     WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
+    Begun exclusive_begun_ = nullptr;
     std::vector<WriteOp> ops_;
     FileSync<Committer> sync_;
     ImageRequest sync_request_{};
+    WorkerJob punch_job_{};
     bool running_ = false;
     bool stuck_ = false;
     bool syncing_ = false;
@@ -85,4 +105,4 @@ class Committer {
     std::error_code broken_{};
 };
 
-}  // namespace blktap::vhd
+}  // namespace blktap::tables

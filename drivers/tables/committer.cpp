@@ -1,40 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/qcow2/committer.hpp"
+#include "drivers/tables/committer.hpp"
 
-#include <algorithm>
-#include <cerrno>
 #include <fcntl.h>
-#include <unistd.h>
+#include <utility>
 
-#include "drivers/qcow2/table_io.hpp"
-#include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/storage_full.hpp"
 
-namespace blktap::qcow2 {
-namespace {
+namespace blktap::tables {
 
-constexpr unsigned last_phase = CommitPlan::phases - 1;
-
-}  // namespace
-
-Committer::Committer(Core& core, WriteMap& map, void* owner, Over over)
-    : core_(core),
-      owner_(owner),
-      over_(over),
-      plan_(map),
-      ops_(CommitPlan::writes_max),
-      sync_(core.io(), core.workers(), core.top().fd.get(), core.top().data_fd.get()) {
+Committer::Committer(ImageIo& image, CommitPlan& plan, GroupWaiter* waiter)
+    : image_(image),
+      plan_(plan),
+      waiter_(waiter),
+      ops_(plan.capacity()),
+      sync_(image.io(), image.workers(), image.top_file().fd.get(), image.top_file().data_fd.get()) {
     for (WriteOp& op : ops_)
         op.committer = this;
-}
-
-bool Committer::left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept {
-    return stuck_ && std::ranges::any_of(plan_.changes(),
-                                         [=](const Change& change) { return change.overlaps(guest_cluster, count); });
 }
 
 void Committer::join(Task& task) noexcept {
@@ -47,21 +32,20 @@ void Committer::retry() noexcept {
 }
 
 void Committer::start() noexcept {
-    if (broken_) {
-        TaskList refused;
-        refused.swap(queue_);
-        while (!refused.empty()) {
-            Task& task = take_first(refused);
-            task.next(task, broken_);
-        }
-        return;
-    }
+    if (broken_) return go_on_all(queue_, broken_);
     running_ = true;
-    if (stuck_) return begin_phase(last_phase);
+    if (stuck_) return begin_phase(plan_.last_phase());
     gather();
-    if (!plan_.empty()) return begin_phase(0);
-    if (!committing_.empty()) return end_tasks({});  // nothing was to be written after all
-    running_ = false;
+    TaskList satisfied;
+    satisfied.swap(satisfied_);
+    if (!plan_.empty()) {
+        begin_phase(0);
+    } else if (!committing_.empty()) {
+        end_tasks({});  // nothing was to be written after all
+    } else {
+        running_ = false;
+    }
+    go_on_all(satisfied, {});
 }
 
 void Committer::gather() noexcept {
@@ -69,28 +53,29 @@ void Committer::gather() noexcept {
     waiting.swap(queue_);
     while (!waiting.empty()) {
         Task& task = waiting.front();
-        const CommitPlan::Added added = plan_.add(task.pending());
+        const CommitPlan::Added added = plan_.add(task);
         if (added == CommitPlan::Added::full) break;
         waiting.pop_front();
         if (added == CommitPlan::Added::yes) {
             committing_.push_back(task);
+        } else if (added == CommitPlan::Added::nothing) {
+            satisfied_.push_back(task);
         } else {
             task.commit_next = task.next;
             task.committer = this;
             task.next = &slice_loaded;
-            core_.load_slice(task, 0, plan_.missing_slice());
+            image_.load_slice(task, 0, plan_.missing_slice());
         }
     }
     queue_.splice(queue_.begin(), waiting);
-    // With room for nothing else: the many refcounts that a discard has changed.
-    const bool wanted = !committing_.empty() || !queue_.empty();
-    if (wanted) plan_.seal();
+    // A plan may be full of what it has to write itself, and take no task.
+    if (!committing_.empty() || !queue_.empty()) plan_.seal();
 }
 
 void Committer::slice_loaded(Task& task, std::error_code error) noexcept {
     task.next = task.commit_next;
     if (error) return task.next(task, error);
-    static_cast<Committer*>(task.committer)->join(task);
+    task.committer->join(task);
 }
 
 void Committer::begin_phase(unsigned phase) noexcept {
@@ -102,12 +87,12 @@ void Committer::begin_phase(unsigned phase) noexcept {
         WriteOp& op = ops_[outstanding_++];
         op.entry = {write.data.data(), write.data.size()};
         op.io.kind = IoOp::Kind::write;
-        op.io.fd = core_.top().fd.get();
+        op.io.fd = image_.top_file().fd.get();
         op.io.offset_bytes = write.offset;
         op.io.data = {&op.entry, 1};
-        op.io.allocates = phase < last_phase;
+        op.io.allocates = phase < plan_.last_phase();
         op.io.completed = &piece_written;
-        core_.io().stage(op.io);
+        image_.io().stage(op.io);
     }
     if (outstanding_ == 0) phase_written();
 }
@@ -118,13 +103,9 @@ void Committer::piece_written(IoOp& io) noexcept {
     if (--self.outstanding_ == 0) self.phase_written();
 }
 
-/// What follows: nothing leads to this phase's pieces before they are durable, and nothing that they let go is free.
 void Committer::phase_written() noexcept {
     if (phase_error_) return fail(phase_error_);
-    const bool wrote = std::ranges::find(plan_.writes(), phase_, &CommitPlan::Write::phase) != plan_.writes().end();
-    const bool leads = std::ranges::find(plan_.writes(), last_phase, &CommitPlan::Write::phase) != plan_.writes().end();
-    const bool wanted = (phase_ == 0 && wrote) || (phase_ == 1 && leads) || (phase_ == last_phase && plan_.frees());
-    if (wanted) return sync();
+    if (plan_.is_barrier(phase_)) return sync();
     sync_over({});
 }
 
@@ -137,7 +118,7 @@ void Committer::sync_over(std::error_code error) noexcept {
     if (std::exchange(syncing_, false) && error && !storage_full(error)) broken_ = error;
     end_flushes();
     if (error) return fail(error);
-    if (phase_ < last_phase) return begin_phase(phase_ + 1);
+    if (phase_ < plan_.last_phase()) return begin_phase(phase_ + 1);
     punch();
 }
 
@@ -158,17 +139,17 @@ void Committer::end_flushes() noexcept {
 /// Gives the file system back what the guest discarded. That it cannot be given back is no error.
 void Committer::punch() noexcept {
     if (plan_.punches().empty()) return succeed();
-    job_.run = [](WorkerJob& job) noexcept {
-        Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_);
+    punch_job_.run = [](WorkerJob& job) noexcept {
+        const Committer& self = *boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::punch_job_);
         for (const CommitPlan::Punch& punch : self.plan_.punches()) {
-            (void)::fallocate(self.core_.top().data_descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+            (void)::fallocate(self.image_.top_file().data_descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(punch.offset), static_cast<off_t>(punch.length));
         }
     };
-    job_.done = [](WorkerJob& job) noexcept {
-        boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::job_)->succeed();
+    punch_job_.done = [](WorkerJob& job) noexcept {
+        boost::intrusive::get_parent_from_member<Committer>(&job, &Committer::punch_job_)->succeed();
     };
-    core_.workers().start(job_);
+    image_.workers().start(punch_job_);
 }
 
 void Committer::succeed() noexcept {
@@ -178,20 +159,21 @@ void Committer::succeed() noexcept {
 }
 
 void Committer::fail(std::error_code error) noexcept {
-    if (phase_ < last_phase) {
+    if (phase_ < plan_.last_phase()) {
         plan_.abandon();
-    } else if (storage_full(error)) {
-        // What leads where is not known: the entries are written again before anything else is.
-        stuck_ = true;
-        for (Task& task : committing_)
-            task.change_count = 0;
     } else {
-        broken_ = error;
+        // What leads where is not known. Where it was space that lacked, the entries are written again before anything
+        // else.
+        if (storage_full(error)) {
+            stuck_ = true;
+        } else {
+            broken_ = error;
+        }
         for (Task& task : committing_)
             task.change_count = 0;
     }
     if (broken_) {
-        log::error("image.broken", {{"image", core_.top().name},
+        log::error("image.broken", {{"image", image_.top_file().name},
                                     {"reason", error.message()},
                                     {"state", "its tables may be half written: no more writes"}});
     }
@@ -204,12 +186,9 @@ void Committer::end_tasks(std::error_code error) noexcept {
     ended.swap(committing_);
     // Those that gathered for a group that could not begin have lost nothing but time.
     if (error && stuck_) ended.splice(ended.end(), queue_);
-    while (!ended.empty()) {
-        Task& task = take_first(ended);
-        task.next(task, error);
-    }
-    over_(owner_, stuck_ ? error : std::error_code{});
-    core_.begin_loads();
+    go_on_all(ended, error);
+    if (waiter_ != nullptr) waiter_->group_over(stuck_ ? error : std::error_code{});
+    image_.begin_loads();
     if (!running_ && exclusive_ != nullptr)
         return run_exclusively(*std::exchange(exclusive_, nullptr), exclusive_begun_);
     if (!running_ && !queue_.empty()) start();
@@ -222,8 +201,8 @@ void Committer::run_exclusively(WorkerJob& job, Begun begun) noexcept {
         return;
     }
     running_ = true;
-    begun(job);
-    core_.workers().start(job);
+    if (begun != nullptr) begun(job);
+    image_.workers().start(job);
 }
 
 void Committer::end_exclusive(std::error_code error) noexcept {
@@ -232,4 +211,4 @@ void Committer::end_exclusive(std::error_code error) noexcept {
     if (!queue_.empty()) start();
 }
 
-}  // namespace blktap::qcow2
+}  // namespace blktap::tables

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "drivers/tables/table_driver.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/error.hpp"
+
+namespace blktap::tables {
+
+TableDriver::TableDriver(const ImageInfo& info, std::unique_ptr<ImageIo> image)
+    : info_(info),
+      image_(std::move(image)),
+      sync_(image_->io(), image_->workers(), image_->top_file().fd.get(), image_->top_file().data_fd.get()) {
+    free_tasks_.reserve(tasks_max);
+}
+
+TableDriver::~TableDriver() {
+    BLKTAP_ASSERT(free_tasks_.size() == tasks_max && waiting_.empty());
+}
+
+void TableDriver::add_task(Task& task) noexcept {
+    task.driver = this;
+    BLKTAP_ASSERT(free_tasks_.size() < tasks_max);
+    free_tasks_.push_back(&task);
+}
+
+void TableDriver::write_with(TableWriter& writer, Resizer& resizer) noexcept {
+    writer_ = &writer;
+    resizer_ = &resizer;
+}
+
+void TableDriver::synced(ImageRequest& request, std::error_code error) noexcept {
+    writer_->committer().end_flush(request, error);
+}
+
+ImageActivity TableDriver::activity() const noexcept {
+    return writable() ? writer_->file_end().activity() : ImageActivity{};
+}
+
+void TableDriver::start(ImageRequest& request) noexcept {
+    BLKTAP_ASSERT(request.range.fits(info_.size_sectors));
+    request.driver = this;
+    switch (request.kind) {
+        case ImageRequest::Kind::read:
+            if (!start_read_at_once(request)) start_task(request);
+            return;
+        case ImageRequest::Kind::write:
+            if (!start_write_at_once(request)) start_task(request);
+            return;
+        case ImageRequest::Kind::flush:
+            return writable() ? sync_.start(*this, request) : request.complete({});
+        case ImageRequest::Kind::discard:
+            if (!info_.discard) return request.complete(std::make_error_code(std::errc::operation_not_supported));
+            return start_task(request);
+    }
+}
+
+void TableDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
+    if (!writable() || size_sectors < info_.size_sectors) {
+        return request.complete(std::make_error_code(std::errc::invalid_argument));
+    }
+    resizer_->start(size_sectors, request);
+}
+
+void TableDriver::end_resize(ImageRequest& request, std::error_code error) noexcept {
+    info_.size_sectors = image_->top_file().size_bytes / sector_size_bytes;
+    request.complete(error);
+}
+
+int TableDriver::space_fd() const noexcept {
+    const ImageFile& top = std::as_const(*image_).top_file();
+    return writable() && top.growable ? top.data_descriptor() : -1;
+}
+
+bool TableDriver::start_read_at_once(ImageRequest& request) noexcept {
+    const std::uint64_t length = request.range.length_bytes();
+    const Extent extent = find(request.range.offset_bytes(), length);
+    if (extent.length != length) return false;
+    if (extent.kind == Extent::Kind::zero) {
+        for (const iovec& entry : request.data)
+            std::memset(entry.iov_base, 0, entry.iov_len);
+        request.complete({});
+        return true;
+    }
+    return extent.kind == Extent::Kind::data &&
+           image_->stage(request, extent.layer, IoOp::Kind::read, extent.host_offset);
+}
+
+bool TableDriver::start_write_at_once(ImageRequest& request) noexcept {
+    const std::uint64_t length = request.range.length_bytes();
+    const Extent extent = find_in_place(request.range.offset_bytes(), length);
+    if (extent.kind != Extent::Kind::data || extent.length != length) return false;
+    return image_->stage(request, 0, IoOp::Kind::write, extent.host_offset);
+}
+
+void TableDriver::start_task(ImageRequest& request) noexcept {
+    waiting_.push_back(request.job);
+    start_waiting();
+}
+
+/// Not from within itself: a guest's thousands of requests that end as soon as they begin would nest as deep.
+void TableDriver::start_waiting() noexcept {
+    if (std::exchange(starting_, true)) return;
+    while (!waiting_.empty() && !free_tasks_.empty()) {
+        WorkerJob& request = waiting_.front();
+        waiting_.pop_front();
+        Task& task = *free_tasks_.back();
+        free_tasks_.pop_back();
+        run_task(task, ImageRequest::of(request));
+    }
+    starting_ = false;
+}
+
+void TableDriver::run_task(Task& task, ImageRequest& request) noexcept {
+    task.request = &request;
+    task.writer = writer_;
+    task.at = request.range.offset_bytes();
+    task.end = task.at + request.range.length_bytes();
+    task.window = IovecWindow{request.data};
+    task.change_count = 0;
+    task.began_growth = false;
+    if (request.kind == ImageRequest::Kind::read) return read(task);
+    if (request.kind == ImageRequest::Kind::discard) {
+        // What covers a granule only in part leaves it as it is.
+        task.at = round_up(task.at, info_.discard_granularity_bytes);
+        task.end = std::max(task.at, round_down(task.end, info_.discard_granularity_bytes));
+    }
+    writer_->change(task);
+}
+
+void TableDriver::end_task(Task& task, std::error_code error) noexcept {
+    ImageRequest& request = *std::exchange(task.request, nullptr);
+    free_tasks_.push_back(&task);
+    request.complete(error);
+    start_waiting();
+}
+
+void TableDriver::read(Task& task) noexcept {
+    while (task.at < task.end) {
+        task.extent = find(task.at, task.end - task.at);
+        switch (task.extent.kind) {
+            case Extent::Kind::data:
+            case Extent::Kind::compressed:
+                return read_piece(task);
+            case Extent::Kind::missing:
+                task.next = [](Task& its_task, std::error_code error) noexcept {
+                    if (error) return its_task.driver->end_task(its_task, error);
+                    its_task.driver->read(its_task);
+                };
+                return image_->load_slice(task, task.extent.layer, task.extent.host_offset);
+            case Extent::Kind::zero:
+                task.window.zero(task.extent.length);
+                task.at += task.extent.length;
+                break;
+            case Extent::Kind::unallocated:
+            case Extent::Kind::invalid:
+                return end_task(task, Errc::image_invalid);
+        }
+    }
+    end_task(task, {});
+}
+
+void TableDriver::read_piece(Task& task) noexcept {
+    task.data = task.window.take(task.extent.length);
+    task.next = [](Task& its_task, std::error_code error) noexcept {
+        if (error) return its_task.driver->end_task(its_task, error);
+        its_task.window.drop();
+        its_task.at += its_task.extent.length;
+        its_task.driver->read(its_task);
+    };
+    fetch(task);
+}
+
+void TableDriver::fetch(Task& task) noexcept {
+    if (task.extent.kind != Extent::Kind::compressed) {
+        task.writes = false;
+        task.layer = task.extent.layer;
+        task.host_offset = task.extent.host_offset;
+        return image_->transfer(task);
+    }
+    task.job.run = [](WorkerJob& job) noexcept {
+        Task& its_task = Task::of(job);
+        its_task.job_error = its_task.driver->decompress(its_task.extent, its_task.data);
+    };
+    task.job.done = [](WorkerJob& job) noexcept {
+        Task& its_task = Task::of(job);
+        its_task.next(its_task, its_task.job_error);
+    };
+    image_->workers().start(task.job);
+}
+
+/// Only of formats that compress; an image that says otherwise is damaged.
+std::error_code TableDriver::decompress(const Extent&, std::span<const iovec>) noexcept {
+    return Errc::image_invalid;
+}
+
+}  // namespace blktap::tables

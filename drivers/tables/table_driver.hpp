@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// TableDriver: the engine of a format that keeps tables of where the disk's bytes are. A request whose bytes are in one
+// piece, at a place that the tables in memory tell, is one operation on the queue, as with a raw image; every other
+// becomes a Task, which reads tables, copies and allocates as it needs to. The format says what its tables say; it is
+// asked once for each request or task, not for each sector.
+//
+// Tested by the tests of the formats: tests/unit/qcow2, tests/unit/vhd.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <boost/intrusive/slist.hpp>
+
+#include "drivers/shared/file_sync.hpp"
+#include "drivers/tables/committer.hpp"
+#include "drivers/tables/image_io.hpp"
+#include "drivers/tables/table_writer.hpp"
+
+namespace blktap::tables {
+
+class TableDriver : public ImageDriver {
+  public:
+    /// Requests that are tasks at once; more wait.
+    static constexpr std::size_t tasks_max = 256;
+
+    ~TableDriver() override;
+
+    const ImageInfo& info() const noexcept override { return info_; }
+    void start(ImageRequest& request) noexcept override;
+    void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
+    int space_fd() const noexcept override;
+    ImageActivity activity() const noexcept override;
+
+    /// Begins `request`, of which start() asks nothing more, as a task; also behind the disk's end.
+    void start_task(ImageRequest& request) noexcept;
+    /// Completes the request of `task`, which was made for one.
+    void end_task(Task& task, std::error_code error) noexcept;
+    /// Brings what task.extent, of Kind::data or compressed, describes into task.data; then calls task.next.
+    void fetch(Task& task) noexcept;
+    /// Completes what a Resizer began; the top layer knows the disk's size.
+    void end_resize(ImageRequest& request, std::error_code error) noexcept;
+
+  protected:
+    /// `image`: with all its files. Errors: throws std::bad_alloc.
+    TableDriver(const ImageInfo& info, std::unique_ptr<ImageIo> image);
+
+    ImageIo& image() noexcept { return *image_; }
+    const ImageIo& image() const noexcept { return *image_; }
+    /// Gives the driver its tasks, tasks_max of them, which outlive every request. Setup only.
+    template <class FormatTask>
+    void use_tasks(std::span<FormatTask> tasks) noexcept {
+        for (FormatTask& task : tasks)
+            add_task(task);
+    }
+    /// From now on the image is written, by these. Lifetime: both outlive every request. Setup only.
+    void write_with(TableWriter& writer, Resizer& resizer) noexcept;
+    bool writable() const noexcept { return writer_ != nullptr; }
+
+    /// Where the beginning of `length` bytes at `offset` is read from, through all images of the chain. Never
+    /// Kind::unallocated.
+    virtual Extent find(std::uint64_t offset, std::uint64_t length) noexcept = 0;
+    /// Where it may be written in place, in the image that the guest writes; any Kind but data: nowhere at once.
+    virtual Extent find_in_place(std::uint64_t offset, std::uint64_t length) noexcept = 0;
+    /// Fills `data` from an extent of Kind::compressed. Context: a worker's thread; blocks.
+    virtual std::error_code decompress(const Extent& extent, std::span<const iovec> data) noexcept;
+
+  private:
+    using RequestList = boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>>;
+
+    bool start_read_at_once(ImageRequest& request) noexcept;
+    bool start_write_at_once(ImageRequest& request) noexcept;
+    void add_task(Task& task) noexcept;
+    void start_waiting() noexcept;
+    void run_task(Task& task, ImageRequest& request) noexcept;
+
+    void read(Task& task) noexcept;
+    void read_piece(Task& task) noexcept;
+
+    friend class FileSync<TableDriver>;
+    FileSync<TableDriver>& file_sync() noexcept { return sync_; }
+    void synced(ImageRequest& request, std::error_code error) noexcept;
+
+    ImageInfo info_;
+    const std::unique_ptr<ImageIo> image_;
+    std::vector<Task*> free_tasks_;
+    RequestList waiting_;    ///< for a task
+    bool starting_ = false;  ///< start_waiting() runs
+    FileSync<TableDriver> sync_;
+    TableWriter* writer_ = nullptr;  ///< null: the image is only read
+    Resizer* resizer_ = nullptr;
+};
+
+}  // namespace blktap::tables

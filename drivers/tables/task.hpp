@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Task: a request that takes more than one operation: it crosses clusters, needs a table read first, or new space. It
+// goes on from where it stopped each time that what it waited for has happened. Tasks are made with the driver;
+// requests wait for one when all are taken. What else a format remembers of a request is in a struct of its own,
+// derived from this one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <system_error>
+
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/parent_from_member.hpp>
+
+#include "drivers/shared/iovec_window.hpp"
+#include "drivers/shared/slice_cache.hpp"
+#include "drivers/tables/extent.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+
+namespace blktap::tables {
+
+class Committer;
+class ImageIo;
+class TableDriver;
+class TableWriter;
+
+struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
+    /// What happens when that is over which the task waits for.
+    using Next = void (*)(Task&, std::error_code) noexcept;
+
+    TableDriver* driver = nullptr;  ///< null: no request's task, but one of the driver's own
+    ImageRequest* request = nullptr;
+    IoOp io{};
+    WorkerJob job{};
+    std::error_code job_error{};
+    Next next = nullptr;
+
+    /// The part of the disk that is not done yet, in bytes, and the memory for it.
+    std::uint64_t at = 0;
+    std::uint64_t end = 0;
+    IovecWindow window;
+
+    // One transfer.
+    ImageIo* image = nullptr;
+    bool writes = false;
+    bool fresh = false;  ///< to space that was never written, and reads as zeros
+    std::uint32_t layer = 0;
+    std::uint64_t host_offset = 0;
+    std::span<iovec> data{};
+    std::uint64_t file_end = 0;  ///< as it was when a read by a worker began
+    Extent extent{};
+
+    SliceCache::Key wanted{};  ///< while it waits for a slice
+
+    // A write or a discard.
+    TableWriter* writer = nullptr;
+    std::uint64_t length = 0;      ///< of what is under way of it
+    std::size_t change_count = 0;  ///< changes of tables that are not committed
+    bool began_growth = false;
+    Next commit_next = nullptr;  ///< `next`, while the committer needs a slice for the task
+    Committer* committer = nullptr;
+
+    static Task& of(IoOp& op) noexcept { return *boost::intrusive::get_parent_from_member<Task>(&op, &Task::io); }
+    static Task& of(WorkerJob& its) noexcept {
+        return *boost::intrusive::get_parent_from_member<Task>(&its, &Task::job);
+    }
+};
+
+using TaskList = boost::intrusive::list<Task, boost::intrusive::constant_time_size<false>>;
+
+/// Takes the first task of `list` out of it.
+inline Task& take_first(TaskList& list) noexcept {
+    Task& task = list.front();
+    list.pop_front();
+    return task;
+}
+
+/// Ends every task of `list`'s wait with `error`.
+inline void go_on_all(TaskList& list, std::error_code error) noexcept {
+    TaskList woken;
+    woken.swap(list);
+    while (!woken.empty()) {
+        Task& task = take_first(woken);
+        task.next(task, error);
+    }
+}
+
+}  // namespace blktap::tables
