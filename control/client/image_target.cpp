@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "drivers/formats/formats.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 #include "libblktap/ipc/vbd_address.hpp"
@@ -43,11 +44,13 @@ ipc::ImageArguments image_of_tap(const std::string& text, bool read_only) {
         refuse("'" + text + "' is not TYPE:FILE, for example aio:/srv/disk.img");
     }
     const std::string type = text.substr(0, colon);
-    return checked({type == "aio" ? "raw" : type, text.substr(colon + 1), read_only, {}});
+    const Format* const known = find_tap_type(type);
+    return checked({known != nullptr ? std::string(known->name) : type, text.substr(colon + 1), read_only, {}});
 }
 
 std::string tap_type(const std::string& format) {
-    return format == "raw" ? "aio" : format;
+    const Format* const known = find_format(format);
+    return known != nullptr ? std::string(known->tap_type) : format;
 }
 
 ipc::ImageArguments image_of_params(const std::string& params, const std::string& mode) {

@@ -13,6 +13,7 @@
 
 #include "control/tap_ctl/image_formats.hpp"
 #include "control/tap_ctl/offline_image.hpp"
+#include "drivers/formats/formats.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -23,10 +24,8 @@ namespace fs = std::filesystem;
 constexpr std::chrono::seconds answer_time{10};
 constexpr std::chrono::seconds disk_time{120};  // a pause waits for the I/O that a slow disk has
 
-/// Options that mean the same for the new image. Others, as a raw image's size, are of the image that they were given
-/// for.
-constexpr std::array<std::string_view, 6> kept_options = {"buffered",      "enospc-timeout", "low-space",
-                                                          "memory-budget", "metadata-cache", "on-error"};
+/// Options of a disk, which every format's has. Those of the image itself are its format's to say.
+constexpr std::array<std::string_view, 3> disk_options = {"enospc-timeout", "low-space", "on-error"};
 
 /// A disk must not stay paused because somebody pressed a key.
 class SignalsWait {
@@ -160,10 +159,20 @@ class RunningDisk {
     bool in_doubt_ = false;
 };
 
+/// Whether an option of an image of `base_format` means the same for one of `format` over it.
+bool is_kept(const std::string& option, const Format* base_format, const Format* format) {
+    const auto keeps = [&](const Format* each) {
+        return each != nullptr && std::ranges::find(each->options_kept, option) != each->options_kept.end();
+    };
+    return std::ranges::find(disk_options, option) != disk_options.end() || (keeps(base_format) && keeps(format));
+}
+
 ipc::ImageArguments overlay_arguments(const ImageSpec& overlay, const ipc::ImageArguments& base) {
     ipc::ImageArguments image{overlay.format, overlay.path, base.read_only, {}};
+    const Format* const base_format = find_format(base.format);
+    const Format* const format = find_format(overlay.format);
     for (const auto& [name, value] : base.options) {
-        if (std::ranges::find(kept_options, name) != kept_options.end()) image.options.emplace(name, value);
+        if (is_kept(name, base_format, format)) image.options.emplace(name, value);
     }
     return image;
 }

@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <iterator>
-#include <string_view>
 #include <sys/stat.h>
 
+#include "drivers/formats/formats.hpp"
 #include "drivers/shared/image_path.hpp"
 #include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/error.hpp"
@@ -23,16 +22,24 @@ namespace fs = std::filesystem;
     throw_reason({error, std::system_category()}, text);
 }
 
-/// Images of these formats name others below them, which only their own tapdisk can find out.
-bool has_backing_files(const std::string& format) {
-    constexpr std::string_view those[] = {"qcow2", "vhd"};
-    return std::ranges::find(those, format) != std::end(those);
+/// What only an image's own tapdisk can find out: that it names others below it. Nobody says so of an unknown format.
+bool has_backing_files(const std::string& name) {
+    const Format* const format = find_format(name);
+    return format != nullptr && format->names_other_files;
+}
+
+/// By which the operator says where an image's data is; empty: by none.
+std::string data_file_option(const std::string& name) {
+    const Format* const format = find_format(name);
+    return std::string(format != nullptr ? format->data_file_option : "");
 }
 
 /// Where an image's data is, when the operator says so.
 bool is_data_file(const ipc::OpenArguments& image, const std::string& path) {
-    const auto named = image.options.find("data-file");
-    return has_backing_files(image.format) && named != image.options.end() && named->second == path;
+    const std::string option = data_file_option(image.format);
+    if (option.empty()) return false;
+    const auto named = image.options.find(option);
+    return named != image.options.end() && named->second == path;
 }
 
 /// What the operator names, and not only an image.
@@ -45,9 +52,10 @@ bool is_own(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file)
 void require_granted(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
     const bool backing = has_backing_files(image.format) && file.read_only;
     if (!is_own(image, file) && !backing) {
-        const bool may_be_data = has_backing_files(image.format);
-        refuse(EPERM, file.path + ": not the image that this disk was given" +
-                          (may_be_data ? " (to write a data file, name it with the option data-file=PATH)" : ""));
+        const std::string option = data_file_option(image.format);
+        refuse(EPERM,
+               file.path + ": not the image that this disk was given" +
+                   (option.empty() ? "" : " (to write a data file, name it with the option " + option + "=PATH)"));
     }
     if (image.read_only && !file.read_only) refuse(EPERM, file.path + ": this disk is read-only");
 }

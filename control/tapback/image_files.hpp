@@ -34,10 +34,10 @@ class ImageFiles {
     /// Lifetime: the descriptor stays ours, and open until release(); a message carries its duplicate.
     /// Another file than the image's is granted only for reading, only where the format has backing files, and only
     /// below the folder of the image that names it, which is open for `vbd` and is no block device, or in the backing
-    /// directories; but for the one that the image's option data-file names. What keep() was given for this image is
-    /// granted again.
-    /// Errors: throws std::system_error, its text beginning with the path: EPERM (outside of the directories, or more
-    /// than `image` grants), EBUSY (in use; the text says by whom); those of ImageOpener::open(). Context: may block.
+    /// directories; but for the data file that the image's options name (which formats have what: drivers/formats).
+    /// What keep() was given for this image is granted again. Errors: throws std::system_error, its text beginning with
+    /// the path: EPERM (outside of the directories, or more than `image` grants), EBUSY (in use; the text says by
+    /// whom); those of ImageOpener::open(). Context: may block.
     int open(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file);
 
     /// Keeps a file that the tapdisk of `vbd` got from an earlier tapback, as if open() had opened it. Errors: throws

@@ -44,6 +44,19 @@ class ChecksFindFaults(unittest.TestCase):
                           {"drivers/raw/a.cpp": '#include "libblktap/ring/wire.hpp"\n'},
                           {"drivers/raw/a.cpp": '#include "drivers/shared/growth.hpp"\n'})
 
+    def test_what_a_format_says_of_itself_needs_no_driver(self):
+        self.assert_finds(layers.check, "drivers/formats may not include drivers/raw/raw_driver.hpp",
+                          {"drivers/raw/format.hpp": '#include "drivers/raw/raw_driver.hpp"\n'},
+                          {"drivers/raw/format.hpp": '#include "drivers/formats/format.hpp"\n'})
+        self.assert_finds(layers.check, "drivers/formats may not include drivers/shared/options.hpp",
+                          {"drivers/formats/a.cpp": '#include "drivers/shared/options.hpp"\n'},
+                          {"drivers/formats/a.cpp": '#include "drivers/raw/format.hpp"\n'})
+
+    def test_tapback_knows_formats_and_no_driver(self):
+        self.assert_finds(layers.check, "control/tapback may not include drivers/qcow2/header.hpp",
+                          {"control/tapback/a.cpp": '#include "drivers/qcow2/header.hpp"\n'},
+                          {"control/tapback/a.cpp": '#include "drivers/formats/formats.hpp"\n'})
+
     def test_the_simulated_guest_may_not_include_tapdisk(self):
         self.assert_finds(layers.check, "tests/replay may not include",
                           {"tests/replay/a.cpp": '#include "tapdisk/vbd.hpp"\n'},

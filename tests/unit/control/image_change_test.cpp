@@ -40,7 +40,7 @@ struct Images {
 struct Disk {
     explicit Disk(const std::string& image_path, bool refuses_overlay = false,
                   const std::string& its_state = "connected")
-        : image{"raw", image_path, false, {{"size", "20M"}, {"low-space", "off"}}},
+        : image{"raw", image_path, false, {{"size", "20M"}, {"buffered", "yes"}, {"low-space", "off"}}},
           refuses(refuses_overlay),
           state(its_state) {}
     Json operator()(const ipc::Request& request) const {
@@ -192,7 +192,7 @@ TEST_CASE("tap-ctl image snapshot: a running disk is paused, and goes on with th
     const Json image = tapback.asked().back().arguments["image"];
     CHECK(image["format"] == "qcow2");
     CHECK(image["path"] == images.directory.path("overlay"));
-    CHECK(image["options"] == Json{{"low-space", "off"}});
+    CHECK(image["options"] == Json{{"buffered", "yes"}, {"low-space", "off"}});
     CHECK(images.size_of(images.overlay) == 2 * size_bytes);  // as the guest knows it, not as the file is
 }
 

@@ -294,7 +294,7 @@ TEST_CASE("image files: a data file is written only where the operator names it"
                    f.files.open("5/51712", disk, {outside, false, false});
                }).what(),
                Catch::Contains("outside of image-directories"));
-    disk.format = "raw";  // which has none
+    disk.format = GENERATE("raw", "vhd", "unheard-of");  // which have none
     disk.options["data-file"] = data;
     CHECK(thrown([&] { f.files.open("5/51728", disk, wanted); }).code() == std::errc::operation_not_permitted);
 }

@@ -35,6 +35,7 @@ class StubDisk {
     StubDisk& operator=(const StubDisk&) = delete;
     ~StubDisk() { current = nullptr; }
 
+    static constexpr Format format{.name = "stub", .tap_type = "stub"};
     /// Used by images that are opened from now on.
     ImageInfo info{.size_sectors = 16 * 1024, .discard = true, .discard_granularity_bytes = 512};
     /// Complete at start(), with `answer`; else wait for the test.
@@ -48,7 +49,7 @@ class StubDisk {
             automatic = true;
             complete_all();
         };
-        options.drivers.add("stub", &open);
+        options.drivers.add(format, &open);
         options.image = "stub:memory";
         return options;
     }
