@@ -35,8 +35,20 @@ Inspected inspected(const std::string& image) {
                  image + ": only " + known + ", without options, is possible");
 }
 
+void require_possible(const Inspected& image, const CommandLine& line) {
+    const auto refuse = [&](const std::string& what) {
+        throw_reason(std::make_error_code(std::errc::invalid_argument),
+                     image.path + ": a " + image.format.name + " image " + what);
+    };
+    const NewImageCan& can = image.format.can;
+    if (line.fixed && !can.be_fixed) refuse("is never fixed");
+    if (line.extended_l2 && !can.have_subclusters) refuse("has no extended L2 entries");
+    if (!line.data_file.empty() && !can.have_data_file) refuse("has no data file");
+}
+
 int create(const CommandLine& line, std::ostream&) {
     const Inspected image = inspected(line.image);
+    require_possible(image, line);
     image.format.create(image.path, line);
     if (!line.backing.empty()) {
         const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);

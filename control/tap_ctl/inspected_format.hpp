@@ -44,10 +44,19 @@ inline constexpr int found_leaks = 3;
 /// Told now and then how much of the work is done.
 using TellProgress = std::function<void(std::uint64_t done, std::uint64_t all)>;
 
+/// What a new image can be, and not every format's can. What the command line asks for beyond it is refused for all
+/// formats in one place, so that a format has to know only its own.
+struct NewImageCan {
+    bool be_fixed = false;          ///< as long as the disk from the start
+    bool have_subclusters = false;  ///< extended L2 entries
+    bool have_data_file = false;
+};
+
 /// Errors of all: throws std::system_error with a text for people. They block.
 struct InspectedFormat {
     const char* name;
-    /// Makes the image at `path` as the command line wants it.
+    NewImageCan can;
+    /// Makes the image at `path` as the command line wants it, which asks for nothing that it cannot be.
     void (*create)(const std::string& path, const CommandLine& line);
     /// The image and what is below it, an object each.
     ipc::Json (*describe)(const std::string& path);

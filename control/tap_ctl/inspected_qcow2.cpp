@@ -27,9 +27,6 @@ qcow2::Chain open_image(const std::string& path) {
 }
 
 void create(const std::string& path, const CommandLine& line) {
-    if (line.fixed) {
-        throw_reason(std::make_error_code(std::errc::invalid_argument), path + ": a qcow2 image is never fixed");
-    }
     qcow2::NewImage image;
     image.path = path;
     image.size_bytes = parse_bytes(line.size, "--size");
@@ -158,6 +155,7 @@ void map(const std::string& path, const TellProgress& tell, const PieceVisitor& 
 
 }  // namespace
 
-const InspectedFormat inspected_qcow2{"qcow2", &create, &describe, &check, &map};
+const InspectedFormat inspected_qcow2{
+    "qcow2", {.have_subclusters = true, .have_data_file = true}, &create, &describe, &check, &map};
 
 }  // namespace blktap

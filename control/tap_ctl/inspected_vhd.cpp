@@ -28,8 +28,6 @@ vhd::Chain open_image(const std::string& path) {
 }
 
 void create(const std::string& path, const CommandLine& line) {
-    if (line.extended_l2) refuse(path, "only a qcow2 image has extended L2 entries");
-    if (!line.data_file.empty()) refuse(path, "only a qcow2 image has a data file");
     vhd::NewImage image;
     image.path = path;
     image.size_bytes = parse_bytes(line.size, "--size");
@@ -121,6 +119,6 @@ void map(const std::string& path, const TellProgress& tell, const PieceVisitor& 
 
 }  // namespace
 
-const InspectedFormat inspected_vhd{"vhd", &create, &describe, &check, &map};
+const InspectedFormat inspected_vhd{"vhd", {.be_fixed = true}, &create, &describe, &check, &map};
 
 }  // namespace blktap

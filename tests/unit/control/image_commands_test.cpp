@@ -3,6 +3,7 @@
 //
 #include <chrono>
 #include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 
 #include "tests/support/catch.hpp"
@@ -278,6 +279,13 @@ TEST_CASE("tap-ctl image: a refusal ends with its reason", "[unit][control]") {
           "tap-ctl: " + images.directory.path("disk") +
               ": a disk of 1000 bytes is not possible; it is a multiple of 512, as 1024 is\n");
     CHECK_THAT(refusal({"create", images.image, "--size", "1M", "--fixed"}), Catch::EndsWith("never fixed\n"));
+    const std::string vhd = images.directory.path("new.vhd");
+    CHECK(refusal({"create", "vhd:" + vhd, "--size", "1M", "--extended-l2"}) ==
+          "tap-ctl: " + vhd + ": a vhd image has no extended L2 entries\n");
+    CHECK(refusal({"create", "vhd:" + vhd, "--size", "1M", "--data-file", vhd + ".data"}) ==
+          "tap-ctl: " + vhd + ": a vhd image has no data file\n");
+    CHECK_FALSE(std::filesystem::exists(vhd));
+    CHECK_FALSE(std::filesystem::exists(vhd + ".data"));
     const std::string raw = images.directory.make_file("raw", 4096);
     CHECK(refusal({"info", "qcow2:" + raw}) == "tap-ctl: " + raw + ": not a qcow2 image\n");
     CHECK(refusal({"info", "vhd:" + raw}) == "tap-ctl: " + raw + ": not a VHD: has no footer that is whole\n");
