@@ -145,4 +145,20 @@ class Comparison {
     bool discards_ = true;
 };
 
+/// Three lives of an image, 700 requests each: `image` is a spec, and `after` is called with each life's end.
+template <class After>
+void compare_lives(const std::string& image, ModelDisk& model, std::uint64_t seed, bool discards, After after) {
+    for (std::uint64_t life = 0; life < 3; ++life) {
+        {
+            DriverHarness harness;
+            const auto driver = harness.open(image);
+            Comparison comparison{harness, *driver, model, seed + life};
+            if (!discards) comparison.without_discard();
+            comparison.run(700);
+            CHECK_FALSE(harness.flush(*driver));
+        }
+        after();
+    }
+}
+
 }  // namespace blktap::testing

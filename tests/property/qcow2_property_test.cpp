@@ -36,17 +36,8 @@ struct Run {
 
 /// Three lives of an image.
 void compare(const TemporaryDirectory& directory, const std::string& path, ModelDisk& model, const Run& run) {
-    for (std::uint64_t life = 0; life < 3; ++life) {
-        DriverHarness harness;
-        {
-            const auto driver = harness.open("qcow2:" + path + run.options);
-            Comparison comparison{harness, *driver, model, run.seed + life};
-            if (!run.discards) comparison.without_discard();
-            comparison.run(700);
-            CHECK_FALSE(harness.flush(*driver));
-        }
-        compare_with_qemu(directory, path, model);
-    }
+    compare_lives("qcow2:" + path + run.options, model, run.seed, run.discards,
+                  [&] { compare_with_qemu(directory, path, model); });
 }
 
 /// Each of our extents is a part of one of qemu-img's, of which a layer's number is the depth.

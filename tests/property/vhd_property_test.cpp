@@ -27,17 +27,9 @@ struct Run {
 
 /// Three lives of an image.
 void compare(const TemporaryDirectory& directory, const std::string& path, ModelDisk& model, const Run& run) {
-    for (std::uint64_t life = 0; life < 3; ++life) {
-        DriverHarness harness;
-        {
-            const auto driver = harness.open("vhd:" + path + run.options);
-            Comparison comparison{harness, *driver, model, run.seed + life};
-            if (!run.discards) comparison.without_discard();
-            comparison.run(700);
-            CHECK_FALSE(harness.flush(*driver));
-        }
+    compare_lives("vhd:" + path + run.options, model, run.seed, run.discards, [&] {
         if (run.qemu_reads) compare_with_qemu(directory, path, model);
-    }
+    });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 #include "drivers/qcow2/file_end.hpp"
+#include "tests/support/image_trials.hpp"
 #include "tests/support/small_file_system.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
@@ -22,18 +23,7 @@ TEST_CASE("qcow2 driver: on a full file system writes fail with ENOSPC, and succ
     {
         DriverHarness harness;
         const auto driver = harness.open("qcow2:" + path);
-        CHECK(driver->space_fd() >= 0);
-        std::uint64_t sector = 0;
-        std::error_code error;
-        while (!error) {
-            error = write_stamp(harness, *driver, model, {sector, 1000}, sector + 1);
-            if (!error) sector += 1000;
-            REQUIRE(sector < 100000);
-        }
-        CHECK(error == std::errc::no_space_on_device);
-        CHECK(sector > 15000);
-        // What is there goes on; of the write that failed some may have happened.
-        CHECK_FALSE(write_stamp(harness, *driver, model, {500, 100}, 7));
+        const std::uint64_t sector = write_until_full(harness, *driver, model, 100000);
         const Mapping memory = Mapping::anonymous(sector * 512);
         REQUIRE_FALSE(harness.read(*driver, {0, sector}, memory.bytes().first(sector * 512)));
         CHECK_FALSE(model.first_difference({0, sector}, memory.bytes()));

@@ -5,23 +5,13 @@
 
 #include <filesystem>
 
+#include "tests/support/image_trials.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;
 using Kind = ImageRequest::Kind;
-
-namespace {
-
-std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
-    TestRequest request{ImageRequest::Kind::read, {}};
-    driver.resize(sectors, request);
-    harness.finish(request);
-    return request.error;
-}
-
-}  // namespace
 
 TEST_CASE("qcow2 resize: the disk is larger, also for qemu-img, and its new part is zeros that can be written",
           "[unit][qcow2]") {
@@ -54,26 +44,7 @@ TEST_CASE("qcow2 resize: writes go on meanwhile", "[unit][qcow2]") {
     {
         DriverHarness harness;
         const auto driver = harness.open("qcow2:" + path);
-        std::vector<Mapping> memory;
-        std::vector<std::unique_ptr<TestRequest>> writes;
-        TestRequest growing{ImageRequest::Kind::read, {}};
-        for (std::uint64_t i = 0; i < 100; ++i) {
-            const SectorRange range{i * 300, 16};
-            memory.push_back(Mapping::anonymous(range.length_bytes()));
-            ModelDisk::fill(range, i + 1, memory.back().bytes());
-            model.write(range, i + 1);
-            writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
-            driver->start(*writes.back());
-            if (i == 50) driver->resize(1 << 18, growing);
-            if (i % 10 == 0) harness.step();
-        }
-        for (const auto& write : writes) {
-            harness.finish(*write);
-            CHECK_FALSE(write->error);
-        }
-        harness.finish(growing);
-        REQUIRE_FALSE(growing.error);
-        CHECK_FALSE(find_difference(harness, *driver, model));
+        grow_during_writes(harness, *driver, model, {.sectors = 1 << 18});
     }
     CHECK(check_qcow2(path) == 0);
 }
@@ -113,26 +84,7 @@ TEST_CASE("qcow2 resize: tables that move do not stop writes", "[unit][qcow2]") 
     {
         DriverHarness harness;
         const auto driver = harness.open("qcow2:" + path);
-        std::vector<Mapping> memory;
-        std::vector<std::unique_ptr<TestRequest>> writes;
-        TestRequest growing{ImageRequest::Kind::read, {}};
-        for (std::uint64_t i = 0; i < 100; ++i) {
-            const SectorRange range{i * 30, 16};
-            memory.push_back(Mapping::anonymous(range.length_bytes()));
-            ModelDisk::fill(range, i + 1, memory.back().bytes());
-            model.write(range, i + 1);
-            writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
-            driver->start(*writes.back());
-            if (i == 50) driver->resize(1 << 18, growing);
-            harness.step();
-        }
-        for (const auto& write : writes) {
-            harness.finish(*write);
-            CHECK_FALSE(write->error);
-        }
-        harness.finish(growing);
-        REQUIRE_FALSE(growing.error);
-        CHECK_FALSE(find_difference(harness, *driver, model));
+        grow_during_writes(harness, *driver, model, {.sectors = 1 << 18, .distance = 30, .writes_a_step = 1});
     }
     CHECK(check_qcow2(path) == 0);
 }

@@ -4,6 +4,7 @@
 // A write that fails, or finds no space, whichever of all the writes that a request takes it is: the image stays one,
 // what was answered with success is there, and what found no space can be done again.
 #include "drivers/tables/committer.hpp"
+#include "tests/support/image_trials.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
@@ -20,11 +21,7 @@ bool run(DriverHarness& harness, ImageDriver& driver, ModelDisk& model, bool mus
     const SectorRange ranges[] = {{3, 8}, {4090, 700}, {4000, 1}, {4001, 8}, {9000, 6000}, {16000, 92}, {5, 1}};
     for (const SectorRange range : ranges) {
         ++stamp;
-        std::error_code error;
-        for (int attempt = 0; attempt < 3; ++attempt) {
-            error = write_stamp(harness, driver, model, range, stamp);
-            if (error != std::errc::no_space_on_device) break;
-        }
+        const std::error_code error = write_with_retries(harness, driver, model, range, stamp);
         if (must_succeed) REQUIRE_FALSE(error);
         // What failed may have happened in part: make it one again.
         if (error && write_stamp(harness, driver, model, range, stamp)) return false;

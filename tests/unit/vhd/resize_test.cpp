@@ -3,6 +3,7 @@
 //
 #include "drivers/vhd/resize.hpp"
 
+#include "tests/support/image_trials.hpp"
 #include "tests/support/qemu_img.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
@@ -13,13 +14,6 @@ using namespace blktap::vhd;
 namespace {
 
 constexpr std::uint64_t large = 262144;  // sectors: 128 MiB
-
-std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
-    TestRequest request{ImageRequest::Kind::read, {}};
-    driver.resize(sectors, request);
-    harness.finish(request);
-    return request.error;
-}
 
 /// qemu-img sees a disk of that size and these contents.
 void check_with_qemu(const TemporaryDirectory& directory, const std::string& path, const ModelDisk& model) {
@@ -79,26 +73,7 @@ TEST_CASE("vhd resize: writes go on meanwhile", "[unit][vhd]") {
     {
         DriverHarness harness;
         const auto driver = harness.open("vhd:" + path);
-        std::vector<Mapping> memory;
-        std::vector<std::unique_ptr<TestRequest>> writes;
-        TestRequest growing{ImageRequest::Kind::read, {}};
-        for (std::uint64_t i = 0; i < 100; ++i) {
-            const SectorRange range{i * 300, 16};
-            memory.push_back(Mapping::anonymous(range.length_bytes()));
-            ModelDisk::fill(range, i + 1, memory.back().bytes());
-            model.write(range, i + 1);
-            writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
-            driver->start(*writes.back());
-            if (i == 50) driver->resize(large, growing);
-            if (i % 10 == 0) harness.step();
-        }
-        for (const auto& write : writes) {
-            harness.finish(*write);
-            CHECK_FALSE(write->error);
-        }
-        harness.finish(growing);
-        REQUIRE_FALSE(growing.error);
-        CHECK_FALSE(find_difference(harness, *driver, model));
+        grow_during_writes(harness, *driver, model, {.sectors = large});
         REQUIRE_FALSE(write_stamp(harness, *driver, model, {large - 8, 8}, 1000));
     }
     CHECK(check_vhd(path).errors == 0);

@@ -3,6 +3,7 @@
 //
 // Full file systems, and block devices in place of files.
 #include "drivers/vhd/file_end.hpp"
+#include "tests/support/image_trials.hpp"
 #include "tests/support/small_file_system.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
@@ -35,18 +36,7 @@ TEST_CASE("vhd driver: on a full file system writes fail with ENOSPC, and succee
     {
         DriverHarness harness;
         const auto driver = harness.open("vhd:" + path);
-        CHECK(driver->space_fd() >= 0);
-        std::uint64_t sector = 0;
-        std::error_code error;
-        while (!error) {
-            error = write_stamp(harness, *driver, model, {sector, 1000}, sector + 1);
-            if (!error) sector += 1000;
-            REQUIRE(sector < 60000);
-        }
-        CHECK(error == std::errc::no_space_on_device);
-        CHECK(sector > 15000);
-        // What is there goes on; of the write that failed some may have happened.
-        CHECK_FALSE(write_stamp(harness, *driver, model, {500, 100}, 7));
+        const std::uint64_t sector = write_until_full(harness, *driver, model, 60000);
         CHECK(write_stamp(harness, *driver, model, {sector, 1000}, 8) == std::errc::no_space_on_device);
         CHECK(ends_with_hole(path));
         small.free_space();

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What the tests of every format that grows put a disk through.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/driver_harness.hpp"
+#include "tests/support/image_files.hpp"
+#include "tests/support/model_disk.hpp"
+
+namespace blktap::testing {
+
+/// Makes the disk `sectors` long.
+inline std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
+    TestRequest request{ImageRequest::Kind::read, {}};
+    driver.resize(sectors, request);
+    harness.finish(request);
+    return request.error;
+}
+
+/// A write that finds no space is tried again, three times at most.
+inline std::error_code write_with_retries(DriverHarness& harness, ImageDriver& driver, ModelDisk& model,
+                                          SectorRange range, std::uint64_t stamp) {
+    std::error_code error;
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        error = write_stamp(harness, driver, model, range, stamp);
+        if (error != std::errc::no_space_on_device) break;
+    }
+    return error;
+}
+
+/// Writes from the disk's beginning until the file system is full. Returns the first sector that found no space; what
+/// is in front of it goes on.
+inline std::uint64_t write_until_full(DriverHarness& harness, ImageDriver& driver, ModelDisk& model,
+                                      std::uint64_t sectors_max) {
+    CHECK(driver.space_fd() >= 0);
+    std::uint64_t sector = 0;
+    std::error_code error;
+    while (!error) {
+        error = write_stamp(harness, driver, model, {sector, 1000}, sector + 1);
+        if (!error) sector += 1000;
+        REQUIRE(sector < sectors_max);
+    }
+    CHECK(error == std::errc::no_space_on_device);
+    CHECK(sector > 15000);
+    // Of the write that failed some may have happened.
+    CHECK_FALSE(write_stamp(harness, driver, model, {500, 100}, 7));
+    return sector;
+}
+
+struct Growing {
+    std::uint64_t sectors = 0;         ///< how long the disk becomes
+    std::uint64_t distance = 300;      ///< from one write to the next, in sectors
+    std::uint64_t writes_a_step = 10;  ///< begun before the loop has a turn
+};
+/// A hundred writes, and in the middle of them the disk is made larger: all succeed.
+inline void grow_during_writes(DriverHarness& harness, ImageDriver& driver, ModelDisk& model, const Growing& how) {
+    std::vector<Mapping> memory;
+    std::vector<std::unique_ptr<TestRequest>> writes;
+    TestRequest growing{ImageRequest::Kind::read, {}};
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        const SectorRange range{i * how.distance, 16};
+        memory.push_back(Mapping::anonymous(range.length_bytes()));
+        ModelDisk::fill(range, i + 1, memory.back().bytes());
+        model.write(range, i + 1);
+        writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
+        driver.start(*writes.back());
+        if (i == 50) driver.resize(how.sectors, growing);
+        if (i % how.writes_a_step == 0) harness.step();
+    }
+    for (const auto& write : writes) {
+        harness.finish(*write);
+        CHECK_FALSE(write->error);
+    }
+    harness.finish(growing);
+    REQUIRE_FALSE(growing.error);
+    CHECK_FALSE(find_difference(harness, driver, model));
+}
+
+}  // namespace blktap::testing
