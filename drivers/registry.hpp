@@ -23,6 +23,7 @@ class Registry {
   public:
     /// Makes `format` known; each name once. Lifetime: `format` must outlive this and its copies.
     void add(const Format& format, OpenImage open);
+    void add(const Format&& format, OpenImage open) = delete;
     /// Opens `spec` with the driver that it names. Lifetime: what `context` refers to must outlive the driver.
     /// Errors: throws std::system_error: EINVAL for an unknown format, naming the known ones, and what the driver
     /// throws.
