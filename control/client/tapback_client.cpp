@@ -38,18 +38,19 @@ std::string default_tapback_socket() {
 
 TapbackClient::TapbackClient(const std::string& socket_path) : channel_(connect_to(socket_path)) {}
 
-ipc::Json TapbackClient::call(const std::string& request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
+ipc::Json TapbackClient::call(const char* request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
                               const std::vector<int>& descriptors) {
     ipc::Reply reply;
     try {
         reply = channel_.call(request, arguments, descriptors, timeout);
     } catch (const std::system_error& error) {
         if (error.code() == std::errc::timed_out) {
-            throw_reason(error.code(), "tapback did not answer '" + request + "' within " + seconds(timeout));
+            throw_reason(error.code(),
+                         "tapback did not answer '" + std::string(request) + "' within " + seconds(timeout));
         }
         if (error.code() == Errc::peer_closed || error.code() == std::errc::broken_pipe ||
             error.code() == std::errc::connection_reset) {
-            throw_reason(Errc::peer_closed, "tapback went away before it answered '" + request + "'");
+            throw_reason(Errc::peer_closed, "tapback went away before it answered '" + std::string(request) + "'");
         }
         throw;
     }

@@ -23,13 +23,25 @@ class TapbackClient {
     /// Errors: throws std::system_error ("tapback is not running: ...", or that its socket may not be used).
     explicit TapbackClient(const std::string& socket_path);
 
-    /// Sends a request and waits for its result. Blocks.
+    /// Sends a message and waits for its result. Blocks.
     /// Errors: throws std::system_error with what an error reply says; when there is no reply in time (ETIMEDOUT), or
     /// none ever (Errc::peer_closed), with a sentence about tapback.
-    ipc::Json call(const std::string& request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
-                   const std::vector<int>& descriptors = {});
+    template <ipc::DeclaredMessage M>
+    typename M::Result call(const M& message, std::chrono::milliseconds timeout,
+                            const std::vector<int>& descriptors = {}) {
+        return call_for_json(message, timeout, descriptors).template get<typename M::Result>();
+    }
+    /// The same as tapback wrote it, with what is not known here: to be shown.
+    template <ipc::DeclaredMessage M>
+    ipc::Json call_for_json(const M& message, std::chrono::milliseconds timeout,
+                            const std::vector<int>& descriptors = {}) {
+        return call(M::name, message, timeout, descriptors);
+    }
 
   private:
+    ipc::Json call(const char* request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
+                   const std::vector<int>& descriptors);
+
     ipc::Channel channel_;
 };
 

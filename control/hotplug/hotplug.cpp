@@ -58,17 +58,17 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
 
     TapbackClient tapback(places_.tapback_socket);
     const ipc::BackendArguments backend{vbd};
-    tapback.call("claim", backend, left_until(deadline));
+    tapback.call(ipc::Claim{backend}, left_until(deadline));
     if (vbd.kind == ipc::VbdAddress::Kind::vbd) {
         try {
             unbind_from_blkback(places_.sysfs, vbd);
         } catch (const std::system_error&) {
             // blkback still serves it: with two backends on one device neither could close it.
-            tapback.call("detach", backend, left_until(deadline));
+            tapback.call(ipc::Detach{backend}, left_until(deadline));
             throw;
         }
     }
-    tapback.call("attach", ipc::AttachArguments{vbd, image}, left_until(deadline));
+    tapback.call_for_json(ipc::Attach{vbd, image}, left_until(deadline));
     // Of another target by now it is another disk.
     const auto same = [&](const StoreTransaction& nodes) { return read_target(nodes, directory) == target; };
     if (!write_if_present(vbd, "connected", std::nullopt, same)) {
@@ -82,13 +82,13 @@ void Hotplug::report_failure(const ipc::VbdAddress& vbd, const std::string& reas
 }
 
 void Hotplug::remove(const ipc::VbdAddress& vbd) const {
-    TapbackClient(places_.tapback_socket).call("detach", ipc::BackendArguments{vbd}, detach_time);
+    TapbackClient(places_.tapback_socket).call(ipc::Detach{{vbd}}, detach_time);
 }
 
 bool Hotplug::is_ours(const ipc::VbdAddress& vbd) const {
     try {
         TapbackClient tapback(places_.tapback_socket);
-        return tapback.call("owner", ipc::BackendArguments{vbd}, answer_time).value("owned", false);
+        return tapback.call(ipc::Owner{{vbd}}, answer_time).owned;
     } catch (const std::system_error& error) {
         log::warning("owner.unknown", {{"vbd", vbd.name()}, {"error", error.what()}});
         return store_.read(vbd.backend_path() + "/tapdisk/owner").has_value();

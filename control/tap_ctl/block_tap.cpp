@@ -24,41 +24,39 @@ ipc::TapArguments tap_of(const CommandLine& line) {
 }
 
 int check(const CommandLine& line, std::ostream& out) {
-    TapbackClient(line.socket).call("status", nullptr, answer_time);
+    TapbackClient(line.socket).call_for_json(ipc::Status{}, answer_time);
     out << "ok\n";
     return 0;
 }
 
 int allocate(const CommandLine& line, std::ostream& out) {
-    const Json result = TapbackClient(line.socket).call("tap-allocate", nullptr, answer_time);
-    out << tap_allocate_line(result.get<ipc::TapMinor>().minor) << '\n';
+    out << tap_allocate_line(TapbackClient(line.socket).call(ipc::TapAllocate{}, answer_time).minor) << '\n';
     return 0;
 }
 
 int spawn(const CommandLine& line, std::ostream& out) {
-    const Json result = TapbackClient(line.socket).call("tap-spawn", nullptr, answer_time);
-    out << result.get<ipc::TapPid>().pid << '\n';
+    out << TapbackClient(line.socket).call(ipc::TapSpawn{}, answer_time).pid << '\n';
     return 0;
 }
 
 int attach(const CommandLine& line, std::ostream&) {
-    TapbackClient(line.socket).call("tap-attach", tap_of(line), answer_time);
+    TapbackClient(line.socket).call(ipc::TapAttach{tap_of(line)}, answer_time);
     return 0;
 }
 
 int open(const CommandLine& line, std::ostream&) {
-    const ipc::TapOpenArguments arguments{tap_of(line), image_of_tap(line.image, line.read_only)};
-    TapbackClient(line.socket).call("tap-open", arguments, open_time);
+    const ipc::TapOpen arguments{tap_of(line), image_of_tap(line.image, line.read_only)};
+    TapbackClient(line.socket).call_for_json(arguments, open_time);
     return 0;
 }
 
 int destroy(const CommandLine& line, std::ostream&) {
-    TapbackClient(line.socket).call("tap-destroy", tap_of(line), open_time);
+    TapbackClient(line.socket).call(ipc::TapDestroy{tap_of(line)}, open_time);
     return 0;
 }
 
 int free_minor(const CommandLine& line, std::ostream&) {
-    TapbackClient(line.socket).call("tap-free", ipc::TapMinor{line.minor.value()}, answer_time);
+    TapbackClient(line.socket).call(ipc::TapFree{{line.minor.value()}}, answer_time);
     return 0;
 }
 
@@ -123,9 +121,9 @@ int list_as_block_tap(const CommandLine& line, std::ostream& out) {
     const TapFilter filter{line.type, line.file, line.pid, line.minor};
     TapbackClient tapback(line.socket);
     Json found = Json::array();
-    ipc::TapListArguments arguments;
+    ipc::TapList arguments;
     for (bool more = true; more;) {
-        const auto reply = tapback.call("tap-list", arguments, answer_time).get<ipc::TapListResult>();
+        const ipc::TapListResult reply = tapback.call(arguments, answer_time);
         more = reply.more && !reply.taps.empty();
         arguments.after += static_cast<std::uint32_t>(reply.taps.size());
         for (const ipc::TapEntry& tap : reply.taps) {

@@ -24,8 +24,8 @@ ipc::VbdArguments vbd_of(const CommandLine& line) {
 }
 
 int plug(const CommandLine& line, std::ostream& out) {
-    const ipc::PlugArguments arguments{vbd_of(line), image_named(line.image, line.read_only)};
-    const ipc::Json result = TapbackClient(line.socket).call("plug", arguments, plug_time);
+    const ipc::Plug arguments{vbd_of(line), image_named(line.image, line.read_only)};
+    const ipc::Json result = TapbackClient(line.socket).call_for_json(arguments, plug_time);
     if (line.json) return print_result(line, out, result);
     const auto device = result.get<ipc::DeviceDescription>();
     out << arguments.vbd.domain << '/' << arguments.vbd.device << " is " << ipc::device_name(arguments.vbd.device)
@@ -35,8 +35,8 @@ int plug(const CommandLine& line, std::ostream& out) {
 }
 
 int unplug(const CommandLine& line, std::ostream& out) {
-    const ipc::UnplugArguments arguments{vbd_of(line), line.force};
-    return print_result(line, out, TapbackClient(line.socket).call("unplug", arguments, unplug_time));
+    const ipc::Unplug arguments{vbd_of(line), line.force};
+    return print_result(line, out, TapbackClient(line.socket).call_for_json(arguments, unplug_time));
 }
 
 }  // namespace

@@ -120,10 +120,10 @@ class RunningDisk {
   public:
     RunningDisk(const ipc::VbdArguments& vbd, TapbackClient& tapback) : vbd_(vbd), tapback_(tapback) {}
 
-    ipc::VbdEntry info() { return tapback_.call("info", vbd_, answer_time).get<ipc::VbdEntry>(); }
+    ipc::VbdEntry info() { return tapback_.call(ipc::Info{vbd_}, answer_time); }
     void pause() {
         try {
-            tapback_.call("pause", vbd_, disk_time);
+            tapback_.call_for_json(ipc::VbdPause{vbd_}, disk_time);
         } catch (const std::exception& error) {
             // It may be paused all the same: after a last flush that failed, or later, when it took too long.
             const auto* said = dynamic_cast<const std::system_error*>(&error);
@@ -134,7 +134,7 @@ class RunningDisk {
     /// Goes on with another image. Errors: throws std::system_error; in_doubt(): it may do so all the same.
     void resume(const ipc::ImageArguments& image) {
         try {
-            tapback_.call("resume", ipc::VbdResumeArguments{vbd_, image, false}, disk_time);
+            tapback_.call_for_json(ipc::VbdResume{vbd_, image, false}, disk_time);
         } catch (const std::system_error& error) {
             in_doubt_ = error.code() == std::errc::timed_out || error.code() == Errc::peer_closed;
             throw;
@@ -144,7 +144,7 @@ class RunningDisk {
     /// Goes on with the image that it had, because of `reason`. Errors: throws std::system_error when it does not.
     void go_on_after(const std::exception& reason) {
         try {
-            tapback_.call("resume", ipc::VbdResumeArguments{vbd_, std::nullopt, false}, disk_time);
+            tapback_.call_for_json(ipc::VbdResume{vbd_, std::nullopt, false}, disk_time);
         } catch (const std::system_error& error) {
             const auto* first = dynamic_cast<const std::system_error*>(&reason);
             throw_reason(first != nullptr ? first->code() : error.code(),

@@ -40,7 +40,7 @@ int list(const CommandLine& line, std::ostream& out) {
 
 int info(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    const Json result = tapback.call("info", find_vbd(line.vbd, tapback), answer_time);
+    const Json result = tapback.call_for_json(ipc::Info{find_vbd(line.vbd, tapback)}, answer_time);
     if (line.json) return print_result(line, out, result);
     print_info(out, result.get<ipc::VbdEntry>());
     return 0;
@@ -48,14 +48,14 @@ int info(const CommandLine& line, std::ostream& out) {
 
 int stats(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    const Json result = tapback.call("stats", find_vbd(line.vbd, tapback), answer_time);
+    const Json result = tapback.call_for_json(ipc::VbdStats{find_vbd(line.vbd, tapback)}, answer_time);
     if (line.json) return print_result(line, out, result);
     print_values(out, result);
     return 0;
 }
 
 int status(const CommandLine& line, std::ostream& out) {
-    const Json result = TapbackClient(line.socket).call("status", nullptr, answer_time);
+    const Json result = TapbackClient(line.socket).call_for_json(ipc::Status{}, answer_time);
     if (line.json) return print_result(line, out, result);
     const auto status = result.get<ipc::StatusResult>();
     out << "tapback " << printable(status.version) << ", pid " << status.pid << ": "
@@ -66,32 +66,32 @@ int status(const CommandLine& line, std::ostream& out) {
 
 int pause(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    return print_result(line, out, tapback.call("pause", find_vbd(line.vbd, tapback), disk_time));
+    return print_result(line, out, tapback.call_for_json(ipc::VbdPause{find_vbd(line.vbd, tapback)}, disk_time));
 }
 
 int resume(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    ipc::VbdResumeArguments arguments{find_vbd(line.vbd, tapback), std::nullopt, line.accept_loss};
+    ipc::VbdResume arguments{find_vbd(line.vbd, tapback), std::nullopt, line.accept_loss};
     if (!line.image.empty()) arguments.image = image_named(line.image, line.read_only);
-    return print_result(line, out, tapback.call("resume", arguments, disk_time));
+    return print_result(line, out, tapback.call_for_json(arguments, disk_time));
 }
 
 int resize(const CommandLine& line, std::ostream& out) {
     const auto size_bytes = parse_size(line.size);
     if (!size_bytes) throw std::runtime_error(line.size + ": not a size such as 512M, 20G or 2T");
     TapbackClient tapback(line.socket);
-    const ipc::VbdResizeArguments arguments{find_vbd(line.vbd, tapback), *size_bytes};
-    return print_result(line, out, tapback.call("resize", arguments, disk_time));
+    const ipc::VbdResize arguments{find_vbd(line.vbd, tapback), *size_bytes};
+    return print_result(line, out, tapback.call_for_json(arguments, disk_time));
 }
 
 int start_recording(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    const ipc::VbdRecordArguments arguments{find_vbd(line.vbd, tapback), true};
+    const ipc::VbdRecording arguments{find_vbd(line.vbd, tapback), true};
     // A new file: a name mistyped must not empty somebody's image.
     const UniqueFd trace{::open(line.file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!trace) throw_system_error(line.file);
     try {
-        return print_result(line, out, tapback.call("record", arguments, answer_time, {trace.get()}));
+        return print_result(line, out, tapback.call_for_json(arguments, answer_time, {trace.get()}));
     } catch (...) {
         ::unlink(line.file.c_str());
         throw;
@@ -100,8 +100,8 @@ int start_recording(const CommandLine& line, std::ostream& out) {
 
 int stop_recording(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    const ipc::VbdRecordArguments arguments{find_vbd(line.vbd, tapback), false};
-    return print_result(line, out, tapback.call("record", arguments, disk_time));
+    const ipc::VbdRecording arguments{find_vbd(line.vbd, tapback), false};
+    return print_result(line, out, tapback.call_for_json(arguments, disk_time));
 }
 
 CLI::App& add_for_vbd(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {

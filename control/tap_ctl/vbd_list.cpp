@@ -38,9 +38,9 @@ ipc::VbdArguments vbd_with_image(const std::string& path, TapbackClient& tapback
 
 std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback) {
     std::vector<ipc::VbdEntry> vbds;
-    ipc::ListArguments arguments;
+    ipc::List arguments;
     for (;;) {
-        auto reply = tapback.call("list", arguments, answer_time).get<ipc::ListResult>();
+        const ipc::ListResult reply = tapback.call(arguments, answer_time);
         vbds.insert(vbds.end(), reply.vbds.begin(), reply.vbds.end());
         if (!reply.more) return vbds;
         if (reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");

@@ -318,7 +318,7 @@ void Daemon::claim(const ipc::VbdAddress& backend) {
     log::info("vbd.claimed", {{"backend", backend.backend_path()}});
 }
 
-void Daemon::attach(const ipc::AttachArguments& arguments, Done done) {
+void Daemon::attach(const ipc::Attach& arguments, Done done) {
     if (find(arguments.backend) == nullptr) {
         require_directory(arguments.backend);
         if (arguments.backend.kind == ipc::VbdAddress::Kind::vbd)
@@ -351,7 +351,7 @@ ipc::ListResult Daemon::list(const std::string& after) const {
     return result;
 }
 
-void Daemon::plug(const ipc::PlugArguments& arguments, Done done) {
+void Daemon::plug(const ipc::Plug& arguments, Done done) {
     const ipc::VbdAddress address{ipc::VbdAddress::Kind::vbd3, arguments.vbd.domain, arguments.vbd.device};
     if (!store().is_domain_known(address.domain)) {
         throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
@@ -376,7 +376,7 @@ void Daemon::plug(const ipc::PlugArguments& arguments, Done done) {
     }
 }
 
-void Daemon::unplug(const ipc::UnplugArguments& arguments, Done done) {
+void Daemon::unplug(const ipc::Unplug& arguments, Done done) {
     vbd(arguments.vbd).unplug(arguments.force, std::move(done));
 }
 

@@ -33,12 +33,12 @@ class Daemon {
 
     // The requests of docs/tapback-protocol.md. Errors, of all: throw std::system_error, or come in the reply.
     void claim(const ipc::VbdAddress& backend);
-    void attach(const ipc::AttachArguments& arguments, Done done);
+    void attach(const ipc::Attach& arguments, Done done);
     void detach(const ipc::VbdAddress& backend, Done done);
     bool owns(const ipc::VbdAddress& backend) const;
     ipc::ListResult list(const std::string& after) const;
-    void plug(const ipc::PlugArguments& arguments, Done done);
-    void unplug(const ipc::UnplugArguments& arguments, Done done);
+    void plug(const ipc::Plug& arguments, Done done);
+    void unplug(const ipc::Unplug& arguments, Done done);
     ipc::StatusResult status() const;
     /// Those of Xen's block-tap script.
     Taps& taps() noexcept { return taps_; }

@@ -12,7 +12,7 @@ void keep_files_of(TapdiskProcess& tapdisk, ImageFiles& files, const std::string
     const auto keep = [&files, owner, image, then = std::move(then)](ipc::Reply reply) {
         try {
             ipc::throw_if_error(reply);
-            const auto result = reply.result.get<ipc::FilesResult>();
+            const auto result = reply.result.get<ipc::Files::Result>();
             if (result.files.size() != reply.descriptors.size())
                 throw_error(Errc::bad_message, "files: not as many descriptors as files");
             for (std::size_t i = 0; i < result.files.size(); ++i)
@@ -22,7 +22,7 @@ void keep_files_of(TapdiskProcess& tapdisk, ImageFiles& files, const std::string
         }
         then();
     };
-    tapdisk.call("files", ipc::Json::object(), {}, keep);
+    tapdisk.call(ipc::Files{}, {}, keep);
 }
 
 }  // namespace blktap::tapback

@@ -128,10 +128,8 @@ void TapdiskProcess::connect() {
 
 // What it is asked, and what it says.
 
-void TapdiskProcess::call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors,
+void TapdiskProcess::send(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors,
                           Done done) {
-    // Both open files, which it asks for then.
-    if (name == "open" || name == "resume") unasked_.refill();
     if (!channel_watch_) {
         unsent_calls_.push_back(std::move(done));
         if (!lost_timer_.armed()) lost_timer_.arm(Nanoseconds{0});
@@ -182,10 +180,10 @@ void TapdiskProcess::serve(const ipc::Request& request) {
     std::vector<int> descriptors;
     std::optional<std::system_error> refusal;
     try {
-        if (request.name == "problems") {
-            hooks_.problems(request.arguments.get<ipc::Problems>());
-        } else if (request.name == "open-file") {
-            descriptors.push_back(hooks_.open_file(request.arguments.get<ipc::OpenFileArguments>()));
+        if (request.name == ipc::TellProblems::name) {
+            hooks_.problems(request.arguments.get<ipc::TellProblems>());
+        } else if (request.name == ipc::OpenFile::name) {
+            descriptors.push_back(hooks_.open_file(request.arguments.get<ipc::OpenFile>()));
         } else {
             throw_error(Errc::unknown_request, '"' + request.name + '"');
         }

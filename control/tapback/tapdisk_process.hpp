@@ -72,8 +72,13 @@ class TapdiskProcess {
     /// EMFILE, ...; EBUSY: another process listens there; EPROTO: it was too noisy to be listened to again).
     void connect();
     bool is_connected() const noexcept { return channel_watch_.has_value(); }
-    /// Sends a request. `done` is called later, never from in here, unless the request is none that can be sent.
-    void call(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
+    /// Sends a message. `done` is called later, never from in here, unless the message is none that can be sent.
+    template <ipc::DeclaredMessage M>
+    void call(const M& message, const std::vector<int>& descriptors, Done done) {
+        // Both open files, which it asks for then.
+        if constexpr (std::is_same_v<M, ipc::Open> || std::is_same_v<M, ipc::Resume>) unasked_.refill();
+        send(M::name, message, descriptors, std::move(done));
+    }
     /// Asks it to end (SIGTERM): it finishes, flushes and closes. One that does not within `end_patience` is killed.
     void terminate();
     pid_t pid() const noexcept { return process_.pid; }
@@ -84,6 +89,7 @@ class TapdiskProcess {
   private:
     TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProcess process, Hooks hooks);
     void use(ipc::MessageSocket socket);
+    void send(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
     void receive();
     void handle(ipc::Parsed message);
     void serve(const ipc::Request& request);

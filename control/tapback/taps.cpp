@@ -115,7 +115,7 @@ void Taps::find_again(const Tap& tap) {
         TapdiskProcess& found = *process;
         processes_[pid] = std::move(process);
         if (ending) return found.terminate();
-        found.call("stats", ipc::Json::object(), {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
+        found.call(ipc::Stats{}, {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
     } catch (const std::system_error& error) {
         log::warning("tap.unknown", {{"pid", std::to_string(pid)}, {"reason", error.what()}, {"state", "tries again"}});
         unfound_.insert(pid);
@@ -131,7 +131,7 @@ void Taps::find_unfound() {
 void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
     Tap* const tap = table_.find(pid);
     if (tap == nullptr) return;
-    const bool open = stats.error_code.empty() && stats.result.value("state", "") == "open";
+    const bool open = stats.error_code.empty() && ipc::disk_state(stats.result).state == ipc::DiskState::State::open;
     if (!open || !tap->image) return end(*tap);
     // A disk gets it with its files.
     keep_files_of(*processes_.at(pid), host_.files, owner_of(pid), *tap->image, [this, pid] {
@@ -196,14 +196,14 @@ TapdiskProcess::Hooks Taps::hooks(std::uint32_t pid) {
                 }};
 }
 
-void Taps::open(const ipc::TapOpenArguments& arguments, Done done) {
+void Taps::open(const ipc::TapOpen& arguments, Done done) {
     const std::uint32_t pid = arguments.tap.pid;
     if (unfound_.contains(pid))
         throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), text_of(arguments.tap));
     table_.begin_open(arguments.tap, arguments.image, now());
     save();
     processes_.at(pid)->call(
-        "open", ipc::open_arguments(arguments.image, true), {},
+        ipc::Open{ipc::open_arguments(arguments.image, true)}, {},
         [this, pid, done = std::move(done)](const ipc::Reply& reply) { opened(pid, reply, done); });
 }
 
@@ -270,7 +270,7 @@ std::vector<ipc::TapEntry> Taps::entries() const {
     return entries;
 }
 
-ipc::TapListResult Taps::list(const ipc::TapListArguments& arguments) const {
+ipc::TapListResult Taps::list(const ipc::TapList& arguments) const {
     ipc::TapListResult result;
     std::size_t size_bytes = 0;
     const auto all = entries();

@@ -38,10 +38,10 @@ class Taps {
     ipc::TapMinor allocate();
     ipc::TapPid spawn();
     void attach(const ipc::TapArguments& name);
-    void open(const ipc::TapOpenArguments& arguments, Done done);
+    void open(const ipc::TapOpen& arguments, Done done);
     void destroy(const ipc::TapArguments& name, Done done);
     void free(const ipc::TapMinor& minor);
-    ipc::TapListResult list(const ipc::TapListArguments& arguments) const;
+    ipc::TapListResult list(const ipc::TapList& arguments) const;
 
     /// After each look of a disk: gives it the tapdisk that its directory names. Errors: throws std::system_error.
     void look(Vbd& vbd);

@@ -109,15 +109,17 @@ class Vbd {
     }
     void store_found() noexcept { store_lost_ = false; }
     bool is_store_lost() const noexcept { return store_lost_; }
-    /// Passes a request to the tapdisk. Errors: throws Errc::wrong_state: there is none.
-    void call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,
-                      Done done);
+    /// Passes a message to the tapdisk. Errors: throws Errc::wrong_state: there is none.
+    template <ipc::DeclaredMessage M>
+    void call_tapdisk(const M& message, const std::vector<int>& descriptors, Done done) {
+        require_tapdisk().call(message, descriptors, std::move(done));
+    }
     /// Makes the image, the device and what xenstore says of it `size_bytes` long. Errors: throws Errc::wrong_state;
     /// all others are replies.
     void resize(std::uint64_t size_bytes, Done done);
     /// The requests of the same name of the tapdisk; files are opened, and given up, for them.
     void pause(Done done);
-    void resume(const ipc::VbdResumeArguments& arguments, Done done);
+    void resume(const ipc::VbdResume& arguments, Done done);
 
     const ipc::VbdAddress& address() const noexcept { return address_; }
     bool has_image() const noexcept { return image_.has_value(); }
@@ -135,6 +137,7 @@ class Vbd {
     void keep_files();
     void open_for_reading();
     TapdiskProcess::Hooks hooks();
+    TapdiskProcess& require_tapdisk() const;
     void observe();
     bool observe_directory();
     void read_backend(const StoreNodes& nodes, Situation& now) const;

@@ -19,10 +19,9 @@ using Link = Situation::Link;
 constexpr Nanoseconds find_delay_min = std::chrono::seconds(1);
 constexpr Nanoseconds find_delay_max = std::chrono::seconds(16);
 
-/// The image that a tapdisk says it has.
-bool stats_name(const ipc::Json& stats, const ipc::ImageArguments& image) {
-    const auto found = stats.find("image");
-    return found != stats.end() && found->value("format", "") == image.format && found->value("path", "") == image.path;
+/// Whether a tapdisk says that this is its image.
+bool has_image(const ipc::DiskState& disk, const ipc::ImageArguments& image) {
+    return disk.image && disk.image->format == image.format && disk.image->path == image.path;
 }
 
 }  // namespace
@@ -82,7 +81,7 @@ void Vbd::ask_tapdisk() {
     } catch (const std::system_error& error) {
         return lost_tapdisk(error.what());
     }
-    tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& reply) { found_tapdisk(reply); });
+    tapdisk_->call(ipc::Stats{}, {}, [this](const ipc::Reply& reply) { found_tapdisk(reply); });
 }
 
 void Vbd::found_tapdisk(const ipc::Reply& stats) {
@@ -92,6 +91,7 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
         if (ipc::error_code_named(stats.error_code) != Errc::peer_closed) lost_tapdisk(stats.error_message);
         return;
     }
+    const ipc::DiskState disk = ipc::disk_state(stats.result);
     is_finding_ = false;
     find_delay_ = find_delay_min;
     if (std::exchange(unreachable_, false)) {
@@ -101,14 +101,12 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
     now_.link = Link::none;
     host_.mark(address_);
     // The script that asked for an ordinary disk had an error for its answer; block-tap has long gone by.
-    if (stats.result.value("state", "closed") == "closed")
-        return tap_ ? open_image([](const ipc::Reply&) {}) : end_tapdisk();
-    if (next_ && stats_name(stats.result, *next_)) image_ = next_;
+    if (disk.state == ipc::DiskState::State::closed) return tap_ ? open_image([](const ipc::Reply&) {}) : end_tapdisk();
+    if (next_ && tapback::has_image(disk, *next_)) image_ = next_;
     if (std::exchange(next_, std::nullopt)) try_to_record();
-    now_.paused = now_.paused || stats.result.value("state", "") == "paused";
-    if (stats.result.value("connected", false)) now_.link = Link::up;
-    if (const auto image = stats.result.find("image"); image != stats.result.end() && image->contains("device"))
-        description_ = image->at("device").get<ipc::DeviceDescription>();
+    now_.paused = now_.paused || disk.state == ipc::DiskState::State::paused;
+    if (disk.connected) now_.link = Link::up;
+    if (disk.image && disk.image->device) description_ = disk.image->device;
     if (tap_ && image_ && image_->read_only && description_ && !description_->read_only && now_.link == Link::none)
         return open_for_reading();
     now_.tapdisk = Tapdisk::open;
@@ -126,7 +124,7 @@ void Vbd::keep_files() {
 
 // Xen's block-tap script opens every image for writing, and the disk's mode comes later.
 void Vbd::open_for_reading() {
-    tapdisk_->call("close", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+    tapdisk_->call(ipc::Close{}, {}, [this](const ipc::Reply& reply) {
         host_.files.release(address_.name());
         if (now_.tapdisk != Tapdisk::starting) return;  // given up meanwhile
         if (!reply.error_code.empty() && ipc::error_code_named(reply.error_code) == Errc::wrong_state) {

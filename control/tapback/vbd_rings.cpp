@@ -72,7 +72,7 @@ void Vbd::connect() {
     now_.link = Link::busy;
     now_.abandoned = false;
     rings_ = arguments;
-    tapdisk_->call("connect", *arguments, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+    tapdisk_->call(ipc::Connect{*arguments}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
         now_.link = reply.error_code.empty() ? Link::up : Link::none;
         // Another operation is in the way, which is not the frontend's fault.
@@ -115,7 +115,7 @@ ipc::RingsLeft Vbd::rings_left() const {
 
 void Vbd::let_go(ipc::RingsLeft rings) {
     now_.link = Link::busy;
-    tapdisk_->call("disconnect", ipc::DisconnectArguments{rings}, {}, [this, rings](const ipc::Reply& reply) {
+    tapdisk_->call(ipc::Disconnect{rings}, {}, [this, rings](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
         // Of an earlier version, which leaves every ring as it is.
         const bool unknown = reply.error_code == ipc::error_code_name(Errc::bad_message);
@@ -144,7 +144,7 @@ void Vbd::abandon() {
             {{"vbd", address_.name()}, {"reason", error.what()}, {"state", "what its guest has sent is not answered"}});
     }
     now_.link = Link::busy;
-    tapdisk_->call("abandon", *rings_, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+    tapdisk_->call(ipc::Abandon{*rings_}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         if (!reply.error_code.empty())
             log::error("vbd.abandoned", {{"vbd", address_.name()},
                                          {"reason", reply.error_message},
@@ -161,9 +161,9 @@ void Vbd::abandoned() {
 }
 
 void Vbd::ask_link() {
-    tapdisk_->call("stats", ipc::Json::object(), {}, [this](const ipc::Reply& stats) {
+    tapdisk_->call(ipc::Stats{}, {}, [this](const ipc::Reply& stats) {
         if (is_no_answer(stats)) return;
-        const bool connected = stats.error_code.empty() && stats.result.value("connected", false);
+        const bool connected = stats.error_code.empty() && ipc::disk_state(stats.result).connected;
         if (!connected) return disconnected();
         now_.link = Link::up;
         host_.mark_later(address_);

@@ -9,7 +9,7 @@
 namespace blktap::tapback {
 
 void Vbd::watch_problems() {
-    tapdisk_->call("watch", ipc::Json::object(), {}, [this](const ipc::Reply& reply) {
+    tapdisk_->call(ipc::Watch{}, {}, [this](const ipc::Reply& reply) {
         if (reply.error_code.empty()) told_problems(reply.result.get<ipc::Problems>());
     });
 }
@@ -50,17 +50,16 @@ std::string Vbd::problem() const {
 }
 
 void Vbd::resize(std::uint64_t size_bytes, Done done) {
-    call_tapdisk("resize", ipc::ResizeArguments{size_bytes}, {},
-                 [this, done = std::move(done)](const ipc::Reply& reply) {
-                     try {
-                         if (reply.error_code.empty()) resized(reply.result.get<ipc::DeviceDescription>());
-                     } catch (const std::system_error& error) {
-                         // The disk is larger; the guest learns it when it connects the next time.
-                         const std::string reason = error.what();
-                         return done(error_reply(error.code(), "resized, but the guest was not told: " + reason));
-                     }
-                     done(reply);
-                 });
+    call_tapdisk(ipc::Resize{size_bytes}, {}, [this, done = std::move(done)](const ipc::Reply& reply) {
+        try {
+            if (reply.error_code.empty()) resized(reply.result.get<ipc::DeviceDescription>());
+        } catch (const std::system_error& error) {
+            // The disk is larger; the guest learns it when it connects the next time.
+            const std::string reason = error.what();
+            return done(error_reply(error.code(), "resized, but the guest was not told: " + reason));
+        }
+        done(reply);
+    });
 }
 
 void Vbd::resized(const ipc::DeviceDescription& device) {

@@ -120,7 +120,7 @@ void Vbd::start_tapdisk(const ipc::ImageArguments& image) {
 
 void Vbd::open_image(Done done) {
     now_.tapdisk = Tapdisk::starting;
-    tapdisk_->call("open", ipc::open_arguments(image_.value(), true), {},
+    tapdisk_->call(ipc::Open{ipc::open_arguments(image_.value(), true)}, {},
                    [this, done = std::move(done)](const ipc::Reply& reply) { opened(reply, done); });
     host_.mark(address_);
 }
@@ -244,16 +244,15 @@ void Vbd::tapdisk_ended() {
     host_.mark(address_);
 }
 
-void Vbd::call_tapdisk(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors,
-                       Done done) {
+TapdiskProcess& Vbd::require_tapdisk() const {
     if (!tapdisk_ || tapdisk_gone_) throw_error(Errc::wrong_state, address_.name() + ": no image is open");
-    tapdisk_->call(request, arguments, descriptors, std::move(done));
+    return *tapdisk_;
 }
 
 void Vbd::pause(Done done) {
     const bool before = std::exchange(now_.paused, true);  // a frontend that comes now waits
     try {
-        call_tapdisk("pause", ipc::Json::object(), {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
+        call_tapdisk(ipc::Pause{}, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
             // Any other error is that of the last flush: the image is paused all the same.
             const std::error_code error = ipc::error_code_named(reply.error_code);
             const bool refused = error == Errc::wrong_state || error == Errc::peer_closed;
@@ -269,9 +268,9 @@ void Vbd::pause(Done done) {
     }
 }
 
-void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
+void Vbd::resume(const ipc::VbdResume& arguments, Done done) {
     if (!image_) throw_error(Errc::wrong_state, address_.name() + ": no image is open");
-    ipc::ResumeArguments request;
+    ipc::Resume request;
     request.accept_loss = arguments.accept_loss;
     const auto before = image_;
     // Named also when it is the same: the one who opened it first may have been another tapback.
@@ -287,7 +286,7 @@ void Vbd::resume(const ipc::VbdResumeArguments& arguments, Done done) {
         request.image = ipc::open_arguments(next, true);
     }
     try {
-        call_tapdisk("resume", request, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
+        call_tapdisk(request, {}, [this, before, done = std::move(done)](const ipc::Reply& reply) {
             now_.paused = now_.paused && !reply.error_code.empty();
             host_.mark(address_);
             const bool changed = image_ != before;

@@ -22,11 +22,10 @@
 
 #include "libblktap/base/error.hpp"
 #include "libblktap/ipc/error_names.hpp"
+#include "libblktap/ipc/message.hpp"
 #include "libblktap/ipc/message_socket.hpp"
 
 namespace blktap::ipc {
-
-using Json = nlohmann::json;
 
 inline constexpr unsigned protocol_version = 1;
 /// Nesting of a message's JSON; "connect" has 5. Copying and writing JSON recurse, so that depth is stack.
@@ -72,11 +71,20 @@ class Channel {
     /// included.
     Reply call(const std::string& name, const Json& arguments, const std::vector<int>& descriptors = {},
                std::chrono::milliseconds timeout = std::chrono::seconds(30));
+    template <DeclaredMessage M>
+    Reply call(const M& message, const std::vector<int>& descriptors = {},
+               std::chrono::milliseconds timeout = std::chrono::seconds(30)) {
+        return call(M::name, message, descriptors, timeout);
+    }
 
     /// Sends a request without waiting for its reply, which next() will give; returns its id. For event loops. Not to
     /// be mixed with call() and next_request() on one channel, which drop such replies. Errors: as call()'s sending.
     std::uint64_t send_request(const std::string& name, const Json& arguments,
                                const std::vector<int>& descriptors = {});
+    template <DeclaredMessage M>
+    std::uint64_t send_request(const M& message, const std::vector<int>& descriptors = {}) {
+        return send_request(M::name, message, descriptors);
+    }
     /// The next message, request or reply, without waiting. Errors: as next_request().
     std::optional<Parsed> next();
 

@@ -50,34 +50,31 @@ const Fields::Json& Fields::require(const char* key) {
     return *field;
 }
 
-const Fields::Json& Fields::require_array(const char* key, std::size_t count_max) {
+const Fields::Json& Fields::require_array(const char* key, std::size_t count_max, std::size_t count_min) {
     const Json& field = require(key);
     if (!field.is_array()) fail(key, "not an array");
-    if (field.empty()) fail(key, entries(0) + ", at least 1");
+    if (field.size() < count_min) fail(key, entries(field.size()) + ", at least " + std::to_string(count_min));
     if (field.size() > count_max) fail(key, entries(field.size()) + ", at most " + std::to_string(count_max));
     return field;
 }
 
-void Fields::read_optional_strings(const char* key, std::map<std::string, std::string>& values) {
-    const Json* field = find(key);
-    if (field == nullptr) return;
-    const Fields strings(*field, request_, path_of(key));
-    for (const auto& [name, value] : field->items())
-        strings.convert(name, value, values[name]);
-}
-
-std::string Fields::read_choice(const char* key, std::initializer_list<const char*> names, const char* fallback) {
-    const Json* field = find(key);
-    if (field == nullptr && fallback != nullptr) return fallback;
-    if (field == nullptr) fail(key, "missing");
+std::size_t Fields::read_choice(const char* key, std::span<const char* const> words) {
     std::string value;
-    convert(key, *field, value);
-    if (std::find(names.begin(), names.end(), value) != names.end()) return value;
+    convert(key, require(key), value);
+    const auto found = std::find(words.begin(), words.end(), value);
+    if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
 
     std::string list;
-    for (const char* name : names)
-        list += (list.empty() ? "" : ", ") + shortened(name);
+    for (const char* word : words)
+        list += (list.empty() ? "" : ", ") + shortened(word);
     fail(key, "not one of " + list);
+}
+
+void Fields::convert(std::string_view key, const Json& json, std::map<std::string, std::string>& values) const {
+    const Fields strings(json, request_, path_of(key));
+    values.clear();
+    for (const auto& [name, value] : json.items())
+        strings.convert(name, value, values[name]);
 }
 
 void Fields::convert(std::string_view key, const Json& json, bool& value) const {

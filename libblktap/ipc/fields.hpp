@@ -3,16 +3,16 @@
 //
 // Fields: reads one JSON object strictly. Each field is asked for by name and type; what does not fit, and what nobody
 // asked for, is an error whose text says where: "connect: queues[1].ring-refs: 17 entries, at most 16". It exists so
-// that the strictness is written once, and messages.cpp reads like the protocol's tables.
+// that the strictness is written once, and a message's declaration reads like the protocol's tables.
 //
 // Tested by tests/unit/ipc/messages_test.cpp.
 #pragma once
 
 #include <concepts>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +33,8 @@ class Fields {
     const Json* find(const char* key);
     /// The field; its absence is an error.
     const Json& require(const char* key);
-    /// An array of 1 to `count_max` entries.
-    const Json& require_array(const char* key, std::size_t count_max);
+    /// An array of `count_min` to `count_max` entries.
+    const Json& require_array(const char* key, std::size_t count_max, std::size_t count_min = 1);
     /// The object in this one at `key`, absent or not an object being errors.
     Fields require_object(const char* key) { return {require(key), request_, path_of(key)}; }
 
@@ -47,14 +47,14 @@ class Fields {
     void read_optional(const char* key, T& value) {
         if (const Json* field = find(key)) convert(key, *field, value);
     }
-    /// An object of strings with any names; `values` stays as it is when the field is absent.
-    void read_optional_strings(const char* key, std::map<std::string, std::string>& values);
-    /// A string that is one of `names`. An absent field is `fallback`, or an error when that is null.
-    std::string read_choice(const char* key, std::initializer_list<const char*> names, const char* fallback = nullptr);
+    /// The index of the field's string in `words`; its absence is an error.
+    std::size_t read_choice(const char* key, std::span<const char* const> words);
 
     // How one value is judged; `key` is what an error calls it.
     void convert(std::string_view key, const Json& json, bool& value) const;
     void convert(std::string_view key, const Json& json, std::string& value) const;
+    /// An object of strings with any names.
+    void convert(std::string_view key, const Json& json, std::map<std::string, std::string>& values) const;
     template <std::unsigned_integral T>
     void convert(std::string_view key, const Json& json, T& value) const {
         value = static_cast<T>(to_number(key, json, std::numeric_limits<T>::max()));

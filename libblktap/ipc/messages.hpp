@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The arguments and results of the control protocol's requests, as structs: what tapdisk, its controllers and
-// ring-replay share. Parsing is strict: a missing, unknown, ill-typed or out-of-range field is an error that names it.
+// The control protocol's messages, each declared once: its name, its fields and its result; what tapdisk, its
+// controllers and ring-replay share. docs/control-protocol.md has the tables. Only a description and what comes from
+// a tapdisk by itself may have fields that are not known here: a newer tapdisk may say more.
 //
 // Tested by tests/unit/ipc/messages_test.cpp, tests/fuzz/fuzz_control.cpp.
 #pragma once
@@ -16,12 +17,15 @@
 
 namespace blktap::ipc {
 
-inline constexpr unsigned queues_max = 16;      ///< multi-queue-max-queues; bounds a guest's share of dom0 memory
-inline constexpr unsigned ring_pages_max = 16;  ///< max-ring-page-order 4
-inline constexpr unsigned domain_max = 0x7fef;  ///< the numbers from 0x7ff0 on mean something else to Xen
+inline constexpr unsigned queues_max = 16;       ///< multi-queue-max-queues; bounds a guest's share of dom0 memory
+inline constexpr unsigned ring_pages_max = 16;   ///< max-ring-page-order 4
+inline constexpr unsigned domain_max = 0x7fef;   ///< the numbers from 0x7ff0 on mean something else to Xen
+inline constexpr std::size_t problems_max = 16;  ///< of one tapdisk; far more than there are kinds
+inline constexpr std::size_t files_max = 8;      ///< of one message, which holds as many descriptors
 
-/// "open", and optionally "resume": an image. The format is always named.
+/// An image. The format is always named.
 struct OpenArguments {
+    static constexpr const char* label = "open";
     std::string format{};
     std::string path{};
     bool read_only = false;
@@ -29,11 +33,21 @@ struct OpenArguments {
     /// Files are opened by the controller ("open-file" on the same connection) instead of by tapdisk.
     bool files_from_controller = false;
 
+    static void fields(auto& io, auto& it) {
+        io.required("format", it.format);
+        io.not_empty("format", it.format);
+        io.required("path", it.path);
+        io.optional("read-only", it.read_only);
+        io.optional("options", it.options);
+        io.choice("files", it.files_from_controller, {{"tapdisk", false}, {"controller", true}}, Presence::optional);
+    }
     friend bool operator==(const OpenArguments&, const OpenArguments&) = default;
 };
 
-/// What a connected guest is offered: the result of "open" and "connect".
+/// What a connected guest is offered.
 struct DeviceDescription {
+    static constexpr const char* label = "description";
+    static constexpr Others others = Others::ignored;
     std::uint64_t size_sectors = 0;  ///< of 512 bytes
     bool read_only = false;
     std::uint32_t physical_sector_size_bytes = 512;
@@ -42,18 +56,39 @@ struct DeviceDescription {
     std::uint32_t discard_alignment_bytes = 0;
     std::uint32_t indirect_segments_max = 0;
 
+    static void fields(auto& io, auto& it) {
+        io.required("size-sectors", it.size_sectors);
+        io.required("read-only", it.read_only);
+        io.derived("sector-size", 512);
+        io.optional("physical-sector-size", it.physical_sector_size_bytes);
+        io.optional("discard", it.discard);
+        io.optional("discard-granularity", it.discard_granularity_bytes);
+        io.optional("discard-alignment", it.discard_alignment_bytes);
+        io.derived("flush", true);
+        io.derived("barrier", true);
+        io.derived("persistent", true);
+        io.optional("indirect-segments-max", it.indirect_segments_max);
+        io.derived("ring-pages-max", ring_pages_max);
+        io.derived("queues-max", queues_max);
+    }
     friend bool operator==(const DeviceDescription&, const DeviceDescription&) = default;
 };
 
 struct QueueArguments {
+    static constexpr const char* label = "queue";
     std::vector<std::uint32_t> ring_refs{};  ///< 1 to ring_pages_max, in order
     std::uint32_t event_channel = 0;         ///< the guest's port
 
+    static void fields(auto& io, auto& it) {
+        io.array("ring-refs", it.ring_refs, ring_pages_max, 1);
+        io.required("event-channel", it.event_channel);
+    }
     friend bool operator==(const QueueArguments&, const QueueArguments&) = default;
 };
 
-/// "connect": a frontend's ring.
+/// A frontend's ring.
 struct ConnectArguments {
+    static constexpr const char* label = "connect";
     std::uint16_t domain = 0;
     std::string protocol = "native";  ///< "x86_32-abi", "x86_64-abi" or "native"
     bool persistent = false;          ///< the frontend wrote feature-persistent
@@ -63,7 +98,25 @@ struct ConnectArguments {
     bool until_hangup = false;
     std::vector<QueueArguments> queues{};  ///< 1 to queues_max, all of one size
 
+    static void fields(auto& io, auto& it) {
+        io.required("domain", it.domain);
+        io.at_most("domain", it.domain, domain_max);
+        io.choice("protocol", it.protocol,
+                  {{"native", std::string("native")},
+                   {"x86_32-abi", std::string("x86_32-abi")},
+                   {"x86_64-abi", std::string("x86_64-abi")}},
+                  Presence::optional);
+        io.optional("persistent", it.persistent);
+        io.optional("discard-enabled", it.discard_enabled);
+        io.optional("direct-io-safe", it.direct_io_safe);
+        io.choice("lifetime", it.until_hangup, {{"tapdisk", false}, {"connection", true}}, Presence::optional);
+        io.array("queues", it.queues, queues_max, 1);
+        io.check([&](const Fields& fields) { it.expect_equal_queues(fields); });
+    }
     friend bool operator==(const ConnectArguments&, const ConnectArguments&) = default;
+
+  private:
+    void expect_equal_queues(const Fields& fields) const;
 };
 
 /// What becomes of requests that are still in the rings when they are given up.
@@ -73,95 +126,220 @@ enum class RingsLeft : std::uint8_t {
     failed,     ///< the same, but each is answered with an error, as are those that wait for something
 };
 
-/// "disconnect"
-struct DisconnectArguments {
-    RingsLeft rings = RingsLeft::untouched;
-
-    friend bool operator==(const DisconnectArguments&, const DisconnectArguments&) = default;
-};
-
-/// "resume"
-struct ResumeArguments {
-    std::optional<OpenArguments> image{};  ///< absent: the image that was paused
-    bool accept_loss = false;              ///< let flushes that failed be answered with an error
-
-    friend bool operator==(const ResumeArguments&, const ResumeArguments&) = default;
-};
-
-/// "record": starts writing a trace to the one descriptor of the message, or stops.
-struct RecordArguments {
-    bool start = true;
-
-    friend bool operator==(const RecordArguments&, const RecordArguments&) = default;
-};
-
-/// "resize"
-struct ResizeArguments {
-    std::uint64_t size_bytes = 0;
-
-    friend bool operator==(const ResizeArguments&, const ResizeArguments&) = default;
-};
-
 /// Something that keeps a disk from being served as it should, or soon will.
 struct Problem {
+    static constexpr const char* label = "problem";
     std::string name{};       ///< for programs: "no-space", "low-space", "io-error", "flush-failed"
     std::uint64_t since = 0;  ///< seconds since 1970
     std::string text{};       ///< for people
 
+    static void fields(auto& io, auto& it) {
+        io.required("name", it.name);
+        io.optional("since", it.since);
+        io.optional("text", it.text);
+    }
     friend bool operator==(const Problem&, const Problem&) = default;
 };
 
-/// "problems", tapdisk's request to those who watch it, and the result of "watch": all that there are now.
+/// All that there are now.
 struct Problems {
+    static constexpr const char* label = "problems";
+    static constexpr Others others = Others::ignored;
     std::vector<Problem> problems{};
 
+    static void fields(auto& io, auto& it) { io.array("problems", it.problems, problems_max); }
     friend bool operator==(const Problems&, const Problems&) = default;
 };
 
-/// "open-file", tapdisk's request to its controller; the reply carries one descriptor.
+/// A file of an image, as the driver wants it opened.
 struct OpenFileArguments {
+    static constexpr const char* label = "open-file";
+    static constexpr Others others = Others::refused;
     std::string path{};
     bool read_only = false;
     bool buffered = false;
     /// The image of the chain that names this file; empty: the one of "open" does, or it is that image.
     std::string named_by{};
 
+    static void fields(auto& io, auto& it) {
+        io.required("path", it.path);
+        io.not_empty("path", it.path);
+        io.optional("read-only", it.read_only);
+        io.optional("buffered", it.buffered);
+        // A controller of an earlier version knows nothing of it, and most chains have no need of it.
+        io.sparing("named-by", it.named_by);
+    }
     friend bool operator==(const OpenFileArguments&, const OpenFileArguments&) = default;
 };
 
-/// The result of "files"; as many descriptors come with it, in the same order.
+/// The files of an image; as many descriptors come with them, in the same order.
 struct FilesResult {
+    static constexpr const char* label = "files";
+    static constexpr Others others = Others::ignored;
     std::vector<OpenFileArguments> files{};
 
+    static void fields(auto& io, auto& it) { io.array("files", it.files, files_max); }
     friend bool operator==(const FilesResult&, const FilesResult&) = default;
 };
 
-// A field may be absent if the struct gives it a default that means something; strings that name something may be
-// neither empty nor contain a NUL. Only a description and a problem may have fields that are not known here: a newer
-// tapdisk may say more. Errors: throws std::system_error (Errc::bad_message) naming the field: "connect:
-// queues[1].ring-refs: 17 entries, ...".
-void from_json(const Json& json, OpenArguments& value);
-void to_json(Json& json, const OpenArguments& value);
-void from_json(const Json& json, DeviceDescription& value);
-void to_json(Json& json, const DeviceDescription& value);
-void from_json(const Json& json, ConnectArguments& value);
-void to_json(Json& json, const ConnectArguments& value);
-void from_json(const Json& json, DisconnectArguments& value);
-void to_json(Json& json, const DisconnectArguments& value);
-void from_json(const Json& json, ResumeArguments& value);
-void to_json(Json& json, const ResumeArguments& value);
-void from_json(const Json& json, RecordArguments& value);
-void to_json(Json& json, const RecordArguments& value);
-void from_json(const Json& json, ResizeArguments& value);
-void to_json(Json& json, const ResizeArguments& value);
-void from_json(const Json& json, Problems& value);
-void to_json(Json& json, const Problems& value);
-void from_json(const Json& json, OpenFileArguments& value);
-void to_json(Json& json, const OpenFileArguments& value);
-void from_json(const Json& json, FilesResult& value);
-void to_json(Json& json, const FilesResult& value);
+// What tapdisk is asked.
 
-/// `json` must be an empty object: for requests without arguments. Errors: as from_json.
-void expect_no_arguments(const Json& json);
+/// Opens an image.
+struct Open : OpenArguments {
+    static constexpr const char* name = "open";
+    using Result = DeviceDescription;
+};
+
+/// Gives it a frontend's rings; with one descriptor, they are recorded in that recovery log.
+struct Connect : ConnectArguments {
+    static constexpr const char* name = "connect";
+    using Result = DeviceDescription;
+};
+
+/// Takes the rings back.
+struct Disconnect {
+    static constexpr const char* name = "disconnect";
+    using Result = Nothing;
+    RingsLeft rings = RingsLeft::untouched;
+
+    static void fields(auto& io, auto& it) {
+        // A tapdisk that is older than the field takes no arguments.
+        io.choice("rings", it.rings,
+                  {{"untouched", RingsLeft::untouched}, {"served", RingsLeft::served}, {"failed", RingsLeft::failed}},
+                  Presence::sparing);
+    }
+    friend bool operator==(const Disconnect&, const Disconnect&) = default;
+};
+
+/// Answers with errors what a tapdisk that died has left in these rings; with the descriptor of its recovery log.
+struct Abandon : ConnectArguments {
+    static constexpr const char* name = "abandon";
+    using Result = Nothing;
+};
+
+/// Closes the image and keeps the rings.
+struct Pause : NoArguments {
+    static constexpr const char* name = "pause";
+    using Result = Nothing;
+};
+
+/// Ends a pause, or tries again what waits.
+struct Resume {
+    static constexpr const char* name = "resume";
+    using Result = DeviceDescription;
+    std::optional<OpenArguments> image{};  ///< absent: the image that was paused
+    bool accept_loss = false;              ///< let flushes that failed be answered with an error
+
+    static void fields(auto& io, auto& it) {
+        io.optional("image", it.image);
+        io.optional("accept-loss", it.accept_loss);
+    }
+    friend bool operator==(const Resume&, const Resume&) = default;
+};
+
+/// Starts writing a trace to the one descriptor of the message, or stops.
+struct Record {
+    static constexpr const char* name = "record";
+    using Result = Nothing;
+    bool start = true;
+
+    static void fields(auto& io, auto& it) {
+        io.choice("action", it.start, {{"start", true}, {"stop", false}}, Presence::required);
+    }
+    friend bool operator==(const Record&, const Record&) = default;
+};
+
+/// Makes the image longer.
+struct Resize {
+    static constexpr const char* name = "resize";
+    using Result = DeviceDescription;
+    std::uint64_t size_bytes = 0;
+
+    static void fields(auto& io, auto& it) { io.required("size", it.size_bytes); }
+    friend bool operator==(const Resize&, const Resize&) = default;
+};
+
+/// Where the disk stands, and counters for people: disk_state() reads the one, nobody here reads the others.
+struct Stats : NoArguments {
+    static constexpr const char* name = "stats";
+    using Result = Json;
+};
+
+/// Asks to be told of problems from now on.
+struct Watch : NoArguments {
+    static constexpr const char* name = "watch";
+    using Result = Problems;
+};
+
+/// Asks for the files of the image that is open.
+struct Files : NoArguments {
+    static constexpr const char* name = "files";
+    using Result = FilesResult;
+};
+
+/// Closes the image.
+struct Close : NoArguments {
+    static constexpr const char* name = "close";
+    using Result = Nothing;
+};
+
+/// All that a tapdisk serves.
+using TapdiskMessages =
+    MessageList<Open, Connect, Disconnect, Abandon, Pause, Resume, Record, Resize, Stats, Watch, Files, Close>;
+
+// What tapdisk asks.
+
+/// Opens a file for it; the reply carries one descriptor.
+struct OpenFile : OpenFileArguments {
+    static constexpr const char* name = "open-file";
+    using Result = Nothing;
+};
+
+/// Tells one that watches what is wrong now.
+struct TellProblems : Problems {
+    static constexpr const char* name = "problems";
+    using Result = Nothing;
+};
+
+/// All that a controller of a tapdisk serves.
+using ControllerMessages = MessageList<OpenFile, TellProblems>;
+
+/// The image of a tapdisk, in its own words.
+struct ImageInUse {
+    static constexpr const char* label = "image";
+    std::string format{};
+    std::string path{};
+    std::optional<DeviceDescription> device{};
+
+    static void fields(auto& io, auto& it) {
+        io.optional("format", it.format);
+        io.optional("path", it.path);
+        io.optional("device", it.device);
+    }
+    friend bool operator==(const ImageInUse&, const ImageInUse&) = default;
+};
+
+/// Where the disk of a tapdisk stands: the part of the result of "stats" that programs decide by.
+struct DiskState {
+    static constexpr const char* label = "stats";
+    static constexpr Others others = Others::ignored;
+    enum class State : std::uint8_t { closed, open, paused };
+    State state = State::closed;
+    bool connected = false;
+    std::optional<ImageInUse> image{};
+
+    static void fields(auto& io, auto& it) {
+        io.choice("state", it.state, {{"closed", State::closed}, {"open", State::open}, {"paused", State::paused}},
+                  Presence::optional);
+        io.optional("connected", it.connected);
+        io.optional("image", it.image);
+    }
+    friend bool operator==(const DiskState&, const DiskState&) = default;
+};
+
+/// Reads the result of Stats: the one place that does. Errors: as of each message.
+inline DiskState disk_state(const Json& stats) {
+    return stats.get<DiskState>();
+}
 
 }  // namespace blktap::ipc

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The arguments and results of tapback's requests, as structs: what the daemon and its clients (tap-ctl, block-tapdisk)
-// share. docs/tapback-protocol.md has the tables. A request's arguments are read strictly, as in messages.hpp; a result
-// may have fields that are not known here: a newer daemon may say more.
+// tapback's messages, each declared once: what the daemon and its clients (tap-ctl, block-tapdisk) share.
+// docs/tapback-protocol.md has the tables. A request's arguments are read strictly, as in messages.hpp; a result may
+// have fields that are not known here: a newer daemon may say more.
 //
 // Tested by tests/unit/ipc/tapback_messages_test.cpp.
 #pragma once
@@ -25,127 +25,88 @@ inline constexpr const char* tapback_socket_path = "/run/tapdisk/tapback.sock";
 inline constexpr std::size_t list_entries_max = 100;
 /// Longest `path` of an image: the kernel takes no longer one either.
 inline constexpr std::size_t image_path_max_bytes = 4095;
+/// Of a result, which the message's own size limits.
+inline constexpr std::size_t no_limit = static_cast<std::size_t>(-1);
+
+// An address is one field, the path of its backend directory.
+Json to_field(const VbdAddress& backend);
+void from_field(const Fields& fields, std::string_view key, const Json& json, VbdAddress& backend);
 
 /// An image as clients name it: "open" without the choice of who opens files.
 struct ImageArguments {
+    static constexpr const char* label = "image";
     std::string format{};
     std::string path{};
     bool read_only = false;
     std::map<std::string, std::string> options{};
 
+    static void fields(auto& io, auto& it) {
+        io.required("format", it.format);
+        io.not_empty("format", it.format);
+        io.required("path", it.path);
+        io.shorter_than("path", it.path, image_path_max_bytes);
+        io.optional("read-only", it.read_only);
+        io.sparing("options", it.options);
+    }
     friend bool operator==(const ImageArguments&, const ImageArguments&) = default;
 };
 
-/// "claim", "detach", "owner"
 struct BackendArguments {
+    static constexpr const char* label = "arguments";
     VbdAddress backend{};
 
+    static void fields(auto& io, auto& it) { io.required("backend", it.backend); }
     friend bool operator==(const BackendArguments&, const BackendArguments&) = default;
 };
 
-/// "attach"
-struct AttachArguments {
-    VbdAddress backend{};
-    ImageArguments image{};
-
-    friend bool operator==(const AttachArguments&, const AttachArguments&) = default;
-};
-
-/// "info", "stats", "pause": the frontend's device. Its backend's kind follows from it.
+/// The frontend's device. Its backend's kind follows from it.
 struct VbdArguments {
+    static constexpr const char* label = "arguments";
     std::uint16_t domain = 0;  ///< to domain_max
     std::uint32_t device = 0;
 
+    static void fields(auto& io, auto& it) {
+        io.required("domain", it.domain);
+        io.at_most("domain", it.domain, domain_max);
+        io.required("device", it.device);
+    }
     friend bool operator==(const VbdArguments&, const VbdArguments&) = default;
 };
 
-/// "resume" of a VBD's tapdisk
-struct VbdResumeArguments {
-    VbdArguments vbd{};
-    std::optional<ImageArguments> image{};  ///< absent: the image that was paused
-    bool accept_loss = false;
-
-    friend bool operator==(const VbdResumeArguments&, const VbdResumeArguments&) = default;
-};
-
-/// "record" of a VBD's tapdisk; `start` comes with one descriptor
-struct VbdRecordArguments {
-    VbdArguments vbd{};
-    bool start = true;
-
-    friend bool operator==(const VbdRecordArguments&, const VbdRecordArguments&) = default;
-};
-
-/// "resize" of a VBD
-struct VbdResizeArguments {
-    VbdArguments vbd{};
-    std::uint64_t size_bytes = 0;
-
-    friend bool operator==(const VbdResizeArguments&, const VbdResizeArguments&) = default;
-};
-
-/// "plug"
-struct PlugArguments {
-    VbdArguments vbd{};
-    ImageArguments image{};
-
-    friend bool operator==(const PlugArguments&, const PlugArguments&) = default;
-};
-
-/// "unplug"
-struct UnplugArguments {
-    VbdArguments vbd{};
-    bool force = false;
-
-    friend bool operator==(const UnplugArguments&, const UnplugArguments&) = default;
-};
-
-/// "list"
-struct ListArguments {
-    std::string after{};  ///< the name of a VBD, "5/51712"; empty: from the first
-
-    friend bool operator==(const ListArguments&, const ListArguments&) = default;
-};
-
-/// "tap-attach", "tap-destroy": a tapdisk as Xen's block-tap script names it.
+/// A tapdisk as Xen's block-tap script names it.
 struct TapArguments {
+    static constexpr const char* label = "arguments";
     std::uint32_t pid = 0;
     std::uint32_t minor = 0;
 
+    static void fields(auto& io, auto& it) {
+        io.required("pid", it.pid);
+        io.required("minor", it.minor);
+    }
     friend bool operator==(const TapArguments&, const TapArguments&) = default;
 };
 
-/// "tap-free"; also the result of "tap-allocate"
 struct TapMinor {
+    static constexpr const char* label = "arguments";
     std::uint32_t minor = 0;
 
+    static void fields(auto& io, auto& it) { io.required("minor", it.minor); }
     friend bool operator==(const TapMinor&, const TapMinor&) = default;
 };
 
-/// The result of "tap-spawn"
 struct TapPid {
+    static constexpr const char* label = "tap-spawn";
+    static constexpr Others others = Others::ignored;
     std::uint32_t pid = 0;
 
+    static void fields(auto& io, auto& it) { io.required("pid", it.pid); }
     friend bool operator==(const TapPid&, const TapPid&) = default;
 };
 
-/// "tap-open"
-struct TapOpenArguments {
-    TapArguments tap{};
-    ImageArguments image{};
-
-    friend bool operator==(const TapOpenArguments&, const TapOpenArguments&) = default;
-};
-
-/// "tap-list"
-struct TapListArguments {
-    std::uint32_t after = 0;  ///< how many entries the client has already
-
-    friend bool operator==(const TapListArguments&, const TapListArguments&) = default;
-};
-
-/// One VBD in the result of "list"; with `description`, and options in `image`, the result of "info".
+/// One VBD: an entry of "list"; with `description`, and options in `image`, the result of "info".
 struct VbdEntry {
+    static constexpr const char* label = "vbd";
+    static constexpr Others others = Others::ignored;
     VbdAddress backend{};           ///< "vbd", "domain", "device", "vdev" and "backend" follow from it
     std::string state{};            ///< for people
     std::uint32_t backend_state{};  ///< of xenbus; 0: no such node
@@ -157,88 +118,285 @@ struct VbdEntry {
     std::optional<DeviceDescription> description{};
     bool takeover = false;  ///< of a plain disk line, through the wrapper of "tap-ctl takeover"
 
+    static void fields(auto& io, auto& it) {
+        io.required("backend", it.backend);
+        io.derived("vbd", it.backend.name());
+        io.derived("domain", it.backend.domain);
+        io.derived("device", it.backend.device);
+        io.derived("vdev", device_name(it.backend.device));
+        io.required("state", it.state);
+        io.required("backend-state", it.backend_state);
+        io.required("frontend-state", it.frontend_state);
+        io.optional("pid", it.pid);
+        io.optional("image", it.image);
+        io.optional("problem", it.problem);
+        io.optional("minor", it.minor);
+        io.optional("description", it.description);
+        io.sparing("takeover", it.takeover);
+    }
     friend bool operator==(const VbdEntry&, const VbdEntry&) = default;
 };
 
-/// The result of "list"
 struct ListResult {
+    static constexpr const char* label = "list";
+    static constexpr Others others = Others::ignored;
     std::vector<VbdEntry> vbds{};
     bool more = false;
 
+    static void fields(auto& io, auto& it) {
+        io.array("vbds", it.vbds, no_limit);
+        io.required("more", it.more);
+    }
     friend bool operator==(const ListResult&, const ListResult&) = default;
 };
 
-/// The result of "status"
 struct StatusResult {
+    static constexpr const char* label = "status";
+    static constexpr Others others = Others::ignored;
     std::string version{};
     std::uint32_t pid = 0;
     std::uint64_t vbds = 0;
     bool xenstore = false;  ///< xenstored answers
 
+    static void fields(auto& io, auto& it) {
+        io.required("version", it.version);
+        io.required("pid", it.pid);
+        io.required("vbds", it.vbds);
+        io.required("xenstore", it.xenstore);
+    }
     friend bool operator==(const StatusResult&, const StatusResult&) = default;
 };
 
-/// One entry of the result of "tap-list"
+struct OwnerResult {
+    static constexpr const char* label = "owner";
+    static constexpr Others others = Others::ignored;
+    bool owned = false;
+
+    static void fields(auto& io, auto& it) { io.optional("owned", it.owned); }
+    friend bool operator==(const OwnerResult&, const OwnerResult&) = default;
+};
+
 struct TapEntry {
+    static constexpr const char* label = "tap";
+    static constexpr Others others = Others::ignored;
     std::optional<std::uint32_t> pid{};    ///< absent: a number without a tapdisk
     std::optional<std::uint32_t> minor{};  ///< absent: a tapdisk without a number
     std::optional<ImageArguments> image{};
 
+    static void fields(auto& io, auto& it) {
+        io.optional("pid", it.pid);
+        io.optional("minor", it.minor);
+        io.optional("image", it.image);
+    }
     friend bool operator==(const TapEntry&, const TapEntry&) = default;
 };
 
-/// The result of "tap-list"
 struct TapListResult {
+    static constexpr const char* label = "tap-list";
+    static constexpr Others others = Others::ignored;
     std::vector<TapEntry> taps{};
     bool more = false;
 
+    static void fields(auto& io, auto& it) {
+        io.array("taps", it.taps, no_limit);
+        io.optional("more", it.more);
+    }
     friend bool operator==(const TapListResult&, const TapListResult&) = default;
 };
 
-// Errors: throws std::system_error (Errc::bad_message) naming the field: "attach: image.format: missing". Where several
-// requests share a struct the field is in "arguments".
-void from_json(const Json& json, ImageArguments& value);
-void to_json(Json& json, const ImageArguments& value);
-void from_json(const Json& json, BackendArguments& value);
-void to_json(Json& json, const BackendArguments& value);
-void from_json(const Json& json, AttachArguments& value);
-void to_json(Json& json, const AttachArguments& value);
-void from_json(const Json& json, VbdArguments& value);
-void to_json(Json& json, const VbdArguments& value);
-void from_json(const Json& json, VbdResumeArguments& value);
-void to_json(Json& json, const VbdResumeArguments& value);
-void from_json(const Json& json, VbdRecordArguments& value);
-void to_json(Json& json, const VbdRecordArguments& value);
-void from_json(const Json& json, VbdResizeArguments& value);
-void to_json(Json& json, const VbdResizeArguments& value);
-void from_json(const Json& json, PlugArguments& value);
-void to_json(Json& json, const PlugArguments& value);
-void from_json(const Json& json, UnplugArguments& value);
-void to_json(Json& json, const UnplugArguments& value);
-void from_json(const Json& json, ListArguments& value);
-void to_json(Json& json, const ListArguments& value);
-void from_json(const Json& json, TapArguments& value);
-void to_json(Json& json, const TapArguments& value);
-void from_json(const Json& json, TapMinor& value);
-void to_json(Json& json, const TapMinor& value);
-void from_json(const Json& json, TapPid& value);
-void to_json(Json& json, const TapPid& value);
-void from_json(const Json& json, TapOpenArguments& value);
-void to_json(Json& json, const TapOpenArguments& value);
-void from_json(const Json& json, TapListArguments& value);
-void to_json(Json& json, const TapListArguments& value);
+// What a script that adds and removes disks asks.
 
-// Results.
-void from_json(const Json& json, VbdEntry& value);
-void to_json(Json& json, const VbdEntry& value);
-void from_json(const Json& json, ListResult& value);
-void to_json(Json& json, const ListResult& value);
-void from_json(const Json& json, StatusResult& value);
-void to_json(Json& json, const StatusResult& value);
-void from_json(const Json& json, TapEntry& value);
-void to_json(Json& json, const TapEntry& value);
-void from_json(const Json& json, TapListResult& value);
-void to_json(Json& json, const TapListResult& value);
+/// Writes our claim into a backend directory.
+struct Claim : BackendArguments {
+    static constexpr const char* name = "claim";
+    using Result = Nothing;
+};
+
+/// Opens the image of a disk.
+struct Attach {
+    static constexpr const char* name = "attach";
+    using Result = DeviceDescription;
+    VbdAddress backend{};
+    ImageArguments image{};
+
+    static void fields(auto& io, auto& it) {
+        io.required("backend", it.backend);
+        io.required("image", it.image);
+    }
+    friend bool operator==(const Attach&, const Attach&) = default;
+};
+
+/// Gives a disk up.
+struct Detach : BackendArguments {
+    static constexpr const char* name = "detach";
+    using Result = Nothing;
+};
+
+/// Whether a disk is tapback's.
+struct Owner : BackendArguments {
+    static constexpr const char* name = "owner";
+    using Result = OwnerResult;
+};
+
+// What operators ask.
+
+struct List {
+    static constexpr const char* name = "list";
+    using Result = ListResult;
+    std::string after{};  ///< the name of a VBD, "5/51712"; empty: from the first
+
+    static void fields(auto& io, auto& it) { io.optional("after", it.after); }
+    friend bool operator==(const List&, const List&) = default;
+};
+
+struct Status : NoArguments {
+    static constexpr const char* name = "status";
+    using Result = StatusResult;
+};
+
+/// All about one disk.
+struct Info : VbdArguments {
+    static constexpr const char* name = "info";
+    using Result = VbdEntry;
+};
+
+/// Stats of a VBD's tapdisk.
+struct VbdStats : VbdArguments {
+    static constexpr const char* name = "stats";
+    using Result = Stats::Result;
+};
+
+/// Pause of a VBD's tapdisk.
+struct VbdPause : VbdArguments {
+    static constexpr const char* name = "pause";
+    using Result = Pause::Result;
+};
+
+/// Resume of a VBD's tapdisk.
+struct VbdResume {
+    static constexpr const char* name = "resume";
+    using Result = Resume::Result;
+    VbdArguments vbd{};
+    std::optional<ImageArguments> image{};  ///< absent: the image that was paused
+    bool accept_loss = false;
+
+    static void fields(auto& io, auto& it) {
+        VbdArguments::fields(io, it.vbd);
+        io.optional("image", it.image);
+        io.optional("accept-loss", it.accept_loss);
+    }
+    friend bool operator==(const VbdResume&, const VbdResume&) = default;
+};
+
+/// Record of a VBD's tapdisk; `start` comes with one descriptor.
+struct VbdRecording {
+    static constexpr const char* name = "record";
+    using Result = Record::Result;
+    VbdArguments vbd{};
+    bool start = true;
+
+    static void fields(auto& io, auto& it) {
+        VbdArguments::fields(io, it.vbd);
+        Record::fields(io, it);
+    }
+    friend bool operator==(const VbdRecording&, const VbdRecording&) = default;
+};
+
+/// Resize of a VBD.
+struct VbdResize {
+    static constexpr const char* name = "resize";
+    using Result = Resize::Result;
+    VbdArguments vbd{};
+    std::uint64_t size_bytes = 0;
+
+    static void fields(auto& io, auto& it) {
+        VbdArguments::fields(io, it.vbd);
+        Resize::fields(io, it);
+    }
+    friend bool operator==(const VbdResize&, const VbdResize&) = default;
+};
+
+/// Gives a running domain a disk, without a toolstack.
+struct Plug {
+    static constexpr const char* name = "plug";
+    using Result = DeviceDescription;
+    VbdArguments vbd{};
+    ImageArguments image{};
+
+    static void fields(auto& io, auto& it) {
+        VbdArguments::fields(io, it.vbd);
+        io.required("image", it.image);
+    }
+    friend bool operator==(const Plug&, const Plug&) = default;
+};
+
+/// Takes a plugged disk away.
+struct Unplug {
+    static constexpr const char* name = "unplug";
+    using Result = Nothing;
+    VbdArguments vbd{};
+    bool force = false;
+
+    static void fields(auto& io, auto& it) {
+        VbdArguments::fields(io, it.vbd);
+        io.optional("force", it.force);
+    }
+    friend bool operator==(const Unplug&, const Unplug&) = default;
+};
+
+// What Xen's block-tap script asks.
+
+struct TapAllocate : NoArguments {
+    static constexpr const char* name = "tap-allocate";
+    using Result = TapMinor;
+};
+
+struct TapSpawn : NoArguments {
+    static constexpr const char* name = "tap-spawn";
+    using Result = TapPid;
+};
+
+struct TapAttach : TapArguments {
+    static constexpr const char* name = "tap-attach";
+    using Result = Nothing;
+};
+
+struct TapOpen {
+    static constexpr const char* name = "tap-open";
+    using Result = DeviceDescription;
+    TapArguments tap{};
+    ImageArguments image{};
+
+    static void fields(auto& io, auto& it) {
+        TapArguments::fields(io, it.tap);
+        io.required("image", it.image);
+    }
+    friend bool operator==(const TapOpen&, const TapOpen&) = default;
+};
+
+struct TapDestroy : TapArguments {
+    static constexpr const char* name = "tap-destroy";
+    using Result = Nothing;
+};
+
+struct TapFree : TapMinor {
+    static constexpr const char* name = "tap-free";
+    using Result = Nothing;
+};
+
+struct TapList {
+    static constexpr const char* name = "tap-list";
+    using Result = TapListResult;
+    std::uint32_t after = 0;  ///< how many entries the client has already
+
+    static void fields(auto& io, auto& it) { io.optional("after", it.after); }
+    friend bool operator==(const TapList&, const TapList&) = default;
+};
+
+/// All that tapback serves.
+using TapbackMessages =
+    MessageList<Claim, Attach, Detach, Owner, List, Status, Info, VbdStats, VbdPause, VbdResume, VbdRecording,
+                VbdResize, Plug, Unplug, TapAllocate, TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
 
 /// The same image as a tapdisk is told to open it.
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller);

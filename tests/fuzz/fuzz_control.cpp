@@ -31,19 +31,19 @@ void check_limits(const ConnectArguments& value) {
 
 void check_request(const Request& request) {
     const Json& arguments = request.arguments;
-    if (request.name == "open") {
+    if (request.name == Open::name) {
         const auto value = parse_and_return<OpenArguments>(arguments);
         BLKTAP_ASSERT(!value.format.empty() && !value.path.empty());
-    } else if (request.name == "connect") {
+    } else if (request.name == Connect::name) {
         check_limits(parse_and_return<ConnectArguments>(arguments));
-    } else if (request.name == "resume") {
-        parse_and_return<ResumeArguments>(arguments);
-    } else if (request.name == "record") {
-        parse_and_return<RecordArguments>(arguments);
-    } else if (request.name == "open-file") {
+    } else if (request.name == Resume::name) {
+        parse_and_return<Resume>(arguments);
+    } else if (request.name == Record::name) {
+        parse_and_return<Record>(arguments);
+    } else if (request.name == OpenFile::name) {
         parse_and_return<OpenFileArguments>(arguments);
     } else {
-        expect_no_arguments(arguments);
+        parse_and_return<Stats>(arguments);
         BLKTAP_ASSERT(arguments.empty());
     }
 }

@@ -40,7 +40,7 @@ Exit run_record(const RecordOptions& options) {
     if (!output) throw_system_error(options.output);
 
     const auto request = [&](bool start, const std::vector<int>& descriptors) {
-        call_or_throw(channel, options.tapdisk, "record", ipc::RecordArguments{start}, descriptors);
+        call_or_throw(channel, options.tapdisk, ipc::Record{start}, descriptors);
     };
     request(true, {output.get()});
     const MonotonicClock clock;

@@ -46,13 +46,13 @@ TapdiskConnection::TapdiskConnection(std::string socket_path)
     : socket_path_(std::move(socket_path)), channel_(ipc::MessageSocket::connect_to(socket_path_)) {}
 
 ipc::DeviceDescription TapdiskConnection::connect(const ipc::ConnectArguments& rings) {
-    ipc::ConnectArguments arguments = rings;
-    arguments.until_hangup = true;
-    return call_or_throw(channel_, socket_path_, "connect", arguments).get<ipc::DeviceDescription>();
+    ipc::Connect message{rings};
+    message.until_hangup = true;
+    return call_or_throw(channel_, socket_path_, message).get<ipc::DeviceDescription>();
 }
 
 void TapdiskConnection::disconnect() {
-    call_or_throw(channel_, socket_path_, "disconnect", ipc::Json::object());
+    call_or_throw(channel_, socket_path_, ipc::Disconnect{});
 }
 
 bool TapdiskConnection::check() {

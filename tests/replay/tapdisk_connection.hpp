@@ -28,10 +28,15 @@ class TapdiskConnection final : public Connection {
     ipc::Channel channel_;
 };
 
-/// Sends a request and returns its result.
+/// Sends a message and returns its result.
 /// Errors: throws std::runtime_error with the tapdisk's reason for an error reply, BackendGone, or std::system_error.
 ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
-                        const ipc::Json& arguments, const std::vector<int>& descriptors = {});
+                        const ipc::Json& arguments, const std::vector<int>& descriptors);
+template <ipc::DeclaredMessage M>
+ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const M& message,
+                        const std::vector<int>& descriptors = {}) {
+    return call_or_throw(channel, socket_path, M::name, message, descriptors);
+}
 /// Refuses whatever the tapdisk asked its controller for, without waiting: there are no files to be had here.
 /// Errors: throws BackendGone, or std::system_error.
 void answer_requests(ipc::Channel& channel, const std::string& socket_path);

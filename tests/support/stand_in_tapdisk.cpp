@@ -30,13 +30,13 @@ void say_last_word(ipc::Channel& channel) {
 }
 
 ipc::Json answer(const std::string& request) {
-    if (request == "open") {
+    if (request == ipc::Open::name) {
         ipc::DeviceDescription device;
         device.size_sectors = 2048;
         return device;
     }
-    if (request == "watch") return ipc::Problems{};
-    if (request == "stats") return {{"state", "open"}, {"connected", false}};
+    if (request == ipc::Watch::name) return ipc::Problems{};
+    if (request == ipc::Stats::name) return {{"state", "open"}, {"connected", false}};
     return ipc::Json::object();
 }
 
@@ -45,11 +45,11 @@ void flood(const std::string& mode, ipc::Channel& channel, std::uint64_t count) 
         ipc::Problems problems;
         if (count % 2 == 0)
             problems.problems.push_back({"no-space", count, "no space, said the " + std::to_string(count)});
-        channel.send_request("problems", problems);
+        channel.send_request(ipc::TellProblems{problems});
     } else if (mode == "replies") {
         channel.reply(1'000'000 + count, ipc::Json::object());
     } else {
-        channel.send_request("open-file", ipc::OpenFileArguments{"/nowhere", true, false});
+        channel.send_request(ipc::OpenFile{{"/nowhere", true, false}});
     }
 }
 

@@ -50,7 +50,7 @@ TEST_CASE("block-tap: finds a tapdisk by type and file", "[unit][control]") {
 
 TEST_CASE("block-tap: asks on until it has seen all tapdisks", "[unit][control]") {
     const FakeTapback tapback([](const ipc::Request& request) -> Json {
-        const auto after = request.arguments.get<ipc::TapListArguments>().after;
+        const auto after = request.arguments.get<ipc::TapList>().after;
         const ipc::TapEntry entry{100 + after, after, ipc::ImageArguments{"raw", "/srv/a.img"}};
         return ipc::TapListResult{{entry}, after < 2};
     });

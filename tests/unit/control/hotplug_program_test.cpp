@@ -139,7 +139,7 @@ TEST_CASE("block wrapper: a file of a PV guest goes to tapdisk and comes back fr
     CHECK(host.block("add") == 0);
     CHECK(host.block("remove") == 0);
     CHECK(host.tapback.names() == "claim attach owner detach");
-    CHECK(host.tapback.asked().at(1).arguments.get<ipc::AttachArguments>().image ==
+    CHECK(host.tapback.asked().at(1).arguments.get<ipc::Attach>().image ==
           ipc::ImageArguments{"raw", image, false, {}});
     CHECK(read_file(host.output).empty());
 }

@@ -40,8 +40,8 @@ TEST_CASE("hotplug: claims, unbinds, attaches, in this order, and says that it i
     CHECK(tapback.names() == "claim attach");
     CHECK(unbound_at_claim.empty());
     CHECK(unbound_at_attach == "vbd-5-51712");
-    CHECK(tapback.asked().at(1).arguments.get<ipc::AttachArguments>() ==
-          ipc::AttachArguments{vbd, {"qcow2", "/srv/a", true, {{"x", "y"}}}});
+    CHECK(tapback.asked().at(1).arguments.get<ipc::Attach>() ==
+          ipc::Attach{vbd, {"qcow2", "/srv/a", true, {{"x", "y"}}}});
     CHECK(host.node(vbd, "hotplug-status") == "connected");
     CHECK(host.node(vbd, "hotplug-error") == "none");
     CHECK(host.node(vbd, "physical-device") == "none");  // would wake blkback

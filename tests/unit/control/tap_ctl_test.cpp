@@ -30,7 +30,7 @@ ipc::VbdEntry entry(std::uint32_t index) {
 }
 
 /// 230 VBDs, a hundred a reply, as the protocol has it.
-Json list(const ipc::ListArguments& arguments) {
+Json list(const ipc::List& arguments) {
     // "5/99" -> 100
     const auto name = arguments.after.empty() ? "5/-1" : arguments.after;
     const auto first = static_cast<std::uint32_t>(std::stol(name.substr(2)) + 1);
@@ -42,7 +42,7 @@ Json list(const ipc::ListArguments& arguments) {
 }
 
 Json answer(const ipc::Request& request) {
-    if (request.name == "list") return list(request.arguments.get<ipc::ListArguments>());
+    if (request.name == "list") return list(request.arguments.get<ipc::List>());
     if (request.name == "info") return entry(request.arguments.get<ipc::VbdArguments>().device);
     if (request.name == "status") return ipc::StatusResult{"0.1.0", 99, 1, true};
     if (request.name == "stats") return {{"state", "open"}, {"aio", {{"slots", 48}}}};
@@ -98,7 +98,7 @@ TEST_CASE("tap-ctl: pauses and resumes", "[unit][control]") {
     const Json vbd{{"domain", 5}, {"device", 51712}};
     CHECK(tapback.asked().at(0) == FakeTapback::Asked{"pause", vbd, 0});
     CHECK(tapback.asked().at(1).arguments == Json{{"domain", 5}, {"device", 51712}, {"accept-loss", false}});
-    const auto last = tapback.asked().at(2).arguments.get<ipc::VbdResumeArguments>();
+    const auto last = tapback.asked().at(2).arguments.get<ipc::VbdResume>();
     CHECK(last.accept_loss);
     CHECK(last.image == ipc::ImageArguments{"raw", "/new", true, {{"size", "1G"}}});
     CHECK(tap_ctl.run({"resume", "5/xvda", "--read-only"}).status == 2);
@@ -109,8 +109,7 @@ TEST_CASE("tap-ctl: resizes to a size with a unit, and refuses what is none", "[
     const TapCtl tap_ctl(tapback.socket());
     CHECK(tap_ctl.run({"resize", "5/xvda", "20G"}).status == 0);
     CHECK(tapback.asked().at(0).request == "resize");
-    CHECK(tapback.asked().at(0).arguments.get<ipc::VbdResizeArguments>() ==
-          ipc::VbdResizeArguments{{5, 51712}, 20ULL << 30});
+    CHECK(tapback.asked().at(0).arguments.get<ipc::VbdResize>() == ipc::VbdResize{{5, 51712}, 20ULL << 30});
     CHECK(tap_ctl.run({"resize", "5/xvda", "large"}).status == 1);
     CHECK(tap_ctl.run({"resize", "5/xvda"}).status == 2);
     CHECK(tapback.asked().size() == 1);
@@ -133,8 +132,7 @@ TEST_CASE("tap-ctl: a disk may be named by the path of its image", "[unit][contr
     });
     const TapCtl tap_ctl(tapback.socket());
     CHECK(tap_ctl.run({"resize", image, "20G"}).status == 0);
-    CHECK(tapback.asked().at(1).arguments.get<ipc::VbdResizeArguments>() ==
-          ipc::VbdResizeArguments{{5, 51712}, 20ULL << 30});
+    CHECK(tapback.asked().at(1).arguments.get<ipc::VbdResize>() == ipc::VbdResize{{5, 51712}, 20ULL << 30});
     CHECK(tap_ctl.run({"info", link}).status == 0);
     CHECK(tapback.asked().at(3).arguments.get<ipc::VbdArguments>() == ipc::VbdArguments{5, 51712});
     CHECK_THAT(tap_ctl.run({"pause", "/srv/other"}).err, Catch::Contains("no disk is served from '/srv/other'"));
@@ -173,8 +171,8 @@ TEST_CASE("tap-ctl: plugs and unplugs", "[unit][control]") {
     const auto plugged =
         tap_ctl.run({"plug", "--domain", "0", "--device", "xvdb", "--image", "raw:/srv/a", "--read-only"});
     CHECK(plugged.out == "0/51728 is xvdb of domain 0: 1.0 MiB, read-only\n");
-    const auto arguments = tapback.asked().at(0).arguments.get<ipc::PlugArguments>();
-    CHECK(arguments == ipc::PlugArguments{{0, 51728}, {"raw", "/srv/a", true, {}}});
+    const auto arguments = tapback.asked().at(0).arguments.get<ipc::Plug>();
+    CHECK(arguments == ipc::Plug{{0, 51728}, {"raw", "/srv/a", true, {}}});
     const auto refused = tap_ctl.run({"unplug", "5/xvdb", "--force"});
     CHECK(refused.status == 1);
     CHECK_THAT(refused.err, Catch::StartsWith("tap-ctl: 5/51728 was not made by plug: use the toolstack"));

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "libblktap/ipc/tapback_messages.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/fake_tapback.hpp"
@@ -26,11 +27,11 @@ TEST_CASE("tapback client: a result is returned, an error is thrown as tapback s
         throw_error(std::make_error_code(std::errc::device_or_resource_busy), "the image is in use by process 12");
     });
     TapbackClient client(tapback.socket());
-    CHECK(client.call("status", nullptr, 10s) == Json{{"pid", 7}});
-    const auto error = thrown([&] { client.call("attach", {{"x", 1}}, 10s); });
+    CHECK(client.call_for_json(ipc::Status{}, 10s) == Json{{"pid", 7}});
+    const auto error = thrown([&] { client.call_for_json(ipc::TapFree{{3}}, 10s); });
     CHECK(error.code() == std::errc::device_or_resource_busy);
     CHECK_THAT(error.what(), Catch::StartsWith("the image is in use by process 12: "));
-    CHECK(tapback.asked().at(1) == FakeTapback::Asked{"attach", {{"x", 1}}, 0});
+    CHECK(tapback.asked().at(1) == FakeTapback::Asked{"tap-free", {{"minor", 3}}, 0});
 }
 
 TEST_CASE("tapback client: says that tapback is not running, and where it looked", "[unit][control]") {
@@ -54,11 +55,11 @@ TEST_CASE("tapback client: one that never answers, or goes away, is named", "[un
     TapbackClient client(directory.path("tapback.sock"));
     std::optional<ipc::MessageSocket> accepted = listener.accept();
     REQUIRE(accepted);
-    const auto late = thrown([&] { client.call("status", nullptr, 100ms); });
+    const auto late = thrown([&] { client.call_for_json(ipc::Status{}, 100ms); });
     CHECK(late.code() == std::errc::timed_out);
     CHECK_THAT(late.what(), Catch::StartsWith("tapback did not answer 'status' within 0.1 s"));
     accepted.reset();
-    const auto gone = thrown([&] { client.call("status", nullptr, 10s); });
+    const auto gone = thrown([&] { client.call_for_json(ipc::Status{}, 10s); });
     CHECK(gone.code() == Errc::peer_closed);
     CHECK_THAT(gone.what(), Catch::StartsWith("tapback went away before it answered 'status'"));
 }

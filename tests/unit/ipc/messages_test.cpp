@@ -56,12 +56,12 @@ TEST_CASE("messages: every struct survives its text", "[unit][ipc]") {
     const DeviceDescription description{18446744073709551615u, true, 4096, true, 65536, 512, 256};
     CHECK(through_text(description) == description);
     CHECK(through_text(some_connect()) == some_connect());
-    CHECK(through_text(ResumeArguments{open, true}) == ResumeArguments{open, true});
-    CHECK(through_text(ResumeArguments{}) == ResumeArguments{});
+    CHECK(through_text(Resume{open, true}) == Resume{open, true});
+    CHECK(through_text(Resume{}) == Resume{});
     for (const RingsLeft rings : {RingsLeft::untouched, RingsLeft::served, RingsLeft::failed})
-        CHECK(through_text(DisconnectArguments{rings}) == DisconnectArguments{rings});
+        CHECK(through_text(Disconnect{rings}) == Disconnect{rings});
     for (const bool start : {true, false})
-        CHECK(through_text(RecordArguments{start}) == RecordArguments{start});
+        CHECK(through_text(Record{start}) == Record{start});
     const OpenFileArguments file{"/images/a", true, true, "/images/b"};
     CHECK(through_text(file) == file);
 }
@@ -69,7 +69,7 @@ TEST_CASE("messages: every struct survives its text", "[unit][ipc]") {
 TEST_CASE("messages: fields that may be absent have the struct's defaults", "[unit][ipc]") {
     CHECK(open_json.get<OpenArguments>() == OpenArguments{"raw", "/images/a", false, {}, false});
     CHECK(connect_json.get<ConnectArguments>() == ConnectArguments{.domain = 3, .queues = {{{8}, 5}, {{8}, 5}}});
-    CHECK(Json::object().get<ResumeArguments>() == ResumeArguments{});
+    CHECK(Json::object().get<Resume>() == Resume{});
     CHECK(Json{{"path", "/a"}}.get<OpenFileArguments>() == OpenFileArguments{"/a"});
 }
 
@@ -77,9 +77,9 @@ TEST_CASE("messages: parsing forgets what the struct held before", "[unit][ipc]"
     ConnectArguments value = some_connect();
     from_json(connect_json, value);
     CHECK(value == connect_json.get<ConnectArguments>());
-    ResumeArguments resume{OpenArguments{}, true};
+    Resume resume{OpenArguments{}, true};
     from_json(Json::object(), resume);
-    CHECK(resume == ResumeArguments{});
+    CHECK(resume == Resume{});
 }
 
 TEST_CASE("messages: the words of the protocol", "[unit][ipc]") {
@@ -93,12 +93,12 @@ TEST_CASE("messages: the words of the protocol", "[unit][ipc]") {
         "size-sectors": 8, "read-only": true, "sector-size": 512, "physical-sector-size": 4096, "discard": true,
         "discard-granularity": 65536, "discard-alignment": 512, "flush": true, "barrier": true, "persistent": true,
         "indirect-segments-max": 256, "ring-pages-max": 16, "queues-max": 16})"));
-    CHECK(Json(ResumeArguments{OpenArguments{"raw", "/a"}, true}) == Json::parse(R"({"accept-loss": true,
+    CHECK(Json(Resume{OpenArguments{"raw", "/a"}, true}) == Json::parse(R"({"accept-loss": true,
         "image": {"format": "raw", "path": "/a", "read-only": false, "options": {}, "files": "tapdisk"}})"));
-    CHECK(Json(DisconnectArguments{}) == Json::object());  // all that an older tapdisk takes
-    CHECK(Json(DisconnectArguments{RingsLeft::served}) == Json::parse(R"({"rings": "served"})"));
-    CHECK(Json(RecordArguments{true}) == Json::parse(R"({"action": "start"})"));
-    CHECK(Json(RecordArguments{false}) == Json::parse(R"({"action": "stop"})"));
+    CHECK(Json(Disconnect{}) == Json::object());  // all that an older tapdisk takes
+    CHECK(Json(Disconnect{RingsLeft::served}) == Json::parse(R"({"rings": "served"})"));
+    CHECK(Json(Record{true}) == Json::parse(R"({"action": "start"})"));
+    CHECK(Json(Record{false}) == Json::parse(R"({"action": "stop"})"));
     CHECK(Json(OpenFileArguments{"/a", true, true}) ==
           Json::parse(R"({"path": "/a", "read-only": true, "buffered": true})"));
     CHECK(Json(OpenFileArguments{"/a", true, false, "/b"}) ==
@@ -176,34 +176,31 @@ TEST_CASE("messages: connect accepts as many queues and pages as there may be", 
 }
 
 TEST_CASE("messages: resize and problems survive their text, and refuse what is wrong", "[unit][ipc]") {
-    CHECK(through_text(ResizeArguments{1ULL << 40}) == ResizeArguments{1ULL << 40});
+    CHECK(through_text(Resize{1ULL << 40}) == Resize{1ULL << 40});
     const Problems problems{{{"no-space", 1764090000, "writes wait"}, {"low-space", 0, ""}}};
     CHECK(through_text(problems) == problems);
     CHECK(through_text(Problems{}) == Problems{});
     CHECK_NOTHROW(Json({{"problems", {{{"name", "new"}, {"severity", 5}}}}}).get<Problems>());
-    CHECK_THAT(reason<ResizeArguments>(Json::object()), Catch::StartsWith("resize: size: missing"));
-    CHECK_THAT(reason<ResizeArguments>({{"size", "20G"}}), Catch::StartsWith("resize: size: "));
-    CHECK_THAT(reason<ResizeArguments>({{"size", 1}, {"unit", "G"}}), Catch::StartsWith("resize: unknown field"));
+    CHECK_THAT(reason<Resize>(Json::object()), Catch::StartsWith("resize: size: missing"));
+    CHECK_THAT(reason<Resize>({{"size", "20G"}}), Catch::StartsWith("resize: size: "));
+    CHECK_THAT(reason<Resize>({{"size", 1}, {"unit", "G"}}), Catch::StartsWith("resize: unknown field"));
     CHECK_THAT(reason<Problems>({{"problems", 1}}), Catch::StartsWith("problems: problems: not an array"));
     CHECK_THAT(reason<Problems>({{"problems", Json::array({Json::object()})}}),
                Catch::StartsWith("problems: problems[0].name: missing"));
 }
 
 TEST_CASE("messages: resume, record and open-file refuse each wrong field by name", "[unit][ipc]") {
-    CHECK_THAT(reason<ResumeArguments>({{"image", nullptr}}), Catch::StartsWith("resume: image: not an object"));
-    CHECK_THAT(reason<ResumeArguments>({{"image", {{"format", "raw"}}}}),
-               Catch::StartsWith("resume: image.path: missing"));
-    CHECK_THAT(reason<ResumeArguments>({{"image", {{"format", "raw"}, {"path", "/a"}, {"options", {{"x", 1}}}}}}),
+    CHECK_THAT(reason<Resume>({{"image", nullptr}}), Catch::StartsWith("resume: image: not an object"));
+    CHECK_THAT(reason<Resume>({{"image", {{"format", "raw"}}}}), Catch::StartsWith("resume: image.path: missing"));
+    CHECK_THAT(reason<Resume>({{"image", {{"format", "raw"}, {"path", "/a"}, {"options", {{"x", 1}}}}}}),
                Catch::StartsWith("resume: image.options.x: not a string"));
-    CHECK_THAT(reason<DisconnectArguments>({{"rings", "left"}}), Catch::StartsWith("disconnect: rings: "));
-    CHECK_THAT(reason<ResumeArguments>({{"accept-loss", "yes"}}),
-               Catch::StartsWith("resume: accept-loss: not true or false"));
-    CHECK_THAT(reason<ResumeArguments>({{"accept_loss", true}}), Catch::StartsWith("resume: unknown field"));
-    CHECK_THAT(reason<RecordArguments>(Json::object()), Catch::StartsWith("record: action: missing"));
-    CHECK_THAT(reason<RecordArguments>({{"action", "pause"}}),
+    CHECK_THAT(reason<Disconnect>({{"rings", "left"}}), Catch::StartsWith("disconnect: rings: "));
+    CHECK_THAT(reason<Resume>({{"accept-loss", "yes"}}), Catch::StartsWith("resume: accept-loss: not true or false"));
+    CHECK_THAT(reason<Resume>({{"accept_loss", true}}), Catch::StartsWith("resume: unknown field"));
+    CHECK_THAT(reason<Record>(Json::object()), Catch::StartsWith("record: action: missing"));
+    CHECK_THAT(reason<Record>({{"action", "pause"}}),
                Catch::StartsWith("record: action: not one of \"start\", \"stop\""));
-    CHECK_THAT(reason<RecordArguments>({{"action", "start"}, {"path", "/t"}}),
-               Catch::StartsWith("record: unknown field"));
+    CHECK_THAT(reason<Record>({{"action", "start"}, {"path", "/t"}}), Catch::StartsWith("record: unknown field"));
     CHECK_THAT(reason<OpenFileArguments>(Json::object()), Catch::StartsWith("open-file: path: missing"));
     CHECK_THAT(reason<OpenFileArguments>({{"path", ""}}), Catch::StartsWith("open-file: path: empty"));
     CHECK_THAT(reason<OpenFileArguments>({{"path", "/a"}, {"buffered", 1}}),
@@ -224,12 +221,22 @@ TEST_CASE("messages: a description may say more than we know, but nothing wrong"
 }
 
 TEST_CASE("messages: a request without arguments takes none", "[unit][ipc]") {
-    CHECK_NOTHROW(expect_no_arguments(Json::object()));
-    CHECK_THAT(error_of([] {
-                   expect_no_arguments({{"force", true}});
-               }).what(),
-               Catch::StartsWith("arguments: unknown field \"force\""));
-    CHECK_THAT(error_of([] { expect_no_arguments(nullptr); }).what(), Catch::StartsWith("arguments: not an object"));
+    CHECK_NOTHROW(Json::object().get<Pause>());
+    CHECK_THAT(reason<Pause>({{"force", true}}), Catch::StartsWith("arguments: unknown field \"force\""));
+    CHECK_THAT(reason<Pause>(nullptr), Catch::StartsWith("arguments: not an object"));
+}
+
+TEST_CASE("messages: where a disk stands is read from stats with one set of defaults", "[unit][ipc]") {
+    CHECK(disk_state(Json::object()) == DiskState{});
+    CHECK(
+        disk_state({{"state", "paused"}, {"connected", true}, {"aio", {{"slots", 5}}}, {"problems", Json::array()}}) ==
+        DiskState{DiskState::State::paused, true, {}});
+    const DeviceDescription device{.size_sectors = 8};
+    const Json stats = {{"state", "open"},
+                        {"image", {{"format", "raw"}, {"path", "/a"}, {"device", device}, {"growth", Json::object()}}}};
+    CHECK(disk_state(stats) == DiskState{DiskState::State::open, false, ImageInUse{"raw", "/a", device}});
+    CHECK_THAT(reason<DiskState>({{"state", "asleep"}}), Catch::StartsWith("stats: state: not one of"));
+    CHECK_THAT(reason<DiskState>({{"connected", 1}}), Catch::StartsWith("stats: connected: not true or false"));
 }
 
 }  // namespace blktap::ipc

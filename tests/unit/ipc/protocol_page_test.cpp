@@ -41,22 +41,17 @@ void read_as(const Json& arguments) {
     CHECK_NOTHROW(arguments.get<T>());
 }
 
-const std::map<std::string, void (*)(const Json&)> readers = {
-    {"open", read_as<OpenArguments>},
-    {"connect", read_as<ConnectArguments>},
-    {"disconnect", read_as<DisconnectArguments>},
-    {"pause", expect_no_arguments},
-    {"resume", read_as<ResumeArguments>},
-    {"stats", expect_no_arguments},
-    {"record", read_as<RecordArguments>},
-    {"close", expect_no_arguments},
-    {"resize", read_as<ResizeArguments>},
-    {"watch", expect_no_arguments},
-    {"problems", read_as<Problems>},
-    {"files", expect_no_arguments},
-    {"open-file", read_as<OpenFileArguments>},
-    {"abandon", read_as<ConnectArguments>},
-};
+using Readers = std::map<std::string, void (*)(const Json&)>;
+
+Readers readers_of_all() {
+    Readers readers;
+    const auto add = [&]<DeclaredMessage M> { readers[M::name] = read_as<M>; };
+    TapdiskMessages::each(add);
+    ControllerMessages::each(add);
+    return readers;
+}
+
+const Readers readers = readers_of_all();
 
 }  // namespace
 

@@ -33,26 +33,26 @@ TEST_CASE("tapback messages: every struct survives its text", "[unit][ipc]") {
     survives_its_text(image);
     survives_its_text(ImageArguments{"null", "", false, {}});
     survives_its_text(BackendArguments{vbd});
-    survives_its_text(AttachArguments{vbd3, image});
+    survives_its_text(Attach{vbd3, image});
     survives_its_text(VbdArguments{5, 51712});
-    survives_its_text(VbdResumeArguments{{5, 51712}, image, true});
-    survives_its_text(VbdResumeArguments{{5, 51712}, std::nullopt, false});
-    survives_its_text(VbdResizeArguments{{5, 51712}, 1ULL << 40});
-    survives_its_text(VbdRecordArguments{{5, 51712}, true});
-    survives_its_text(VbdRecordArguments{{5, 51712}, false});
-    survives_its_text(PlugArguments{{0, 51712}, image});
-    survives_its_text(UnplugArguments{{0, 51712}, true});
-    survives_its_text(ListArguments{"5/51712"});
+    survives_its_text(VbdResume{{5, 51712}, image, true});
+    survives_its_text(VbdResume{{5, 51712}, std::nullopt, false});
+    survives_its_text(VbdResize{{5, 51712}, 1ULL << 40});
+    survives_its_text(VbdRecording{{5, 51712}, true});
+    survives_its_text(VbdRecording{{5, 51712}, false});
+    survives_its_text(Plug{{0, 51712}, image});
+    survives_its_text(Unplug{{0, 51712}, true});
+    survives_its_text(List{"5/51712"});
     survives_its_text(TapArguments{4711, 3});
     survives_its_text(TapMinor{3});
     survives_its_text(TapPid{4711});
-    survives_its_text(TapOpenArguments{{4711, 3}, image});
+    survives_its_text(TapOpen{{4711, 3}, image});
     survives_its_text(VbdEntry{vbd3, "connected", 4, 4, 4711, image, "", 3, DeviceDescription{.size_sectors = 8}});
     survives_its_text(ListResult{{VbdEntry{vbd, "waiting for the image", 2, 1, {}, {}, {}, {}, {}}}, true});
     survives_its_text(StatusResult{"0.1.0", 4711, 1024, true});
     survives_its_text(TapEntry{4711, 3, image});
     survives_its_text(TapEntry{{}, 3, {}});
-    survives_its_text(TapListArguments{7});
+    survives_its_text(TapList{7});
     survives_its_text(TapListResult{{TapEntry{4711, 3, image}, TapEntry{{}, 3, {}}}, true});
 }
 
@@ -76,25 +76,24 @@ TEST_CASE("tapback messages: only a backend directory is a backend", "[unit][ipc
 }
 
 TEST_CASE("tapback messages: a request that is wrong is refused by the name of the field", "[unit][ipc]") {
-    CHECK_THAT(reason<AttachArguments>({{"image", image_json}}), Catch::StartsWith("attach: backend: missing"));
-    CHECK_THAT(reason<AttachArguments>({{"backend", "backend/vbd/5/51712"}}),
-               Catch::StartsWith("attach: image: missing"));
+    CHECK_THAT(reason<Attach>({{"image", image_json}}), Catch::StartsWith("attach: backend: missing"));
+    CHECK_THAT(reason<Attach>({{"backend", "backend/vbd/5/51712"}}), Catch::StartsWith("attach: image: missing"));
     Json odd = image_json;
     odd["files"] = "tapdisk";
-    CHECK_THAT(reason<AttachArguments>({{"backend", "backend/vbd/5/51712"}, {"image", odd}}),
+    CHECK_THAT(reason<Attach>({{"backend", "backend/vbd/5/51712"}, {"image", odd}}),
                Catch::StartsWith("attach: image: unknown field \"files\""));
     CHECK_THAT(reason<ImageArguments>({{"format", ""}, {"path", ""}}), Catch::StartsWith("image: format: empty"));
     CHECK_THAT(reason<ImageArguments>({{"format", "raw"}, {"path", std::string("/a\0b", 4)}}),
                Catch::StartsWith("image: path: contains a NUL"));
     CHECK_THAT(reason<ImageArguments>({{"format", "raw"}, {"path", std::string(4096, 'a')}}),
                Catch::StartsWith("image: path: longer than"));
-    CHECK_THAT(reason<PlugArguments>({{"domain", 32752}, {"device", 51712}, {"image", image_json}}),
+    CHECK_THAT(reason<Plug>({{"domain", 32752}, {"device", 51712}, {"image", image_json}}),
                Catch::StartsWith("plug: domain: at most 32751"));
     CHECK_THAT(reason<VbdArguments>({{"domain", 1}, {"device", 4294967296}}), Catch::StartsWith("arguments: device: "));
     CHECK_THAT(reason<VbdArguments>({{"domain", 1}, {"device", 1}, {"x", 1}}), Catch::StartsWith("arguments: unknown"));
-    CHECK_THAT(reason<UnplugArguments>({{"domain", 1}, {"device", 1}, {"force", 1}}),
+    CHECK_THAT(reason<Unplug>({{"domain", 1}, {"device", 1}, {"force", 1}}),
                Catch::StartsWith("unplug: force: not true or false"));
-    CHECK_THAT(reason<VbdRecordArguments>({{"domain", 1}, {"device", 1}, {"action", "begin"}}),
+    CHECK_THAT(reason<VbdRecording>({{"domain", 1}, {"device", 1}, {"action", "begin"}}),
                Catch::StartsWith("record: action: not one of"));
     CHECK_THAT(reason<TapArguments>({{"pid", -1}, {"minor", 0}}), Catch::StartsWith("arguments: pid: "));
 }

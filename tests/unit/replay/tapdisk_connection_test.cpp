@@ -99,7 +99,7 @@ TEST_CASE("record: hands the tapdisk a file to write to, and tells it to stop", 
     const UniqueFd file(::mkstemp(path));
     {
         Server server(2, [&starts](ipc::Channel& channel, ipc::Request request) {
-            starts.push_back(request.arguments.get<ipc::RecordArguments>().start);
+            starts.push_back(request.arguments.get<ipc::Record>().start);
             if (starts.back() && request.descriptors.size() == 1) {
                 CHECK(::write(request.descriptors[0].get(), "trace", 5) == 5);
             }

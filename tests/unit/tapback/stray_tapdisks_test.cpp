@@ -84,8 +84,8 @@ TEST_CASE("stray tapdisks: one that a tapback started and nobody knows is ended"
         TapdiskProcess::spawn(t.loop, {BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1"}, t.directory.path("5-51712.sock"),
                               {.open_file = [](const ipc::OpenFileArguments&) -> int { return -1; }, .ended = [] {}});
     const ProcessId id = process->id();
-    const ipc::Json arguments{{"format", "raw"}, {"path", image}, {"options", {{"buffered", "yes"}}}};
-    process->call("open", arguments, {}, [&](const ipc::Reply& reply) { opened = reply.error_code.empty(); });
+    const ipc::Open open{{"raw", image, false, {{"buffered", "yes"}}, false}};
+    process->call(open, {}, [&](const ipc::Reply& reply) { opened = reply.error_code.empty(); });
     REQUIRE(t.run_until([&] { return opened; }));
     process.reset();
     t.known = "5-51712.sock";

@@ -64,10 +64,11 @@ struct Fixture {
             loop.run_once(10ms);
         return condition();
     }
-    /// The reply to a request; none within a while: an error that says so.
-    ipc::Reply ask(const std::string& request, const ipc::Json& arguments = ipc::Json::object()) {
+    /// The reply to a message; none within a while: an error that says so.
+    template <ipc::DeclaredMessage M>
+    ipc::Reply ask(const M& message) {
         std::optional<ipc::Reply> answer;
-        process->call(request, arguments, {}, [&](ipc::Reply reply) { answer.emplace(std::move(reply)); });
+        process->call(message, {}, [&](ipc::Reply reply) { answer.emplace(std::move(reply)); });
         run_until([&] { return answer.has_value(); });
         return answer ? std::move(*answer) : error_reply(std::make_error_code(std::errc::timed_out), "no answer");
     }
@@ -77,7 +78,7 @@ struct Fixture {
         image.format = "raw";
         image.path = directory.make_file("image", 1 << 20);
         image.options = {{"buffered", "yes"}};
-        REQUIRE(ask("open", image).error_message == "");
+        REQUIRE(ask(ipc::Open{image}).error_message == "");
     }
 
     testing::TemporaryDirectory directory{BLKTAP_BIN_DIR};
@@ -96,7 +97,7 @@ TEST_CASE("tapdisk process: why one cannot start is the answer to what it was as
     Fixture t;
     t.socket = "/nowhere/at/all.sock";
     t.start_real();
-    const ipc::Reply reply = t.ask("stats");
+    const ipc::Reply reply = t.ask(ipc::Stats{});
     CHECK(reply.error_code == "system:ENOENT");
     CHECK_THAT(reply.error_message, Catch::StartsWith("its tapdisk did not start: ") && Contains("/nowhere/at"));
     CHECK(t.run_until([&] { return t.ended; }));
@@ -107,15 +108,15 @@ TEST_CASE("tapdisk process: of one that ends without a word the status or signal
     Fixture t;
     SECTION("a status") {
         t.start_script("exit 3");
-        CHECK_THAT(t.ask("stats").error_message, Contains("exited with status 3"));
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("exited with status 3"));
     }
     SECTION("a signal") {
         t.start_script("kill -KILL $$");
-        CHECK_THAT(t.ask("stats").error_message, Contains("killed by signal 9 (Killed)"));
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("killed by signal 9 (Killed)"));
     }
     SECTION("a program that is none") {
         t.start({BLKTAP_BIN_DIR "/tapdisk", "--no-such-option"});
-        CHECK_THAT(t.ask("stats").error_message, Contains("exited with status 2"));
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("exited with status 2"));
     }
     CHECK(t.run_until([&] { return t.ended; }));
 }
@@ -123,7 +124,7 @@ TEST_CASE("tapdisk process: of one that ends without a word the status or signal
 TEST_CASE("tapdisk process: a last word is cut, and cannot write to a terminal", "[unit][tapback]") {
     Fixture t;
     t.start_stand_in("last-word");
-    const ipc::Reply reply = t.ask("stats");
+    const ipc::Reply reply = t.ask(ipc::Stats{});
     CHECK(reply.error_code == "system:ENOSPC");
     CHECK_THAT(reply.error_message, Contains("?[2J forged?line xxx"));
     CHECK(reply.error_message.size() < 600);
@@ -133,7 +134,7 @@ TEST_CASE("tapdisk process: a last word is cut, and cannot write to a terminal",
 TEST_CASE("tapdisk process: one that does not end when asked is killed after a minute", "[unit][tapback]") {
     Fixture t;
     t.start_stand_in("deaf");
-    REQUIRE(t.ask("open").error_code == "");
+    REQUIRE(t.ask(ipc::Open{}).error_code == "");
     if (GENERATE(false, true)) {
         // The same for one that another tapback started.
         const ProcessId id = t.process->id();
@@ -161,7 +162,7 @@ TEST_CASE("tapdisk process: is found by its process, whatever became of its sock
     SECTION("it listens") {
         REQUIRE(t.find(known));
         CHECK(t.process->is_connected());
-        CHECK(t.ask("stats").result.value("state", "") == "open");
+        CHECK(t.ask(ipc::Stats{}).result.value("state", "") == "open");
     }
     SECTION("it listens, and no record says which process it is") {
         REQUIRE(t.find(std::nullopt));
@@ -173,7 +174,7 @@ TEST_CASE("tapdisk process: is found by its process, whatever became of its sock
         REQUIRE(t.find(known));
         CHECK_FALSE(t.process->is_connected());
         CHECK(testing::thrown([&] { t.process->connect(); }).code() == std::errc::no_such_file_or_directory);
-        CHECK_THAT(t.ask("stats").error_message, Contains("cannot be asked"));
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("cannot be asked"));
         CHECK(t.lost != "");
     }
     SECTION("another listens there") {
@@ -233,8 +234,8 @@ TEST_CASE("tapdisk process: one that says too much is listened to in small piece
           "[unit][tapback]") {
     Fixture t;
     t.start_stand_in(GENERATE("problems", "replies", "requests"));
-    REQUIRE(t.ask("open").error_code == "");
-    REQUIRE(t.ask("watch").error_code == "");
+    REQUIRE(t.ask(ipc::Open{}).error_code == "");
+    REQUIRE(t.ask(ipc::Watch{}).error_code == "");
     const auto told_a_round = [&] {
         const int before = t.problems;
         t.loop.run_once(10ms);
@@ -256,11 +257,11 @@ TEST_CASE("tapdisk process: one that says too much is listened to in small piece
 TEST_CASE("tapdisk process: one that was too noisy is not listened to again", "[unit][tapback]") {
     Fixture t;
     t.start_stand_in("replies");
-    REQUIRE(t.ask("watch").error_code == "");
+    REQUIRE(t.ask(ipc::Watch{}).error_code == "");
     REQUIRE(t.run_until([&] { return !t.process->is_connected(); }));
     const std::system_error refused = testing::thrown([&] { t.process->connect(); });
     CHECK(refused.code() == std::errc::protocol_error);
     CHECK_THAT(refused.what(), Contains("says too much"));
     t.clock.advance(5s);
-    CHECK_THAT(t.ask("stats").error_message, Contains("says too much"));
+    CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("says too much"));
 }
