@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "libblktap/ipc/image_arguments.hpp"
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ipc/vbd_address.hpp"
 
@@ -23,33 +24,12 @@ namespace blktap::ipc {
 inline constexpr const char* tapback_socket_path = "/run/tapdisk/tapback.sock";
 /// Entries of one reply to "list": what fits a message, whatever their paths and problems say.
 inline constexpr std::size_t list_entries_max = 100;
-/// Longest `path` of an image: the kernel takes no longer one either.
-inline constexpr std::size_t image_path_max_bytes = 4095;
 /// Of a result, which the message's own size limits.
 inline constexpr std::size_t no_limit = static_cast<std::size_t>(-1);
 
 // An address is one field, the path of its backend directory.
 Json to_field(const VbdAddress& backend);
 void from_field(const Fields& fields, std::string_view key, const Json& json, VbdAddress& backend);
-
-/// An image as clients name it: "open" without the choice of who opens files.
-struct ImageArguments {
-    static constexpr const char* label = "image";
-    std::string format{};
-    std::string path{};
-    bool read_only = false;
-    std::map<std::string, std::string> options{};
-
-    static void fields(auto& io, auto& it) {
-        io.required("format", it.format);
-        io.not_empty("format", it.format);
-        io.required("path", it.path);
-        io.shorter_than("path", it.path, image_path_max_bytes);
-        io.optional("read-only", it.read_only);
-        io.sparing("options", it.options);
-    }
-    friend bool operator==(const ImageArguments&, const ImageArguments&) = default;
-};
 
 struct BackendArguments {
     static constexpr const char* label = "arguments";
