@@ -21,7 +21,6 @@ class Image final : public tables::ImageIo {
 
     Chain& chain() noexcept { return opened_.chain; }
     Layer& top() noexcept { return opened_.chain.front(); }
-    const Layer& top() const noexcept { return opened_.chain.front(); }
     /// Null for a read-only image.
     Refcounts* refcounts() noexcept { return opened_.refcounts.get(); }
     MemoryBudget& memory() noexcept { return *opened_.memory; }

@@ -35,9 +35,8 @@ void Committer::start() noexcept {
     if (broken_) return go_on_all(queue_, broken_);
     running_ = true;
     if (stuck_) return begin_phase(plan_.last_phase());
-    gather();
     TaskList satisfied;
-    satisfied.swap(satisfied_);
+    gather(satisfied);
     if (!plan_.empty()) {
         begin_phase(0);
     } else if (!committing_.empty()) {
@@ -48,7 +47,8 @@ void Committer::start() noexcept {
     go_on_all(satisfied, {});
 }
 
-void Committer::gather() noexcept {
+/// Takes what the next group has room for. `satisfied`: tasks whose changes earlier groups have made.
+void Committer::gather(TaskList& satisfied) noexcept {
     TaskList waiting;
     waiting.swap(queue_);
     while (!waiting.empty()) {
@@ -59,7 +59,7 @@ void Committer::gather() noexcept {
         if (added == CommitPlan::Added::yes) {
             committing_.push_back(task);
         } else if (added == CommitPlan::Added::nothing) {
-            satisfied_.push_back(task);
+            satisfied.push_back(task);
         } else {
             task.commit_next = task.next;
             task.committer = this;

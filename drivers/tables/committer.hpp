@@ -67,7 +67,7 @@ class Committer {
         Committer* committer = nullptr;
     };
     void start() noexcept;
-    void gather() noexcept;
+    void gather(TaskList& satisfied) noexcept;
     static void slice_loaded(Task& task, std::error_code error) noexcept;
     void begin_phase(unsigned phase) noexcept;
     static void piece_written(IoOp& io) noexcept;
@@ -88,7 +88,6 @@ class Committer {
     GroupWaiter* const waiter_;
     TaskList queue_;                                                                  ///< for the next group
     TaskList committing_;                                                             ///< in this one
-    TaskList satisfied_;                                                              ///< by earlier ones
     boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
     WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
     Begun exclusive_begun_ = nullptr;

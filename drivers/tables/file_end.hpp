@@ -43,7 +43,6 @@ class FileEnd {
     virtual void room_tried(bool made) noexcept { (void)made; }
 
     ImageFile& file() noexcept { return image_.top_file(); }
-    const ImageFile& file() const noexcept { return image_.top_file(); }
 
   private:
     struct Job : WorkerJob {

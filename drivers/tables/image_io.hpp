@@ -35,7 +35,6 @@ class ImageIo {
     void add(ImageFile& file);
 
     ImageFile& top_file() noexcept { return *files_.front(); }
-    const ImageFile& top_file() const noexcept { return *files_.front(); }
     SliceCache& cache() noexcept { return cache_; }
     IoQueue& io() noexcept { return io_; }
     WorkerPool& workers() noexcept { return workers_; }

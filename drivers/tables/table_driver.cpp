@@ -73,7 +73,7 @@ void TableDriver::end_resize(ImageRequest& request, std::error_code error) noexc
 }
 
 int TableDriver::space_fd() const noexcept {
-    const ImageFile& top = std::as_const(*image_).top_file();
+    const ImageFile& top = image_->top_file();
     return writable() && top.growable ? top.data_descriptor() : -1;
 }
 

@@ -49,7 +49,6 @@ class TableDriver : public ImageDriver {
     TableDriver(const ImageInfo& info, std::unique_ptr<ImageIo> image);
 
     ImageIo& image() noexcept { return *image_; }
-    const ImageIo& image() const noexcept { return *image_; }
     /// Gives the driver its tasks, tasks_max of them, which outlive every request. Setup only.
     template <class FormatTask>
     void use_tasks(std::span<FormatTask> tasks) noexcept {

@@ -20,7 +20,6 @@ class Image final : public tables::ImageIo {
 
     const Chain& chain() const noexcept { return opened_.chain; }
     Layer& top() noexcept { return opened_.chain.front(); }
-    const Layer& top() const noexcept { return opened_.chain.front(); }
     MemoryBudget& memory() noexcept { return *opened_.memory; }
 
   private:

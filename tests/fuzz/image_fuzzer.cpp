@@ -116,8 +116,9 @@ void ImageFuzzer::write_and_read(ImageDriver& driver, SectorRange range, int tur
 }
 
 void ImageFuzzer::exercise(const Format& format) {
-    const bool opened_before = open(Access::read_only) != nullptr;
+    bool opened_before = false;
     if (const auto driver = open(Access::read_only)) {
+        opened_before = true;
         std::array<std::byte, piece_sectors * sector_size_bytes> memory;
         for (const SectorRange range : places(driver->info(), size_bytes_))
             run(*driver, ImageRequest::Kind::read, range, memory);
