@@ -22,7 +22,7 @@ inline std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::
     return request.error;
 }
 
-/// A write that finds no space is tried again, three times at most.
+/// A write that finds no space is tried again: three tries in all.
 inline std::error_code write_with_retries(DriverHarness& harness, ImageDriver& driver, ModelDisk& model,
                                           SectorRange range, std::uint64_t stamp) {
     std::error_code error;
