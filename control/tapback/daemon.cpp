@@ -3,6 +3,7 @@
 //
 #include "control/tapback/daemon.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <unistd.h>
 
@@ -15,16 +16,9 @@ namespace blktap::tapback {
 namespace {
 
 constexpr Nanoseconds tick_interval = std::chrono::seconds(2);
-// What one turn does for xenstore before clients and tapdisks have theirs: a guest may rewrite its state for ever.
-constexpr int events_per_turn = 256;
-constexpr int looks_per_turn = 64;
+constexpr int looks_per_turn = 64;  // before clients and tapdisks have their turn
 // Leaves room in a message for the longest entry.
 constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;
-
-constexpr const char* backend_token = "backend";
-constexpr const char* release_token = "release";
-/// Tells a xenstored that lost its nodes from one that did not.
-constexpr const char* store_mark = "/tool/tapback";
 
 /// Whether a change of this node of a backend directory says something: what we write ourselves does not.
 bool matters(const std::string& below) {
@@ -38,10 +32,12 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
       files_(options.image_directories, options.backing_directories),
       problem_hook_(loop, options.problem_hook),
+      session_(loop, store_hooks()),
       host_{.loop = loop,
             .options = options,
             .files = files_,
             .problem_hook = problem_hook_,
+            .session = session_,
             .mark = [this](const auto& vbd) { mark(vbd); },
             .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); },
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
@@ -49,13 +45,8 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
       taps_(host_),
       tick_(loop, [this] { tick(); }) {
     restore();
-    try_store();
+    session_.connect();
     tick_.arm(tick_interval);
-}
-
-const XenStore& Daemon::store() const {
-    if (!host_.store) throw_error(std::make_error_code(std::errc::not_connected), "xenstored is away");
-    return *host_.store;
 }
 
 // The VBDs.
@@ -121,7 +112,7 @@ void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& wor
     } catch (const std::system_error& error) {
         vbd->all_changed();
         later_.insert(name);
-        if (host_.store && !host_.store->answers()) return lose_store();
+        if (session_.store() != nullptr && session_.check_lost()) return;
         log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
     }
     if (!vbd->finished()) return;
@@ -137,7 +128,7 @@ void Daemon::look(const std::string& name) {
 }
 
 EventLoop::Next Daemon::turn() {
-    take_events();
+    session_.take_events();
     for (int i = 0; i < looks_per_turn && !marked_.empty(); ++i) {
         // Round and round: those that are marked again at once must not keep the others waiting.
         const auto next = marked_.upper_bound(last_looked_);
@@ -149,90 +140,55 @@ EventLoop::Next Daemon::turn() {
 
 // xenstored.
 
-void Daemon::connect_store() {
-    auto store = std::make_unique<XenStore>();
-    store->watch("backend/vbd3", backend_token);
-    store->watch("backend/vbd", backend_token);
-    store->watch("@releaseDomain", release_token);
-    // Without our mark it is a xenstored that began anew, and what is missing there may be all the same.
-    store_marked_ = store->read(store_mark).has_value();
+StoreSession::Hooks Daemon::store_hooks() {
+    return {.found = [this](bool remembers) { store_found(remembers); },
+            .lost =
+                [this] {
+                    for (const auto& [name, vbd] : vbds_)
+                        vbd->store_lost();
+                },
+            .all_seen =
+                [this] {
+                    return std::ranges::none_of(vbds_, [](const auto& entry) { return entry.second->is_store_lost(); });
+                },
+            .domains_changed = [this] { check_domains(); },
+            .frontend_changed =
+                [this](const ipc::VbdAddress& backend) {
+                    Vbd* const vbd = find(backend);
+                    if (vbd == nullptr) return;
+                    vbd->frontend_changed();
+                    mark(backend);
+                },
+            .backend_changed = [this](const ipc::BackendNode& node) { backend_changed(node); },
+            .directory_changed = [this](const std::string& path) { directory_changed(path); }};
+}
+
+void Daemon::store_found(bool remembers) {
     for (const auto& [name, vbd] : vbds_) {
-        if (store_marked_) {
+        if (remembers) {
             vbd->store_found();
         } else {
             vbd->store_lost();
         }
     }
-    // The turn takes the events.
-    store_watch_.emplace(loop_, store->fd(), EPOLLIN, [](std::uint32_t) {});
-    host_.store = std::move(store);
-}
-
-void Daemon::try_store() {
-    try {
-        connect_store();
-        scan();
-        for (const auto& [name, vbd] : vbds_)
-            marked_.insert(name);
-        mark_store();
-    } catch (const std::system_error& error) {
-        log::warning("xenstored", {{"reason", error.what()}, {"state", "tries again"}});
-        if (host_.store) lose_store();
-    }
-}
-
-/// Not before each disk was seen: another tapback would take what is missing for removed.
-void Daemon::mark_store() {
-    if (store_marked_) return;
+    scan();
     for (const auto& [name, vbd] : vbds_)
-        if (vbd->is_store_lost()) return;
-    store().write(store_mark, std::to_string(::getpid()));
-    store_marked_ = true;
+        marked_.insert(name);
 }
 
-void Daemon::lose_store() {
-    if (!host_.store) return;
-    log::error("xenstored.lost", {{"state", "running disks go on, nothing is attached or detached"}});
-    store_watch_.reset();
-    host_.store.reset();
-    for (const auto& [name, vbd] : vbds_)
-        vbd->store_lost();
+void Daemon::backend_changed(const ipc::BackendNode& node) {
+    if (!matters(node.below)) return;
+    if (node.vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node.vbd);
+    Vbd* const vbd = find(node.vbd);
+    if (vbd == nullptr) return;
+    vbd->node_changed(node.below);
+    mark(node.vbd);
 }
 
-void Daemon::take_events() {
-    if (!host_.store) return;
-    try {
-        for (int i = 0; i < events_per_turn && host_.store; ++i) {
-            const auto event = host_.store->next_event();
-            if (!event) return;
-            handle(*event);
-        }
-    } catch (const std::system_error& error) {
-        log::warning("xenstored", {{"reason", error.what()}});
-        if (host_.store && !host_.store->answers()) lose_store();
-    }
-}
-
-void Daemon::handle(const XenStore::Event& event) {
-    if (event.token == release_token) return check_domains();
-    if (event.token != backend_token) {
-        const auto node = ipc::parse_backend_path(event.token);
-        Vbd* const vbd = node ? find(node->vbd) : nullptr;
-        if (vbd == nullptr) return;
-        vbd->frontend_changed();
-        return mark(node->vbd);
-    }
-    if (const auto node = ipc::parse_backend_path(event.path)) {
-        if (!matters(node->below)) return;
-        if (node->vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node->vbd);
-        Vbd* const vbd = find(node->vbd);
-        if (vbd == nullptr) return;
-        vbd->node_changed(node->below);
-        return mark(node->vbd);
-    }
-    // A whole domain's directory was removed at once.
+/// A whole domain's directory was removed at once.
+void Daemon::directory_changed(const std::string& path) {
     for (const auto& [name, vbd] : vbds_) {
-        if (!vbd->address().backend_path().starts_with(event.path + '/')) continue;
+        if (!vbd->address().backend_path().starts_with(path + '/')) continue;
         vbd->all_changed();
         mark(vbd->address());
     }
@@ -282,23 +238,14 @@ void Daemon::check_domains() {
         }
     }
     // "Not known" may have been "cannot be asked" until here.
-    if (!host_.store->answers()) return lose_store();
+    if (session_.check_lost()) return;
     for (const auto& [name, vbd] : vbds_)
         if (!known[vbd->address().domain]) vbd->domain_died();
 }
 
 void Daemon::tick() {
     tick_.arm(tick_interval);
-    if (host_.store && !host_.store->answers()) lose_store();
-    if (!host_.store) {
-        try_store();
-    } else if (!store_marked_) {
-        try {
-            mark_store();
-        } catch (const std::system_error& error) {
-            log::warning("xenstored", {{"reason", error.what()}});
-        }
-    }
+    session_.tick();
     for (const std::string& name : std::exchange(untold_, {}))
         guard(name, [](Vbd& vbd) { vbd.write_status(); });
     marked_.merge(std::exchange(later_, {}));
@@ -385,7 +332,7 @@ ipc::StatusResult Daemon::status() const {
     result.version = version;
     result.pid = static_cast<std::uint32_t>(::getpid());
     result.vbds = vbds_.size();
-    result.xenstore = host_.store && host_.store->answers();
+    result.xenstore = session_.store() != nullptr && session_.store()->answers();
     return result;
 }
 

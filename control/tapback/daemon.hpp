@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Daemon: all VBDs of this host, the connection to xenstored whose events make them look, and what clients ask for.
-// xenstored may go and come back: while it is away nothing is decided, because what cannot be read is not gone.
+// Daemon: all VBDs of this host, what makes them look, and what clients ask for.
 //
 // Tested by tests/control.
 #pragma once
@@ -55,22 +54,21 @@ class Daemon {
     void look(const std::string& name);
     void guard(const std::string& name, const std::function<void(Vbd&)>& work);
     void restore();
-    void connect_store();
-    void lose_store();
-    void try_store();
-    void mark_store();
-    void take_events();
-    void handle(const XenStore::Event& event);
+    StoreSession::Hooks store_hooks();
+    void store_found(bool remembers);
+    void backend_changed(const ipc::BackendNode& node);
+    void directory_changed(const std::string& path);
     void find_or_refuse(const ipc::VbdAddress& backend);
     void scan();
     void scan(ipc::VbdAddress::Kind kind);
     void check_domains();
     void tick();
-    const XenStore& store() const;
+    const XenStore& store() const { return session_.require(); }
 
     EventLoop& loop_;
     ImageFiles files_;
     ProblemHook problem_hook_;
+    StoreSession session_;
     Host host_;
     StrayTapdisks strays_;
     Taps taps_;
@@ -80,9 +78,7 @@ class Daemon {
     std::string last_looked_;       ///< of `marked_`, by name
     std::set<std::string> later_;   ///< VBDs that are to look at the next tick: their last look failed, or was too soon
     std::set<std::string> untold_;  ///< whose status is to be written at the next tick
-    std::optional<EventLoop::Watch> store_watch_;
     EventLoop::Timer tick_;
-    bool store_marked_ = false;  ///< xenstored has our mark: what is missing there was removed
 };
 
 }  // namespace blktap::tapback

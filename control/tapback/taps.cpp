@@ -299,9 +299,9 @@ void Taps::look(Vbd& vbd) {
         if (!vbd.is_opening()) wake_waiting();
         return;
     }
-    if ((table_.empty() && paired_.empty()) || !host_.store || !vbd.wants_tap()) return;
+    if ((table_.empty() && paired_.empty()) || !host_.session.store() || !vbd.wants_tap()) return;
     const std::string directory = vbd.address().backend_path();
-    const auto named = read_named_tap(*host_.store, directory);
+    const auto named = read_named_tap(*host_.session.store(), directory);
     if (!named) return;
     Tap* const tap = table_.find(named->name);
     if (tap != nullptr) {

@@ -40,8 +40,7 @@ Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record
 Vbd::~Vbd() = default;
 
 const XenStore& Vbd::store() const {
-    if (!host_.store) throw_error(std::make_error_code(std::errc::not_connected), "xenstored is away");
-    return *host_.store;
+    return host_.session.require();
 }
 
 std::string Vbd::file(const char* suffix) const {
@@ -55,7 +54,7 @@ void Vbd::look() {
         if (std::exchange(start_anew_, false)) open_again();
     }
     if (std::exchange(ask_again_, false) && now_.tapdisk == Tapdisk::starting) ask_tapdisk();
-    if (!host_.store) return;
+    if (!host_.session.store()) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();
         now_.kernel_waits = kernel_waits();
@@ -215,7 +214,7 @@ void Vbd::set_problem(std::string problem) {
     problem_ = std::move(problem);
     problem_told_ = false;
     log::warning("vbd.problem", {{"vbd", address_.name()}, {"reason", problem_}});
-    if (now_.tapdisk != Tapdisk::starting || unreachable_ || is_finding_ || !host_.store) return;
+    if (now_.tapdisk != Tapdisk::starting || unreachable_ || is_finding_ || !host_.session.store()) return;
     // The script that waits for this image is about to fail: this is what xl prints.
     try {
         store().transact([&](const StoreTransaction& nodes) {
@@ -229,7 +228,7 @@ void Vbd::set_problem(std::string problem) {
 
 /// That of an attach that failed, of an earlier one.
 void Vbd::forget_hotplug_error() {
-    if (!hotplug_error_written_ || !host_.store) return;
+    if (!hotplug_error_written_ || !host_.session.store()) return;
     try {
         store().remove(node("hotplug-error"));
         hotplug_error_written_ = false;
@@ -274,7 +273,7 @@ void Vbd::settle() {
 }
 
 void Vbd::write_status() {
-    if (!host_.store || !now_.owned || store_lost_) return;
+    if (!host_.session.store() || !now_.owned || store_lost_) return;
     const std::string told = status(now_);
     if (told != status_) {
         store().transact([&](const StoreTransaction& nodes) {
@@ -287,8 +286,8 @@ void Vbd::write_status() {
 
 /// A plain disk line names no script: xl runs Xen's "block", in whose place the wrapper was.
 bool Vbd::came_by_takeover() const {
-    if (address_.kind != ipc::VbdAddress::Kind::vbd || !host_.store) return false;
-    const std::string script = host_.store->read(node("script")).value_or("");
+    if (address_.kind != ipc::VbdAddress::Kind::vbd || !host_.session.store()) return false;
+    const std::string script = host_.session.store()->read(node("script")).value_or("");
     return script.substr(script.rfind('/') + 1) == "block";
 }
 

@@ -19,12 +19,12 @@
 #include "control/tapback/own_device.hpp"
 #include "control/tapback/problem_hook.hpp"
 #include "control/tapback/reconnect_pace.hpp"
+#include "control/tapback/store_session.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "control/tapback/xenbus_machine.hpp"
 #include "libblktap/ipc/problem_states.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
-#include "libblktap/xenstore/xen_store.hpp"
 
 namespace blktap::tapback {
 
@@ -34,8 +34,7 @@ struct Host {
     const Options& options;
     ImageFiles& files;
     ProblemHook& problem_hook;
-    /// Null while xenstored is away.
-    std::unique_ptr<XenStore> store{};
+    const StoreSession& session;
     /// Asks for a look() in this or the next turn.
     std::function<void(const ipc::VbdAddress&)> mark{};
     /// Asks for a look() some seconds later.

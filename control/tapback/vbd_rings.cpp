@@ -65,7 +65,7 @@ void Vbd::connect() {
         recovery_log_.reset(::open(file(".recovery").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!recovery_log_) throw_system_error(file(".recovery"));
     } catch (const std::system_error& error) {
-        if (!host_.store || !host_.store->answers()) throw;
+        if (!host_.session.store() || !host_.session.store()->answers()) throw;
         now_.refused = true;
         return set_problem(error.what());
     }
@@ -137,7 +137,7 @@ void Vbd::abandon() {
             TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), socket_path(),
                                   {.open_file = [](const auto&) { return -1; }, .ended = [this] { abandoned(); }});
     } catch (const std::system_error& error) {
-        now_.abandoned = !host_.store || !host_.store->answers();
+        now_.abandoned = !host_.session.store() || !host_.session.store()->answers();
         if (now_.abandoned) throw;
         return log::error(
             "vbd.abandoned",

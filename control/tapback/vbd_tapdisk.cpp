@@ -128,7 +128,7 @@ void Vbd::open_image(Done done) {
 /// Who may write is the disk's own `mode`, whoever names the image; and what its guest was told to be read-only stays
 /// so.
 ipc::ImageArguments Vbd::as_mode_allows(ipc::ImageArguments image) const {
-    const auto mode = host_.store ? host_.store->read(node("mode")) : std::nullopt;
+    const auto mode = host_.session.store() ? host_.session.store()->read(node("mode")) : std::nullopt;
     if (image_) image.read_only = image.read_only || image_->read_only;
     // Without xenstore a disk that is served goes on as it is.
     if (mode || !image_) image.read_only = image.read_only || ipc::is_read_only_mode(mode);

@@ -16,7 +16,7 @@ constexpr Nanoseconds force_patience = std::chrono::seconds(1);
 }  // namespace
 
 bool Vbd::is_own_domain() const {
-    return host_.store && store().read("domid").value_or("0") == std::to_string(address_.domain);
+    return host_.session.store() && store().read("domid").value_or("0") == std::to_string(address_.domain);
 }
 
 /// Answers `done` with EBUSY where this domain itself uses the disk, or calls `go_on`.

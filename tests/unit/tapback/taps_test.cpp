@@ -38,10 +38,12 @@ struct Fixture {
     EventLoop loop{clock};
     ImageFiles files{{"/"}};
     ProblemHook problem_hook{loop, ""};
+    StoreSession session{loop, {}};
     Host host{.loop = loop,
               .options = options,
               .files = files,
               .problem_hook = problem_hook,
+              .session = session,
               .mark = [](const auto&) {},
               .mark_later = [](const auto&) {},
               .mark_status = [](const auto&) {}};
