@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tapdisk/controller_image_opener.hpp"
 
 namespace blktap {

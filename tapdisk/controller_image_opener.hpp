@@ -5,7 +5,7 @@
 // locks and passes descriptors. It is what lets a tapdisk run without any right to the file system.
 #pragma once
 
-#include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/files/image_opener.hpp"
 #include "tapdisk/control_server.hpp"
 
 namespace blktap {

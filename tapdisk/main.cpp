@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 
 #include "drivers/registry.hpp"
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/signals.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tapdisk/control_server.hpp"
 #include "tapdisk/host_memory.hpp"
 #include "tapdisk/options.hpp"

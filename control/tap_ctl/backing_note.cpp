@@ -7,7 +7,7 @@
 #include <ostream>
 
 #include "control/tap_ctl/table.hpp"
-#include "drivers/shared/image_path.hpp"
+#include "libblktap/files/image_path.hpp"
 
 namespace blktap {
 

@@ -8,8 +8,8 @@
 #include "control/tap_ctl/inspected_format.hpp"
 #include "control/tap_ctl/progress_line.hpp"
 #include "control/tap_ctl/table.hpp"
-#include "drivers/shared/image_path.hpp"
 #include "drivers/shared/options.hpp"
+#include "libblktap/files/image_path.hpp"
 
 namespace blktap {
 namespace {

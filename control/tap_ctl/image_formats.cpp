@@ -10,11 +10,11 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
-#include "drivers/shared/image_path.hpp"
-#include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
 #include "drivers/vhd/open_image.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/image_path.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 namespace blktap {
 namespace {

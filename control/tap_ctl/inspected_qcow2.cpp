@@ -11,8 +11,8 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/qcow2/examine.hpp"
 #include "drivers/qcow2/open_image.hpp"
-#include "drivers/shared/image_path.hpp"
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/image_path.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 namespace blktap {
 namespace {

@@ -6,10 +6,10 @@
 #include "control/tap_ctl/inspected_format.hpp"
 #include "control/tap_ctl/piece_joiner.hpp"
 #include "control/tap_ctl/table.hpp"
-#include "drivers/shared/local_image_opener.hpp"
 #include "drivers/vhd/create.hpp"
 #include "drivers/vhd/examine.hpp"
 #include "drivers/vhd/open_image.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 namespace blktap {
 namespace {

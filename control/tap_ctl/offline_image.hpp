@@ -11,10 +11,10 @@
 #include <memory>
 #include <string>
 
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 namespace blktap {
 

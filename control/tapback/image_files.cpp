@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 
 #include "drivers/formats/formats.hpp"
-#include "drivers/shared/image_path.hpp"
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/image_path.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 namespace blktap {
 namespace {

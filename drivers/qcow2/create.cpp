@@ -16,10 +16,10 @@
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "drivers/shared/disk_size.hpp"
-#include "drivers/shared/image_path.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
 #include "libblktap/base/units.hpp"
+#include "libblktap/files/image_path.hpp"
 
 namespace blktap::qcow2 {
 namespace {

@@ -52,7 +52,7 @@ namespace {
 
 /// An entry can tell of twice a cluster, from any byte on.
 std::uint64_t compressed_bytes_max(std::uint64_t cluster_bytes) noexcept {
-    return 2 * cluster_bytes + 2 * std::uint64_t{BounceBuffer::block_size_max_bytes};
+    return 2 * cluster_bytes + 2 * std::uint64_t{storage_block_max_bytes};
 }
 
 }  // namespace

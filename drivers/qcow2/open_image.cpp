@@ -8,9 +8,9 @@
 
 #include "drivers/qcow2/table_io.hpp"
 #include "drivers/shared/bytes.hpp"
-#include "drivers/shared/image_path.hpp"
-#include "drivers/shared/storage_limits.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/image_path.hpp"
+#include "libblktap/files/storage_limits.hpp"
 
 namespace blktap::qcow2 {
 namespace {

@@ -15,8 +15,8 @@
 #include <system_error>
 
 #include "libblktap/base/units.hpp"
-#include "libblktap/driver_api/image_opener.hpp"
 #include "libblktap/driver_api/whole_granules.hpp"
+#include "libblktap/files/image_opener.hpp"
 
 namespace blktap {
 

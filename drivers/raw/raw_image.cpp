@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "drivers/raw/discard.hpp"
-#include "drivers/shared/storage_limits.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/files/storage_limits.hpp"
 
 namespace blktap {
 namespace {

@@ -25,7 +25,7 @@ struct BounceBuffer::Piece {
 
 BounceBuffer::BounceBuffer(std::uint32_t block_size_bytes)
     : block_size_bytes_(block_size_bytes), memory_(Mapping::anonymous(size_bytes)) {
-    BLKTAP_ASSERT(std::has_single_bit(block_size_bytes) && block_size_bytes <= block_size_max_bytes);
+    BLKTAP_ASSERT(std::has_single_bit(block_size_bytes) && block_size_bytes <= storage_block_max_bytes);
 }
 
 template <class Transfer>

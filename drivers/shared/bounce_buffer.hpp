@@ -18,6 +18,7 @@
 
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/base/units.hpp"
+#include "libblktap/files/storage_limits.hpp"
 
 namespace blktap {
 
@@ -25,9 +26,8 @@ class BounceBuffer {
   public:
     /// Longer requests are done in pieces. At least 4 of the largest blocks that Linux knows.
     static constexpr std::uint32_t size_bytes = 256 * 1024;
-    static constexpr std::uint32_t block_size_max_bytes = 64 * 1024;
 
-    /// Every access to the file is a multiple of `block_size_bytes`: a power of two, at most block_size_max_bytes.
+    /// Every access to the file is a multiple of `block_size_bytes`: a power of two, at most storage_block_max_bytes.
     /// Errors: throws std::system_error (ENOMEM).
     explicit BounceBuffer(std::uint32_t block_size_bytes);
 

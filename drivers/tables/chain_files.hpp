@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "drivers/shared/memory_budget.hpp"
-#include "drivers/shared/storage_limits.hpp"
 #include "drivers/tables/image_file.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/files/storage_limits.hpp"
 
 namespace blktap::tables {
 

@@ -12,12 +12,12 @@
 
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/disk_size.hpp"
-#include "drivers/shared/local_image_opener.hpp"
-#include "drivers/shared/storage_limits.hpp"
 #include "drivers/vhd/allocator.hpp"
 #include "drivers/vhd/open_image.hpp"
 #include "drivers/vhd/parent_path.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/local_image_opener.hpp"
+#include "libblktap/files/storage_limits.hpp"
 
 namespace blktap::vhd {
 namespace {

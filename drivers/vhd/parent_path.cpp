@@ -8,8 +8,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "drivers/shared/image_path.hpp"
 #include "drivers/vhd/header.hpp"
+#include "libblktap/files/image_path.hpp"
 
 namespace blktap::vhd {
 namespace {

@@ -24,7 +24,7 @@
 #include "libblktap/base/defaults.hpp"
 #include "libblktap/base/units.hpp"
 #include "libblktap/base/worker_pool.hpp"
-#include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/files/image_opener.hpp"
 
 namespace blktap {
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/control/interference.hpp"
 #include "tests/control/scene.hpp"
 #include "tests/support/thrown.hpp"

@@ -16,12 +16,13 @@ MAY_INCLUDE = {
     "libblktap/ring": {"libblktap/base"},
     "libblktap/xen": {"libblktap/base"},
     "libblktap/xenstore": {"libblktap/base"},
-    "libblktap/driver_api": {"libblktap/base", "libblktap/aio"},
-    "drivers": {"libblktap/base", "libblktap/aio", "libblktap/driver_api"},
+    "libblktap/files": {"libblktap/base"},
+    "libblktap/driver_api": {"libblktap/base", "libblktap/aio", "libblktap/files"},
+    "drivers": {"libblktap/base", "libblktap/aio", "libblktap/files", "libblktap/driver_api"},
     # What formats say of themselves, which programs have without any driver; a DESCRIPTION belongs to it.
     "drivers/formats": set(),
     "tapdisk": LIBRARY | {"drivers"},
-    # drivers/shared: how an image file is opened and locked, which tapback does for its tapdisks. No driver.
+    # drivers/shared: options as an operator writes them. No driver.
     "control/tapback": LIBRARY | {"drivers/formats", "drivers/shared"},
     "control/client": LIBRARY | {"drivers/formats"},
     "control/hotplug": LIBRARY | {"control/client"},

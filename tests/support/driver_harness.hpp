@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "drivers/registry.hpp"
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"
 
 namespace blktap::testing {

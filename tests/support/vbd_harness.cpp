@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/model_disk.hpp"
 
 namespace blktap::testing {

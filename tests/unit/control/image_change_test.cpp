@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/qemu_img.hpp"

@@ -3,8 +3,8 @@
 //
 #include "drivers/raw/raw_image.hpp"
 
-#include "drivers/shared/local_image_opener.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/small_file_system.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"

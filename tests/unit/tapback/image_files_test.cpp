@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <thread>
 
-#include "drivers/shared/image_lock.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/image_lock.hpp"
 #include "tests/support/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"

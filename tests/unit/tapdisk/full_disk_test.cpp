@@ -4,7 +4,7 @@
 // A full file system makes the guest wait and never fail: what finds no space is parked, keeps no memory, stays in the
 // recovery log, and is tried again until there is space or the frontend leaves.
 
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 

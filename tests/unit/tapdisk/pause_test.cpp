@@ -3,7 +3,7 @@
 //
 // Pausing closes the image and resuming opens one, the same or another; the guest sees a delay and nothing else.
 
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/disk_states.hpp"
 

@@ -4,7 +4,7 @@
 // The states of a disk: what each allows, that of two operations one waits, and how a disk ends.
 #include "tapdisk/vbd.hpp"
 
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/disk_states.hpp"
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/shared/image_lock.hpp"
+#include "libblktap/files/image_lock.hpp"
 
 #include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "drivers/shared/lock_holder.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/files/lock_holder.hpp"
 
 namespace blktap {
 namespace {

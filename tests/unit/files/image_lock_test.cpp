@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Between ourselves, and with QEMU's own programs: what they do is the reference.
-#include "drivers/shared/image_lock.hpp"
+#include "libblktap/files/image_lock.hpp"
 
 #include <cstddef>
 #include <cstdio>

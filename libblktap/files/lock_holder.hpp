@@ -4,7 +4,7 @@
 // Who holds a lock on a file. The kernel does not say it of a lock that belongs to an open file description, but
 // /proc/PID/fdinfo lists the locks of each descriptor.
 //
-// Tested by tests/unit/drivers/image_lock_test.cpp.
+// Tested by tests/unit/files/image_lock_test.cpp.
 #pragma once
 
 #include <string>

@@ -14,9 +14,12 @@
 #include <sys/stat.h>
 
 #include "libblktap/base/units.hpp"
-#include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/files/image_opener.hpp"
 
 namespace blktap {
+
+/// The largest block of storage that Linux knows: offset_alignment_bytes is at most this.
+inline constexpr std::uint32_t storage_block_max_bytes = 64 * 1024;
 
 struct StorageLimits {
     struct stat status {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/shared/lock_holder.hpp"
+#include "libblktap/files/lock_holder.hpp"
 
 #include <algorithm>
 #include <cctype>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 #include <sys/stat.h>
 

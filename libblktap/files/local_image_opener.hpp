@@ -6,12 +6,12 @@
 //
 // A block device that is opened for writing is claimed (O_EXCL): the kernel then refuses one that is mounted, part of a
 // volume group or RAID, or claimed by another writer. Files and devices are locked as QEMU's programs lock them
-// (drivers/shared/image_lock.hpp).
+// (libblktap/files/image_lock.hpp).
 //
-// Tested by tests/unit/drivers/local_image_opener_test.cpp.
+// Tested by tests/unit/files/local_image_opener_test.cpp.
 #pragma once
 
-#include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/files/image_opener.hpp"
 
 namespace blktap {
 

@@ -11,12 +11,12 @@
 // The locks are of the open file description: they live until its last descriptor is closed, wherever that is, so a
 // descriptor that tapback keeps holds them past the death of a tapdisk.
 //
-// Tested by tests/unit/drivers/image_lock_test.cpp.
+// Tested by tests/unit/files/image_lock_test.cpp.
 #pragma once
 
 #include <string>
 
-#include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/files/image_opener.hpp"
 
 namespace blktap {
 

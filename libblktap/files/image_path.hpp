@@ -3,7 +3,7 @@
 //
 // The paths by which images name each other.
 //
-// Tested by tests/unit/drivers/image_path_test.cpp.
+// Tested by tests/unit/files/image_path_test.cpp.
 #pragma once
 
 #include <filesystem>

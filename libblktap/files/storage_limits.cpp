@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/shared/storage_limits.hpp"
+#include "libblktap/files/storage_limits.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "drivers/shared/bounce_buffer.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/mapping.hpp"
 
@@ -66,8 +65,7 @@ Alignment find_alignment(int fd, bool block_device, const std::string& name) {
         alignment = try_alignment(fd, name);
     }
     const bool usable = std::has_single_bit(alignment.offset_bytes) && std::has_single_bit(alignment.memory_bytes) &&
-                        alignment.offset_bytes <= BounceBuffer::block_size_max_bytes &&
-                        alignment.memory_bytes <= page_size_bytes;
+                        alignment.offset_bytes <= storage_block_max_bytes && alignment.memory_bytes <= page_size_bytes;
     if (usable) return alignment;
     throw_reason(Errc::direct_io_unsupported, name + ": direct I/O needs an unusual alignment here, of " +
                                                   std::to_string(alignment.offset_bytes) + " bytes (memory " +

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/shared/local_image_opener.hpp"
+#include "libblktap/files/local_image_opener.hpp"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-#include "drivers/shared/image_lock.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/image_lock.hpp"
 
 namespace blktap {
 namespace {

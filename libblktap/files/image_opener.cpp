@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "libblktap/driver_api/image_opener.hpp"
+#include "libblktap/files/image_opener.hpp"
 
 #include "libblktap/base/error.hpp"
 
