@@ -12,7 +12,7 @@ using namespace blktap::tapback;
 
 namespace {
 
-struct Fixture {
+struct StoreSessionMachine {
     std::string take() {
         // Events come a moment after the write that they tell of was answered.
         for (int i = 0; i < 200 && told.empty(); ++i) {
@@ -60,7 +60,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("store session: an event is told as what it means for disks", "[unit][tapback]") {
-    Fixture t;
+    StoreSessionMachine t;
     t.session.connect();
     t.forget_events();
     const XenStore& store = t.session.require();
@@ -77,7 +77,7 @@ TEST_CASE("store session: an event is told as what it means for disks", "[unit][
 }
 
 TEST_CASE("store session: one that remembers is told from one that began anew", "[unit][tapback]") {
-    Fixture t;
+    StoreSessionMachine t;
     CHECK(t.session.store() == nullptr);
     t.session.connect();
     CHECK(t.connections == "anew ");
@@ -93,7 +93,7 @@ TEST_CASE("store session: one that remembers is told from one that began anew", 
 }
 
 TEST_CASE("store session: a xenstored that began anew is not marked before every disk was seen", "[unit][tapback]") {
-    Fixture t;
+    StoreSessionMachine t;
     t.all_seen = false;
     t.session.connect();
     CHECK_FALSE(t.session.require().read("/tool/tapback").has_value());
@@ -106,7 +106,7 @@ TEST_CASE("store session: a xenstored that began anew is not marked before every
 
 TEST_CASE("store session: while xenstored is away there is no store, and what asks for one is told",
           "[unit][tapback]") {
-    Fixture t;
+    StoreSessionMachine t;
     t.session.connect();
     CHECK_FALSE(t.session.check_lost());
     t.xenstored.kill();
@@ -120,7 +120,7 @@ TEST_CASE("store session: while xenstored is away there is no store, and what as
 }
 
 TEST_CASE("store session: a connection whose disks could not be looked through is begun again", "[unit][tapback]") {
-    Fixture t;
+    StoreSessionMachine t;
     t.fails = true;
     t.session.connect();
     CHECK(t.session.store() == nullptr);
