@@ -40,11 +40,13 @@ struct ControlServer::Handlers {
     ipc::DeviceDescription operator()(const ipc::Connect& message, ipc::Call& call) {
         UniqueFd log_file = call.descriptors.empty() ? UniqueFd{} : call.take_descriptor(message.name);
         vbd.connect(message, std::move(log_file));
-        server.frontend_owner_.reset();
-        if (message.until_hangup) server.frontend_owner_ = call.client;
+        server.owners_.erase(message.connection);
+        if (message.until_hangup) server.owners_.emplace(message.connection, call.client);
         return vbd.describe();
     }
-    void operator()(const ipc::Disconnect& message, ipc::Call& call) { vbd.disconnect(message.rings, later(call)); }
+    void operator()(const ipc::Disconnect& message, ipc::Call& call) {
+        vbd.disconnect(message.connection, message.rings, later(call));
+    }
     void operator()(const ipc::Abandon& message, ipc::Call& call);
     void operator()(const ipc::Pause&, ipc::Call& call) { vbd.pause(later(call)); }
     ipc::DeviceDescription operator()(const ipc::Resume& message, ipc::Call& call);
@@ -139,9 +141,10 @@ void ControlServer::add_client(ipc::MessageSocket socket, std::function<void()> 
 
 void ControlServer::gone(ClientId id) {
     watchers_.erase(id);
-    if (frontend_owner_ != id) return;
-    frontend_owner_.reset();
-    vbd_.hang_up();
+    std::erase_if(owners_, [this, id](const auto& owner) {
+        if (owner.second == id) vbd_.hang_up(owner.first);
+        return owner.second == id;
+    });
 }
 
 void ControlServer::tell_problems() noexcept {

@@ -10,8 +10,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <sys/types.h>
@@ -19,7 +19,7 @@
 
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ipc/request_server.hpp"
-#include "tapdisk/abandoned_rings.hpp"
+#include "tapdisk/ring/abandoned_rings.hpp"
 #include "tapdisk/vbd.hpp"
 
 namespace blktap {
@@ -58,7 +58,7 @@ class ControlServer {
     Vbd& vbd_;
     ipc::MessageListener listener_;
     std::set<ClientId> watchers_;             ///< are told of problems
-    std::optional<ClientId> frontend_owner_;  ///< its hang-up disconnects the frontend
+    std::map<std::string, ClientId> owners_;  ///< of connections, by name, that end when their owner hangs up
     std::vector<OpenedFile> files_;           ///< of the image that is open, or was last
     std::unique_ptr<AbandonedRings> abandoned_;
     std::unique_ptr<Handlers> handlers_;

@@ -63,9 +63,9 @@ int serve(const Options& options, UniqueFd& starter) {
     const Registry drivers = all_drivers();
 
     Vbd::Options vbd_options;
-    vbd_options.aio_slots = options.aio_slots;
+    vbd_options.disk.aio_slots = options.aio_slots;
     vbd_options.poll_max = std::chrono::microseconds(options.poll_us);
-    vbd_options.memory_budget_bytes = options.memory_budget_bytes;
+    vbd_options.disk.memory_budget_bytes = options.memory_budget_bytes;
     if (options.recovery_log_path) {
         vbd_options.make_log_file = [path = *options.recovery_log_path] { return open_log_file(path); };
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Vbd::stats(): the counters of one disk as the control protocol's "stats" shows them.
-#include "tapdisk/vbd.hpp"
+#include "tapdisk/vbd_stats.hpp"
 
 namespace blktap {
 namespace {
@@ -13,7 +12,7 @@ Json operation(const OperationStats& stats) {
     return {{"requests", stats.requests}, {"sectors", stats.sectors}, {"errors", stats.errors}};
 }
 
-Json requests(const EngineStats& stats) {
+Json requests(const RingStats& stats) {
     return {{"read", operation(stats.read)},       {"write", operation(stats.write)},
             {"barrier", operation(stats.barrier)}, {"flush", operation(stats.flush)},
             {"discard", operation(stats.discard)}, {"rejected", stats.rejected}};
@@ -30,69 +29,33 @@ Json allocation(const AllocationStats& stats) {
     return {{"turns", count}, {"longest-ns", stats.longest_ns}, {"up-to-us", std::move(turns)}};
 }
 
-Json waiting(const RequestEngine& engine, std::size_t refused, Nanoseconds now) {
-    const auto oldest = std::chrono::duration_cast<std::chrono::milliseconds>(now - engine.waiting_since());
-    return {{"no-space", engine.waiting().for_space},
-            {"io-error", engine.waiting().for_health},
-            {"storage-busy", refused},
+Json waiting(const Disk& disk) {
+    const auto oldest = std::chrono::duration_cast<std::chrono::milliseconds>(disk.scheduler().oldest_wait());
+    return {{"no-space", disk.health().waiting().for_space},
+            {"io-error", disk.health().waiting().for_health},
+            {"storage-busy", disk.io().refused_count()},
             {"oldest-ms", oldest.count()},
-            {"gave-up", engine.stats().gave_up}};
+            {"gave-up", disk.scheduler().parking().gave_up()}};
 }
 
-Json turns(const EngineStats& stats) {
-    return {{"count", stats.turns},
-            {"longest-ns", stats.longest_turn_ns},
+Json turns(const TurnStats& turns, const TurnMost& most) {
+    return {{"count", turns.turns},
+            {"longest-ns", turns.longest_ns},
             {"most-per-turn",
-             {{"io-submits", stats.turn_max.submits},
-              {"descriptor-copies", stats.turn_max.descriptor_copies},
-              {"write-copies", stats.turn_max.write_copies},
-              {"read-copies", stats.turn_max.read_copies},
-              {"notifies", stats.turn_max.notifies}}}};
+             {{"io-submits", turns.most_submits},
+              {"descriptor-copies", most.descriptor_copies},
+              {"write-copies", most.write_copies},
+              {"read-copies", most.read_copies},
+              {"notifies", most.notifies}}}};
 }
 
-Json connection_stats(const Connection& connection, std::size_t refused, Nanoseconds now) {
-    const RequestEngine& engine = connection.engine();
-    const EngineStats& stats = engine.stats();
-    const ipc::ConnectArguments& frontend = connection.frontend();
-    return {
-        {"domain", frontend.domain},
-        {"protocol", frontend.protocol},
-        {"persistent", frontend.persistent},
-        {"queues", frontend.queues.size()},
-        {"ring-slots", engine.queues().front().ring().slot_count()},
-        {"stopped-queues", stats.stopped_queues},
-        {"taken", engine.taken()},
-        {"in-flight", engine.in_flight()},
-        {"parked", engine.parked_count()},
-        {"waiting", waiting(engine, refused, now)},
-        {"allocation", allocation(stats.allocation)},
-        {"held-flushes", engine.held_flush_count()},
-        {"requests", requests(stats)},
-        {"turns", turns(stats)},
-        {"wakeups", connection.wakeups()},
-        {"notifies", stats.notifies},
-        {"grant-copies",
-         {{"descriptors", stats.descriptor_copies},
-          {"writes", stats.write_copies},
-          {"reads", stats.read_copies},
-          {"pieces", engine.guest_data().copied_pieces()}}},
-        {"persistent-grants", engine.guest_data().mapped_pages()},
-        {"waited",
-         {{"for-memory", stats.waited_for_memory}, {"for-range", stats.waited_for_range}, {"parked", stats.parked}}},
-        {"polling",
-         {{"guest-window-ns", connection.poller().window(Poller::For::guest).count()},
-          {"disk-window-ns", connection.poller().window(Poller::For::disk).count()},
-          {"hits", connection.poller().hits()},
-          {"misses", connection.poller().misses()}}}};
-}
-
-const char* state_name(Vbd::State state) {
+const char* state_name(Disk::State state) {
     switch (state) {
-        case Vbd::State::closed:
+        case Disk::State::closed:
             return "closed";
-        case Vbd::State::open:
+        case Disk::State::open:
             return "open";
-        case Vbd::State::paused:
+        case Disk::State::paused:
             return "paused";
     }
     return "unknown";
@@ -100,32 +63,68 @@ const char* state_name(Vbd::State state) {
 
 }  // namespace
 
-ipc::Json Vbd::stats() const {
-    const IoQueue::Stats& aio = io_.stats();
-    Json json = {{"state", state_name(state_)},
-                 {"connected", connection_ != nullptr},
-                 {"flush-failed", flush_failed_ || (connection_ && connection_->engine().flush_failed())},
+Json disk_stats(const Disk& disk) {
+    const IoQueue::Stats& aio = disk.io().stats();
+    Json json = {{"state", state_name(disk.state())},
+                 {"flush-failed", disk.health().flush_failed()},
                  {"aio",
-                  {{"slots", io_.slots()},
-                   {"in-kernel", io_.in_kernel()},
+                  {{"slots", disk.io().slots()},
+                   {"in-kernel", disk.io().in_kernel()},
                    {"submits", aio.submits},
                    {"submitted", aio.submitted},
                    {"resubmitted", aio.resubmitted},
                    {"refused-submits", aio.refused_submits},
                    {"reaped", aio.reaped},
                    {"waiting-max", aio.waiting_max}}}};
-    if (state_ != State::closed) {
-        json["image"] = {{"format", image_.format}, {"path", image_.path}, {"device", ipc::Json(describe())}};
-    }
-    json.update(ipc::Json(problems()));
-    if (driver_) {
-        const ImageActivity activity = driver_->activity();
+    if (disk.state() != Disk::State::closed)
+        json["image"] = {{"format", disk.image().format}, {"path", disk.image().path}};
+    json.update(Json(disk.problems().told()));
+    if (disk.driver() != nullptr) {
+        const ImageActivity activity = disk.driver()->activity();
         json["image"]["growth"] = {
             {"growths", activity.growths}, {"bytes", activity.grown_bytes}, {"waited", activity.waited_for_growth}};
     }
-    if (connection_) json["connection"] = connection_stats(*connection_, io_.refused_count(), loop_.clock().now());
-    if (recorder_) json["recording"] = {{"recorded", recorder_->recorded()}, {"lost", recorder_->lost()}};
     return json;
+}
+
+Json connection_stats(const Connection& connection, const Connections& all, const Disk& disk) {
+    const RingClient& client = connection.client();
+    const RingStats& stats = client.stats();
+    const ipc::ConnectArguments& frontend = connection.frontend();
+    const Scheduler& scheduler = disk.scheduler();
+    const Parking& parking = scheduler.parking();
+    return {{"name", frontend.connection},
+            {"domain", frontend.domain},
+            {"protocol", frontend.protocol},
+            {"persistent", frontend.persistent},
+            {"queues", frontend.queues.size()},
+            {"ring-slots", client.queues().front().ring().slot_count()},
+            {"stopped-queues", stats.stopped_queues},
+            {"taken", stats.taken},
+            {"in-flight", client.unfinished()},
+            {"parked", parking.parked().size()},
+            {"waiting", waiting(disk)},
+            {"allocation", allocation(scheduler.stats().allocation)},
+            {"held-flushes", parking.held().size()},
+            {"requests", requests(stats)},
+            {"turns", turns(all.stats(), stats.turn_most)},
+            {"wakeups", connection.wakeups()},
+            {"notifies", stats.notifies},
+            {"grant-copies",
+             {{"descriptors", stats.descriptor_copies},
+              {"writes", stats.write_copies},
+              {"reads", stats.read_copies},
+              {"pieces", client.guest_data().copied_pieces()}}},
+            {"persistent-grants", client.guest_data().mapped_pages()},
+            {"waited",
+             {{"for-memory", stats.waited_for_memory},
+              {"for-range", scheduler.stats().waited_for_range},
+              {"parked", parking.times_parked()}}},
+            {"polling",
+             {{"guest-window-ns", all.poller().window(Poller::For::guest).count()},
+              {"disk-window-ns", all.poller().window(Poller::For::disk).count()},
+              {"hits", all.poller().hits()},
+              {"misses", all.poller().misses()}}}};
 }
 
 }  // namespace blktap

@@ -97,6 +97,8 @@ struct ConnectArguments {
     /// Disconnect when the control connection that asked for this closes: a guest that is its own controller.
     bool until_hangup = false;
     std::vector<QueueArguments> queues{};  ///< 1 to queues_max, all of one size
+    /// Several may be connected to one disk, each under a name; "" is the guest that the disk is for.
+    std::string connection{};
 
     static void fields(auto& io, auto& it) {
         io.required("domain", it.domain);
@@ -111,6 +113,7 @@ struct ConnectArguments {
         io.optional("direct-io-safe", it.direct_io_safe);
         io.choice("lifetime", it.until_hangup, {{"tapdisk", false}, {"connection", true}}, Presence::optional);
         io.array("queues", it.queues, queues_max, 1);
+        io.sparing("connection", it.connection);  // an older tapdisk serves one
         io.check([&](const Fields& fields) { it.expect_equal_queues(fields); });
     }
     friend bool operator==(const ConnectArguments&, const ConnectArguments&) = default;
@@ -201,12 +204,14 @@ struct Disconnect {
     static constexpr const char* name = "disconnect";
     using Result = Nothing;
     RingsLeft rings = RingsLeft::untouched;
+    std::string connection{};  ///< as it was connected
 
     static void fields(auto& io, auto& it) {
-        // A tapdisk that is older than the field takes no arguments.
+        // A tapdisk that is older than the fields takes no arguments.
         io.choice("rings", it.rings,
                   {{"untouched", RingsLeft::untouched}, {"served", RingsLeft::served}, {"failed", RingsLeft::failed}},
                   Presence::sparing);
+        io.sparing("connection", it.connection);
     }
     friend bool operator==(const Disconnect&, const Disconnect&) = default;
 };

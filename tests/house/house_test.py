@@ -57,6 +57,12 @@ class ChecksFindFaults(unittest.TestCase):
                           {"control/tapback/a.cpp": '#include "drivers/qcow2/header.hpp"\n'},
                           {"control/tapback/a.cpp": '#include "drivers/formats/formats.hpp"\n'})
 
+    def test_a_disk_may_include_neither_ring_nor_xen(self):
+        for name in ("tapdisk/ring/a.hpp", "libblktap/ring/a.hpp", "libblktap/xen/a.hpp"):
+            self.assert_finds(layers.check, f"tapdisk/disk may not include {name}",
+                              {"tapdisk/disk/a.cpp": f'#include "{name}"\n'},
+                              {"tapdisk/ring/a.cpp": f'#include "{name}"\n'})
+
     def test_the_simulated_guest_may_not_include_tapdisk(self):
         self.assert_finds(layers.check, "tests/replay may not include",
                           {"tests/replay/a.cpp": '#include "tapdisk/vbd.hpp"\n'},

@@ -21,6 +21,9 @@ MAY_INCLUDE = {
     "drivers": {"libblktap/base", "libblktap/aio", "libblktap/files", "libblktap/driver_api"},
     # What formats say of themselves, which programs have without any driver; a DESCRIPTION belongs to it.
     "drivers/formats": set(),
+    # A disk serves whoever asks: it knows no ring and no Xen.
+    "tapdisk/disk": {"libblktap/base", "libblktap/aio", "libblktap/ipc", "libblktap/driver_api", "drivers"},
+    "tapdisk/ring": LIBRARY | {"tapdisk/disk"},
     "tapdisk": LIBRARY | {"drivers"},
     # drivers/shared: options as an operator writes them. No driver.
     "control/tapback": LIBRARY | {"drivers/formats", "drivers/shared"},

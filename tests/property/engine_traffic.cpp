@@ -233,7 +233,7 @@ void EngineTraffic::operator_acts(ByteScript& script) {
 
 void EngineTraffic::reconnect() {
     bool done = false;
-    machine_.vbd().disconnect(ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
+    machine_.vbd().disconnect("", ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
     const bool errors_allowed_before = std::exchange(errors_allowed_, true);
     disk_.calm_down();
     wait_until([&] { return done; });

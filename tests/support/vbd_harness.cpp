@@ -82,7 +82,7 @@ VbdHarness::VbdHarness(Options options)
     image_path_ =
         directory_.make_file("image", options_.file_sectors.value_or(options_.size_sectors) * sector_size_bytes);
     AioKernel& kernel = options_.kernel != nullptr ? *options_.kernel : sim_kernel_;
-    vbd_.emplace(loop_, kernel, options_.drivers, Vbd::Options{.aio_slots = options_.aio_slots});
+    vbd_.emplace(loop_, kernel, options_.drivers, Vbd::Options{.disk = {.aio_slots = options_.aio_slots}});
     loop_.set_turn([this] {
         const EventLoop::Next next = vbd_->turn();
         turn_again_ = next == EventLoop::Next::turn_again;

@@ -157,7 +157,7 @@ class VbdHarness {
         return finish([this](Vbd::Done done) { vbd_->pause(std::move(done)); });
     }
     std::error_code disconnect(ipc::RingsLeft rings = ipc::RingsLeft::untouched) {
-        return finish([this, rings](Vbd::Done done) { vbd_->disconnect(rings, std::move(done)); });
+        return finish([this, rings](Vbd::Done done) { vbd_->disconnect("", rings, std::move(done)); });
     }
     std::error_code close() {
         return finish([this](Vbd::Done done) { vbd_->close(std::move(done)); });

@@ -96,6 +96,9 @@ TEST_CASE("messages: the words of the protocol", "[unit][ipc]") {
     CHECK(Json(Resume{OpenArguments{"raw", "/a"}, true}) == Json::parse(R"({"accept-loss": true,
         "image": {"format": "raw", "path": "/a", "read-only": false, "options": {}, "files": "tapdisk"}})"));
     CHECK(Json(Disconnect{}) == Json::object());  // all that an older tapdisk takes
+    CHECK(Json(Disconnect{RingsLeft::untouched, "b"}) == Json::parse(R"({"connection": "b"})"));
+    CHECK(through_text(Disconnect{RingsLeft::served, "b"}) == Disconnect{RingsLeft::served, "b"});
+    CHECK(through_text(ConnectArguments{.domain = 3, .queues = {{{8}, 5}}, .connection = "b"}).connection == "b");
     CHECK(Json(Disconnect{RingsLeft::served}) == Json::parse(R"({"rings": "served"})"));
     CHECK(Json(Record{true}) == Json::parse(R"({"action": "start"})"));
     CHECK(Json(Record{false}) == Json::parse(R"({"action": "stop"})"));

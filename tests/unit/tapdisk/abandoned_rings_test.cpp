@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tapdisk/abandoned_rings.hpp"
+#include "tapdisk/ring/abandoned_rings.hpp"
 
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"

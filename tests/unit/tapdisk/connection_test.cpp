@@ -3,7 +3,7 @@
 //
 // Connecting and leaving: each step that can fail is made to fail, guests vanish in the middle, and every time nothing
 // of theirs stays with us.
-#include "tapdisk/connection.hpp"
+#include "tapdisk/ring/connection.hpp"
 
 #include <fcntl.h>
 
@@ -127,7 +127,7 @@ TEST_CASE("disconnect: what was taken is answered first, what is in the ring is 
     machine.send(machine.read(1, 0, machine.pages(1)));
     machine.settle();
     bool done = false;
-    machine.vbd().disconnect(ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
+    machine.vbd().disconnect("", ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
     machine.send(machine.read(2, 0, machine.pages(1)));
     machine.settle();
     CHECK_FALSE(done);

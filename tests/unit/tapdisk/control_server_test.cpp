@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <thread>
 
-#include "tapdisk/retry_delays.hpp"
+#include "tapdisk/disk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/controlled_disk.hpp"
 

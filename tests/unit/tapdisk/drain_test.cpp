@@ -23,10 +23,10 @@ struct Draining {
     bool done = false;
 
     void disconnect(RingsLeft rings) {
-        machine.vbd().disconnect(rings, [this](std::error_code) { done = true; });
+        machine.vbd().disconnect("", rings, [this](std::error_code) { done = true; });
     }
     void pass(Nanoseconds time) {
-        constexpr Nanoseconds step = Vbd::drain_quiet / 4;
+        constexpr Nanoseconds step = RingDrain::quiet / 4;
         for (Nanoseconds passed{0}; passed < time; passed += step) {
             machine.clock().advance(step);
             machine.settle();
@@ -47,15 +47,15 @@ TEST_CASE("drain: what a frontend still sends is served until it has been quiet 
     t.disconnect(RingsLeft::served);
     t.machine.settle();
     CHECK(t.machine.answer(1) == Status::okay);
-    t.pass(Vbd::drain_quiet / 2);
+    t.pass(RingDrain::quiet / 2);
     t.machine.send(t.machine.write(2, 0, t.data));
-    t.pass(Vbd::drain_quiet / 2);
+    t.pass(RingDrain::quiet / 2);
     CHECK(t.machine.answer(2) == Status::okay);
     CHECK_FALSE(t.done);
     t.machine.send(t.machine.write(3, 0, t.data));
-    t.pass(Vbd::drain_quiet * 3 / 4);
+    t.pass(RingDrain::quiet * 3 / 4);
     CHECK_FALSE(t.done);
-    t.pass(Vbd::drain_quiet);
+    t.pass(RingDrain::quiet);
     CHECK(t.done);
     CHECK(t.machine.answer(3) == Status::okay);
     CHECK(t.machine.world().pages_mapped_by(0) == 0);
@@ -69,10 +69,10 @@ TEST_CASE("drain: a frontend that asked for no notification gets some, and goes 
     t.disconnect(rings);
     CHECK(t.notified());
     t.machine.frontend().acknowledge();
-    t.machine.clock().advance(Vbd::drain_quiet / 2);
+    t.machine.clock().advance(RingDrain::quiet / 2);
     t.machine.loop().run_once(Nanoseconds(0));
     CHECK(t.notified());  // it may have been told to close meanwhile
-    t.pass(Vbd::drain_quiet);
+    t.pass(RingDrain::quiet);
     CHECK(t.done);
 }
 
@@ -93,7 +93,7 @@ TEST_CASE("drain: by force what waits and what comes is an error, and what the d
     for (const std::uint64_t id : {2u, 3u, 4u, 5u})
         CHECK(t.machine.answer(id) == Status::error);
     CHECK_FALSE(t.machine.answered(1));
-    t.pass(2 * Vbd::drain_max);
+    t.pass(2 * RingDrain::at_most);
     CHECK_FALSE(t.done);  // its memory is the disk's until the disk is done with it
     t.disk.complete(0);
     t.machine.settle();
@@ -115,8 +115,8 @@ TEST_CASE("drain: by force a request that waits behind another one's range is an
     CHECK(t.machine.answer(1) == Status::okay);
     CHECK(t.machine.answer(2) == Status::error);
     CHECK(t.disk.waiting().empty());
-    t.pass(Vbd::drain_quiet);
-    t.pass(Vbd::drain_quiet);
+    t.pass(RingDrain::quiet);
+    t.pass(RingDrain::quiet);
     CHECK(t.done);
 }
 
@@ -137,7 +137,7 @@ TEST_CASE("drain: requests that are parked or held are answered at once", "[unit
     t.machine.settle();
     CHECK(t.machine.answer(1) == Status::error);
     CHECK(t.machine.answer(2) == Status::error);
-    t.pass(2 * Vbd::drain_quiet);
+    t.pass(2 * RingDrain::quiet);
     CHECK(t.done);
 }
 
@@ -151,8 +151,8 @@ TEST_CASE("drain: while the image is paused every request is an error", "[unit][
     t.disconnect(RingsLeft::served);
     t.machine.settle();
     CHECK(t.machine.answer(1) == Status::error);
-    t.pass(Vbd::drain_quiet);
-    t.pass(Vbd::drain_quiet);
+    t.pass(RingDrain::quiet);
+    t.pass(RingDrain::quiet);
     CHECK(t.done);
 }
 
@@ -162,10 +162,10 @@ TEST_CASE("drain: a frontend that never stops is let go of all the same", "[unit
     const RingsLeft rings = GENERATE(RingsLeft::served, RingsLeft::failed);
     t.disconnect(rings);
     std::uint64_t id = 0;
-    for (Nanoseconds passed{0}; !t.done; passed += Vbd::drain_quiet / 2) {
-        REQUIRE(passed <= Vbd::drain_max);
+    for (Nanoseconds passed{0}; !t.done; passed += RingDrain::quiet / 2) {
+        REQUIRE(passed <= RingDrain::at_most);
         t.machine.send(t.machine.read(++id, 0, t.data));
-        t.pass(Vbd::drain_quiet / 2);
+        t.pass(RingDrain::quiet / 2);
     }
     CHECK(id > 10);
 }

@@ -254,7 +254,7 @@ TEST_CASE("full disk: a write that finds no space while disconnecting is an erro
     t.machine.vbd().retry();
     t.machine.settle();
     bool done = false;
-    t.machine.vbd().disconnect(ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
+    t.machine.vbd().disconnect("", ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
     t.machine.settle();
     CHECK_FALSE(done);
     t.disk.complete(0, no_space);

@@ -3,7 +3,7 @@
 //
 // Guest data, through the whole engine: whatever the layout of the ring, the cut of the segments and the way to the
 // guest's pages, each byte of a request is in its place on the disk and back in the guest.
-#include "tapdisk/guest_data.hpp"
+#include "tapdisk/ring/guest_data.hpp"
 
 #include "tests/fakexen/failures.hpp"
 #include "tests/support/catch.hpp"

@@ -73,7 +73,7 @@ TEST_CASE("ranges: what the end of one request lets go on is begun in several tu
     disk.complete(0);
     machine.settle();
     CHECK(disk.count() == others);
-    CHECK(turns() - before >= others / RequestEngine::turn_budget);
+    CHECK(turns() - before >= others / Scheduler::turn_budget);
     disk.complete_all();
     machine.settle();
     CHECK(machine.unanswered() == 0);

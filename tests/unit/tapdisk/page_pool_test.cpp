@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // PagePool: nothing is given twice, everything comes back, and the lowest pages go first.
-#include "tapdisk/page_pool.hpp"
+#include "tapdisk/ring/page_pool.hpp"
 
 #include <random>
 #include <set>

@@ -3,7 +3,7 @@
 //
 // PersistentGrants: a page is mapped once and found again, the number of mapped pages is bounded, no page goes while it
 // is in use, and what the guest does not use any more makes room.
-#include "tapdisk/persistent_grants.hpp"
+#include "tapdisk/ring/persistent_grants.hpp"
 
 #include <optional>
 #include <random>

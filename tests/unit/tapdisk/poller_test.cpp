@@ -3,7 +3,7 @@
 //
 // Poller: the window grows while a longer look would have helped, closes while looking is a waste, and rests when
 // looking takes the processor from others.
-#include "tapdisk/poller.hpp"
+#include "tapdisk/ring/poller.hpp"
 
 #include <atomic>
 #include <sched.h>

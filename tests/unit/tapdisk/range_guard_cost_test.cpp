@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "tapdisk/range_guard.hpp"
+#include "tapdisk/disk/range_guard.hpp"
 #include "tests/support/catch.hpp"
 
 using blktap::RangeGuard;

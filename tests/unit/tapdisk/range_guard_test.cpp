@@ -3,7 +3,7 @@
 //
 // RangeGuard, against its contract: who waits for whom, and in which order waiting claims are granted. What the worst
 // guests cost is range_guard_cost_test.cpp.
-#include "tapdisk/range_guard.hpp"
+#include "tapdisk/disk/range_guard.hpp"
 
 #include <algorithm>
 #include <vector>

@@ -3,7 +3,7 @@
 //
 // The recovery log: at every moment it tells a successor exactly what is unanswered, and its reader trusts no byte of
 // it.
-#include "tapdisk/recovery_log.hpp"
+#include "tapdisk/ring/recovery_log.hpp"
 
 #include <cstring>
 #include <random>

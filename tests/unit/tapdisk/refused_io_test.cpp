@@ -3,7 +3,7 @@
 //
 // Storage that neither serves nor fails but answers "not now" without end: what waits is counted at once, the operator
 // is told after some seconds, it costs hardly a processor, and it ends as soon as the storage serves.
-#include "tapdisk/retry_delays.hpp"
+#include "tapdisk/disk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"
 

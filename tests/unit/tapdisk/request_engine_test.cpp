@@ -3,8 +3,7 @@
 //
 // The engine's turn: rings share it fairly, one that misbehaves stops alone, no turn does more than it may, and when
 // the memory for guest data is used up the guest waits.
-#include "tapdisk/request_engine.hpp"
-
+#include "tapdisk/ring/ring_client.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"
 
@@ -66,7 +65,7 @@ TEST_CASE("request engine: no ring gets more than its budget ahead of another", 
     for (const LogContents::Request& request : log.unanswered) {
         ++taken[request.queue];
         const auto [least, most] = std::ranges::minmax(taken);
-        REQUIRE(most - least <= RequestEngine::queue_budget);
+        REQUIRE(most - least <= RingClient::queue_budget);
     }
 }
 
@@ -77,7 +76,7 @@ TEST_CASE("request engine: completions are answered while a long ring is being t
     machine.publish();
     machine.settle();
     // All are answered, but not in one publication: a turn takes 32 and answers what is complete.
-    CHECK(machine.counter("/turns/count") >= 512 / RequestEngine::queue_budget);
+    CHECK(machine.counter("/turns/count") >= 512 / RingClient::queue_budget);
 }
 
 TEST_CASE("request engine: a producer that runs ahead stops its own ring and no other", "[unit][tapdisk]") {

@@ -3,9 +3,9 @@
 //
 // What the operator chose for bad times: how long requests wait for space, whether they wait for broken storage, and
 // when he is warned.
-#include "tapdisk/storage_policy.hpp"
+#include "tapdisk/disk/storage_policy.hpp"
 
-#include "tapdisk/retry_delays.hpp"
+#include "tapdisk/disk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/small_file_system.hpp"
 #include "tests/support/thrown.hpp"
@@ -27,15 +27,15 @@ StoragePolicy policy_of(const std::string& options) {
 }
 
 /// A disk with these options, on which write 1 has met `error`.
-struct Disk {
-    Disk(const std::string& options, std::error_code error) : Disk(options) {
+struct PolicyDisk {
+    PolicyDisk(const std::string& options, std::error_code error) : PolicyDisk(options) {
         machine.send(machine.write(1, 64, data));
         machine.settle();
         REQUIRE(disk.waiting() == "W");
         disk.complete(0, error);
         machine.settle();
     }
-    explicit Disk(const std::string& options) : machine(with(disk, options)) {}
+    explicit PolicyDisk(const std::string& options) : machine(with(disk, options)) {}
 
     static VbdHarness::Options with(StubDisk& disk, const std::string& options) {
         VbdHarness::Options all = disk.options();
@@ -94,7 +94,7 @@ TEST_CASE("storage policy: refuses what it does not understand", "[unit][tapdisk
 }
 
 TEST_CASE("enospc-timeout: a write that found no space for so long has a last try and is an error", "[unit][tapdisk]") {
-    Disk t{"enospc-timeout=1", no_space};
+    PolicyDisk t{"enospc-timeout=1", no_space};
     t.disk.automatic = true;
     t.disk.answer = no_space;
     t.machine.clock().advance(999ms);
@@ -118,7 +118,7 @@ TEST_CASE("enospc-timeout: a write that found no space for so long has a last tr
 }
 
 TEST_CASE("enospc-timeout: does not end a flush, whose error a guest would take for no flush", "[unit][tapdisk]") {
-    Disk t{"enospc-timeout=1"};
+    PolicyDisk t{"enospc-timeout=1"};
     t.disk.automatic = true;
     t.disk.answer = no_space;
     t.machine.send(VbdHarness::flush(1));
@@ -135,7 +135,7 @@ TEST_CASE("enospc-timeout: does not end a flush, whose error a guest would take 
 }
 
 TEST_CASE("enospc-timeout: a barrier whose flush found no space for so long fails the image", "[unit][tapdisk]") {
-    Disk t{"enospc-timeout=1"};
+    PolicyDisk t{"enospc-timeout=1"};
     t.disk.automatic = true;
     t.disk.answer = no_space;
     t.machine.send(t.machine.barrier(1, 0, t.data));
@@ -148,12 +148,12 @@ TEST_CASE("enospc-timeout: a barrier whose flush found no space for so long fail
 }
 
 TEST_CASE("on-error: what broken storage refused is reported by default", "[unit][tapdisk]") {
-    Disk t{"on-error=report", broken};
+    PolicyDisk t{"on-error=report", broken};
     CHECK(t.machine.answer(1) == Status::error);
 }
 
 TEST_CASE("on-error=hold: what broken storage refused waits for it, reads too", "[unit][tapdisk]") {
-    Disk t{"on-error=hold", {GENERATE(EIO, ETIMEDOUT, ENOLINK, ESTALE), std::system_category()}};
+    PolicyDisk t{"on-error=hold", {GENERATE(EIO, ETIMEDOUT, ENOLINK, ESTALE), std::system_category()}};
     t.machine.send(t.machine.read(2, 0, t.data));
     t.machine.settle();
     t.disk.complete(0, broken);
@@ -170,7 +170,7 @@ TEST_CASE("on-error=hold: what broken storage refused waits for it, reads too", 
 }
 
 TEST_CASE("on-error=hold: an error that is the request's own, and one of a flush, are not held", "[unit][tapdisk]") {
-    Disk t{"on-error=hold", {EINVAL, std::system_category()}};
+    PolicyDisk t{"on-error=hold", {EINVAL, std::system_category()}};
     CHECK(t.machine.answer(1) == Status::error);
     t.machine.send(VbdHarness::flush(2));
     t.machine.settle();
@@ -180,7 +180,7 @@ TEST_CASE("on-error=hold: an error that is the request's own, and one of a flush
 }
 
 TEST_CASE("problems: each change is told once", "[unit][tapdisk]") {
-    Disk t{"on-error=report", no_space};
+    PolicyDisk t{"on-error=report", no_space};
     int told = 0;
     t.machine.vbd().on_problems([&told] { ++told; });
     CHECK(t.problems() == std::vector<std::string>{"no-space"});
@@ -204,7 +204,7 @@ TEST_CASE("problems: each change is told once", "[unit][tapdisk]") {
 }
 
 TEST_CASE("problems: a guest that fills its file system again and again has one, told once", "[unit][tapdisk]") {
-    Disk t{"on-error=report", no_space};
+    PolicyDisk t{"on-error=report", no_space};
     int told = 0;
     t.machine.vbd().on_problems([&told] { ++told; });
     for (std::uint64_t id = 2; id < 62; ++id) {
@@ -230,7 +230,7 @@ TEST_CASE("problems: a guest that fills its file system again and again has one,
 }
 
 TEST_CASE("problems: what waits is over when the frontend is gone", "[unit][tapdisk]") {
-    Disk t{"on-error=report", no_space};
+    PolicyDisk t{"on-error=report", no_space};
     REQUIRE_FALSE(t.machine.disconnect());
     t.machine.settle();
     t.stay_quiet();
@@ -262,7 +262,7 @@ TEST_CASE("resize: the guest may use what was added, and no more", "[unit][tapdi
 }
 
 TEST_CASE("resize: a format that cannot is no harm", "[unit][tapdisk]") {
-    Disk t{"on-error=report"};
+    PolicyDisk t{"on-error=report"};
     const auto error = t.machine.finish([&](Vbd::Done done) { t.machine.vbd().resize(1 << 30, std::move(done)); });
     CHECK(error == std::errc::operation_not_supported);
     CHECK(t.machine.vbd().describe().size_sectors == t.disk.info.size_sectors);

@@ -3,7 +3,7 @@
 //
 // Recording: the trace says what the guest asked for, good or bad, how much of it is missing, and whether it could be
 // written.
-#include "tapdisk/trace_recorder.hpp"
+#include "tapdisk/ring/trace_recorder.hpp"
 
 #include <fcntl.h>
 #include <optional>

@@ -32,16 +32,16 @@ TEST_CASE("vbd: each operation is refused in the states in which it makes no sen
 
     REQUIRE_FALSE(machine.disconnect());  // paused
     CHECK(is_wrong_state([&] { vbd.connect(arguments, {}); }));
-    CHECK(is_wrong_state([&] { vbd.disconnect(ipc::RingsLeft::untouched, nobody); }));
+    CHECK(is_wrong_state([&] { vbd.disconnect("", ipc::RingsLeft::untouched, nobody); }));
 
     machine.resume();  // open
     CHECK(is_wrong_state(open));
-    CHECK(is_wrong_state([&] { vbd.disconnect(ipc::RingsLeft::untouched, nobody); }));
+    CHECK(is_wrong_state([&] { vbd.disconnect("", ipc::RingsLeft::untouched, nobody); }));
     CHECK_NOTHROW(vbd.retry());
 
     REQUIRE_FALSE(machine.close());
     CHECK(is_wrong_state([&] { vbd.connect(arguments, {}); }));
-    CHECK(is_wrong_state([&] { vbd.disconnect(ipc::RingsLeft::untouched, nobody); }));
+    CHECK(is_wrong_state([&] { vbd.disconnect("", ipc::RingsLeft::untouched, nobody); }));
     CHECK(is_wrong_state([&] { vbd.pause(nobody); }));
     CHECK(is_wrong_state([&] { vbd.close(nobody); }));
     CHECK(is_wrong_state([&] { vbd.retry(); }));
@@ -60,7 +60,7 @@ TEST_CASE("vbd: while one operation is under way every other is refused", "[unit
     machine.settle();
     bool done = false;
     vbd.pause([&done](std::error_code) { done = true; });
-    CHECK(is_wrong_state([&] { vbd.disconnect(ipc::RingsLeft::untouched, nobody); }));
+    CHECK(is_wrong_state([&] { vbd.disconnect("", ipc::RingsLeft::untouched, nobody); }));
     CHECK(is_wrong_state([&] { vbd.pause(nobody); }));
     CHECK(is_wrong_state([&] { vbd.close(nobody); }));
     CHECK(is_wrong_state([&] { machine.resume(); }));
@@ -83,7 +83,7 @@ TEST_CASE("vbd: a shutdown that comes during another operation waits for it", "[
         machine.vbd().pause([&order](std::error_code) { order += 'p'; });
     }
     SECTION("disconnect") {
-        machine.vbd().disconnect(ipc::RingsLeft::untouched, [&order](std::error_code) { order += 'p'; });
+        machine.vbd().disconnect("", ipc::RingsLeft::untouched, [&order](std::error_code) { order += 'p'; });
     }
     SECTION("close") {
         machine.vbd().close([&order](std::error_code) { order += 'p'; });

@@ -3,7 +3,7 @@
 //
 // The order of requests: what a barrier holds back and what passes it, what a flush covers, and who waits for whom
 // where ranges overlap. Seen from the driver: a request that was not started cannot overtake anything.
-#include "tapdisk/write_order.hpp"
+#include "tapdisk/disk/write_order.hpp"
 
 #include "tests/support/catch.hpp"
 #include "tests/support/model_disk.hpp"

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Disk: one image, open or not, and everything that brings requests to it, whoever they come from. Its states:
+//
+//   closed --open--> open --close--> closed
+//                      \--- pause ---> paused --- resume ---> open
+//
+// pause and close take time: whoever asks for one waits until quiet(), then calls flush_and_close(). Errors are thrown
+// as std::system_error with a text that names the image.
+//
+// Tested by tests/unit/tapdisk/vbd_test.cpp, pause_test.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "drivers/registry.hpp"
+#include "libblktap/aio/io_queue.hpp"
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/base/worker_pool.hpp"
+#include "tapdisk/disk/disk_problems.hpp"
+#include "tapdisk/disk/scheduler.hpp"
+#include "tapdisk/disk/storage_health.hpp"
+#include "tapdisk/disk/storage_watch.hpp"
+
+namespace blktap {
+
+class Disk {
+  public:
+    struct Options {
+        unsigned aio_slots = IoQueue::default_slots;
+        /// Of each image that does not have the option itself.
+        std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
+    };
+    /// Called once when an operation is over.
+    using Done = std::function<void(std::error_code)>;
+    enum class State : std::uint8_t { closed, open, paused };
+
+    /// All references outlive the disk. Errors: throws std::system_error (AIO, descriptors).
+    Disk(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options);
+    Disk(const Disk&) = delete;
+    Disk& operator=(const Disk&) = delete;
+    ~Disk();
+
+    /// Opens an image; `files` opens its files, also when it is resumed.
+    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files);
+    /// Opens the paused image again, or another one at least as large, and goes on. `files`: null to use the same
+    /// opener.
+    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files);
+    /// Tries requests that wait for space, and what the kernel refused, at once.
+    void retry() noexcept;
+    /// Answers held flushes with an error.
+    void accept_loss();
+    /// Makes the image and the device `size_bytes` long. Errors: also through `done`: EINVAL (smaller than it is, not a
+    /// multiple of the disk's smallest write, or more than a block device has), EOPNOTSUPP (the format cannot), ENOSPC.
+    void resize(std::uint64_t size_bytes, Done done);
+
+    /// Nothing but the requests that the scheduler counts uses the open image.
+    bool unused() const noexcept { return !watch_.busy() && !resize_.done; }
+    /// Flushes and closes the image, of which nothing is under way; calls `done` from a later look(). Requests wait
+    /// until resume().
+    void flush_and_close(Done done);
+    /// flush_and_close() was for a pause().
+    void become_paused() noexcept { state_ = State::paused; }
+    /// flush_and_close() was for good.
+    void become_closed() noexcept;
+
+    /// Called each turn, after the requests'. True: an image was closed, and who waits for that is told.
+    bool look();
+
+    State state() const noexcept { return state_; }
+    /// The image as it was opened first, or resized: what guests were told. Only while state() is not closed.
+    const ImageInfo& info() const noexcept { return info_; }
+    const ImageSpec& image() const noexcept { return image_; }
+    /// The open driver; null while paused or closed.
+    const ImageDriver* driver() const noexcept { return driver_.get(); }
+
+    Scheduler& scheduler() noexcept { return scheduler_; }
+    const Scheduler& scheduler() const noexcept { return scheduler_; }
+    const StorageHealth& health() const noexcept { return health_; }
+    DiskProblems& problems() noexcept { return problems_; }
+    const DiskProblems& problems() const noexcept { return problems_; }
+    IoQueue& io() noexcept { return io_; }
+    const IoQueue& io() const noexcept { return io_; }
+    WorkerPool& workers() noexcept { return workers_; }
+
+  private:
+    std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
+    void resized(std::error_code error);
+    void close_flushed_image();
+
+    const Registry& drivers_;
+    const Options options_;
+    WorkerPool workers_;
+    IoQueue io_;
+    EventLoop::Watch completion_watch_;
+    StorageHealth health_;
+    Scheduler scheduler_;
+    StorageWatch watch_;
+    DiskProblems problems_;
+
+    State state_ = State::closed;
+    ImageSpec image_;
+    std::unique_ptr<ImageOpener> files_;
+    std::unique_ptr<ImageDriver> driver_;
+    ImageInfo info_;
+    struct FinalFlush : ImageRequest {
+        Done done{};
+        std::optional<std::error_code> result{};  ///< it has ended: close the image in the next look()
+    } final_flush_;
+    struct Resize : ImageRequest {
+        Disk* disk = nullptr;
+        Done done{};
+        std::uint64_t size_sectors = 0;
+    } resize_;
+};
+
+}  // namespace blktap

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// DiskProblems: what is wrong with a disk, as the operator is told: each change once, and no more often than a guest
+// that makes things go wrong and get well again should decide.
+//
+// Tested by tests/unit/tapdisk/full_disk_test.cpp and vbd_test.cpp.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/ipc/problem_states.hpp"
+
+namespace blktap {
+
+class DiskProblems {
+  public:
+    /// In the order of the texts in disk_problems.cpp.
+    struct Wrong {
+        bool no_space = false;
+        bool io_error = false;
+        bool flush_failed = false;
+        bool low_space = false;
+        bool storage_busy = false;
+        bool file_cut = false;
+
+        friend bool operator==(const Wrong&, const Wrong&) = default;
+    };
+
+    /// `loop` outlives the object.
+    explicit DiskProblems(EventLoop& loop);
+
+    /// What is wrong now, with the image at `path`. Called each turn: texts are made only when there is something to
+    /// say.
+    void see(const Wrong& wrong, const std::string& path) {
+        if (wrong != wrong_) changed(wrong, path);
+    }
+    /// What was told and is not over.
+    const ipc::Problems& told() const noexcept { return states_.told(); }
+    /// `changed` is called on the loop's thread whenever told() has changed. It must not throw.
+    void on_change(std::function<void()> changed) { on_change_ = std::move(changed); }
+
+  private:
+    void changed(const Wrong& wrong, const std::string& path);
+    void tell();
+
+    EventLoop& loop_;
+    Wrong wrong_;
+    std::string path_;
+    ipc::ProblemStates states_;
+    EventLoop::Timer timer_;  ///< tells what could not be told at once
+    std::function<void()> on_change_ = [] {};
+};
+
+}  // namespace blktap

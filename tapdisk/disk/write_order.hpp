@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// WriteOrder: what a barrier does to the order of requests, over all clients of a disk.
+//
+// A barrier (WRITE_BARRIER, of old frontends) waits until everything consumed before it is finished, and what changes
+// the disk and was consumed after it waits for the barrier; reads and flushes pass. That a read passes even where it
+// overlaps the barrier's own data is what blkif says (io/blkif.h orders writes only), what Linux's blkback does, and
+// what any disk does with a read and a write under way together: who wants the new data waits for the answer.
+// A flush never waits: it covers the writes that were answered before it was consumed, and those are complete.
+//
+// Tested by tests/unit/tapdisk/write_order_test.cpp and overlap_test.cpp.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "tapdisk/disk/disk_request.hpp"
+
+namespace blktap {
+
+class WriteOrder {
+  public:
+    /// A request that must keep its place was consumed. True: it may go on now. False: it is kept here.
+    /// `live` holds all unfinished requests, this one included, in order of consumption.
+    bool admit(DiskRequest& request, const LiveList& live) noexcept;
+
+    /// A request finished (already out of `live`). Calls `go_on(DiskRequest&)` for those that it was holding back.
+    template <class GoOn>
+    void finished(const DiskRequest& request, const LiveList& live, GoOn go_on) noexcept {
+        if (barrier_ == nullptr) return;
+        if (barrier_ == &request) {
+            barrier_ = nullptr;
+            while (!behind_.empty() && barrier_ == nullptr) {
+                DiskRequest& next = behind_.front();
+                behind_.pop_front();
+                if (start_or_wait(next, live)) go_on(next);
+            }
+        } else if (request.sequence < barrier_->sequence && --unfinished_before_ == 0) {
+            go_on(*barrier_);
+        }
+    }
+
+    /// The barrier that waits for earlier requests; null when there is none or it is being served.
+    bool holding() const noexcept { return barrier_ != nullptr; }
+    /// Somebody who is leaving waits here.
+    bool holds_back_closing() const noexcept {
+        if (barrier_ == nullptr) return false;
+        if (barrier_->client->closing() && unfinished_before_ > 0) return true;
+        return std::ranges::any_of(behind_, [](const DiskRequest& each) { return each.client->closing(); });
+    }
+    /// Takes out, for the end of `client`, what waits here of it; calls `take(DiskRequest&)` for each, which must call
+    /// finished().
+    template <class Take>
+    void abandon(const DiskClient& client, Take take) noexcept {
+        for (auto next = behind_.begin(); next != behind_.end();) {
+            DiskRequest& request = *next;
+            if (request.client != &client) {
+                ++next;
+                continue;
+            }
+            next = behind_.erase(next);
+            take(request);
+        }
+        if (barrier_ != nullptr && barrier_->client == &client && unfinished_before_ > 0) take(*barrier_);
+    }
+
+  private:
+    bool start_or_wait(DiskRequest& request, const LiveList& live) noexcept;
+
+    DiskRequest* barrier_ = nullptr;       ///< from its consumption to its end
+    std::uint64_t unfinished_before_ = 0;  ///< requests it waits for
+    StageList behind_;                     ///< consumed after it, in order
+};
+
+}  // namespace blktap

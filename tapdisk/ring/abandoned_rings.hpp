@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// AbandonedRings: the rings of a frontend whose tapdisk has died, when its disk is taken away. Whoever removes the
+// frontend's device waits for an answer to everything that was sent: here it is, an error to each request. What was
+// taken and not answered the dead tapdisk's recovery log says; the rest is in the rings. No image is needed for it.
+//
+// Tested by tests/unit/tapdisk/abandoned_rings_test.cpp.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/ipc/messages.hpp"
+#include "tapdisk/ring/connection_queue.hpp"
+#include "tapdisk/ring/recovery_log.hpp"
+
+namespace blktap {
+
+class AbandonedRings {
+  public:
+    /// A frontend that sends nothing for so long has sent its last.
+    static constexpr Nanoseconds quiet = std::chrono::milliseconds(200);
+    /// Of one that sends without end.
+    static constexpr Nanoseconds at_most = std::chrono::seconds(3);
+
+    /// Answers what `log` has, then what the rings have until they are quiet; then calls `done`, which may destroy
+    /// this. Errors: throws std::system_error: what mapping and binding gave, Errc::bad_message (no log of these
+    /// rings), Errc::bad_version.
+    AbandonedRings(EventLoop& loop, const ipc::ConnectArguments& frontend, const UniqueFd& log,
+                   std::function<void()> done);
+    AbandonedRings(const AbandonedRings&) = delete;
+    AbandonedRings& operator=(const AbandonedRings&) = delete;
+
+    std::uint64_t answered() const noexcept { return answered_; }
+
+  private:
+    void answer_logged(const LogContents& log);
+    void answer_sent(ConnectionQueue& queue) noexcept;
+    void answer(ConnectionQueue& queue, const ring::RawRequest& request) noexcept;
+    void wake() noexcept;
+    void look();
+
+    EventLoop& loop_;
+    xen::EventChannelHandle events_;
+    xen::GrantTable grants_;
+    std::vector<ConnectionQueue> queues_;
+    std::function<void()> done_;
+    Nanoseconds began_;
+    Nanoseconds last_answer_;
+    Nanoseconds next_wake_{0};
+    std::uint64_t answered_ = 0;
+    EventLoop::Timer timer_;
+};
+
+}  // namespace blktap

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tapdisk/ring/connection_queue.hpp"
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/ring/wire_status.hpp"
+
+namespace blktap {
+namespace {
+
+std::string describe(std::size_t queue, const ipc::ConnectArguments& frontend) {
+    return "domain " + std::to_string(frontend.domain) + ", queue " + std::to_string(queue);
+}
+
+}  // namespace
+
+ConnectionQueue::ConnectionQueue(xen::GuestPages pages, xen::EventChannel channel, ring::Protocol protocol)
+    : pages_(std::move(pages)), channel_(std::move(channel)), ring_(pages_.bytes(), protocol) {}
+
+void ConnectionQueue::make_slots(DiskClient& client, std::uint16_t queue_index, RecoveryLog::Queue& log) {
+    const std::uint32_t count = ring_.slot_count();
+    log_ = &log;
+    slots_ = std::make_unique<RequestSlot[]>(count);
+    large_segments_ = LazyArray<ring::Segment>(count * ring::segments_indirect_max);
+    large_iovecs_ = LazyArray<iovec>(count * ring::segments_indirect_max);
+    large_runs_ = LazyArray<PageRun>(count * ring::segments_indirect_max);
+    free_slots_.reserve(count);
+    publishing_.reserve(count);
+    for (std::uint32_t i = count; i-- > 0;) {
+        slots_[i].client = &client;
+        slots_[i].index = static_cast<std::uint16_t>(i);
+        slots_[i].queue = queue_index;
+        free_slots_.push_back(static_cast<std::uint16_t>(i));
+    }
+}
+
+RequestSlot& ConnectionQueue::take_slot() noexcept {
+    BLKTAP_ASSERT(!free_slots_.empty());
+    RequestSlot& slot = slots_[free_slots_.back()];
+    free_slots_.pop_back();
+    slot.result = {};
+    slot.range = {};
+    slot.segments = {};
+    slot.needs_descriptors = false;
+    slot.runs = slot.inline_runs;
+    slot.iovecs = slot.inline_iovecs;
+    return slot;
+}
+
+void ConnectionQueue::answer(RequestSlot& slot) noexcept {
+    ring_.put_response({slot.raw->id, slot.raw->response_operation(), ring::wire_status(slot.result)});
+    publishing_.push_back(slot.index);
+}
+
+bool ConnectionQueue::publish() noexcept {
+    log_->begin_publish(ring_.responses_published(), ring_.responses_put(), publishing_);
+    const bool notify = ring_.publish();
+    log_->end_publish();
+    free_slots_.insert(free_slots_.end(), publishing_.begin(), publishing_.end());
+    publishing_.clear();
+    if (notify) channel_.notify();
+    return notify;
+}
+
+std::span<ring::Segment> ConnectionQueue::use_large_tables(RequestSlot& slot, std::size_t segment_count) noexcept {
+    BLKTAP_ASSERT(segment_count <= ring::segments_indirect_max);
+    const std::size_t start = slot.index * ring::segments_indirect_max;
+    slot.iovecs = large_iovecs_.span().subspan(start, ring::segments_indirect_max);
+    slot.runs = large_runs_.span().subspan(start, ring::segments_indirect_max);
+    return large_segments_.span().subspan(start, segment_count);
+}
+
+void ConnectionQueue::trim() noexcept {
+    large_segments_.trim();
+    large_iovecs_.trim();
+    large_runs_.trim();
+}
+
+std::vector<ConnectionQueue> map_queues(xen::GrantTable& grants, xen::EventChannelHandle& events,
+                                        const ipc::ConnectArguments& frontend) {
+    const auto protocol = ring::parse_protocol(frontend.protocol);
+    if (!protocol) throw_error(Errc::bad_message, "protocol \"" + frontend.protocol + "\"");
+    std::vector<ConnectionQueue> queues;
+    queues.reserve(frontend.queues.size());
+    for (std::size_t i = 0; i < frontend.queues.size(); ++i) {
+        const ipc::QueueArguments& queue = frontend.queues[i];
+        auto pages = grants.map(frontend.domain, queue.ring_refs, xen::PageAccess::read_write);
+        if (!pages) {
+            std::string refs;
+            for (const std::uint32_t ref : queue.ring_refs)
+                refs += (refs.empty() ? "" : ",") + std::to_string(ref);
+            throw_error(pages.error(), describe(i, frontend) + ": mapping the ring's grants " + refs);
+        }
+        queues.emplace_back(std::move(pages).value(),
+                            xen::EventChannel::bind_interdomain(events, frontend.domain, queue.event_channel),
+                            *protocol);
+    }
+    return queues;
+}
+
+}  // namespace blktap

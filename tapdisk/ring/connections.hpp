@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Connections: all that is connected to one disk, and their turns. One turn takes requests from every ring of every
+// connection, lets the scheduler bring them to the disk in one call, reaps what has finished and answers.
+//
+// Tested by tests/unit/tapdisk/request_engine_test.cpp, idle_test.cpp, connections_test.cpp.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "libblktap/base/event_loop.hpp"
+#include "tapdisk/ring/connection.hpp"
+#include "tapdisk/ring/poller.hpp"
+
+namespace blktap {
+
+class Connections {
+  public:
+    /// Completions in one turn, so that answers do not wait behind many (docs/decisions/0010).
+    static constexpr std::size_t reap_budget = 4;
+    using List = std::vector<std::unique_ptr<Connection>>;
+
+    /// `poll_max` 0: no polling. All references outlive the object.
+    Connections(const Clock& clock, IoQueue& io, Scheduler& scheduler, Nanoseconds poll_max) noexcept
+        : clock_(clock), io_(io), scheduler_(scheduler), poller_(clock, poll_max) {}
+    Connections(const Connections&) = delete;
+    Connections& operator=(const Connections&) = delete;
+
+    /// Turns for as long as there is something to do, within limits; then, if there is not, everything is ready to
+    /// sleep.
+    EventLoop::Next turn() noexcept;
+
+    Connection& add(std::unique_ptr<Connection> connection);
+    /// Its client must be quiet().
+    void remove(const Connection& connection) noexcept;
+    /// The connection of that name; null: there is none.
+    Connection* find(std::string_view name) const noexcept;
+    const List& list() const noexcept { return list_; }
+    bool empty() const noexcept { return list_.empty(); }
+
+    /// No answer is unwritten, and the scheduler has given the driver all it would.
+    bool quiet() const noexcept;
+    /// Requests that are not answered.
+    std::size_t in_flight() const noexcept;
+
+    const TurnStats& stats() const noexcept { return stats_; }
+    const Poller& poller() const noexcept { return poller_; }
+
+  private:
+    bool turn_once() noexcept;
+    bool work_waiting() const noexcept;
+    bool before_sleep() noexcept;
+
+    const Clock& clock_;
+    IoQueue& io_;
+    Scheduler& scheduler_;
+    Poller poller_;
+    List list_;
+    bool answered_ = false;  ///< in the last turn: the guest may well send its next requests at once
+    TurnStats stats_;
+};
+
+}  // namespace blktap

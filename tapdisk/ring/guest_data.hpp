@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// GuestData: how a request's data gets between the guest's pages and the driver's iovecs.
+//
+// Two ways, chosen per request. Persistent: the guest's pages are mapped already and the driver reads and writes them
+// in place. Copy: the data is packed into pooled pages, so that the driver sees whole aligned pages however the guest
+// cut its segments, and all requests of a turn share one grant copy. Descriptor pages of indirect requests come the
+// same ways.
+//
+// Tested by tests/unit/tapdisk/guest_data_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "libblktap/base/mapping.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/xen/grant_table.hpp"
+#include "tapdisk/ring/page_pool.hpp"
+#include "tapdisk/ring/persistent_grants.hpp"
+#include "tapdisk/ring/request_slot.hpp"
+
+namespace blktap {
+
+class GuestData {
+  public:
+    struct Options {
+        xen::DomainId domain = 0;
+        std::size_t persistent_pages_max = 0;  ///< 0: the frontend did not agree
+        bool direct_io_safe = false;           ///< the toolstack vouches for a network file system
+    };
+    enum class Prepared : std::uint8_t { in_place, by_copy, no_memory };
+
+    /// `table` outlives this object. Allocates all it will need.
+    GuestData(xen::GrantTable& table, const Options& options);
+
+    /// What the image's storage needs; called when an image is opened.
+    void set_image(const ImageInfo& info) noexcept;
+
+    /// Gives the request of `slot` memory and fills slot.image.data. no_memory: wait until another request ends.
+    Prepared prepare(RequestSlot& slot) noexcept;
+    /// Takes the memory back.
+    void release(RequestSlot& slot) noexcept;
+
+    /// Batches of copies: add what shall be copied, then copy_all() with one call, then ask for each slot in the order
+    /// of adding. A batch is only one direction and never larger than the pool, so it cannot overflow.
+    void add_copy(RequestSlot& slot) noexcept;
+    /// Adds the descriptor page of an indirect request, to be copied into `segments`.
+    void add_descriptors(RequestSlot& slot, std::span<ring::Segment> segments) noexcept;
+    void copy_all() noexcept;
+    /// The next added slot's result: an error when one of its pieces failed.
+    std::error_code next_copy_result(const RequestSlot& slot) noexcept;
+
+    /// Reads descriptors through a page that stays mapped. False: not possible, copy instead.
+    bool read_mapped_descriptors(const RequestSlot& slot, std::span<ring::Segment> segments) noexcept;
+
+    std::uint64_t copy_calls() const noexcept { return copy_calls_; }
+    std::uint64_t copied_pieces() const noexcept { return copied_pieces_; }
+    std::size_t mapped_pages() const noexcept { return persistent_ ? persistent_->mapped() : 0; }
+    bool unused() const noexcept { return pool_.unused(); }
+    /// Gives idle memory back to the kernel; only while unused().
+    void trim() noexcept;
+
+  private:
+    bool map_in_place(RequestSlot& slot) noexcept;
+    bool reachable_in_place(const RequestSlot& slot) const noexcept;
+    void build_mapped_iovecs(RequestSlot& slot) noexcept;
+    void build_pooled_iovecs(RequestSlot& slot) noexcept;
+    void add_piece(RequestSlot& slot, const ring::Segment& segment, std::uint32_t offset, std::byte* local,
+                   std::uint32_t length) noexcept;
+
+    xen::GrantTable& table_;
+    const Options options_;
+    std::optional<PersistentGrants> persistent_;
+    PagePool pool_;
+    bool in_place_allowed_ = false;
+    std::uint32_t memory_alignment_bytes_ = sector_size_bytes;
+
+    LazyArray<xen::CopySegment> pieces_;
+    std::size_t piece_count_ = 0;
+    std::size_t piece_checked_ = 0;
+    std::error_code copy_error_{};
+    std::uint64_t copy_calls_ = 0;
+    std::uint64_t copied_pieces_ = 0;
+};
+
+}  // namespace blktap

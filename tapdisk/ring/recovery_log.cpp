@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tapdisk/ring/recovery_log.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libblktap/base/assert.hpp"
+
+namespace blktap {
+namespace {
+
+using log_layout::Header;
+using log_layout::QueueHeader;
+using log_layout::Slot;
+using log_layout::SlotState;
+
+std::size_t queue_size_bytes(std::size_t slots) {
+    return sizeof(QueueHeader) + slots * sizeof(Slot);
+}
+
+/// The stores before this one are in memory before it; enough for a reader that starts when this process is gone.
+void store_last(std::uint32_t& where, std::uint32_t value) noexcept {
+    std::atomic_ref(where).store(value, std::memory_order_release);
+}
+
+}  // namespace
+
+const ring::RawRequest& RecoveryLog::Queue::record(std::uint16_t slot, std::uint32_t ring_index, std::uint64_t sequence,
+                                                   const ring::RawRequest& request) noexcept {
+    Slot& entry = slots_[slot];
+    BLKTAP_ASSERT(entry.state == static_cast<std::uint32_t>(SlotState::free));
+    entry.request = request;
+    entry.ring_index = ring_index;
+    entry.sequence = sequence;
+    store_last(entry.state, static_cast<std::uint32_t>(SlotState::unanswered));
+    return entry.request;
+}
+
+void RecoveryLog::Queue::advance(std::uint32_t consumed) noexcept {
+    store_last(header_->consumed, consumed);
+}
+
+void RecoveryLog::Queue::begin_publish(std::uint32_t old_producer, std::uint32_t new_producer,
+                                       std::span<const std::uint16_t> slots) noexcept {
+    BLKTAP_ASSERT(header_->publishing == 0 && slots.size() <= slots_.size());
+    header_->old_producer = old_producer;
+    header_->new_producer = new_producer;
+    header_->published_count = static_cast<std::uint32_t>(slots.size());
+    std::copy(slots.begin(), slots.end(), header_->published);
+    store_last(header_->publishing, 1);
+}
+
+void RecoveryLog::Queue::end_publish() noexcept {
+    for (std::uint32_t i = 0; i < header_->published_count; ++i) {
+        store_last(slots_[header_->published[i]].state, static_cast<std::uint32_t>(SlotState::free));
+    }
+    store_last(header_->publishing, 0);
+}
+
+RecoveryLog::RecoveryLog(UniqueFd file, std::uint32_t queue_count, std::uint32_t slots_per_queue)
+    : file_(std::move(file)) {
+    BLKTAP_ASSERT(queue_count > 0 && slots_per_queue > 0 && slots_per_queue <= ring::ring_slots_max);
+    const std::size_t size_bytes = sizeof(Header) + queue_count * queue_size_bytes(slots_per_queue);
+    // Emptied first: a log must never begin with another connection's requests.
+    if (::ftruncate(file_.get(), 0) != 0 || ::ftruncate(file_.get(), static_cast<off_t>(size_bytes)) != 0) {
+        throw_system_error("recovery log: resize to " + std::to_string(size_bytes) + " bytes");
+    }
+    // Reserved now: a full tmpfs must be an error here, not a SIGBUS on the path of a request.
+    if (const int error = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(size_bytes)); error != 0) {
+        throw_error({error, std::system_category()}, "recovery log: " + std::to_string(size_bytes) + " bytes");
+    }
+    mapping_ = Mapping::shared_file(file_.get(), size_bytes);
+    for (std::uint32_t i = 0; i < queue_count; ++i) {
+        std::byte* start = mapping_.data() + sizeof(Header) + i * queue_size_bytes(slots_per_queue);
+        queues_.emplace_back(*reinterpret_cast<QueueHeader*>(start),
+                             std::span(reinterpret_cast<Slot*>(start + sizeof(QueueHeader)), slots_per_queue));
+    }
+    auto& header = *reinterpret_cast<Header*>(mapping_.data());
+    header.version = log_layout::version;
+    header.queue_count = queue_count;
+    header.slots_per_queue = slots_per_queue;
+    std::atomic_ref(header.magic).store(log_layout::magic, std::memory_order_release);
+}
+
+UniqueFd RecoveryLog::take_file() noexcept {
+    queues_.clear();
+    mapping_.reset();
+    return std::move(file_);
+}
+
+UniqueFd make_anonymous_log_file() {
+    UniqueFd file{::memfd_create("tapdisk-recovery", MFD_CLOEXEC)};
+    if (!file) throw_system_error("recovery log: memfd_create");
+    return file;
+}
+
+UniqueFd open_log_file(const std::string& path) {
+    UniqueFd file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)};
+    if (!file) throw_system_error("recovery log " + path);
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) throw_system_error("recovery log " + path);
+    if (!S_ISREG(status.st_mode)) {
+        throw_reason(std::make_error_code(std::errc::invalid_argument),
+                     "recovery log " + path + ": not a regular file");
+    }
+    return file;
+}
+
+namespace {
+
+template <class T>
+T read_at(std::span<const std::byte> bytes, std::size_t offset) {
+    T value;
+    std::memcpy(&value, bytes.data() + offset, sizeof value);
+    return value;
+}
+
+Result<LogContents::Queue> read_queue(const QueueHeader& header, std::uint32_t slots) {
+    LogContents::Queue queue{header.consumed, header.publishing == 1, header.old_producer, header.new_producer, {}};
+    if (header.publishing > 1 || header.published_count > slots) return Errc::bad_message;
+    if (!queue.publishing) return queue;
+    if (header.new_producer - header.old_producer != header.published_count) return Errc::bad_message;
+    queue.published.assign(header.published, header.published + header.published_count);
+    for (const std::uint16_t slot : queue.published) {
+        if (slot >= slots) return Errc::bad_message;
+    }
+    return queue;
+}
+
+}  // namespace
+
+Result<LogContents> read_log(std::span<const std::byte> bytes) {
+    if (bytes.size() < sizeof(Header)) return Errc::bad_message;
+    const auto header = read_at<Header>(bytes, 0);
+    if (header.magic != log_layout::magic) return Errc::bad_message;
+    if (header.version != log_layout::version) return Errc::bad_version;
+    const std::uint32_t slots = header.slots_per_queue;
+    if (header.queue_count == 0 || header.queue_count > 64 || slots == 0 || slots > ring::ring_slots_max) {
+        return Errc::bad_message;
+    }
+    if (bytes.size() < sizeof(Header) + header.queue_count * queue_size_bytes(slots)) return Errc::bad_message;
+
+    LogContents contents;
+    for (std::uint32_t q = 0; q < header.queue_count; ++q) {
+        const std::size_t offset = sizeof(Header) + q * queue_size_bytes(slots);
+        auto queue = read_queue(read_at<QueueHeader>(bytes, offset), slots);
+        if (!queue) return queue.error();
+        for (std::uint32_t s = 0; s < slots; ++s) {
+            const auto slot = read_at<Slot>(bytes, offset + sizeof(QueueHeader) + s * sizeof(Slot));
+            if (slot.state > 1) return Errc::bad_message;
+            // A slot at or past the consumed index was being written when its writer died: the ring still has it.
+            const bool taken = static_cast<std::int32_t>(slot.ring_index - queue.value().consumed) < 0;
+            if (slot.state == 1 && taken) {
+                contents.unanswered.push_back({static_cast<std::uint16_t>(q), static_cast<std::uint16_t>(s),
+                                               slot.ring_index, slot.sequence, slot.request});
+            }
+        }
+        contents.queues.push_back(std::move(queue).value());
+    }
+    std::ranges::sort(contents.unanswered, {}, &LogContents::Request::sequence);
+    return contents;
+}
+
+}  // namespace blktap

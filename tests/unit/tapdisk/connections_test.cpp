@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Several connections to one disk: order, parking, failed flushes and pause are the disk's, over all of them; the end
+// of one, and what one does wrong, are its own.
+#include "tapdisk/ring/connections.hpp"
+
+#include "tests/support/catch.hpp"
+#include "tests/support/model_disk.hpp"
+#include "tests/unit/tapdisk/stub_disk.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+using ring::Status;
+
+namespace {
+
+const std::error_code out_of_space = std::make_error_code(std::errc::no_space_on_device);
+
+/// A second guest, domain 6, connected to the disk of a harness under the name "second".
+class SecondGuest {
+  public:
+    explicit SecondGuest(VbdHarness& machine) : machine_(machine) {
+        {
+            const fakexen::ActAs guest{domain};
+            shares_.emplace();
+            frontend_.emplace(replay::FrontendOptions{.domain = domain, .backend_domain = 0});
+        }
+        ipc::ConnectArguments arguments = frontend_->connect_arguments();
+        arguments.connection = "second";
+        machine_.vbd().connect(arguments, make_anonymous_log_file());
+    }
+
+    GuestBuffer pages(std::uint32_t count) {
+        const fakexen::ActAs guest{domain};
+        const xen::SharedPages& shared =
+            memory_.emplace_back(*shares_, xen::DomainId{0}, count, xen::PageAccess::read_write);
+        GuestBuffer buffer{shared.bytes(), {}, {}, 0};
+        for (std::uint32_t i = 0; i < count; ++i)
+            buffer.segments.push_back({shared.refs()[i], 0, sectors_per_page - 1, 0});
+        return buffer;
+    }
+    void send(const ring::RawRequest& request) {
+        frontend_->ring(0).put_request(request);
+        frontend_->publish(0);
+    }
+    replay::Frontend& frontend() { return *frontend_; }
+    std::optional<Status> answer(std::uint64_t id) {
+        while (const auto response = frontend_->take(0).value())
+            answers_[response->id] = response->status;
+        const auto found = answers_.find(id);
+        return found == answers_.end() ? std::nullopt : std::optional(found->second);
+    }
+    std::error_code disconnect(ipc::RingsLeft rings = ipc::RingsLeft::untouched) {
+        return machine_.finish(
+            [this, rings](Vbd::Done done) { machine_.vbd().disconnect("second", rings, std::move(done)); });
+    }
+
+  private:
+    static constexpr xen::DomainId domain = 6;
+    VbdHarness& machine_;
+    std::optional<xen::ShareHandle> shares_;
+    std::deque<xen::SharedPages> memory_;
+    std::optional<replay::Frontend> frontend_;
+    std::map<std::uint64_t, Status> answers_;
+};
+
+}  // namespace
+
+TEST_CASE("connections: what one writes the other reads", "[unit][tapdisk]") {
+    VbdHarness machine;
+    SecondGuest second{machine};
+    GuestBuffer data = machine.pages(2);
+    data.fill(64, 1);
+    REQUIRE(machine.run(machine.write(1, 64, data)) == Status::okay);
+    const GuestBuffer read = second.pages(2);
+    second.send(machine.read(1, 64, read));
+    machine.settle();
+    CHECK(second.answer(1) == Status::okay);
+    CHECK(read.get() == data.get());
+}
+
+TEST_CASE("connections: a barrier of one waits for the other's writes before it, and holds those after it",
+          "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    SecondGuest second{machine};
+    machine.send(machine.write(1, 0, machine.pages(1)));
+    machine.settle();
+    second.send(machine.barrier(1, 64, second.pages(1)));
+    machine.settle();
+    machine.send(machine.write(2, 128, machine.pages(1)));
+    machine.settle();
+    REQUIRE(disk.waiting() == "W");
+    disk.complete(disk.find_at(0));
+    machine.settle();
+    REQUIRE(machine.answered(1));
+    for (const char* step : {"F", "W", "F"}) {
+        REQUIRE(disk.waiting() == step);
+        disk.complete(0);
+        machine.settle();
+    }
+    CHECK(second.answer(1) == Status::okay);
+    REQUIRE(disk.waiting() == "W");
+    disk.complete(disk.find_at(128));
+    machine.settle();
+    CHECK(machine.answer(2) == Status::okay);
+}
+
+TEST_CASE("connections: a discard of one waits for the other's write to its range", "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    SecondGuest second{machine};
+    machine.send(machine.write(1, 64, machine.pages(1)));
+    machine.settle();
+    second.send(VbdHarness::discard(1, {64, 8}));
+    machine.settle();
+    REQUIRE(disk.waiting() == "W");
+    disk.complete(0);
+    machine.settle();
+    REQUIRE(disk.waiting() == "D");
+    disk.complete(0);
+    machine.settle();
+    CHECK(second.answer(1) == Status::okay);
+}
+
+TEST_CASE("connections: after a flush of one failed both have their flushes held and their writes refused",
+          "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    SecondGuest second{machine};
+    second.send(VbdHarness::flush(1));
+    machine.settle();
+    disk.complete(0, EIO);
+    machine.settle();
+    disk.automatic = true;
+    machine.send(VbdHarness::flush(1));
+    machine.send(machine.write(2, 0, machine.pages(1)));
+    machine.send(machine.read(3, 0, machine.pages(1)));
+    second.send(machine.write(2, 0, second.pages(1)));
+    machine.settle();
+    CHECK_FALSE(second.answer(1));
+    CHECK(second.answer(2) == Status::error);
+    CHECK_FALSE(machine.answered(1));
+    CHECK(machine.answer(2) == Status::error);
+    CHECK(machine.answer(3) == Status::okay);
+
+    SECTION("until the loss is accepted") {
+        machine.vbd().accept_loss();
+        machine.settle();
+        CHECK(second.answer(1) == Status::error);
+        CHECK(machine.answer(1) == Status::error);
+    }
+    SECTION("and the end of one answers only its own") {
+        CHECK_FALSE(second.disconnect());
+        CHECK(second.answer(1) == Status::error);
+        CHECK_FALSE(machine.answered(1));
+    }
+}
+
+TEST_CASE("connections: a failed flush outlives the connection that sent it", "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    SecondGuest second{machine};
+    second.send(VbdHarness::flush(1));
+    machine.settle();
+    disk.complete(0, EIO);
+    REQUIRE_FALSE(second.disconnect());
+    disk.automatic = true;
+    CHECK(machine.run(machine.write(1, 0, machine.pages(1))) == Status::error);
+    machine.send(VbdHarness::flush(2));
+    machine.settle();
+    CHECK_FALSE(machine.answered(2));
+}
+
+TEST_CASE("connections: pause and resume are for all", "[unit][tapdisk]") {
+    VbdHarness machine;
+    SecondGuest second{machine};
+    REQUIRE_FALSE(machine.pause());
+    machine.send(machine.read(1, 0, machine.pages(1)));
+    second.send(machine.read(1, 0, second.pages(1)));
+    machine.settle();
+    CHECK_FALSE(machine.answered(1));
+    CHECK_FALSE(second.answer(1));
+    machine.resume();
+    machine.settle();
+    CHECK(machine.answer(1) == Status::okay);
+    CHECK(second.answer(1) == Status::okay);
+}
+
+TEST_CASE("connections: the end of one neither waits for nor ends what another has parked", "[unit][tapdisk]") {
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    SecondGuest second{machine};
+    const auto rings = GENERATE(ipc::RingsLeft::untouched, ipc::RingsLeft::served, ipc::RingsLeft::failed);
+    const bool parked_is_barrier = GENERATE(false, true);
+    GuestBuffer data = machine.pages(1);
+    data.fill(64, 1);
+    machine.send(parked_is_barrier ? machine.barrier(1, 64, data) : machine.write(1, 64, data));
+    machine.settle();
+    if (parked_is_barrier) {
+        disk.complete(0);
+        machine.settle();
+    }
+    disk.complete(0, out_of_space);
+    machine.settle();
+    REQUIRE(machine.counter("/parked") == 1);
+    second.send(machine.write(1, 64, second.pages(1)));  // goes after the parked one, or is lost
+    second.send(machine.read(2, 128, second.pages(1)));
+    machine.settle();
+    REQUIRE_FALSE(second.answer(1));
+    disk.complete(disk.find('R'));
+    machine.settle();
+
+    std::optional<std::error_code> ended;
+    machine.vbd().disconnect("second", rings, [&ended](std::error_code error) { ended = error; });
+    for (int i = 0; !ended && i < 100; ++i) {
+        machine.settle();
+        if (disk.count() > 0) disk.complete_all(out_of_space);
+        machine.clock().advance(std::chrono::milliseconds(50));
+    }
+    REQUIRE(ended);
+    CHECK(second.answer(1) == Status::error);
+    CHECK(second.answer(2) == Status::okay);
+    CHECK_FALSE(machine.answered(1));
+
+    disk.automatic = true;
+    disk.complete_all();
+    machine.vbd().retry();
+    machine.run_until([&] { return machine.answered(1); });
+    CHECK(machine.answer(1) == Status::okay);
+    CHECK(disk.bytes(data.at(64)) == data.get());
+}
+
+TEST_CASE("connections: one that lies about its producer stops, the other goes on", "[unit][tapdisk]") {
+    VbdHarness machine;
+    SecondGuest second{machine};
+    second.frontend().ring(0).force_request_producer(1000);
+    second.frontend().notify(0);
+    machine.settle();
+    CHECK(machine.run(machine.read(1, 0, machine.pages(1))) == Status::okay);
+    CHECK(machine.vbd().stats().at("connections").at(1).at("stopped-queues") == 1);
+    CHECK(machine.vbd().stats().at("connections").at(0).at("stopped-queues") == 0);
+}
+
+TEST_CASE("connections: one name is connected once, and each is ended by its name", "[unit][tapdisk]") {
+    VbdHarness machine;
+    {
+        SecondGuest second{machine};
+        CHECK_THROWS_AS(SecondGuest{machine}, std::system_error);
+        REQUIRE_FALSE(machine.disconnect());
+        second.send(machine.read(1, 0, second.pages(1)));
+        machine.settle();
+        CHECK(second.answer(1) == Status::okay);
+        REQUIRE_FALSE(second.disconnect());
+    }
+    CHECK_FALSE(machine.vbd().connected());
+}
