@@ -42,44 +42,25 @@ GuestData::Prepared GuestData::prepare(RequestSlot& slot) noexcept {
 
 void GuestData::release(RequestSlot& slot) noexcept {
     if (slot.memory == RequestSlot::Memory::pooled) pool_.give_back(slot.runs.first(slot.run_count));
-    if (slot.memory == RequestSlot::Memory::mapped) {
-        for (const ring::Segment& segment : slot.segments)
-            persistent_->release(segment.gref);
-    }
+    if (slot.memory == RequestSlot::Memory::mapped) release_pages(slot, slot.segments.size());
     slot.memory = RequestSlot::Memory::none;
     slot.run_count = 0;
     slot.image.data = {};
 }
 
+/// Each page is looked up once: its entry is kept in the slot until it is released.
 bool GuestData::map_in_place(RequestSlot& slot) noexcept {
     if (!reachable_in_place(slot)) return false;
+    std::size_t count = 0;
     for (std::size_t i = 0; i < slot.segments.size(); ++i) {
-        if (persistent_->acquire(slot.segments[i].gref) == nullptr) {
-            while (i-- > 0)
-                persistent_->release(slot.segments[i].gref);
+        const ring::Segment& segment = slot.segments[i];
+        const PersistentGrants::Page page = persistent_->acquire(segment.gref);
+        if (page.address == nullptr) {
+            release_pages(slot, i);
             return false;
         }
-    }
-    slot.memory = RequestSlot::Memory::mapped;
-    build_mapped_iovecs(slot);
-    return true;
-}
-
-bool GuestData::reachable_in_place(const RequestSlot& slot) const noexcept {
-    if (memory_alignment_bytes_ == sector_size_bytes) return true;
-    return std::ranges::all_of(slot.segments, [this](const ring::Segment& segment) {
-        return is_aligned(std::uint64_t{segment.first_sector} * sector_size_bytes, memory_alignment_bytes_) &&
-               is_aligned(std::uint64_t{segment.sector_count()} * sector_size_bytes, memory_alignment_bytes_);
-    });
-}
-
-void GuestData::build_mapped_iovecs(RequestSlot& slot) noexcept {
-    std::size_t count = 0;
-    for (const ring::Segment& segment : slot.segments) {
-        std::byte* page = persistent_->acquire(segment.gref);
-        persistent_->release(segment.gref);
-        BLKTAP_ASSERT(page != nullptr);
-        std::byte* start = page + segment.first_sector * std::size_t{sector_size_bytes};
+        slot.runs[i] = {page.entry, 1};
+        std::byte* start = page.address + segment.first_sector * std::size_t{sector_size_bytes};
         const std::size_t length = segment.sector_count() * std::size_t{sector_size_bytes};
         iovec* last = count > 0 ? &slot.iovecs[count - 1] : nullptr;
         if (last != nullptr && static_cast<std::byte*>(last->iov_base) + last->iov_len == start) {
@@ -88,7 +69,22 @@ void GuestData::build_mapped_iovecs(RequestSlot& slot) noexcept {
             slot.iovecs[count++] = {start, length};
         }
     }
+    slot.memory = RequestSlot::Memory::mapped;
     slot.image.data = slot.iovecs.first(count);
+    return true;
+}
+
+void GuestData::release_pages(RequestSlot& slot, std::size_t count) noexcept {
+    for (const PageRun& mapped : slot.runs.first(count))
+        persistent_->release(mapped.first);
+}
+
+bool GuestData::reachable_in_place(const RequestSlot& slot) const noexcept {
+    if (memory_alignment_bytes_ == sector_size_bytes) return true;
+    return std::ranges::all_of(slot.segments, [this](const ring::Segment& segment) {
+        return is_aligned(std::uint64_t{segment.first_sector} * sector_size_bytes, memory_alignment_bytes_) &&
+               is_aligned(std::uint64_t{segment.sector_count()} * sector_size_bytes, memory_alignment_bytes_);
+    });
 }
 
 void GuestData::build_pooled_iovecs(RequestSlot& slot) noexcept {
@@ -171,11 +167,11 @@ std::error_code GuestData::next_copy_result(const RequestSlot& slot) noexcept {
 bool GuestData::read_mapped_descriptors(const RequestSlot& slot, std::span<ring::Segment> segments) noexcept {
     if (!persistent_) return false;
     const xen::GrantRef ref = slot.raw->indirect_refs[0];
-    const std::byte* page = persistent_->acquire(ref);
-    if (page == nullptr) return false;
+    const PersistentGrants::Page page = persistent_->acquire(ref);
+    if (page.address == nullptr) return false;
     // The guest may write while we read; whatever arrives in `segments` is what gets judged and used.
-    std::memcpy(segments.data(), page, segments.size_bytes());
-    persistent_->release(ref);
+    std::memcpy(segments.data(), page.address, segments.size_bytes());
+    persistent_->release(page.entry);
     return true;
 }
 

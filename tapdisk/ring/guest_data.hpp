@@ -66,7 +66,7 @@ class GuestData {
   private:
     bool map_in_place(RequestSlot& slot) noexcept;
     bool reachable_in_place(const RequestSlot& slot) const noexcept;
-    void build_mapped_iovecs(RequestSlot& slot) noexcept;
+    void release_pages(RequestSlot& slot, std::size_t count) noexcept;
     void build_pooled_iovecs(RequestSlot& slot) noexcept;
     void add_piece(RequestSlot& slot, const ring::Segment& segment, std::uint32_t offset, std::byte* local,
                    std::uint32_t length) noexcept;

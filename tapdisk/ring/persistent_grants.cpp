@@ -30,14 +30,14 @@ PersistentGrants::Entry* PersistentGrants::find(xen::GrantRef ref) noexcept {
     return nullptr;
 }
 
-std::byte* PersistentGrants::acquire(xen::GrantRef ref) noexcept {
+PersistentGrants::Page PersistentGrants::acquire(xen::GrantRef ref) noexcept {
     Entry* entry = find(ref);
     if (entry == nullptr) {
         entry = free_entry();
-        if (entry == nullptr) return nullptr;
+        if (entry == nullptr) return {};
         ++map_calls_;
         auto page = table_.map(domain_, {&ref, 1}, xen::PageAccess::read_write);
-        if (!page) return nullptr;
+        if (!page) return {};
         entry->page = std::move(page).value();
         entry->ref = ref;
         const auto index = static_cast<std::uint32_t>(entry - entries_.data());
@@ -47,13 +47,12 @@ std::byte* PersistentGrants::acquire(xen::GrantRef ref) noexcept {
     }
     ++entry->users;
     entry->last_use = ++uses_;
-    return entry->page.bytes().data();
+    return {entry->page.bytes().data(), static_cast<std::uint16_t>(entry - entries_.data())};
 }
 
-void PersistentGrants::release(xen::GrantRef ref) noexcept {
-    Entry* entry = find(ref);
-    BLKTAP_ASSERT(entry != nullptr && entry->users > 0);
-    --entry->users;
+void PersistentGrants::release(std::uint16_t entry) noexcept {
+    BLKTAP_ASSERT(entry < entries_.size() && entries_[entry].users > 0);
+    --entries_[entry].users;
 }
 
 PersistentGrants::Entry* PersistentGrants::free_entry() noexcept {

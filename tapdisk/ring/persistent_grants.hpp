@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "libblktap/xen/grant_table.hpp"
@@ -26,14 +27,20 @@ class PersistentGrants {
     /// For one disk: each page is a mapping of its own, and vm.max_map_count is 65,530.
     static constexpr std::size_t pages_max = 16384;
 
+    /// A page in use, and where its mapping is noted: so that release() need not look for it.
+    struct Page {
+        std::byte* address = nullptr;  ///< null: it cannot be mapped, or all pages are in use
+        std::uint16_t entry = 0;
+    };
+    static_assert(pages_max - 1 <= std::numeric_limits<std::uint16_t>::max());
+
     /// `table` outlives this object. Allocates all it will need.
     PersistentGrants(xen::GrantTable& table, xen::DomainId domain, std::size_t page_count);
 
-    /// The page behind `ref`, mapped now if it was not, and kept mapped until release(). Null when it cannot be mapped
-    /// or all pages are in use.
-    std::byte* acquire(xen::GrantRef ref) noexcept;
-    /// Ends one acquire().
-    void release(xen::GrantRef ref) noexcept;
+    /// The page behind `ref`, mapped now if it was not, and kept mapped until release().
+    Page acquire(xen::GrantRef ref) noexcept;
+    /// Ends one acquire(), which gave the page of `entry`.
+    void release(std::uint16_t entry) noexcept;
 
     std::size_t mapped() const noexcept { return mapped_count_; }
     /// Calls to map a page since the beginning; stops growing in the steady state.

@@ -34,7 +34,8 @@ struct RequestSlot : DiskRequest {
     Memory memory = Memory::none;
     std::uint16_t copy_count = 0;  ///< pieces in the grant copy under way
     std::uint16_t run_count = 0;
-    std::span<PageRun> runs{};  ///< room for the pooled pages; run_count are taken
+    /// Room for the pooled pages, of which run_count are taken; or the entry of each segment's mapped page.
+    std::span<PageRun> runs{};
     std::span<iovec> iovecs{};  ///< room for the driver's view
 
     PageRun inline_runs[inline_max]{};

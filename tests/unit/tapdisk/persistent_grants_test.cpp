@@ -40,10 +40,10 @@ struct Guest {
 
 /// Uses page `i` for a moment. False: it is not in place.
 bool use(PersistentGrants& grants, const Guest& its_guest, std::size_t i) {
-    const std::byte* page = grants.acquire(its_guest.ref(i));
-    if (page == nullptr) return false;
-    REQUIRE(*page == static_cast<std::byte>(i));
-    grants.release(its_guest.ref(i));
+    const PersistentGrants::Page page = grants.acquire(its_guest.ref(i));
+    if (page.address == nullptr) return false;
+    REQUIRE(*page.address == static_cast<std::byte>(i));
+    grants.release(page.entry);
     return true;
 }
 
@@ -65,32 +65,35 @@ TEST_CASE("persistent grants: never more than the limit are mapped, and none goe
           "[unit][tapdisk]") {
     Guest t{32};
     PersistentGrants grants{t.table, guest, 8};
+    std::vector<PersistentGrants::Page> used;
     for (std::size_t i = 0; i < 8; ++i)
-        REQUIRE(grants.acquire(t.ref(i)) != nullptr);
+        REQUIRE(used.emplace_back(grants.acquire(t.ref(i))).address != nullptr);
     for (int round = 0; round < 200; ++round) {
         for (std::size_t i = 8; i < 32; ++i)
-            CHECK(grants.acquire(t.ref(i)) == nullptr);
+            CHECK(grants.acquire(t.ref(i)).address == nullptr);
     }
     CHECK(grants.mapped() == 8);
     CHECK(t.world.pages_mapped_by(0) == 8);
     for (std::size_t i = 0; i < 8; ++i)
         CHECK(t.world.is_mapped(t.ref(i)));
-    for (std::size_t i = 0; i < 8; ++i)
-        grants.release(t.ref(i));
+    for (const PersistentGrants::Page& page : used)
+        grants.release(page.entry);
 }
 
 TEST_CASE("persistent grants: a page in use by several requests stays until the last is done", "[unit][tapdisk]") {
     Guest t{16};
     PersistentGrants grants{t.table, guest, 4};
-    REQUIRE(grants.acquire(t.ref(0)) != nullptr);
-    REQUIRE(grants.acquire(t.ref(0)) != nullptr);
-    grants.release(t.ref(0));
+    const PersistentGrants::Page first = grants.acquire(t.ref(0));
+    const PersistentGrants::Page second = grants.acquire(t.ref(0));
+    REQUIRE(first.address != nullptr);
+    REQUIRE(second.address == first.address);
+    grants.release(first.entry);
     for (int round = 0; round < 100; ++round) {
         for (std::size_t i = 1; i < 16; ++i)
             (void)use(grants, t, i);
     }
     CHECK(t.world.is_mapped(t.ref(0)));
-    grants.release(t.ref(0));
+    grants.release(second.entry);
 }
 
 TEST_CASE("persistent grants: pages that the guest uses no more make room for those that it uses", "[unit][tapdisk]") {
@@ -128,10 +131,10 @@ TEST_CASE("persistent grants: a page that cannot be mapped is tried again the ne
     Guest t{2};
     PersistentGrants grants{t.table, guest, 4};
     fakexen::fail_nth(Call::map, 1);
-    CHECK(grants.acquire(t.ref(0)) == nullptr);
+    CHECK(grants.acquire(t.ref(0)).address == nullptr);
     CHECK(grants.mapped() == 0);
     CHECK(use(grants, t, 0));
-    CHECK(grants.acquire(0x7fffffff) == nullptr);
+    CHECK(grants.acquire(0x7fffffff).address == nullptr);
     CHECK(grants.mapped() == 1);
 }
 
@@ -151,21 +154,21 @@ TEST_CASE("persistent grants: in random use every page that is given out is the 
     Guest t{100};
     PersistentGrants grants{t.table, guest, 30};
     std::mt19937 random(5);
-    std::vector<std::size_t> held;
+    std::vector<std::uint16_t> held;  // entries
     for (int step = 0; step < 20000; ++step) {
         if (held.size() > 20 || (!held.empty() && random() % 2 == 0)) {
             std::swap(held[random() % held.size()], held.back());
-            grants.release(t.ref(held.back()));
+            grants.release(held.back());
             held.pop_back();
             continue;
         }
         const std::size_t i = random() % 100;
-        const std::byte* page = grants.acquire(t.ref(i));
-        if (page == nullptr) continue;
-        REQUIRE(*page == static_cast<std::byte>(i));
-        held.push_back(i);
+        const PersistentGrants::Page page = grants.acquire(t.ref(i));
+        if (page.address == nullptr) continue;
+        REQUIRE(*page.address == static_cast<std::byte>(i));
+        held.push_back(page.entry);
         REQUIRE(grants.mapped() <= 30);
     }
-    for (const std::size_t i : held)
-        grants.release(t.ref(i));
+    for (const std::uint16_t entry : held)
+        grants.release(entry);
 }
