@@ -46,6 +46,11 @@ Target read_target(const StoreTransaction& nodes, const std::string& directory) 
     return {nodes.read(directory + "/params"), nodes.read(directory + "/mode")};
 }
 
+[[noreturn]] void fail_removed(const std::string& directory) {
+    throw_reason(std::make_error_code(std::errc::no_such_file_or_directory),
+                 directory + ": the disk was removed while it was being added");
+}
+
 }  // namespace
 
 void Hotplug::add(const ipc::VbdAddress& vbd) const {
@@ -58,7 +63,15 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
 
     TapbackClient tapback(places_.tapback_socket);
     const ipc::BackendArguments backend{vbd};
-    tapback.call(ipc::Claim{backend}, left_until(deadline));
+    const std::string life = tapback.call(ipc::Claim{backend}, left_until(deadline)).life;
+    // Of another target, or of another life, it is another disk by now. An earlier tapback marks none.
+    const auto same = [&](const StoreTransaction& nodes) {
+        return read_target(nodes, directory) == target &&
+               (life.empty() || nodes.read(directory + "/tapdisk/life") == life);
+    };
+    bool is_same = false;
+    store_.transact([&](const StoreTransaction& nodes) { is_same = same(nodes); });
+    if (!is_same) fail_removed(directory);
     if (vbd.kind == ipc::VbdAddress::Kind::vbd) {
         try {
             unbind_from_blkback(places_.sysfs, vbd);
@@ -68,13 +81,8 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
             throw;
         }
     }
-    tapback.call_for_json(ipc::Attach{vbd, image}, left_until(deadline));
-    // Of another target by now it is another disk.
-    const auto same = [&](const StoreTransaction& nodes) { return read_target(nodes, directory) == target; };
-    if (!write_if_present(vbd, "connected", std::nullopt, same)) {
-        throw_reason(std::make_error_code(std::errc::no_such_file_or_directory),
-                     directory + ": the disk was removed while it was being added");
-    }
+    tapback.call_for_json(ipc::Attach{vbd, image, life}, left_until(deadline));
+    if (!write_if_present(vbd, "connected", std::nullopt, same)) fail_removed(directory);
 }
 
 void Hotplug::report_failure(const ipc::VbdAddress& vbd, const std::string& reason) const {

@@ -4,9 +4,12 @@
 #include "control/tapback/backend_nodes.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <sys/random.h>
 #include <thread>
 
+#include "libblktap/base/error.hpp"
 #include "libblktap/base/units.hpp"
 
 namespace blktap::tapback {
@@ -45,18 +48,43 @@ void write_state(const StoreNodes& nodes, const std::string& backend, Xenbus sta
     nodes.write_number(backend + "/state", static_cast<unsigned>(state));
 }
 
-void write_claim(const XenStore& store, const ipc::VbdAddress& vbd) {
+std::string new_life() {
+    constexpr const char* digits = "0123456789abcdef";
+    std::array<std::uint8_t, 16> bytes{};
+    if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+        throw_system_error("getrandom");
+    std::string text;
+    for (const std::uint8_t byte : bytes) {
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+std::string mark_directory(const StoreNodes& nodes, const std::string& backend) {
+    const std::string path = backend + '/' + life_node;
+    if (auto present = nodes.read(path); present && !present->empty()) return *std::move(present);
+    std::string life = new_life();
+    nodes.write(path, life);
+    return life;
+}
+
+std::string write_claim(const XenStore& store, const ipc::VbdAddress& vbd) {
     const std::string directory = vbd.backend_path();
-    const std::string owner = directory + "/tapdisk/owner";
+    const std::string owner = directory + '/' + owner_node;
+    std::string life;
     store.transact([&](const StoreTransaction& nodes) {
         // At once: written into a directory that was just removed, the claim would make it anew.
         if (!nodes.read(directory + "/frontend"))
             throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory);
         const auto present = nodes.read(owner);
-        if (!present) return nodes.write(owner, owner_name);
-        if (*present == owner_name) return;
-        throw_error(std::make_error_code(std::errc::device_or_resource_busy), directory + ": claimed by " + *present);
+        if (present.value_or(owner_name) != owner_name)
+            throw_error(std::make_error_code(std::errc::device_or_resource_busy),
+                        directory + ": claimed by " + *present);
+        if (!present) nodes.write(owner, owner_name);
+        life = mark_directory(nodes, directory);
     });
+    return life;
 }
 
 void close_when_asked(const XenStore& store, const ipc::VbdAddress& vbd) {
@@ -71,7 +99,7 @@ std::string frontend_path(const ipc::VbdAddress& vbd) {
     return "/local/domain/" + std::to_string(vbd.domain) + "/device/vbd/" + std::to_string(vbd.device);
 }
 
-void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, bool read_only) {
+void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, const std::string& life, bool read_only) {
     const std::string own_domain = store.read("domid").value_or("0");
     const auto own_number = static_cast<std::uint16_t>(std::stoul(own_domain));
     const std::string backend = "/local/domain/" + own_domain + '/' + vbd.backend_path();
@@ -98,7 +126,8 @@ void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, bool read_onl
         put_backend("mode", mode);
         put_backend("device-type", "disk");
         put_backend("discard-enable", read_only ? "0" : "1");
-        put_backend("tapdisk/owner", owner_name);
+        put_backend(owner_node, owner_name);
+        put_backend(life_node, life);
         put_backend("state", "1");
         nodes.write(frontend + "/backend", backend);
         nodes.write(frontend + "/backend-id", own_domain);
@@ -108,10 +137,16 @@ void make_nodes(const XenStore& store, const ipc::VbdAddress& vbd, bool read_onl
     });
 }
 
-void remove_nodes(const XenStore& store, const ipc::VbdAddress& vbd) {
+void remove_nodes(const XenStore& store, const ipc::VbdAddress& vbd, const std::string& life) {
+    const std::string backend = vbd.backend_path();
+    const std::string frontend = frontend_path(vbd);
     store.transact([&](const StoreTransaction& nodes) {
-        nodes.remove(frontend_path(vbd));
-        nodes.remove(vbd.backend_path());
+        const bool ours = nodes.read(backend + '/' + life_node) == life;
+        // A frontend that somebody left behind without its backend names that one.
+        const bool left = !nodes.read(backend + "/frontend") &&
+                          nodes.read(frontend + "/backend").value_or("").ends_with('/' + backend);
+        if (ours || left) nodes.remove(frontend);
+        if (ours) nodes.remove(backend);
     });
 }
 

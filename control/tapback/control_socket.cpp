@@ -17,10 +17,7 @@ struct ControlSocket::Handlers {
 
     // Scripts that add and remove disks.
 
-    ipc::Nothing operator()(const ipc::Claim& message, ipc::Call&) {
-        daemon.claim(message.backend);
-        return {};
-    }
+    void operator()(const ipc::Claim& message, ipc::Call& call) { daemon.claim(message.backend, done_of(call)); }
     void operator()(const ipc::Attach& message, ipc::Call& call) { daemon.attach(message, done_of(call)); }
     void operator()(const ipc::Detach& message, ipc::Call& call) { daemon.detach(message.backend, done_of(call)); }
     ipc::OwnerResult operator()(const ipc::Owner& message, ipc::Call&) { return {daemon.owns(message.backend)}; }

@@ -9,6 +9,7 @@
 
 #include "control/tapback/backend_nodes.hpp"
 #include "control/tapback/guest_width.hpp"
+#include "control/tapback/list_page.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/version.hpp"
 
@@ -17,13 +18,11 @@ namespace {
 
 constexpr Nanoseconds tick_interval = std::chrono::seconds(2);
 constexpr int looks_per_turn = 64;  // before clients and tapdisks have their turn
-// Leaves room in a message for the longest entry.
-constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;
 
 /// Whether a change of this node of a backend directory says something: what we write ourselves does not.
 bool matters(const std::string& below) {
     return below.empty() || below == "state" || below == "online" || below == "frontend" || below == "tapdisk" ||
-           below == "tapdisk/owner" || below == "pid" || below == "minor";
+           below == owner_node || below == "pid" || below == "minor";
 }
 
 }  // namespace
@@ -43,6 +42,7 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
       strays_(loop),
       taps_(host_),
+      waiting_(loop),
       tick_(loop, [this] { tick(); }) {
     restore();
     session_.connect();
@@ -72,7 +72,7 @@ Vbd& Daemon::find_or_add(const ipc::VbdAddress& backend) {
     require_no_other_kind(backend);
     if (Vbd* const known = find(backend.name())) return *known;
     auto& added = vbds_[backend.name()];
-    added = std::make_unique<Vbd>(host_, backend, false);
+    added = std::make_unique<Vbd>(host_, backend);
     mark(backend);
     return *added;
 }
@@ -116,6 +116,7 @@ void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& wor
         log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
     }
     if (!vbd->finished()) return;
+    vacated_.emplace(name, vbd->address());
     taps_.forget(*vbd);
     vbds_.erase(name);
 }
@@ -124,7 +125,25 @@ void Daemon::look(const std::string& name) {
     guard(name, [this](Vbd& vbd) {
         vbd.look();
         taps_.look(vbd);
+        // The directory in its place is nobody's until it has ended.
+        const bool waits = vbd.directory().is_replaced() && vbd.address().kind == ipc::VbdAddress::Kind::vbd3;
+        if (waits && session_.store() != nullptr) close_when_asked(store(), vbd.address());
     });
+}
+
+/// A directory in the place of a disk that has ended has waited for that.
+void Daemon::look_at_vacated() {
+    for (const auto& [name, address] : std::exchange(vacated_, {})) {
+        waiting_.release(name);
+        if (session_.store() == nullptr) continue;  // all of them are looked through when it is back
+        try {
+            find_or_refuse({ipc::VbdAddress::Kind::vbd3, address.domain, address.device});
+        } catch (const std::system_error& error) {
+            log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
+            vacated_.emplace(name, address);
+            if (session_.check_lost()) return;
+        }
+    }
 }
 
 EventLoop::Next Daemon::turn() {
@@ -135,6 +154,7 @@ EventLoop::Next Daemon::turn() {
         last_looked_ = marked_.extract(next == marked_.end() ? marked_.begin() : next).value();
         look(last_looked_);
     }
+    look_at_vacated();
     return marked_.empty() ? EventLoop::Next::sleep : EventLoop::Next::turn_again;
 }
 
@@ -149,7 +169,8 @@ StoreSession::Hooks Daemon::store_hooks() {
                 },
             .all_seen =
                 [this] {
-                    return std::ranges::none_of(vbds_, [](const auto& entry) { return entry.second->is_store_lost(); });
+                    return std::ranges::none_of(
+                        vbds_, [](const auto& entry) { return entry.second->directory().is_store_lost(); });
                 },
             .domains_changed = [this] { check_domains(); },
             .frontend_changed =
@@ -177,10 +198,12 @@ void Daemon::store_found(bool remembers) {
 }
 
 void Daemon::backend_changed(const ipc::BackendNode& node) {
-    if (!matters(node.below)) return;
-    if (node.vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node.vbd);
+    const bool ours = matters(node.below);
+    if (ours && node.vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node.vbd);
     Vbd* const vbd = find(node.vbd);
     if (vbd == nullptr) return;
+    // The mark is our own word, but where somebody writes the nodes of a lost xenstored again.
+    if (!ours && !(node.below == life_node && vbd->directory().is_store_lost())) return;
     vbd->node_changed(node.below);
     mark(node.vbd);
 }
@@ -222,7 +245,7 @@ void Daemon::scan(ipc::VbdAddress::Kind kind) {
             const std::string directory = node->vbd.backend_path();
             const bool ours = kind == ipc::VbdAddress::Kind::vbd3
                                   ? store().read(directory + "/frontend").has_value()
-                                  : store().read(directory + "/tapdisk/owner") == owner_name;
+                                  : store().read(directory + '/' + owner_node) == owner_name;
             if (ours) find_or_add(node->vbd);
         }
     }
@@ -234,7 +257,8 @@ void Daemon::check_domains() {
         const std::uint16_t domain = vbd->address().domain;
         if (!known.contains(domain)) {
             // A xenstored that began anew knows no domain; the hypervisor does.
-            known[domain] = store().is_domain_known(domain) || domain_exists(domain).value_or(vbd->is_store_lost());
+            known[domain] =
+                store().is_domain_known(domain) || domain_exists(domain).value_or(vbd->directory().is_store_lost());
         }
     }
     // "Not known" may have been "cannot be asked" until here.
@@ -253,25 +277,59 @@ void Daemon::tick() {
 
 // Requests.
 
-void Daemon::require_directory(const ipc::VbdAddress& backend) const {
-    if (store().read(backend.backend_path() + "/frontend")) return;
-    throw_error(std::make_error_code(std::errc::no_such_file_or_directory), backend.backend_path());
+/// Calls `go_on`, at once or when the earlier disk of that name, whose directory is gone, has ended; what it throws is
+/// an error reply. When it does not end, `done` has the reason.
+void Daemon::when_vacant(const ipc::VbdAddress& backend, std::function<void()> go_on, const Done& done) {
+    const std::string name = backend.name();
+    Vbd* const earlier = find(name);
+    if (earlier == nullptr || earlier->has_directory() || !earlier->directory().is_gone()) return go_on();
+    marked_.insert(name);
+    log::info("vbd.waits", {{"backend", backend.backend_path()}, {"state", "until the disk before it has ended"}});
+    const auto image = earlier->entry(false).image;
+    waiting_.add(
+        name,
+        [go_on = std::move(go_on), done] {
+            try {
+                go_on();
+            } catch (const std::system_error& error) {
+                done(error_reply(error.code(), error.what()));
+            }
+        },
+        [done, text = backend.backend_path() + ": the disk that was removed before" +
+                      (image ? ", of " + image->path + ',' : "") +
+                      " has not ended: its storage or its tapdisk does not answer"] {
+            done(error_reply(std::make_error_code(std::errc::timed_out), text));
+        });
 }
 
-void Daemon::claim(const ipc::VbdAddress& backend) {
-    require_no_other_kind(backend);
-    write_claim(store(), backend);
-    find_or_add(backend);
-    log::info("vbd.claimed", {{"backend", backend.backend_path()}});
+void Daemon::claim(const ipc::VbdAddress& backend, Done done) {
+    const auto claim_now = [this, backend, done] {
+        require_no_other_kind(backend);
+        const std::string life = write_claim(store(), backend);
+        find_or_add(backend);
+        log::info("vbd.claimed", {{"backend", backend.backend_path()}});
+        ipc::Reply reply;
+        reply.result = ipc::ClaimResult{life};
+        done(reply);
+    };
+    when_vacant(backend, claim_now, done);
 }
 
 void Daemon::attach(const ipc::Attach& arguments, Done done) {
-    if (find(arguments.backend) == nullptr) {
-        require_directory(arguments.backend);
-        if (arguments.backend.kind == ipc::VbdAddress::Kind::vbd)
-            throw_error(Errc::wrong_state, arguments.backend.backend_path() + ": not claimed");
+    when_vacant(
+        arguments.backend, [this, arguments, done] { attach_now(arguments, done); }, done);
+}
+
+void Daemon::attach_now(const ipc::Attach& arguments, Done done) {
+    const ipc::VbdAddress& backend = arguments.backend;
+    if (find(backend) == nullptr) {
+        const std::string path = backend.backend_path();
+        if (!store().read(path + "/frontend"))
+            throw_error(std::make_error_code(std::errc::no_such_file_or_directory), path);
+        if (backend.kind == ipc::VbdAddress::Kind::vbd && store().read(path + '/' + owner_node) != owner_name)
+            throw_error(Errc::wrong_state, path + ": not claimed");
     }
-    find_or_add(arguments.backend).attach(arguments.image, std::move(done));
+    find_or_add(backend).attach(arguments.image, arguments.life, std::move(done));
 }
 
 void Daemon::detach(const ipc::VbdAddress& backend, Done done) {
@@ -286,19 +344,19 @@ bool Daemon::owns(const ipc::VbdAddress& backend) const {
 
 ipc::ListResult Daemon::list(const std::string& after) const {
     ipc::ListResult result;
-    std::size_t size_bytes = 0;
-    for (auto next = vbds_.upper_bound(after); next != vbds_.end(); ++next) {
-        if (result.vbds.size() == ipc::list_entries_max || size_bytes > list_size_max_bytes) {
-            result.more = true;
-            break;
-        }
-        result.vbds.push_back(next->second->entry(false));
-        size_bytes += ipc::Json(result.vbds.back()).dump(-1, ' ', false, ipc::Json::error_handler_t::replace).size();
-    }
+    ListPage page(result.vbds);
+    for (auto next = vbds_.upper_bound(after); next != vbds_.end() && !result.more; ++next)
+        result.more = !page.add(next->second->entry(false));
     return result;
 }
 
 void Daemon::plug(const ipc::Plug& arguments, Done done) {
+    const ipc::VbdAddress address{ipc::VbdAddress::Kind::vbd3, arguments.vbd.domain, arguments.vbd.device};
+    when_vacant(
+        address, [this, arguments, done] { plug_now(arguments, done); }, done);
+}
+
+void Daemon::plug_now(const ipc::Plug& arguments, Done done) {
     const ipc::VbdAddress address{ipc::VbdAddress::Kind::vbd3, arguments.vbd.domain, arguments.vbd.device};
     if (!store().is_domain_known(address.domain)) {
         throw_error(std::make_error_code(std::errc::no_such_file_or_directory),
@@ -307,10 +365,11 @@ void Daemon::plug(const ipc::Plug& arguments, Done done) {
     if (find(address.name()) != nullptr)
         throw_error(std::make_error_code(std::errc::file_exists), address.name() + ": the domain has that device");
     auto& vbd = vbds_[address.name()];
-    vbd = std::make_unique<Vbd>(host_, address, true);
+    const std::string life = new_life();
+    vbd = std::make_unique<Vbd>(host_, address, Vbd::Plugged::yes, life);
     try {
-        make_nodes(store(), address, arguments.image.read_only);
-        vbd->attach(arguments.image, [this, address, done](const ipc::Reply& reply) {
+        make_nodes(store(), address, life, arguments.image.read_only);
+        vbd->attach(arguments.image, life, [this, address, done](const ipc::Reply& reply) {
             Vbd* const plugged = find(address);
             if (reply.error_code.empty() || plugged == nullptr) return done(reply);
             plugged->detach([done, code = ipc::error_code_named(reply.error_code),
@@ -318,7 +377,7 @@ void Daemon::plug(const ipc::Plug& arguments, Done done) {
         });
     } catch (const std::system_error& error) {
         vbds_.erase(address.name());
-        if (error.code() != std::errc::file_exists) remove_nodes(store(), address);
+        if (error.code() != std::errc::file_exists) remove_nodes(store(), address, life);
         throw;
     }
 }

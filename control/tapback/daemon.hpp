@@ -14,6 +14,7 @@
 
 #include "control/tapback/stray_tapdisks.hpp"
 #include "control/tapback/taps.hpp"
+#include "control/tapback/waiting_requests.hpp"
 
 namespace blktap::tapback {
 
@@ -31,7 +32,7 @@ class Daemon {
     EventLoop::Next turn();
 
     // The requests of docs/tapback-protocol.md. Errors, of all: throw std::system_error, or come in the reply.
-    void claim(const ipc::VbdAddress& backend);
+    void claim(const ipc::VbdAddress& backend, Done done);
     void attach(const ipc::Attach& arguments, Done done);
     void detach(const ipc::VbdAddress& backend, Done done);
     bool owns(const ipc::VbdAddress& backend) const;
@@ -49,7 +50,9 @@ class Daemon {
     Vbd* find(const ipc::VbdAddress& backend) const;
     void require_no_other_kind(const ipc::VbdAddress& backend) const;
     Vbd& find_or_add(const ipc::VbdAddress& backend);
-    void require_directory(const ipc::VbdAddress& backend) const;
+    void when_vacant(const ipc::VbdAddress& backend, std::function<void()> go_on, const Done& done);
+    void attach_now(const ipc::Attach& arguments, Done done);
+    void plug_now(const ipc::Plug& arguments, Done done);
     void mark(const ipc::VbdAddress& vbd) { marked_.insert(vbd.name()); }
     void look(const std::string& name);
     void guard(const std::string& name, const std::function<void(Vbd&)>& work);
@@ -59,6 +62,7 @@ class Daemon {
     void backend_changed(const ipc::BackendNode& node);
     void directory_changed(const std::string& path);
     void find_or_refuse(const ipc::VbdAddress& backend);
+    void look_at_vacated();
     void scan();
     void scan(ipc::VbdAddress::Kind kind);
     void check_domains();
@@ -78,6 +82,9 @@ class Daemon {
     std::string last_looked_;       ///< of `marked_`, by name
     std::set<std::string> later_;   ///< VBDs that are to look at the next tick: their last look failed, or was too soon
     std::set<std::string> untold_;  ///< whose status is to be written at the next tick
+    std::map<std::string, ipc::VbdAddress>
+        vacated_;  ///< by name, VBDs that have ended: others may wait for their places
+    WaitingRequests waiting_;
     EventLoop::Timer tick_;
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "control/tapback/kept_files.hpp"
+#include "control/tapback/list_page.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/small_file.hpp"
 
@@ -17,7 +18,6 @@ namespace blktap::tapback {
 namespace {
 
 constexpr const char* table_file = "taps.state";
-constexpr std::size_t list_size_max_bytes = ipc::message_size_max_bytes / 2;  // leaves room for the longest entry
 
 constexpr Nanoseconds find_delay = std::chrono::seconds(2);
 
@@ -42,17 +42,17 @@ struct NamedTap {
     bool read_only;  ///< the disk's mode
 };
 
-/// All of it of one moment.
-std::optional<NamedTap> read_named_tap(const XenStore& store, const std::string& directory) {
-    if (!store.read(directory + "/minor")) return std::nullopt;  // what the script writes last: as yet there is no more
+/// All of it of one moment, and of the disk's own directory.
+std::optional<NamedTap> read_named_tap(const BackendDirectory& directory) {
+    if (!directory.read("minor")) return std::nullopt;  // what the script writes last: as yet there is no more
     std::optional<NamedTap> named;
-    store.transact([&](const StoreTransaction& nodes) {
+    const bool there = directory.transact([&](const StoreTransaction& nodes) {
         named.reset();
-        const auto minor = to_number(nodes.read(directory + "/minor"));
-        const auto pid = to_number(nodes.read(directory + "/pid"));
-        if (minor && pid) named = {{*pid, *minor}, ipc::is_read_only_mode(nodes.read(directory + "/mode"))};
+        const auto minor = to_number(nodes.read(directory.node("minor")));
+        const auto pid = to_number(nodes.read(directory.node("pid")));
+        if (minor && pid) named = {{*pid, *minor}, ipc::is_read_only_mode(nodes.read(directory.node("mode")))};
     });
-    return named;
+    return there ? named : std::nullopt;
 }
 
 std::string text_of(const ipc::TapArguments& name) {
@@ -257,6 +257,7 @@ void Taps::free(const ipc::TapMinor& minor) {
 std::vector<ipc::TapEntry> Taps::entries() const {
     std::map<std::pair<std::uint32_t, std::uint32_t>, ipc::TapEntry> of_disks;
     for (const auto& [name, vbd] : paired_) {
+        if (vbd->directory().is_gone()) continue;  // the script is not to give a disk what is about to end
         const VbdTap& tap = *vbd->tap();
         of_disks[{tap.name.pid, tap.name.minor}] = {tap.name.pid, tap.name.minor, tap.image};
     }
@@ -272,16 +273,10 @@ std::vector<ipc::TapEntry> Taps::entries() const {
 
 ipc::TapListResult Taps::list(const ipc::TapList& arguments) const {
     ipc::TapListResult result;
-    std::size_t size_bytes = 0;
+    ListPage page(result.taps);
     const auto all = entries();
-    for (std::size_t i = arguments.after; i < all.size(); ++i) {
-        if (result.taps.size() == ipc::list_entries_max || size_bytes > list_size_max_bytes) {
-            result.more = true;
-            break;
-        }
-        result.taps.push_back(all[i]);
-        size_bytes += ipc::Json(all[i]).dump(-1, ' ', false, ipc::Json::error_handler_t::replace).size();
-    }
+    for (std::size_t i = arguments.after; i < all.size() && !result.more; ++i)
+        result.more = !page.add(all[i]);
     return result;
 }
 
@@ -300,8 +295,7 @@ void Taps::look(Vbd& vbd) {
         return;
     }
     if ((table_.empty() && paired_.empty()) || !host_.session.store() || !vbd.wants_tap()) return;
-    const std::string directory = vbd.address().backend_path();
-    const auto named = read_named_tap(*host_.session.store(), directory);
+    const auto named = read_named_tap(vbd.directory());
     if (!named) return;
     Tap* const tap = table_.find(named->name);
     if (tap != nullptr) {

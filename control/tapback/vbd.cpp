@@ -18,16 +18,18 @@ constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state 
 
 }  // namespace
 
-Vbd::Vbd(Host& host, const ipc::VbdAddress& address, bool plugged)
+Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std::string& life)
     : host_(host),
       address_(address),
-      plugged_(plugged),
+      plugged_(plugged == Plugged::yes),
+      directory_(host.session, address, life),
       unplug_timer_(host.loop, [this] { unplug_takes_long(); }),
       find_timer_(host.loop, [this] { find_again(); }),
       give_up_timer_(host.loop, [this] { give_up_asking(); }),
       problem_timer_(host.loop, [this] { tell_problems(); }) {}
 
-Vbd::Vbd(Host& host, const VbdRecord& record) : Vbd(host, record.backend, record.plugged) {
+Vbd::Vbd(Host& host, const VbdRecord& record)
+    : Vbd(host, record.backend, record.plugged ? Plugged::yes : Plugged::no, record.life) {
     image_ = record.image;
     if (record.tap) tap_ = {*record.tap, record.image};
     socket_ = record.socket;
@@ -58,7 +60,7 @@ void Vbd::look() {
     for (int i = 0; i < steps_max; ++i) {
         observe();
         now_.kernel_waits = kernel_waits();
-        if (store_lost_ && now_.owned) return;  // what it does not know it cannot act on
+        if (directory_.is_store_lost() && now_.owned) return;  // what it does not know it cannot act on
         if (is_unplugged()) {
             released_ = true;
             now_.owned = false;
@@ -117,7 +119,7 @@ void Vbd::offer() {
     const bool entered = enter(Step::offer, Xenbus::init_wait, [this](const StoreTransaction& nodes) {
         // Offers that a frontend has read stand.
         const bool begins = now_.backend != Xenbus::init_wait;
-        if (begins || now_.frontend == Xenbus::initialising) write_offers(nodes, address_.backend_path());
+        if (begins || now_.frontend == Xenbus::initialising) write_offers(nodes, directory_.path());
     });
     if (!entered) return;
     now_.offered = true;
@@ -130,29 +132,29 @@ void Vbd::offer() {
 bool Vbd::enter(Step step, Xenbus state, const std::function<void(const StoreTransaction&)>& write_first) {
     bool asked = false;
     std::string told;
-    store().transact([&](const StoreTransaction& nodes) {
+    const bool there = directory_.transact([&](const StoreTransaction& nodes) {
         asked = confirm(step, nodes);
         if (!asked) return;
         write_first(nodes);
         Situation then = now_;
         then.backend = state;
         told = status(then);
-        if (state != now_.backend) write_state(nodes, address_.backend_path(), state);
-        if (told != status_) nodes.write(node("tapdisk/status"), told);
+        if (state != now_.backend) write_state(nodes, directory_.path(), state);
+        directory_.put_status(nodes, told);
     });
-    if (!asked) {
+    if (!there || !asked) {
         all_changed();
         return false;
     }
     now_.backend = state;
-    status_ = told;
+    directory_.status_is(told);
     problem_told_ = true;
     return true;
 }
 
 void Vbd::publish() {
     const auto write = [this](const StoreTransaction& nodes) {
-        write_features(nodes, address_.backend_path(), description_.value());
+        write_features(nodes, directory_.path(), description_.value());
     };
     if (!enter(Step::publish, Xenbus::connected, write)) return;
     log::info("vbd.connected", {{"vbd", address_.name()}, {"image", image_ ? image_->path : ""}});
@@ -170,11 +172,11 @@ void Vbd::domain_died() {
 
 void Vbd::forget() {
     if (plugged_) {
-        remove_nodes(store(), address_);
+        remove_nodes(store(), address_, directory_.life());
     } else {
         leave_directory();
     }
-    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
+    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, directory_.path());
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
     ::unlink(socket_path().c_str());
@@ -191,18 +193,15 @@ void Vbd::forget() {
 void Vbd::leave_directory() {
     const bool claimed_kind = address_.kind == ipc::VbdAddress::Kind::vbd;
     // As it mostly is: its toolstack has removed it, or it is closed and bears no claim.
-    if (!store().read(node("frontend")) || (!claimed_kind && store().read(node("state")) == "6")) return;
+    if (directory_.is_gone() || (!claimed_kind && directory_.read("state") == "6")) return;
     Situation then = now_;
     then.backend = Xenbus::closed;
-    store().transact([&](const StoreTransaction& nodes) {
-        if (!nodes.read(node("frontend"))) return;
-        // Another backend's claim stands, and the state is that one's.
-        if (claimed_kind && nodes.read(node("tapdisk/owner")).value_or(owner_name) != owner_name) return;
-        if (nodes.read(node("state")) != "6") write_state(nodes, address_.backend_path(), Xenbus::closed);
+    directory_.transact([&](const StoreTransaction& nodes) {
+        if (nodes.read(node("state")) != "6") write_state(nodes, directory_.path(), Xenbus::closed);
         if (claimed_kind) {
             nodes.remove(node("tapdisk"));
         } else {
-            nodes.write(node("tapdisk/status"), status(then));
+            directory_.put_status(nodes, status(then));
         }
     });
 }
@@ -217,21 +216,16 @@ void Vbd::set_problem(std::string problem) {
     if (now_.tapdisk != Tapdisk::starting || unreachable_ || is_finding_ || !host_.session.store()) return;
     // The script that waits for this image is about to fail: this is what xl prints.
     try {
-        store().transact([&](const StoreTransaction& nodes) {
-            if (nodes.read(node("frontend"))) nodes.write(node("hotplug-error"), problem_);
-        });
-        hotplug_error_written_ = true;
+        directory_.write_hotplug_error(problem_);
     } catch (const std::system_error& error) {
         log::warning("vbd.hotplug-error", {{"vbd", address_.name()}, {"reason", error.what()}});
     }
 }
 
-/// That of an attach that failed, of an earlier one.
 void Vbd::forget_hotplug_error() {
-    if (!hotplug_error_written_ || !host_.session.store()) return;
+    if (!host_.session.store()) return;
     try {
-        store().remove(node("hotplug-error"));
-        hotplug_error_written_ = false;
+        directory_.remove_hotplug_error();
     } catch (const std::system_error& error) {
         log::warning("vbd.hotplug-error", {{"vbd", address_.name()}, {"reason", error.what()}});
     }
@@ -269,25 +263,20 @@ std::string Vbd::status(const Situation& now) const {
 /// states within milliseconds, and to write each down would make it wait for xenstored.
 void Vbd::settle() {
     if (!problem_told_) return write_status();
-    if (now_.owned && !store_lost_ && status(now_) != status_) host_.mark_status(address_);
+    const bool is_told = !now_.owned || directory_.is_store_lost() || status(now_) == directory_.status();
+    if (!is_told) host_.mark_status(address_);
 }
 
 void Vbd::write_status() {
-    if (!host_.session.store() || !now_.owned || store_lost_) return;
-    const std::string told = status(now_);
-    if (told != status_) {
-        store().transact([&](const StoreTransaction& nodes) {
-            if (nodes.read(node("frontend"))) nodes.write(node("tapdisk/status"), told);
-        });
-    }
-    status_ = told;
+    if (!host_.session.store() || !now_.owned || directory_.is_store_lost()) return;
+    directory_.write_status(status(now_));
     problem_told_ = true;
 }
 
 /// A plain disk line names no script: xl runs Xen's "block", in whose place the wrapper was.
 bool Vbd::came_by_takeover() const {
     if (address_.kind != ipc::VbdAddress::Kind::vbd || !host_.session.store()) return false;
-    const std::string script = host_.session.store()->read(node("script")).value_or("");
+    const std::string script = directory_.read("script").value_or("");
     return script.substr(script.rfind('/') + 1) == "block";
 }
 

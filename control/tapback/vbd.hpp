@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "control/tapback/backend_directory.hpp"
 #include "control/tapback/image_files.hpp"
 #include "control/tapback/options.hpp"
 #include "control/tapback/own_device.hpp"
@@ -55,8 +56,11 @@ class Vbd {
     static constexpr Nanoseconds problem_quiet = std::chrono::seconds(2);
     using Done = std::function<void(const ipc::Reply&)>;
 
-    /// A VBD without a tapdisk. `plugged`: its nodes are ours to remove.
-    Vbd(Host& host, const ipc::VbdAddress& address, bool plugged);
+    /// A VBD without a tapdisk, of the directory that is there when it looks first.
+    Vbd(Host& host, const ipc::VbdAddress& address) : Vbd(host, address, Plugged::no, "") {}
+    /// `plugged`: its nodes are ours to remove. `life`: the mark of its directory; empty: not known.
+    enum class Plugged : bool { no, yes };
+    Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std::string& life);
     /// A VBD that an earlier tapback served, as it wrote down: finds its tapdisk again.
     Vbd(Host& host, const VbdRecord& record);
     Vbd(const Vbd&) = delete;
@@ -76,8 +80,9 @@ class Vbd {
     /// Nothing is left to do: destroy this. Only after look().
     bool finished() const noexcept { return finished_; }
 
-    /// Starts a tapdisk and opens the image. Errors: throws Errc::wrong_state; all others are replies.
-    void attach(const ipc::ImageArguments& image, Done done);
+    /// Starts a tapdisk and opens the image. `life`: the mark of the directory that names the image; empty: whichever
+    /// is there. Errors: throws Errc::wrong_state; all others are replies.
+    void attach(const ipc::ImageArguments& image, const std::string& life, Done done);
     /// Takes a tapdisk that has its image open; `socket` is its file's name. An image that is open for writing is
     /// opened again when `tap` says that it is only read. Errors: throws std::system_error, and `process` stays the
     /// caller's.
@@ -101,13 +106,15 @@ class Vbd {
     void domain_died();
     /// Nodes that are missing from now on, until they are seen again, mean nothing: xenstored began anew.
     void store_lost() noexcept {
-        store_lost_ = true;
+        directory_.store_lost();
         frontend_watched_.clear();
-        status_.clear();
         all_changed();
     }
-    void store_found() noexcept { store_lost_ = false; }
-    bool is_store_lost() const noexcept { return store_lost_; }
+    void store_found() noexcept { directory_.store_found(); }
+    /// Looks whether its directory is there. Errors: as of look().
+    bool has_directory();
+    /// The nodes that are its own. One whose directory is gone ends, and the next disk of its name waits for that.
+    const BackendDirectory& directory() const noexcept { return directory_; }
     /// Passes a message to the tapdisk. Errors: throws Errc::wrong_state: there is none.
     template <ipc::DeclaredMessage M>
     void call_tapdisk(const M& message, const std::vector<int>& descriptors, Done done) {
@@ -158,6 +165,7 @@ class Vbd {
     void abandoned();
     void tell_to_close();
     ipc::ConnectArguments keys(const StoreNodes& nodes) const;
+    ipc::ConnectArguments abandoned_keys() const;
     void let_go(ipc::RingsLeft rings);
     ipc::RingsLeft rings_left() const;
     bool kernel_waits() const;
@@ -181,6 +189,8 @@ class Vbd {
     void open_again();
     bool may_start_anew() const;
     VbdRecord record(const ipc::ImageArguments& image) const;
+    bool names_our_tap(const StoreNodes& nodes) const;
+    void tell_replaced();
     std::string socket_path() const;
     bool enter(
         Step step, Xenbus state, const std::function<void(const StoreTransaction&)>& write_first = [](const auto&) {});
@@ -195,15 +205,15 @@ class Vbd {
     void set_problem(std::string problem);
     std::string describe(const Situation& now) const;
     std::string status(const Situation& now) const;
-    bool claimed(const StoreNodes& nodes) const;
     bool came_by_takeover() const;
-    std::string node(const char* name) const { return address_.backend_path() + '/' + name; }
+    std::string node(const char* name) const { return directory_.node(name); }
     std::string file(const char* suffix) const;
     const XenStore& store() const;
 
     Host& host_;
     const ipc::VbdAddress address_;
     const bool plugged_;
+    BackendDirectory directory_;
     Situation now_;
     /// What of `now_` is to be read again.
     struct Stale {
@@ -216,7 +226,6 @@ class Vbd {
     bool forced_ = false;    ///< unplug by force was asked for
     bool released_ = false;  ///< somebody gave it up, or its domain died
     bool finished_ = false;
-    bool store_lost_ = false;
     ReconnectPace pace_;
     bool paced_ = false;  ///< the guest waits because it came too often
     std::string frontend_path_;
@@ -231,9 +240,7 @@ class Vbd {
     std::optional<ipc::DeviceDescription> description_;
     std::string problem_;
     ipc::ProblemStates disk_problems_{problem_quiet};  ///< what its tapdisk says
-    bool hotplug_error_written_ = false;
-    std::string status_;        ///< as the node holds it
-    bool problem_told_ = true;  ///< `status_` is not older than `problem_` and `disk_problems_`
+    bool problem_told_ = true;  ///< the status that is written is not older than `problem_` and `disk_problems_`
     std::unique_ptr<TapdiskProcess> tapdisk_;
     std::optional<ProcessId> process_;  ///< of `tapdisk_`, or of one that an earlier tapback had
     bool is_finding_ = false;           ///< what it does is being asked

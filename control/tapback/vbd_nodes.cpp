@@ -16,10 +16,6 @@ bool is_starting_or_gone(Xenbus frontend) noexcept {
 
 }  // namespace
 
-bool Vbd::claimed(const StoreNodes& nodes) const {
-    return address_.kind == ipc::VbdAddress::Kind::vbd3 || nodes.read(node("tapdisk/owner")) == owner_name;
-}
-
 void Vbd::node_changed(const std::string& below) noexcept {
     if (below == "state" || below == "online") {
         stale_.backend = true;  // a toolstack writes both at once, and the events come in any order
@@ -28,26 +24,49 @@ void Vbd::node_changed(const std::string& below) noexcept {
     }
 }
 
+bool Vbd::has_directory() {
+    stale_.directory = true;
+    return observe_directory();
+}
+
 /// False: it is not there, or not known to be.
 bool Vbd::observe_directory() {
-    const auto path = store().read(node("frontend"));
-    if (!path) {
-        if (!store_lost_ || released_) now_.owned = false;
-        return false;
-    }
-    const bool of_its_domain = path->starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/");
+    const bool was_replaced = directory_.is_replaced();
+    const bool was_known = !directory_.life().empty();
+    const auto seen = directory_.look([this](const StoreNodes& nodes) { return names_our_tap(nodes); });
+    if (!was_replaced && directory_.is_replaced()) tell_replaced();
+    // An earlier version's record does not say which life is meant.
+    if (!was_known && seen == BackendDirectory::Seen::there && image_) try_to_record();
+    now_.owned = !released_ &&
+                 (seen == BackendDirectory::Seen::there || (seen == BackendDirectory::Seen::unknown && now_.owned));
+    if (directory_.is_gone()) return false;
+    const std::string& path = directory_.frontend();
+    const bool of_its_domain = path.starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/");
     // Before the first look at it: a state that comes after a look and before the watch would never be told.
-    if (of_its_domain) watch_frontend(*path + "/state");
-    if (store_lost_ && !store().read(*path + "/state")) return false;
-    store_lost_ = false;
-    now_.owned = !released_ && claimed(store());
+    if (of_its_domain) watch_frontend(path + "/state");
+    if (seen != BackendDirectory::Seen::there) return false;
     if (of_its_domain) {
-        frontend_path_ = *path;
+        frontend_path_ = path;
     } else {
-        set_problem("its frontend is not of its domain: " + *path);
+        set_problem("its frontend is not of its domain: " + path);
         frontend_path_.clear();
     }
     return true;
+}
+
+/// Of a directory without a mark: it was made for another disk when it names another tapdisk, or none yet. The
+/// script writes the name before there is a record.
+bool Vbd::names_our_tap(const StoreNodes& nodes) const {
+    if (!tap_) return true;
+    const auto is = [&](const char* name, std::uint32_t value) {
+        return nodes.read(node(name)) == std::to_string(value);
+    };
+    return is("pid", tap_->name.pid) && is("minor", tap_->name.minor);
+}
+
+void Vbd::tell_replaced() {
+    if (!image_ && !tapdisk_) return;
+    set_problem("its backend directory was removed and made anew; it ends, and the new disk waits for that");
 }
 
 /// Reads what is stale, node by node: cheap, and enough to see that nothing is to be done, because whatever changes
@@ -74,8 +93,6 @@ void Vbd::read_frontend_state(const StoreNodes& nodes, Situation& now) const {
 /// Whether all the nodes, read in one transaction, ask for the step that observe() led to. Then `now_` is what they
 /// say; if the transaction does not commit, all of it is to be done again.
 bool Vbd::confirm(Step step, const StoreTransaction& nodes) {
-    const auto path = nodes.read(node("frontend"));
-    if (!path || (!frontend_path_.empty() && *path != frontend_path_) || !claimed(nodes)) return false;
     Situation then = now_;
     read_backend(nodes, then);
     read_frontend_state(nodes, then);
@@ -88,9 +105,9 @@ bool Vbd::confirm(Step step, const StoreTransaction& nodes) {
 bool Vbd::confirmed(Step step) {
     if (!now_.owned) return true;
     bool asked = false;
-    store().transact([&](const StoreTransaction& nodes) { asked = confirm(step, nodes); });
-    if (!asked) all_changed();
-    return asked;
+    const bool there = directory_.transact([&](const StoreTransaction& nodes) { asked = confirm(step, nodes); });
+    if (!there || !asked) all_changed();
+    return there && asked;
 }
 
 /// A disk of "plug" that has come to its end: nobody else removes its nodes.
@@ -104,8 +121,8 @@ bool Vbd::is_unplugged() {
 
 void Vbd::watch_frontend(const std::string& path) {
     if (frontend_watched_ == path) return;
-    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, address_.backend_path());
-    store().watch(path, address_.backend_path());
+    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, directory_.path());
+    store().watch(path, directory_.path());
     frontend_watched_ = path;
 }
 

@@ -46,6 +46,7 @@ VbdRecord read_record(const std::filesystem::path& path) {
     record.image = fields.require("image").get<ipc::ImageArguments>();
     if (const ipc::Json* next = fields.find("next")) record.next = next->get<ipc::ImageArguments>();
     fields.read("plugged", record.plugged);
+    fields.read_optional("life", record.life);
     if (const ipc::Json* process = fields.find("process")) record.process = read_process(*process, path.string());
     fields.read_optional("socket", record.socket);
     if (record.socket.find('/') != std::string::npos) fields.fail("socket", record.socket + ": not a file's name");
@@ -75,6 +76,7 @@ void write_record(const std::string& directory, const VbdRecord& record) {
                    {"backend", record.backend.backend_path()},
                    {"image", record.image},
                    {"plugged", record.plugged}};
+    if (!record.life.empty()) json["life"] = record.life;
     if (record.next) json["next"] = *record.next;
     if (record.process) json["process"] = {{"pid", record.process->pid}, {"start", record.process->start_ticks}};
     if (!record.socket.empty()) json["socket"] = record.socket;

@@ -41,7 +41,7 @@ ipc::ConnectArguments Vbd::keys(const StoreNodes& nodes) const {
 std::optional<ipc::ConnectArguments> Vbd::read_keys() {
     std::optional<ipc::ConnectArguments> arguments;
     std::optional<std::system_error> nonsense;
-    store().transact([&](const StoreTransaction& nodes) {
+    const bool there = directory_.transact([&](const StoreTransaction& nodes) {
         arguments.reset();
         nonsense.reset();
         if (!confirm(Step::connect, nodes)) return;
@@ -52,6 +52,7 @@ std::optional<ipc::ConnectArguments> Vbd::read_keys() {
             nonsense = error;  // if this was one moment
         }
     });
+    if (!there) return std::nullopt;
     if (nonsense) throw std::system_error(*nonsense);
     return arguments;
 }
@@ -96,10 +97,9 @@ void Vbd::disconnect() {
 
 /// A frontend that nobody has told: what it sends until it knows is answered.
 void Vbd::tell_to_close() {
-    store().transact([&](const StoreTransaction& nodes) {
-        if (!nodes.read(node("frontend"))) return;
+    directory_.transact([&](const StoreTransaction& nodes) {
         const Xenbus state = parse_frontend_state(nodes.read(node("state")));
-        if (state < Xenbus::closing) write_state(nodes, address_.backend_path(), Xenbus::closing);
+        if (state < Xenbus::closing) write_state(nodes, directory_.path(), Xenbus::closing);
     });
     all_changed();
 }
@@ -126,11 +126,19 @@ void Vbd::let_go(ipc::RingsLeft rings) {
     });
 }
 
+/// Of rings that an earlier tapback connected. Errors: as of keys(); ENOENT: they may be those of another disk by now.
+ipc::ConnectArguments Vbd::abandoned_keys() const {
+    std::optional<ipc::ConnectArguments> found;
+    directory_.transact([&](const StoreTransaction& nodes) { found = keys(nodes); });
+    if (found) return *found;
+    throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory_.path());
+}
+
 /// The frontend closes, and waits for what the tapdisk that died has left; another one answers it, without an image.
 void Vbd::abandon() {
     now_.abandoned = false;
     try {
-        if (!rings_) rings_ = keys(store());
+        if (!rings_) rings_ = abandoned_keys();
         recovery_log_.reset(::open(file(".recovery").c_str(), O_RDONLY | O_CLOEXEC));
         if (!recovery_log_) throw_system_error(file(".recovery"));
         tapdisk_ =

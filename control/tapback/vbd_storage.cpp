@@ -67,10 +67,10 @@ void Vbd::resized(const ipc::DeviceDescription& device) {
     log::info("vbd.resized", {{"vbd", address_.name()}, {"sectors", std::to_string(device.size_sectors)}});
     if (now_.link != Situation::Link::up) return;
     // A frontend looks at the size again when the state is written, though it stays the same.
-    store().transact([&](const StoreTransaction& nodes) {
+    directory_.transact([&](const StoreTransaction& nodes) {
         if (nodes.read(node("state")) != std::to_string(static_cast<unsigned>(Xenbus::connected))) return;
-        write_features(nodes, address_.backend_path(), device);
-        tapback::write_state(nodes, address_.backend_path(), Xenbus::connected);
+        write_features(nodes, directory_.path(), device);
+        tapback::write_state(nodes, directory_.path(), Xenbus::connected);
     });
 }
 

@@ -92,6 +92,7 @@ void Vbd::open_again() {
 
 VbdRecord Vbd::record(const ipc::ImageArguments& image) const {
     VbdRecord record{address_, image, plugged_};
+    record.life = directory_.life();
     record.process = process_;
     record.socket = socket_;
     if (tap_) record.tap = tap_->name;
@@ -128,18 +129,23 @@ void Vbd::open_image(Done done) {
 /// Who may write is the disk's own `mode`, whoever names the image; and what its guest was told to be read-only stays
 /// so.
 ipc::ImageArguments Vbd::as_mode_allows(ipc::ImageArguments image) const {
-    const auto mode = host_.session.store() ? host_.session.store()->read(node("mode")) : std::nullopt;
+    const auto mode = host_.session.store() ? directory_.read("mode") : std::nullopt;
     if (image_) image.read_only = image.read_only || image_->read_only;
     // Without xenstore a disk that is served goes on as it is.
     if (mode || !image_) image.read_only = image.read_only || ipc::is_read_only_mode(mode);
     return image;
 }
 
-void Vbd::attach(const ipc::ImageArguments& image, Done done) {
+void Vbd::attach(const ipc::ImageArguments& image, const std::string& life, Done done) {
     const bool has_tapdisk = tapdisk_ && !tapdisk_gone_;
     if ((image_ && !may_be_replaced()) || has_tapdisk || released_)
         throw_error(Errc::wrong_state, address_.name() + ": an image is open already");
-    if (!claimed(store())) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
+    if (directory_.life().empty()) has_directory();
+    if (!now_.owned) throw_error(Errc::wrong_state, address_.name() + ": not claimed");
+    if (!life.empty() && life != directory_.life()) {
+        throw_error(Errc::wrong_state,
+                    directory_.path() + ": removed, and made anew for another disk, while the disk was being added");
+    }
     if (image_) forget_image();
     tapdisk_.reset();
     tapdisk_gone_ = start_anew_ = false;

@@ -73,10 +73,9 @@ void Vbd::unplug(bool force, Done done) {
 /// The nodes stay until everything is answered and given back: a kernel whose device's nodes are gone waits for the
 /// answers before it does anything else.
 void Vbd::take_away(bool force) {
-    store().transact([&](const StoreTransaction& nodes) {
-        if (!nodes.read(node("frontend"))) return;  // removed already; a write would bring the directory back
+    directory_.transact([&](const StoreTransaction& nodes) {
         nodes.write(node("online"), "0");
-        if (nodes.read(node("state")) != "6") write_state(nodes, address_.backend_path(), Xenbus::closing);
+        if (nodes.read(node("state")) != "6") write_state(nodes, directory_.path(), Xenbus::closing);
     });
     forced_ = force;
     now_.forced = false;

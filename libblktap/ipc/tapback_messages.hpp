@@ -156,6 +156,15 @@ struct OwnerResult {
     friend bool operator==(const OwnerResult&, const OwnerResult&) = default;
 };
 
+struct ClaimResult {
+    static constexpr const char* label = "claim";
+    static constexpr Others others = Others::ignored;
+    std::string life{};  ///< the mark of the directory; empty: of an earlier tapback, which has none
+
+    static void fields(auto& io, auto& it) { io.sparing("life", it.life); }
+    friend bool operator==(const ClaimResult&, const ClaimResult&) = default;
+};
+
 struct TapEntry {
     static constexpr const char* label = "tap";
     static constexpr Others others = Others::ignored;
@@ -186,10 +195,10 @@ struct TapListResult {
 
 // What a script that adds and removes disks asks.
 
-/// Writes our claim into a backend directory.
+/// Writes our claim and a mark into a backend directory.
 struct Claim : BackendArguments {
     static constexpr const char* name = "claim";
-    using Result = Nothing;
+    using Result = ClaimResult;
 };
 
 /// Opens the image of a disk.
@@ -198,10 +207,12 @@ struct Attach {
     using Result = DeviceDescription;
     VbdAddress backend{};
     ImageArguments image{};
+    std::string life{};  ///< as "claim" gave it; empty: whichever directory is there
 
     static void fields(auto& io, auto& it) {
         io.required("backend", it.backend);
         io.required("image", it.image);
+        io.sparing("life", it.life);
     }
     friend bool operator==(const Attach&, const Attach&) = default;
 };

@@ -6,6 +6,7 @@
 
 #include "tests/control/guest.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 
 namespace blktap::control_test {
 
@@ -36,6 +37,12 @@ struct Scene {
     Toolstack xl;
     Disk disk = disk_of(5, xvda);
 };
+
+/// From now on xl runs Xen's own script block-tap (4.19 and later); a disk's target is then a plain path.
+inline void use_block_tap(Scene& scene) {
+    scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/block-tap";
+    scene.xl.script_environment = {"TOOLS=" BLKTAP_BIN_DIR, "LOCK=" + scene.host.path("lock")};
+}
 
 /// Both generations of xl, one after the other.
 inline Xl any_xl() {

@@ -2,6 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // xenstored lost, and come back: with its nodes, or with none. What is not known is not gone: running disks go on.
+#include <algorithm>
+
 #include "tests/control/scene.hpp"
 
 using namespace blktap;
@@ -46,11 +48,13 @@ struct Running : Scene {
         host.reopen_store();
     }
     void restore_nodes() {
-        host.store().transact([this](const StoreTransaction& transaction) {
-            for (const auto& [path, value] : nodes)
-                transaction.write(path, value);
-        });
+        host.store().transact([this](const StoreTransaction& transaction) { write_nodes(transaction); });
         host.introduce(5);
+    }
+    /// Each in a moment of its own, in this order.
+    void write_nodes(const StoreNodes& store) const {
+        for (const auto& [path, value] : nodes)
+            store.write(path, value);
     }
     void end() {
         INFO("tapback said:\n" << host.log());
@@ -98,6 +102,12 @@ TEST_CASE("xenstored: come back empty, it ends no disk", "[control]") {
     SECTION("nor when other domains come and go") {
         scene.xl.create_domain(9);
         scene.xl.destroy_domain(9);
+        scene.check_goes_on();
+    }
+    SECTION("nor when its nodes come back one after the other") {
+        const bool backwards = GENERATE(false, true);
+        if (backwards) std::ranges::reverse(scene.nodes);
+        scene.write_nodes(scene.host.store());
         scene.check_goes_on();
     }
     scene.restore_nodes();

@@ -57,6 +57,29 @@ TEST_CASE("hotplug: a backend of type vbd3 is nobody else's to let go", "[unit][
     CHECK(host.node(vbd3, "hotplug-status") == "connected");
 }
 
+TEST_CASE("hotplug: attaches to the directory that was claimed, and to no other", "[unit][control][xenstore]") {
+    const HotplugHost host;
+    const FakeTapback tapback([](const ipc::Request& request) -> Json {
+        return request.name == "claim" ? Json{{"life", "first"}} : Json::object();
+    });
+    const Hotplug hotplug(host.store, {tapback.socket(), host.sysfs()});
+    host.make_disk(vbd, "raw:/srv/a");
+    const std::string mark = vbd.backend_path() + "/tapdisk/life";
+    SECTION("which is there") {
+        host.store.write(mark, "first");
+        hotplug.add(vbd);
+        CHECK(tapback.asked().at(1).arguments.get<ipc::Attach>().life == "first");
+        CHECK(host.node(vbd, "hotplug-status") == "connected");
+    }
+    SECTION("or was made anew") {
+        if (GENERATE(false, true)) host.store.write(mark, "second");
+        CHECK_THAT(thrown([&] { hotplug.add(vbd); }).what(), Catch::Contains("removed while it was being added"));
+        CHECK(tapback.names() == "claim");
+        CHECK(host.unbound().empty());
+        CHECK(host.node(vbd, "hotplug-status") == "none");
+    }
+}
+
 TEST_CASE("hotplug: a bad target asks nobody anything", "[unit][control][xenstore]") {
     const HotplugHost host;
     const FakeTapback tapback(done);

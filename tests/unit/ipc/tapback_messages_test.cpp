@@ -34,6 +34,9 @@ TEST_CASE("tapback messages: every struct survives its text", "[unit][ipc]") {
     survives_its_text(ImageArguments{"null", "", false, {}});
     survives_its_text(BackendArguments{vbd});
     survives_its_text(Attach{vbd3, image});
+    survives_its_text(Attach{vbd3, image, "0123"});
+    survives_its_text(ClaimResult{"0123"});
+    survives_its_text(ClaimResult{});
     survives_its_text(VbdArguments{5, 51712});
     survives_its_text(VbdResume{{5, 51712}, image, true});
     survives_its_text(VbdResume{{5, 51712}, std::nullopt, false});

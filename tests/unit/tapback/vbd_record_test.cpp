@@ -31,6 +31,7 @@ TEST_CASE("record: what was written is read, until it is removed", "[unit]") {
     changed.image.path = "/images/b";
     write_record(path, changed);
     CHECK(read_records(path) == std::vector<VbdRecord>{changed});
+    changed.life = "0123456789abcdef0123456789abcdef";
     changed.socket = "tap-3.sock";
     changed.tap = ipc::TapArguments{4711, 3};
     changed.next = ipc::ImageArguments{"qcow2", "/images/c", false, {}};
