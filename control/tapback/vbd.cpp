@@ -35,6 +35,7 @@ Vbd::Vbd(Host& host, const VbdRecord& record)
     socket_ = record.socket;
     process_ = record.process;
     next_ = record.next;
+    rings_ = record.rings;
     now_.offered = true;
     find_tapdisk();
 }
@@ -139,7 +140,7 @@ bool Vbd::enter(Step step, Xenbus state, const std::function<void(const StoreTra
         Situation then = now_;
         then.backend = state;
         told = status(then);
-        if (state != now_.backend) write_state(nodes, directory_.path(), state);
+        if (state != now_.backend || step == Step::publish) write_state(nodes, directory_.path(), state);
         directory_.put_status(nodes, told);
     });
     if (!there || !asked) {
@@ -157,6 +158,7 @@ void Vbd::publish() {
         write_features(nodes, directory_.path(), description_.value());
     };
     if (!enter(Step::publish, Xenbus::connected, write)) return;
+    now_.published = true;
     log::info("vbd.connected", {{"vbd", address_.name()}, {"image", image_ ? image_->path : ""}});
 }
 

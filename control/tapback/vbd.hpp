@@ -156,6 +156,7 @@ class Vbd {
     void perform(Step step);
     void offer();
     std::optional<ipc::ConnectArguments> read_keys();
+    bool has_new_rings() const;
     void connect();
     void publish();
     void disconnect();

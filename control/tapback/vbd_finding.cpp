@@ -105,7 +105,12 @@ void Vbd::found_tapdisk(const ipc::Reply& stats) {
     if (next_ && tapback::has_image(disk, *next_)) image_ = next_;
     if (std::exchange(next_, std::nullopt)) try_to_record();
     now_.paused = now_.paused || disk.state == ipc::DiskState::State::paused;
-    if (disk.connected) now_.link = Link::up;
+    if (disk.connected) {
+        now_.link = Link::up;
+        stale_.frontend = true;  // are they its rings still?
+    } else {
+        rings_.reset();
+    }
     if (disk.image && disk.image->device) description_ = disk.image->device;
     if (tap_ && image_ && image_->read_only && description_ && !description_->read_only && now_.link == Link::none)
         return open_for_reading();

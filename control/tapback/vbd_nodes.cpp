@@ -74,7 +74,10 @@ void Vbd::tell_replaced() {
 void Vbd::observe() {
     if (stale_.directory && !observe_directory()) return;
     if (stale_.backend) read_backend(store(), now_);
-    if (stale_.frontend) read_frontend_state(store(), now_);
+    if (stale_.frontend) {
+        read_frontend_state(store(), now_);
+        now_.renewed = has_new_rings();
+    }
     stale_ = {.directory = false, .backend = false, .frontend = false};
 }
 

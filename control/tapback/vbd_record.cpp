@@ -50,6 +50,7 @@ VbdRecord read_record(const std::filesystem::path& path) {
     if (const ipc::Json* process = fields.find("process")) record.process = read_process(*process, path.string());
     fields.read_optional("socket", record.socket);
     if (record.socket.find('/') != std::string::npos) fields.fail("socket", record.socket + ": not a file's name");
+    if (const ipc::Json* rings = fields.find("rings")) record.rings = rings->get<ipc::ConnectArguments>();
     if (const ipc::Json* tap = fields.find("tap")) record.tap = tap->get<ipc::TapArguments>();
     fields.expect_no_others();
     return record;
@@ -80,6 +81,7 @@ void write_record(const std::string& directory, const VbdRecord& record) {
     if (record.next) json["next"] = *record.next;
     if (record.process) json["process"] = {{"pid", record.process->pid}, {"start", record.process->start_ticks}};
     if (!record.socket.empty()) json["socket"] = record.socket;
+    if (record.rings) json["rings"] = *record.rings;
     if (record.tap) json["tap"] = *record.tap;
     write_small_file(path_of(directory, record.backend), json.dump() + '\n', record_mode, Outlives::process);
 }

@@ -21,9 +21,11 @@ struct VbdRecord {
     ipc::VbdAddress backend{};
     ipc::ImageArguments image{};
     bool plugged = false;
-    std::string life{};                         ///< mark of its backend directory; empty: an earlier version's record
-    std::optional<ProcessId> process{};         ///< its tapdisk; none: not started yet, or an earlier version's record
-    std::string socket{};                       ///< file in the run directory; empty: "D-V.sock"
+    std::string life{};                  ///< mark of its backend directory; empty: an earlier version's record
+    std::optional<ProcessId> process{};  ///< its tapdisk; none: not started yet, or an earlier version's record
+    std::string socket{};                ///< file in the run directory; empty: "D-V.sock"
+    std::optional<ipc::ConnectArguments>
+        rings{};                                ///< the last that its tapdisk was given; it knows whether it has them
     std::optional<ipc::TapArguments> tap{};     ///< as Xen's block-tap script names its tapdisk
     std::optional<ipc::ImageArguments> next{};  ///< asked for in the image's place; the tapdisk knows which it has
 

@@ -37,6 +37,22 @@ ipc::ConnectArguments Vbd::keys(const StoreNodes& nodes) const {
     return arguments;
 }
 
+/// Whether its frontend's keys name other rings than those that are connected: it closed, began again and published
+/// them between two looks. Of keys that make no sense nothing is known.
+bool Vbd::has_new_rings() const {
+    if (now_.link != Link::up || !rings_ || !is_ready(now_.frontend)) return false;
+    try {
+        ipc::ConnectArguments named = keys(store());
+        // The toolstack's part, which counts when rings are connected.
+        named.discard_enabled = rings_->discard_enabled;
+        named.direct_io_safe = rings_->direct_io_safe;
+        return named != *rings_;
+    } catch (const std::system_error& error) {
+        if (error.code() != Errc::bad_message) throw;
+        return false;
+    }
+}
+
 /// keys() of the moment in which they ask to be connected; nullopt: by then they do not. Errors: as of keys().
 std::optional<ipc::ConnectArguments> Vbd::read_keys() {
     std::optional<ipc::ConnectArguments> arguments;
@@ -72,7 +88,9 @@ void Vbd::connect() {
     }
     now_.link = Link::busy;
     now_.abandoned = false;
+    now_.published = false;
     rings_ = arguments;
+    try_to_record();  // without its rings the next tapback takes the frontend's keys for theirs
     tapdisk_->call(ipc::Connect{*arguments}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
         now_.link = reply.error_code.empty() ? Link::up : Link::none;
@@ -107,7 +125,7 @@ void Vbd::tell_to_close() {
 /// Linux closes at once when it is told to, whatever it has sent and not been answered, and whoever removes its device
 /// waits for that: in a guest, and in this domain, it is the one thread for all devices.
 ipc::RingsLeft Vbd::rings_left() const {
-    if (domain_dead_ || is_starting(now_.frontend)) return ipc::RingsLeft::untouched;
+    if (domain_dead_ || is_starting(now_.frontend) || now_.renewed) return ipc::RingsLeft::untouched;
     if (forced_) return ipc::RingsLeft::failed;
     const bool closed_by_itself = now_.owned && now_.online && now_.frontend == Xenbus::closed;
     return closed_by_itself ? ipc::RingsLeft::untouched : ipc::RingsLeft::served;
@@ -180,7 +198,8 @@ void Vbd::ask_link() {
 
 void Vbd::disconnected() {
     now_.link = Link::none;
-    rings_.reset();
+    now_.renewed = false;
+    if (std::exchange(rings_, std::nullopt) && image_) try_to_record();
     log::info("vbd.disconnected", {{"vbd", address_.name()}});
     host_.mark(address_);
 }

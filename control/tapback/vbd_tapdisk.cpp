@@ -95,6 +95,7 @@ VbdRecord Vbd::record(const ipc::ImageArguments& image) const {
     record.life = directory_.life();
     record.process = process_;
     record.socket = socket_;
+    record.rings = rings_;
     if (tap_) record.tap = tap_->name;
     return record;
 }

@@ -9,11 +9,6 @@ namespace {
 using Tapdisk = Situation::Tapdisk;
 using Link = Situation::Link;
 
-/// Initialised, or Connected at once, as some firmware does.
-bool is_ready(Xenbus frontend) noexcept {
-    return frontend == Xenbus::initialised || frontend == Xenbus::connected;
-}
-
 bool is_abandoned(const Situation& now) noexcept {
     return now.abandoned && now.tapdisk == Tapdisk::none;
 }
@@ -39,16 +34,20 @@ Step while_closing(const Situation& now) noexcept {
 
 Step while_up(const Situation& now) noexcept {
     const bool taken = now.forced && !now.online;
-    if (is_gone(now.frontend) || is_starting(now.frontend) || taken) return Step::disconnect;
+    if (is_gone(now.frontend) || is_starting(now.frontend) || now.renewed || taken) return Step::disconnect;
     if (now.backend >= Xenbus::closing) return Step::none;
     if (now.frontend == Xenbus::closing || !now.online) return Step::closing;
-    return now.backend < Xenbus::connected ? Step::publish : Step::none;
+    return now.backend < Xenbus::connected || !now.published ? Step::publish : Step::none;
 }
 
 }  // namespace
 
 bool is_starting(Xenbus frontend) noexcept {
     return frontend == Xenbus::initialising || frontend == Xenbus::init_wait;
+}
+
+bool is_ready(Xenbus frontend) noexcept {
+    return frontend == Xenbus::initialised || frontend == Xenbus::connected;
 }
 
 bool is_gone(Xenbus frontend) noexcept {

@@ -31,6 +31,8 @@ Xenbus parse_frontend_state(const std::optional<std::string>& text) noexcept;
 
 /// It has not published its rings yet.
 bool is_starting(Xenbus frontend) noexcept;
+/// It says that its rings are there: Initialised, or Connected at once, as some firmware does.
+bool is_ready(Xenbus frontend) noexcept;
 /// It says that it has let go of its rings, or says nothing any more.
 bool is_gone(Xenbus frontend) noexcept;
 
@@ -54,14 +56,18 @@ struct Situation {
     /// This domain's own kernel has the frontend's device still, whose nodes are gone: it waits for the answers to what
     /// it sends, and handles nothing else of xenstore's until it has them.
     bool kernel_waits = false;
-    bool refused = false;  ///< this frontend could not be connected; reset when it starts again
+    /// The frontend has made new rings in the place of those that the tapdisk has: what it said in between was not
+    /// seen.
+    bool renewed = false;
+    bool published = true;  ///< what the disk is was written after the rings that are up came
+    bool refused = false;   ///< this frontend could not be connected; reset when it starts again
 };
 
 enum class Step : std::uint8_t {
     none,
     offer,        ///< write the offers; enter InitWait where that is right
     connect,      ///< give the frontend's rings to the tapdisk
-    publish,      ///< write the features and enter Connected
+    publish,      ///< write the features and enter Connected, also where that was the state before
     disconnect,   ///< take the rings from the tapdisk
     abandon,      ///< answer with errors what a tapdisk that died has left
     closing,      ///< enter Closing

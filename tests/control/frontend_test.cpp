@@ -2,6 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Frontends of all kinds, the ones that guests are known for and those that mean harm.
+#include <csignal>
 #include <random>
 
 #include "tests/control/scene.hpp"
@@ -181,6 +182,32 @@ TEST_CASE("frontend: connecting and leaving without end leaves nothing mapped", 
         CHECK(scene.host.world().pages_mapped_by(0) == 0);
         CHECK(scene.host.world().ports_of(0) == 0);
     }
+    check_serves(scene.host, scene.disk);
+    scene.detach(scene.disk);
+}
+
+TEST_CASE("frontend: one that begins again while nobody looks is served, not the rings that it left", "[control]") {
+    Scene scene(any_xl());
+    scene.attach(scene.disk);
+    Guest first(scene.host, scene.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
+    const std::string event_channel = Toolstack::frontend(scene.disk) + "/event-channel";
+    const auto before = scene.host.store().read(event_channel);
+    const bool restarted = GENERATE(false, true);
+    if (restarted) scene.host.kill_tapback();
+    const pid_t tapback = scene.host.tapback_pid();
+    if (!restarted) REQUIRE(::kill(tapback, SIGSTOP) == 0);
+    first.kill();
+    // As firmware, it does not wait for offers, and as Linux it goes on because the backend is in Connected.
+    Guest second(scene.host, scene.disk, verified_load({"--requests", "200", "--timeout", "5", "--no-init-wait"}));
+    REQUIRE(testing::wait_until([&] {
+        return scene.host.store().read(event_channel) != before && scene.xl.frontend_node(scene.disk, "state") == "4";
+    }));
+    if (restarted) scene.host.start_tapback();
+    if (!restarted) ::kill(tapback, SIGCONT);
+    const int status = second.wait();
+    INFO("the guest said:\n" << second.output() << "tapback said:\n" << scene.host.log());
+    CHECK(status == 0);
     check_serves(scene.host, scene.disk);
     scene.detach(scene.disk);
 }

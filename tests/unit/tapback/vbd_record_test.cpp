@@ -33,6 +33,7 @@ TEST_CASE("record: what was written is read, until it is removed", "[unit]") {
     CHECK(read_records(path) == std::vector<VbdRecord>{changed});
     changed.life = "0123456789abcdef0123456789abcdef";
     changed.socket = "tap-3.sock";
+    changed.rings = ipc::ConnectArguments{.domain = 5, .persistent = true, .queues = {{{8, 9}, 3}, {{10, 11}, 4}}};
     changed.tap = ipc::TapArguments{4711, 3};
     changed.next = ipc::ImageArguments{"qcow2", "/images/c", false, {}};
     write_record(path, changed);

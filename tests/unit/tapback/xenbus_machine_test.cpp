@@ -35,12 +35,15 @@ Situation after(Situation now, Step step) {
             break;
         case Step::connect:
             now.link = Link::up;
+            now.published = false;
             break;
         case Step::publish:
             now.backend = Xenbus::connected;
+            now.published = true;
             break;
         case Step::disconnect:
             now.link = Link::none;
+            now.renewed = false;
             break;
         case Step::abandon:
             now.abandoned = false;
@@ -61,7 +64,7 @@ Situation after(Situation now, Step step) {
 /// Calls `check` for every situation without a request on its way.
 template <class Check>
 void for_all(Check check) {
-    for (unsigned bits = 0; bits < 256; ++bits)
+    for (unsigned bits = 0; bits < 1024; ++bits)
         for (int backend = 0; backend <= 6; ++backend)
             for (int frontend = 0; frontend <= 6; ++frontend)
                 for (const Tapdisk tapdisk : {Tapdisk::none, Tapdisk::starting, Tapdisk::open, Tapdisk::ending})
@@ -76,6 +79,8 @@ void for_all(Check check) {
                         now.paused = (bits & 16) != 0;
                         now.forced = (bits & 32) != 0;
                         now.kernel_waits = (bits & 64) != 0;
+                        now.published = (bits & 256) != 0;
+                        now.renewed = (bits & 512) != 0 && link == Link::up;
                         now.abandoned = (bits & 128) != 0 && link == Link::none && tapdisk == Tapdisk::none;
                         check(now);
                     }
@@ -123,6 +128,19 @@ TEST_CASE("xenbus: a frontend that begins again is offered the disk again", "[un
     CHECK(next_step(now) == Step::disconnect);
     now.link = Link::none;
     CHECK(next_step(now) == Step::offer);
+}
+
+TEST_CASE("xenbus: a frontend that was not seen to begin again gets its new rings served, and is told", "[unit]") {
+    Situation now = situation(Xenbus::connected, Xenbus::initialised, Tapdisk::open, Link::up);
+    CHECK(next_step(now) == Step::none);
+    now.renewed = true;
+    CHECK(next_step(now) == Step::disconnect);
+    now = after(now, Step::disconnect);
+    CHECK(next_step(now) == Step::connect);
+    now = after(now, Step::connect);
+    // Connected is what it waits for, though that is the state already.
+    CHECK(next_step(now) == Step::publish);
+    CHECK(next_step(after(now, Step::publish)) == Step::none);
 }
 
 TEST_CASE("xenbus: the toolstack's wish alone takes no disk from a guest", "[unit]") {
