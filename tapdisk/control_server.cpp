@@ -37,13 +37,7 @@ struct ControlServer::Handlers {
         vbd.open(to_spec(message), server.opener_for(call.client, message));
         return vbd.describe();
     }
-    ipc::DeviceDescription operator()(const ipc::Connect& message, ipc::Call& call) {
-        UniqueFd log_file = call.descriptors.empty() ? UniqueFd{} : call.take_descriptor(message.name);
-        vbd.connect(message, std::move(log_file));
-        server.owners_.erase(message.connection);
-        if (message.until_hangup) server.owners_.emplace(message.connection, call.client);
-        return vbd.describe();
-    }
+    void operator()(const ipc::Connect& message, ipc::Call& call);
     void operator()(const ipc::Disconnect& message, ipc::Call& call) {
         vbd.disconnect(message.connection, message.rings, later(call));
     }
@@ -77,7 +71,20 @@ struct ControlServer::Handlers {
     }
 };
 
+void ControlServer::Handlers::operator()(const ipc::Connect& message, ipc::Call& call) {
+    UniqueFd memory = message.local ? call.take_first_descriptor(message.name) : UniqueFd{};
+    UniqueFd log_file = call.descriptors.empty() ? UniqueFd{} : call.take_descriptor(message.name);
+    const std::vector<UniqueFd> for_peer = vbd.connect(message, std::move(log_file), std::move(memory));
+    server.owners_.erase(message.connection);
+    if (message.until_hangup) server.owners_.emplace(message.connection, call.client);
+    std::vector<int> descriptors;
+    for (const UniqueFd& fd : for_peer)
+        descriptors.push_back(fd.get());
+    call.answer(vbd.describe(), descriptors);
+}
+
 void ControlServer::Handlers::operator()(const ipc::Abandon& message, ipc::Call& call) {
+    if (message.local) throw_error(Errc::bad_message, "abandon: local rings have no guest that waits");
     if (vbd.state() != Vbd::State::closed || server.abandoned_)
         throw_error(Errc::wrong_state, "abandon: in use already");
     const UniqueFd log_file = call.take_descriptor(message.name);

@@ -13,6 +13,10 @@ namespace {
 
 constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
 
+std::string peer_of(const ipc::ConnectArguments& frontend) {
+    return frontend.local ? "local" : std::to_string(frontend.domain);
+}
+
 }  // namespace
 
 Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options)
@@ -38,7 +42,7 @@ void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
     disk_.open(image, std::move(files));
 }
 
-void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
+std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory) {
     require_open("the image is paused");
     require(connections_.find(frontend.connection) == nullptr, "a frontend is connected already");
     const ImageInfo& info = disk_.info();
@@ -47,14 +51,16 @@ void Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file) {
     options.rules = {info.size_sectors, info.read_only, info.discard && frontend.discard_enabled,
                      ring::segments_indirect_max};
     options.log_file = log_file ? std::move(log_file) : options_.make_log_file();
+    options.memory = std::move(memory);
     Connection& connection =
         connections_.add(std::make_unique<Connection>(loop_, disk_.scheduler(), std::move(options)));
     if (frontend.connection.empty()) connection.client().set_recorder(recorder_.get());
-    log::info("ring.connect", {{"domain", std::to_string(frontend.domain)},
+    log::info("ring.connect", {{"domain", peer_of(frontend)},
                                {"queues", std::to_string(frontend.queues.size())},
                                {"ring_pages", std::to_string(frontend.queues.front().ring_refs.size())},
                                {"protocol", frontend.protocol},
                                {"persistent", frontend.persistent ? "yes" : "no"}});
+    return connection.take_peer_descriptors();
 }
 
 void Vbd::disconnect(const std::string& name, ipc::RingsLeft rings, Done done) {
@@ -119,7 +125,7 @@ void Vbd::close(Done done) {
 void Vbd::give_up_waiting(const Connection& connection) const {
     const Scheduler::Stranded stranded = disk_.scheduler().stranded(connection.client());
     if (stranded.parked + stranded.held_flushes == 0) return;
-    log::error("ring.gave_up", {{"domain", std::to_string(connection.frontend().domain)},
+    log::error("ring.gave_up", {{"domain", peer_of(connection.frontend())},
                                 {"image", disk_.image().path},
                                 {"waited_for_storage", std::to_string(stranded.parked)},
                                 {"held_flushes", std::to_string(stranded.held_flushes)},
@@ -214,7 +220,7 @@ void Vbd::drop(const Connection& connection) {
     if (unanswered > 0) {
         log::warning("ring.unanswered", {{"requests", std::to_string(unanswered)}, {"kept", "recovery log"}});
     }
-    log::info("ring.disconnect", {{"domain", std::to_string(connection.frontend().domain)},
+    log::info("ring.disconnect", {{"domain", peer_of(connection.frontend())},
                                   {"requests", std::to_string(connection.client().stats().taken)}});
     connections_.remove(connection);
 }

@@ -47,7 +47,8 @@ class Vbd {
     /// Opens an image; `files` opens its files, also when it is resumed.
     void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files);
     /// Connects a frontend to the open image. `log_file`: where unanswered requests live; none: the options' maker.
-    void connect(const ipc::ConnectArguments& frontend, UniqueFd log_file);
+    /// `memory`: of local rings. Returns what the frontend gets in return: descriptors of local rings.
+    std::vector<UniqueFd> connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory = {});
     /// Ends the connection called `name`: what was taken is answered, what is in the rings is treated as `rings` says,
     /// for as long as the frontend sends anything (RingDrain::at_most), then everything of the guest's is unmapped.
     void disconnect(const std::string& name, ipc::RingsLeft rings, Done done);

@@ -95,6 +95,7 @@ Json connection_stats(const Connection& connection, const Connections& all, cons
     const Parking& parking = scheduler.parking();
     return {{"name", frontend.connection},
             {"domain", frontend.domain},
+            {"local", frontend.local},
             {"protocol", frontend.protocol},
             {"persistent", frontend.persistent},
             {"queues", frontend.queues.size()},
@@ -115,7 +116,7 @@ Json connection_stats(const Connection& connection, const Connections& all, cons
               {"writes", stats.write_copies},
               {"reads", stats.read_copies},
               {"pieces", client.guest_data().copied_pieces()}}},
-            {"persistent-grants", client.guest_data().mapped_pages()},
+            {"persistent-grants", client.guest_data().mapped_grants()},
             {"waited",
              {{"for-memory", stats.waited_for_memory},
               {"for-range", scheduler.stats().waited_for_range},

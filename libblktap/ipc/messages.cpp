@@ -8,8 +8,12 @@
 namespace blktap::ipc {
 
 static_assert(files_max == message_descriptors_max);
+static_assert(local_queues_max + 1 == message_descriptors_max);
 
-void ConnectArguments::expect_equal_queues(const Fields& fields) const {
+void ConnectArguments::check_queues(const Fields& fields) const {
+    if (local && queues.size() > local_queues_max)
+        fields.fail("queues", std::to_string(queues.size()) + " entries, at most " + std::to_string(local_queues_max) +
+                                  " of local rings");
     const std::size_t pages_of_first = queues.front().ring_refs.size();
     for (std::size_t index = 0; index < queues.size(); ++index) {
         const std::size_t pages = queues[index].ring_refs.size();

@@ -18,6 +18,7 @@
 namespace blktap::ipc {
 
 inline constexpr unsigned queues_max = 16;       ///< multi-queue-max-queues; bounds a guest's share of dom0 memory
+inline constexpr unsigned local_queues_max = 7;  ///< of a local ring: the reply has a descriptor for each, and one more
 inline constexpr unsigned ring_pages_max = 16;   ///< max-ring-page-order 4
 inline constexpr unsigned domain_max = 0x7fef;   ///< the numbers from 0x7ff0 on mean something else to Xen
 inline constexpr std::size_t problems_max = 16;  ///< of one tapdisk; far more than there are kinds
@@ -76,8 +77,8 @@ struct DeviceDescription {
 
 struct QueueArguments {
     static constexpr const char* label = "queue";
-    std::vector<std::uint32_t> ring_refs{};  ///< 1 to ring_pages_max, in order
-    std::uint32_t event_channel = 0;         ///< the guest's port
+    std::vector<std::uint32_t> ring_refs{};  ///< 1 to ring_pages_max, in order; local: numbers of pages
+    std::uint32_t event_channel = 0;         ///< the guest's port; local: 0
 
     static void fields(auto& io, auto& it) {
         io.array("ring-refs", it.ring_refs, ring_pages_max, 1);
@@ -99,6 +100,8 @@ struct ConnectArguments {
     std::vector<QueueArguments> queues{};  ///< 1 to queues_max, all of one size
     /// Several may be connected to one disk, each under a name; "" is the guest that the disk is for.
     std::string connection{};
+    /// The rings are in memory of this host, which comes with the message, and the reply has what wakes both sides.
+    bool local = false;
 
     static void fields(auto& io, auto& it) {
         io.required("domain", it.domain);
@@ -114,12 +117,13 @@ struct ConnectArguments {
         io.choice("lifetime", it.until_hangup, {{"tapdisk", false}, {"connection", true}}, Presence::optional);
         io.array("queues", it.queues, queues_max, 1);
         io.sparing("connection", it.connection);  // an older tapdisk serves one
-        io.check([&](const Fields& fields) { it.expect_equal_queues(fields); });
+        io.choice("transport", it.local, {{"xen", false}, {"local", true}}, Presence::sparing);
+        io.check([&](const Fields& fields) { it.check_queues(fields); });
     }
     friend bool operator==(const ConnectArguments&, const ConnectArguments&) = default;
 
   private:
-    void expect_equal_queues(const Fields& fields) const;
+    void check_queues(const Fields& fields) const;
 };
 
 /// What becomes of requests that are still in the rings when they are given up.
@@ -193,7 +197,9 @@ struct Open : OpenArguments {
     using Result = DeviceDescription;
 };
 
-/// Gives it a frontend's rings; with one descriptor, they are recorded in that recovery log.
+/// Gives it a frontend's rings. Descriptors: the memory of local rings, then a recovery log if the rings are to be
+/// recorded in one. The reply to local rings has an eventfd, to tell of requests, and a pipe for each queue, which
+/// tells of answers.
 struct Connect : ConnectArguments {
     static constexpr const char* name = "connect";
     using Result = DeviceDescription;

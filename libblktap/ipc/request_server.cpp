@@ -43,6 +43,13 @@ UniqueFd Call::take_descriptor(const char* request) {
     return std::move(descriptors.front());
 }
 
+UniqueFd Call::take_first_descriptor(const char* request) {
+    if (descriptors.empty()) throw_error(Errc::bad_message, std::string(request) + ": no descriptor in the message");
+    UniqueFd first = std::move(descriptors.front());
+    descriptors.erase(descriptors.begin());
+    return first;
+}
+
 // Clients.
 
 RequestServer::RequestServer(EventLoop& loop, MessageListener& listener, Hooks hooks)

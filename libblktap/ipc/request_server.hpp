@@ -54,6 +54,8 @@ struct Call {
 
     /// The one descriptor of the message. Errors: throws Errc::bad_message: not one.
     UniqueFd take_descriptor(const char* request);
+    /// The first, of more to come. Errors: throws Errc::bad_message: there is none.
+    UniqueFd take_first_descriptor(const char* request);
 };
 
 class RequestServer {

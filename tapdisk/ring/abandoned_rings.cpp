@@ -34,7 +34,8 @@ LogContents read_log_file(int fd) {
 AbandonedRings::AbandonedRings(EventLoop& loop, const ipc::ConnectArguments& frontend, const UniqueFd& log,
                                std::function<void()> done)
     : loop_(loop),
-      queues_(map_queues(grants_, events_, frontend)),
+      transport_(frontend),
+      queues_(transport_.take_queues()),
       done_(std::move(done)),
       began_(loop.clock().now()),
       last_answer_(began_),
@@ -76,14 +77,14 @@ void AbandonedRings::answer_sent(ConnectionQueue& queue) noexcept {
     const auto pending = queue.ring().pending_requests();
     for (std::uint32_t left = pending ? pending.value() : 0; left > 0; --left)
         answer(queue, queue.ring().consume());
-    if (queue.ring().has_unpublished() && queue.ring().publish()) queue.channel().notify();
+    if (queue.ring().has_unpublished() && queue.ring().publish()) queue.signal().notify();
 }
 
 /// A Linux frontend that is told to close stops its queues, until it is notified.
 void AbandonedRings::wake() noexcept {
     next_wake_ = loop_.clock().now() + quiet / 2;
     for (ConnectionQueue& queue : queues_)
-        queue.channel().notify();
+        queue.signal().notify();
 }
 
 void AbandonedRings::look() {

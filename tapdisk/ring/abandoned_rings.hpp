@@ -13,8 +13,8 @@
 
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/ipc/messages.hpp"
-#include "tapdisk/ring/connection_queue.hpp"
 #include "tapdisk/ring/recovery_log.hpp"
+#include "tapdisk/ring/xen_transport.hpp"
 
 namespace blktap {
 
@@ -43,8 +43,7 @@ class AbandonedRings {
     void look();
 
     EventLoop& loop_;
-    xen::EventChannelHandle events_;
-    xen::GrantTable grants_;
+    XenTransport transport_;
     std::vector<ConnectionQueue> queues_;
     std::function<void()> done_;
     Nanoseconds began_;

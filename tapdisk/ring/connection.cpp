@@ -3,28 +3,30 @@
 //
 #include "tapdisk/ring/connection.hpp"
 
-#include <algorithm>
 #include <utility>
 
+#include "tapdisk/ring/local_transport.hpp"
+#include "tapdisk/ring/xen_transport.hpp"
+
 namespace blktap {
+namespace {
+
+std::unique_ptr<RingTransport> make_transport(const ipc::ConnectArguments& frontend, UniqueFd memory) {
+    if (frontend.local) return std::make_unique<LocalTransport>(frontend, std::move(memory));
+    return std::make_unique<XenTransport>(frontend);
+}
+
+}  // namespace
 
 Connection::Connection(EventLoop& loop, Scheduler& scheduler, Options options)
-    : frontend_(std::move(options.frontend)) {
-    std::vector<ConnectionQueue> queues = map_queues(grants_, events_, frontend_);
+    : frontend_(std::move(options.frontend)), transport_(make_transport(frontend_, std::move(options.memory))) {
+    std::vector<ConnectionQueue> queues = transport_->take_queues();
     const auto queue_count = static_cast<std::uint32_t>(queues.size());
     const std::uint32_t slots = queues.front().ring().slot_count();
-    RingClient::Options client_options;
-    client_options.rules = options.rules;
-    client_options.data.domain = frontend_.domain;
-    if (frontend_.persistent) {
-        client_options.data.persistent_pages_max =
-            std::min(std::size_t{queue_count} * slots * PersistentGrants::pages_per_slot, PersistentGrants::pages_max);
-    }
-    client_options.data.direct_io_safe = frontend_.direct_io_safe;
-    masked_.reserve(queue_count);
-    client_.emplace(scheduler, grants_, std::move(queues), RecoveryLog(std::move(options.log_file), queue_count, slots),
-                    client_options);
-    watch_.emplace(loop, events_.fd(), EPOLLIN, [this](std::uint32_t) { note_events(); });
+    client_.emplace(scheduler, transport_->memory(), std::move(queues),
+                    RecoveryLog(std::move(options.log_file), queue_count, slots),
+                    RingClient::Options{options.rules, {.direct_io_safe = frontend_.direct_io_safe}});
+    watch_.emplace(loop, transport_->event_fd(), transport_->epoll_events(), [this](std::uint32_t) { note_events(); });
 }
 
 Connection::~Connection() = default;
@@ -38,23 +40,12 @@ void Connection::note_events() noexcept {
 void Connection::take_events() noexcept {
     events_waiting_ = false;
     ++wakeups_;
-    // With one channel a second look would only find nothing; with more they may have fired together.
-    do {
-        const auto port = events_.pending();
-        if (!port) break;
-        if (std::ranges::find(masked_, *port) == masked_.end()) masked_.push_back(*port);
-    } while (masked_.size() < client_->queues().size());
-}
-
-void Connection::unmask() noexcept {
-    for (const xen::Port port : masked_)
-        events_.unmask(port);
-    masked_.clear();
+    transport_->take_events();
 }
 
 bool Connection::before_sleep() noexcept {
     if (events_waiting_) take_events();
-    unmask();
+    transport_->rearm_events();
     return client_->rearm();
 }
 

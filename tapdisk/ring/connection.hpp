@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Connection: one frontend, connected: the hypervisor's handles, the mapped rings, the client of the disk that serves
-// them and the event channels that wake it. Made by "connect", destroyed when the frontend has left.
+// Connection: one frontend, connected: its transport, which has the rings and wakes us, and the client of the disk that
+// serves them. Made by "connect", destroyed when the frontend has left.
 //
 // Tested by tests/unit/tapdisk/connection_test.cpp.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/ipc/messages.hpp"
 #include "tapdisk/ring/ring_client.hpp"
+#include "tapdisk/ring/ring_transport.hpp"
 
 namespace blktap {
 
@@ -22,10 +24,11 @@ class Connection {
         ipc::ConnectArguments frontend;
         ring::DeviceRules rules;
         UniqueFd log_file;
+        UniqueFd memory{};  ///< of a local ring
     };
 
-    /// Maps and binds everything. Errors: throws std::system_error whose text names the queue, page, grant or port;
-    /// nothing stays mapped or bound.
+    /// Maps and binds everything. Errors: throws std::system_error, as the transport's constructor; nothing stays
+    /// mapped or bound.
     Connection(EventLoop& loop, Scheduler& scheduler, Options options);
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -36,6 +39,9 @@ class Connection {
     /// frontend to wake us. True: a request is there already, do not sleep.
     bool before_sleep() noexcept;
 
+    /// What the frontend gets in return, once: see RingTransport.
+    std::vector<UniqueFd> take_peer_descriptors() { return transport_->take_peer_descriptors(); }
+
     RingClient& client() noexcept { return *client_; }
     const RingClient& client() const noexcept { return *client_; }
     const ipc::ConnectArguments& frontend() const noexcept { return frontend_; }
@@ -44,14 +50,11 @@ class Connection {
   private:
     void note_events() noexcept;
     void take_events() noexcept;
-    void unmask() noexcept;
 
     ipc::ConnectArguments frontend_;
-    xen::EventChannelHandle events_;
-    xen::GrantTable grants_;
+    std::unique_ptr<RingTransport> transport_;
     std::optional<RingClient> client_;
     bool events_waiting_ = false;
-    std::vector<xen::Port> masked_;  ///< channels that fired and were not unmasked
     std::uint64_t wakeups_ = 0;
     std::optional<EventLoop::Watch> watch_;
 };

@@ -7,16 +7,6 @@
 #include "libblktap/ring/wire_status.hpp"
 
 namespace blktap {
-namespace {
-
-std::string describe(std::size_t queue, const ipc::ConnectArguments& frontend) {
-    return "domain " + std::to_string(frontend.domain) + ", queue " + std::to_string(queue);
-}
-
-}  // namespace
-
-ConnectionQueue::ConnectionQueue(xen::GuestPages pages, xen::EventChannel channel, ring::Protocol protocol)
-    : pages_(std::move(pages)), channel_(std::move(channel)), ring_(pages_.bytes(), protocol) {}
 
 void ConnectionQueue::make_slots(DiskClient& client, std::uint16_t queue_index, RecoveryLog::Queue& log) {
     const std::uint32_t count = ring_.slot_count();
@@ -59,7 +49,7 @@ bool ConnectionQueue::publish() noexcept {
     log_->end_publish();
     free_slots_.insert(free_slots_.end(), publishing_.begin(), publishing_.end());
     publishing_.clear();
-    if (notify) channel_.notify();
+    if (notify) signal_.notify();
     return notify;
 }
 
@@ -77,26 +67,10 @@ void ConnectionQueue::trim() noexcept {
     large_runs_.trim();
 }
 
-std::vector<ConnectionQueue> map_queues(xen::GrantTable& grants, xen::EventChannelHandle& events,
-                                        const ipc::ConnectArguments& frontend) {
+ring::Protocol ring_protocol(const ipc::ConnectArguments& frontend) {
     const auto protocol = ring::parse_protocol(frontend.protocol);
     if (!protocol) throw_error(Errc::bad_message, "protocol \"" + frontend.protocol + "\"");
-    std::vector<ConnectionQueue> queues;
-    queues.reserve(frontend.queues.size());
-    for (std::size_t i = 0; i < frontend.queues.size(); ++i) {
-        const ipc::QueueArguments& queue = frontend.queues[i];
-        auto pages = grants.map(frontend.domain, queue.ring_refs, xen::PageAccess::read_write);
-        if (!pages) {
-            std::string refs;
-            for (const std::uint32_t ref : queue.ring_refs)
-                refs += (refs.empty() ? "" : ",") + std::to_string(ref);
-            throw_error(pages.error(), describe(i, frontend) + ": mapping the ring's grants " + refs);
-        }
-        queues.emplace_back(std::move(pages).value(),
-                            xen::EventChannel::bind_interdomain(events, frontend.domain, queue.event_channel),
-                            *protocol);
-    }
-    return queues;
+    return *protocol;
 }
 
 }  // namespace blktap

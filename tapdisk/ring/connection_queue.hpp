@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ConnectionQueue: one ring of a connected frontend with all that belongs to it: its mapped pages, its event channel,
-// its request slots and its part of the recovery log.
+// ConnectionQueue: one ring of a connected frontend with all that belongs to it: its signal to the frontend, its
+// request slots and its part of the recovery log.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,7 @@
 
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ring/back_ring.hpp"
-#include "libblktap/xen/event_channel.hpp"
-#include "libblktap/xen/grant_table.hpp"
+#include "tapdisk/ring/peer_signal.hpp"
 #include "tapdisk/ring/recovery_log.hpp"
 #include "tapdisk/ring/request_slot.hpp"
 
@@ -20,8 +19,9 @@ namespace blktap {
 
 class ConnectionQueue {
   public:
-    /// `pages` are the ring's, already mapped; the ring reads them as `protocol` says.
-    ConnectionQueue(xen::GuestPages pages, xen::EventChannel channel, ring::Protocol protocol);
+    /// `pages` are the ring's, already mapped, and outlive this; the ring reads them as `protocol` says.
+    ConnectionQueue(std::span<std::byte> pages, PeerSignal signal, ring::Protocol protocol)
+        : signal_(std::move(signal)), ring_(pages, protocol) {}
     ConnectionQueue(ConnectionQueue&&) noexcept = default;
 
     /// Makes the slots, each with its place in the tables, for `client`. Once, before the first request.
@@ -41,12 +41,11 @@ class ConnectionQueue {
 
     ring::BackRing& ring() noexcept { return ring_; }
     const ring::BackRing& ring() const noexcept { return ring_; }
-    xen::EventChannel& channel() noexcept { return channel_; }
+    PeerSignal& signal() noexcept { return signal_; }
     RecoveryLog::Queue& log() noexcept { return *log_; }
 
   private:
-    xen::GuestPages pages_;
-    xen::EventChannel channel_;
+    PeerSignal signal_;
     ring::BackRing ring_;
     RecoveryLog::Queue* log_ = nullptr;
     std::unique_ptr<RequestSlot[]> slots_;
@@ -57,9 +56,7 @@ class ConnectionQueue {
     LazyArray<PageRun> large_runs_;
 };
 
-/// Maps and binds the rings of `frontend`. Errors: throws std::system_error whose text names the queue, page, grant or
-/// port; nothing stays mapped or bound.
-std::vector<ConnectionQueue> map_queues(xen::GrantTable& grants, xen::EventChannelHandle& events,
-                                        const ipc::ConnectArguments& frontend);
+/// How the slots of a frontend's rings are laid out. Errors: throws Errc::bad_message.
+ring::Protocol ring_protocol(const ipc::ConnectArguments& frontend);
 
 }  // namespace blktap

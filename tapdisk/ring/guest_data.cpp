@@ -17,15 +17,11 @@ constexpr std::size_t pieces_max = PagePool::page_count * (sectors_per_page + 1)
 
 }  // namespace
 
-GuestData::GuestData(xen::GrantTable& table, const Options& options)
-    : table_(table), options_(options), pieces_(pieces_max) {
-    if (options.persistent_pages_max > 0) {
-        persistent_.emplace(table, options.domain, options.persistent_pages_max);
-    }
-}
+GuestData::GuestData(PeerMemory& memory, const Options& options)
+    : memory_(memory), options_(options), pieces_(pieces_max) {}
 
 void GuestData::set_image(const ImageInfo& info) noexcept {
-    in_place_allowed_ = persistent_ && (info.zero_copy_safe || options_.direct_io_safe);
+    in_place_allowed_ = memory_.can_map() && (info.zero_copy_safe || options_.direct_io_safe);
     memory_alignment_bytes_ = info.memory_alignment_bytes;
 }
 
@@ -54,7 +50,7 @@ bool GuestData::map_in_place(RequestSlot& slot) noexcept {
     std::size_t count = 0;
     for (std::size_t i = 0; i < slot.segments.size(); ++i) {
         const ring::Segment& segment = slot.segments[i];
-        const PersistentGrants::Page page = persistent_->acquire(segment.gref);
+        const PeerMemory::Page page = memory_.acquire(segment.gref);
         if (page.address == nullptr) {
             release_pages(slot, i);
             return false;
@@ -76,7 +72,7 @@ bool GuestData::map_in_place(RequestSlot& slot) noexcept {
 
 void GuestData::release_pages(RequestSlot& slot, std::size_t count) noexcept {
     for (const PageRun& mapped : slot.runs.first(count))
-        persistent_->release(mapped.first);
+        memory_.release(mapped.first);
 }
 
 bool GuestData::reachable_in_place(const RequestSlot& slot) const noexcept {
@@ -106,9 +102,9 @@ void GuestData::add_piece(RequestSlot& slot, const ring::Segment& segment, std::
     const auto offset16 = static_cast<std::uint16_t>(offset);
     const auto length16 = static_cast<std::uint16_t>(length);
     if (slot.reads()) {
-        xen::set_copy_to_guest(piece, options_.domain, segment.gref, offset16, local, length16);
+        xen::set_copy_to_guest(piece, memory_.domain(), segment.gref, offset16, local, length16);
     } else {
-        xen::set_copy_from_guest(piece, options_.domain, segment.gref, offset16, local, length16);
+        xen::set_copy_from_guest(piece, memory_.domain(), segment.gref, offset16, local, length16);
     }
     ++slot.copy_count;
 }
@@ -141,7 +137,7 @@ void GuestData::add_descriptors(RequestSlot& slot, std::span<ring::Segment> segm
     // One page holds more descriptors than we offer, so one piece is enough.
     static_assert(ring::segments_indirect_max <= ring::segments_per_indirect_page);
     BLKTAP_ASSERT(piece_count_ < pieces_.size());
-    xen::set_copy_from_guest(pieces_[piece_count_++], options_.domain, slot.raw->indirect_refs[0], 0, segments.data(),
+    xen::set_copy_from_guest(pieces_[piece_count_++], memory_.domain(), slot.raw->indirect_refs[0], 0, segments.data(),
                              static_cast<std::uint16_t>(segments.size_bytes()));
     slot.copy_count = 1;
 }
@@ -149,7 +145,7 @@ void GuestData::add_descriptors(RequestSlot& slot, std::span<ring::Segment> segm
 void GuestData::copy_all() noexcept {
     copy_error_ = {};
     if (piece_count_ == 0) return;
-    copy_error_ = table_.copy(pieces_.span().first(piece_count_));
+    copy_error_ = memory_.copy(pieces_.span().first(piece_count_));
     ++copy_calls_;
     copied_pieces_ += piece_count_;
     piece_checked_ = 0;
@@ -165,13 +161,13 @@ std::error_code GuestData::next_copy_result(const RequestSlot& slot) noexcept {
 }
 
 bool GuestData::read_mapped_descriptors(const RequestSlot& slot, std::span<ring::Segment> segments) noexcept {
-    if (!persistent_) return false;
+    if (!memory_.can_map()) return false;
     const xen::GrantRef ref = slot.raw->indirect_refs[0];
-    const PersistentGrants::Page page = persistent_->acquire(ref);
+    const PeerMemory::Page page = memory_.acquire(ref);
     if (page.address == nullptr) return false;
     // The guest may write while we read; whatever arrives in `segments` is what gets judged and used.
     std::memcpy(segments.data(), page.address, segments.size_bytes());
-    persistent_->release(page.entry);
+    memory_.release(page.entry);
     return true;
 }
 

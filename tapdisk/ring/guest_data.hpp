@@ -3,23 +3,21 @@
 //
 // GuestData: how a request's data gets between the guest's pages and the driver's iovecs.
 //
-// Two ways, chosen per request. Persistent: the guest's pages are mapped already and the driver reads and writes them
-// in place. Copy: the data is packed into pooled pages, so that the driver sees whole aligned pages however the guest
-// cut its segments, and all requests of a turn share one grant copy. Descriptor pages of indirect requests come the
-// same ways.
+// Two ways, chosen per request. In place: the guest's pages are mapped already, persistent grants or local memory, and
+// the driver reads and writes them there. Copy: the data is packed into pooled pages, so that the driver sees whole
+// aligned pages however the guest cut its segments, and all requests of a turn share one grant copy. Descriptor pages
+// of indirect requests come the same ways.
 //
 // Tested by tests/unit/tapdisk/guest_data_test.cpp.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
-#include "libblktap/xen/grant_table.hpp"
 #include "tapdisk/ring/page_pool.hpp"
-#include "tapdisk/ring/persistent_grants.hpp"
+#include "tapdisk/ring/peer_memory.hpp"
 #include "tapdisk/ring/request_slot.hpp"
 
 namespace blktap {
@@ -27,14 +25,12 @@ namespace blktap {
 class GuestData {
   public:
     struct Options {
-        xen::DomainId domain = 0;
-        std::size_t persistent_pages_max = 0;  ///< 0: the frontend did not agree
-        bool direct_io_safe = false;           ///< the toolstack vouches for a network file system
+        bool direct_io_safe = false;  ///< the toolstack vouches for a network file system
     };
     enum class Prepared : std::uint8_t { in_place, by_copy, no_memory };
 
-    /// `table` outlives this object. Allocates all it will need.
-    GuestData(xen::GrantTable& table, const Options& options);
+    /// `memory` outlives this object. Allocates all it will need.
+    GuestData(PeerMemory& memory, const Options& options);
 
     /// What the image's storage needs; called when an image is opened.
     void set_image(const ImageInfo& info) noexcept;
@@ -58,7 +54,7 @@ class GuestData {
 
     std::uint64_t copy_calls() const noexcept { return copy_calls_; }
     std::uint64_t copied_pieces() const noexcept { return copied_pieces_; }
-    std::size_t mapped_pages() const noexcept { return persistent_ ? persistent_->mapped() : 0; }
+    std::size_t mapped_grants() const noexcept { return memory_.mapped_grants(); }
     bool unused() const noexcept { return pool_.unused(); }
     /// Gives idle memory back to the kernel; only while unused().
     void trim() noexcept;
@@ -71,9 +67,8 @@ class GuestData {
     void add_piece(RequestSlot& slot, const ring::Segment& segment, std::uint32_t offset, std::byte* local,
                    std::uint32_t length) noexcept;
 
-    xen::GrantTable& table_;
+    PeerMemory& memory_;
     const Options options_;
-    std::optional<PersistentGrants> persistent_;
     PagePool pool_;
     bool in_place_allowed_ = false;
     std::uint32_t memory_alignment_bytes_ = sector_size_bytes;

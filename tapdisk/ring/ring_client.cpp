@@ -35,13 +35,13 @@ bool to_be_delivered(const RequestSlot& slot) noexcept {
 
 }  // namespace
 
-RingClient::RingClient(Scheduler& scheduler, xen::GrantTable& grants, std::vector<ConnectionQueue> queues,
-                       RecoveryLog log, const Options& options)
+RingClient::RingClient(Scheduler& scheduler, PeerMemory& memory, std::vector<ConnectionQueue> queues, RecoveryLog log,
+                       const Options& options)
     : scheduler_(scheduler),
       rules_(options.rules),
       log_(std::move(log)),
       queues_(std::move(queues)),
-      guest_(grants, options.data) {
+      guest_(memory, options.data) {
     for (std::size_t i = 0; i < queues_.size(); ++i)
         queues_[i].make_slots(*this, static_cast<std::uint16_t>(i), log_.queue(i));
     scheduler_.join(*this);
@@ -288,7 +288,7 @@ void RingClient::close() noexcept {
 
 void RingClient::wake_frontend() noexcept {
     for (ConnectionQueue& queue : queues_)
-        queue.channel().notify();
+        queue.signal().notify();
 }
 
 void RingClient::trim() noexcept {

@@ -37,7 +37,7 @@ class RingClient final : public DiskClient {
     static constexpr std::uint32_t queue_budget = 4;
 
     /// All references outlive the client. `queues` is not empty. Errors: throws std::bad_alloc or std::system_error.
-    RingClient(Scheduler& scheduler, xen::GrantTable& grants, std::vector<ConnectionQueue> queues, RecoveryLog log,
+    RingClient(Scheduler& scheduler, PeerMemory& memory, std::vector<ConnectionQueue> queues, RecoveryLog log,
                const Options& options);
     /// quiet() must be true: only what the recovery log keeps for a successor may be left.
     ~RingClient();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Random traffic over several queues against the raw driver and a kernel that answers in any order, in parts, late or
-// with errors, on a file that may have to grow and is moved while requests wait: every status, every byte read, the
-// recovery log and the image in the end are what a disk may do.
+// Random traffic over several queues of a guest, and often of a second guest or a program with local rings, against the
+// raw driver and a kernel that answers in any order, in parts, late or with errors, on a file that may have to grow and
+// is moved while requests wait: every status, every byte read, the recovery log and the image in the end are what a
+// disk may do.
 //
 // The seed is printed; BLKTAP_SEED=n runs that one again.
 #include <algorithm>
@@ -79,7 +80,16 @@ void run(std::uint64_t seed) {
     SimulatedDisk disk{machine};
     TrafficMemory memory{machine};
     EngineOracle oracle{EngineTraffic::disk_sectors};
-    EngineTraffic{machine, disk, memory, oracle}.run(ByteScript{script});
+    EngineTraffic traffic{machine, disk, memory, oracle};
+    std::optional<SecondPeer> peer;
+    std::optional<TrafficMemory> peer_memory;
+    if (const auto who = random() % 4; who > 0) {
+        peer.emplace(machine, replay::FrontendOptions{.queue_count = 1 + static_cast<unsigned>(random() % 2),
+                                                      .persistent = random() % 2 == 0,
+                                                      .local = who > 1});
+        traffic.add_peer(*peer, peer_memory.emplace(*peer));
+    }
+    traffic.run(ByteScript{script});
 }
 
 }  // namespace

@@ -31,10 +31,10 @@ void expect(bool condition, const std::string& what) {
 
 }  // namespace
 
-TrafficMemory::TrafficMemory(VbdHarness& machine) {
+void TrafficMemory::make_pieces(const std::function<GuestBuffer(std::size_t)>& pages) {
     for (std::size_t i = 0; i < small_pieces + large_pieces; ++i) {
         const bool large = i >= small_pieces;
-        pieces_.push_back(machine.pages(large ? large_piece_pages : ring::segments_direct_max));
+        pieces_.push_back(pages(large ? large_piece_pages : ring::segments_direct_max));
         (large ? large_ : small_).push_back(i);
     }
 }
@@ -53,6 +53,26 @@ void TrafficMemory::give_back(std::size_t piece) {
 
 EngineTraffic::EngineTraffic(VbdHarness& machine, TrafficDisk& disk, TrafficMemory& memory, EngineOracle& oracle)
     : machine_(machine), disk_(disk), memory_(memory), oracle_(oracle), put_(machine.frontend().queue_count()) {}
+
+void EngineTraffic::add_peer(SecondPeer& peer, TrafficMemory& memory) {
+    peer_ = &peer;
+    peer_memory_ = &memory;
+}
+
+/// The guest's queues, then those of the second peer.
+std::size_t EngineTraffic::queue_count() const {
+    return put_.size() + (peer_ != nullptr ? peer_->frontend().queue_count() : 0);
+}
+
+ring::FrontRing& EngineTraffic::ring(unsigned queue) {
+    if (!is_of_peer(queue)) return machine_.frontend().ring(queue);
+    return peer_->frontend().ring(queue - machine_.frontend().queue_count());
+}
+
+void EngineTraffic::publish(unsigned queue) {
+    if (!is_of_peer(queue)) return machine_.publish(queue);
+    peer_->frontend().publish(queue - machine_.frontend().queue_count());
+}
 
 void EngineTraffic::run(ByteScript script) {
     const auto faults = static_cast<unsigned>(script.below(4));
@@ -112,8 +132,7 @@ void EngineTraffic::guest_sends(ByteScript& script) {
 }
 
 /// The first segments of a piece of memory, some of them cut.
-GuestBuffer EngineTraffic::choose_data(ByteScript& script, std::size_t piece) const {
-    GuestBuffer data = memory_[piece];
+GuestBuffer EngineTraffic::choose_data(ByteScript& script, GuestBuffer data) {
     data.segments.resize(1 + script.below(data.segments.size()));
     for (ring::Segment& segment : data.segments) {
         if (!script.one_in(4)) continue;
@@ -132,15 +151,17 @@ ring::RawRequest EngineTraffic::make_request(const Outstanding& entry, std::uint
 }
 
 void EngineTraffic::send(ByteScript& script, Operation operation, bool indirect) {
-    const auto queue = static_cast<unsigned>(script.below(put_.size()));
-    if (machine_.frontend().ring(queue).full()) return;
-    Outstanding entry{operation, {}, {}, 0, script.one_in(64), {}, TrafficMemory::none};
+    const auto queue = static_cast<unsigned>(script.below(queue_count()));
+    const bool of_peer = is_of_peer(queue);
+    if (ring(queue).full()) return;
+    Outstanding entry{operation, {}, {}, 0, script.one_in(64), {}, TrafficMemory::none, of_peer};
     if (operation == Operation::discard) {
         entry.range.count = 1 + script.below(disk_sectors - 1);
     } else if (operation != Operation::flush_diskcache) {
-        entry.memory = memory_.take(indirect && script.one_in(2));
+        TrafficMemory& memory = memory_of(of_peer);
+        entry.memory = memory.take(indirect && script.one_in(2));
         if (entry.memory == TrafficMemory::none) return;
-        entry.data = choose_data(script, entry.memory);
+        entry.data = choose_data(script, memory[entry.memory]);
         entry.range.count = entry.data.sector_count();
     }
     entry.range.first = script.below(disk_sectors - entry.range.count + 1);
@@ -150,10 +171,14 @@ void EngineTraffic::send(ByteScript& script, Operation operation, bool indirect)
     if (entry.broken) break_request(script, request);
     note_change(entry);
     entry.sent_at = oracle_.tick();
-    put_[queue].push_back(id);
     outstanding_.emplace(id, std::move(entry));
-    machine_.put(request, queue);
-    if (!script.one_in(4)) machine_.publish(queue);
+    if (of_peer) {
+        peer_->put(request, queue - machine_.frontend().queue_count());
+    } else {
+        put_[queue].push_back(id);
+        machine_.put(request, queue);
+    }
+    if (!script.one_in(4)) publish(queue);
 }
 
 /// Gives a write its data, and the oracle what may happen from now on.
@@ -223,6 +248,7 @@ void EngineTraffic::operator_acts(ByteScript& script) {
             break;
         case 4:
             if (!*pausing_ && script.one_in(8)) return reconnect();
+            if (peer_ != nullptr && !*pausing_ && script.one_in(8)) return reconnect_peer();
             break;
         default:
             check_log();
@@ -231,24 +257,40 @@ void EngineTraffic::operator_acts(ByteScript& script) {
     round();
 }
 
-void EngineTraffic::reconnect() {
+/// Ends a connection, whose requests that wait are answered with errors.
+void EngineTraffic::disconnect(const std::string& name) {
     bool done = false;
-    machine_.vbd().disconnect("", ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
+    machine_.vbd().disconnect(name, ipc::RingsLeft::untouched, [&done](std::error_code) { done = true; });
     const bool errors_allowed_before = std::exchange(errors_allowed_, true);
     disk_.calm_down();
     wait_until([&] { return done; });
     machine_.round();
     collect();
-    // What was still in the ring is never answered, and can happen no more.
-    for (const auto& [id, request] : outstanding_) {
-        if (request.write.sent_at != 0) oracle_.answered(request.range, request.write, false);
-        memory_.give_back(request.memory);
-    }
-    outstanding_.clear();
-    machine_.forget_answers();
+    forget_requests(!name.empty());
     if (machine_.vbd().state() == Vbd::State::paused) machine_.resume();
     machine_.vbd().accept_loss();
     errors_allowed_ = errors_allowed_before;
+}
+
+/// What was still in its rings is never answered, and can happen no more.
+void EngineTraffic::forget_requests(bool of_peer) {
+    for (const auto& [id, request] : outstanding_) {
+        if (request.of_peer != of_peer) continue;
+        if (request.write.sent_at != 0) oracle_.answered(request.range, request.write, false);
+        memory_of(of_peer).give_back(request.memory);
+    }
+    std::erase_if(outstanding_, [of_peer](const auto& entry) { return entry.second.of_peer == of_peer; });
+}
+
+void EngineTraffic::reconnect_peer() {
+    disconnect(SecondPeer::name);
+    peer_->connect();
+    *peer_memory_ = TrafficMemory(*peer_);
+}
+
+void EngineTraffic::reconnect() {
+    disconnect("");
+    machine_.forget_answers();
     machine_.make_frontend(machine_.options().frontend);
     machine_.connect();
     put_.assign(machine_.frontend().queue_count(), {});
@@ -261,13 +303,13 @@ void EngineTraffic::round() {
 
 void EngineTraffic::collect() {
     for (auto it = outstanding_.begin(); it != outstanding_.end();) {
-        const auto status = machine_.answer(it->first);
+        const auto status = it->second.of_peer ? peer_->answer(it->first) : machine_.answer(it->first);
         if (!status) {
             ++it;
             continue;
         }
         judge(it->second, *status);
-        memory_.give_back(it->second.memory);
+        memory_of(it->second.of_peer).give_back(it->second.memory);
         it = outstanding_.erase(it);
     }
 }
@@ -292,8 +334,9 @@ void EngineTraffic::judge(const Outstanding& request, Status status) {
 void EngineTraffic::check_log() const {
     const LogContents log = machine_.log();
     std::set<std::uint64_t> expected;
-    for (const auto& [id, request] : outstanding_)
-        expected.insert(id);
+    for (const auto& [id, request] : outstanding_) {
+        if (!request.of_peer) expected.insert(id);
+    }
     for (std::size_t queue = 0; queue < put_.size(); ++queue) {
         for (std::size_t i = log.queues[queue].consumed; i < put_[queue].size(); ++i)
             expected.erase(put_[queue][i]);
@@ -305,7 +348,8 @@ void EngineTraffic::check_log() const {
 }
 
 bool EngineTraffic::at_rest() const {
-    return machine_.unanswered() == machine_.counter("/held-flushes");
+    const std::size_t of_peer = peer_ != nullptr ? peer_->unanswered() : 0;
+    return machine_.unanswered() + of_peer == machine_.counter("/held-flushes");
 }
 
 /// Lets time pass, for what waits for a timer, then waits for the workers.
@@ -321,8 +365,8 @@ void EngineTraffic::end() {
     disk_.calm_down();
     wait_until([this] { return !*pausing_; });
     if (machine_.vbd().state() == Vbd::State::paused) machine_.resume();
-    for (unsigned queue = 0; queue < put_.size(); ++queue)
-        machine_.publish(queue);
+    for (unsigned queue = 0; queue < queue_count(); ++queue)
+        publish(queue);
     machine_.settle();
     wait_until([this] { return at_rest(); });
     collect();

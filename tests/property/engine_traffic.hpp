@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "tests/property/engine_oracle.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/second_peer.hpp"
 
 namespace blktap::testing {
 
@@ -60,13 +60,19 @@ class TrafficMemory {
   public:
     static constexpr std::size_t none = ~std::size_t{0};
 
-    explicit TrafficMemory(VbdHarness& machine);
+    /// Of the guest, or of the second peer.
+    template <class Owner>
+    explicit TrafficMemory(Owner& owner) {
+        make_pieces([&owner](std::size_t page_count) { return owner.pages(page_count); });
+    }
     /// A piece, large or small, or none.
     std::size_t take(bool large);
     void give_back(std::size_t piece);
     const GuestBuffer& operator[](std::size_t piece) const { return pieces_[piece]; }
 
   private:
+    void make_pieces(const std::function<GuestBuffer(std::size_t)>& pages);
+
     std::vector<GuestBuffer> pieces_;
     std::vector<std::size_t> small_, large_;  ///< free ones
 };
@@ -77,6 +83,8 @@ class EngineTraffic {
 
     /// `machine` is connected, and its disk holds zeros or what `oracle` says.
     EngineTraffic(VbdHarness& machine, TrafficDisk& disk, TrafficMemory& memory, EngineOracle& oracle);
+    /// From now on a second peer sends too. `peer` is connected to the same disk; both outlive this.
+    void add_peer(SecondPeer& peer, TrafficMemory& memory);
 
     /// Acts until the script is used up, then ends everything and looks at what must be true of a disk at rest.
     void run(ByteScript script);
@@ -90,16 +98,25 @@ class EngineTraffic {
         bool broken;
         GuestBuffer data;
         std::size_t memory;  ///< the piece that it uses, or TrafficMemory::none
+        bool of_peer;        ///< the second one
     };
     void step(ByteScript& script);
     void guest_sends(ByteScript& script);
     void send(ByteScript& script, ring::Operation operation, bool indirect);
-    GuestBuffer choose_data(ByteScript& script, std::size_t piece) const;
+    static GuestBuffer choose_data(ByteScript& script, GuestBuffer data);
+    bool is_of_peer(unsigned queue) const { return queue >= machine_.frontend().queue_count(); }
+    ring::FrontRing& ring(unsigned queue);
+    TrafficMemory& memory_of(bool peer) { return peer ? *peer_memory_ : memory_; }
+    void publish(unsigned queue);
+    std::size_t queue_count() const;
     ring::RawRequest make_request(const Outstanding& entry, std::uint64_t id, bool indirect);
     void note_change(Outstanding& entry);
     static void break_request(ByteScript& script, ring::RawRequest& request);
     void operator_acts(ByteScript& script);
+    void disconnect(const std::string& name);
     void reconnect();
+    void reconnect_peer();
+    void forget_requests(bool of_peer);
     void round();
     void collect();
     void judge(const Outstanding& request, ring::Status status);
@@ -111,9 +128,11 @@ class EngineTraffic {
     VbdHarness& machine_;
     TrafficDisk& disk_;
     TrafficMemory& memory_;
+    SecondPeer* peer_ = nullptr;
+    TrafficMemory* peer_memory_ = nullptr;
     EngineOracle& oracle_;
     std::map<std::uint64_t, Outstanding> outstanding_;
-    std::vector<std::vector<std::uint64_t>> put_;  ///< ids by queue and ring index
+    std::vector<std::vector<std::uint64_t>> put_;  ///< ids of the guest by queue and ring index
     std::uint64_t last_id_ = 0;
     bool errors_allowed_ = false;
     /// Asked to, and not yet paused. Shared: the answer may come when a failure has already ended the run.

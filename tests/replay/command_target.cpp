@@ -41,6 +41,10 @@ void add_target(CLI::App& command, CommandOptions& options) {
     target.frontend.domain = static_cast<xen::DomainId>(default_domain());
     command.add_option("--tapdisk", target.tapdisk, "Control socket of the tapdisk, whose controller we are then")
         ->type_name("SOCKET");
+    command.add_flag("--local", target.frontend.local,
+                     "Rings in memory shared with the tapdisk, as a program of its host has them (needs no Xen)");
+    command.add_option("--connection", target.name, "Connect under this name, beside the guest and others")
+        ->type_name("NAME");
     add_xenstore(command, options);
     command.add_option("--domain", target.frontend.domain, "Our domain, as the tapdisk sees it")
         ->type_name("N")

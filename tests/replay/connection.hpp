@@ -12,16 +12,21 @@
 
 namespace blktap::replay {
 
+/// What a backend that serves our rings has told.
+struct Connected {
+    ipc::DeviceDescription device;
+    std::vector<UniqueFd> descriptors{};  ///< for the frontend's host
+};
+
 class Connection {
   public:
     virtual ~Connection() = default;
     /// Waits until the backend can be connected to, and returns the wishes with what it decides about them.
     /// Errors: throws std::runtime_error for what it does not offer, Failure when it offers nothing in time.
     virtual FrontendOptions prepare(const FrontendOptions& wishes) { return wishes; }
-    /// Hands the rings to the backend; it serves them on return. May be called again after disconnect() and
-    /// prepare().
-    /// Errors: throws std::runtime_error with the backend's reason.
-    virtual ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) = 0;
+    /// Hands the rings to the backend, and descriptors where rings have such; it serves them on return. May be called
+    /// again after disconnect() and prepare(). Errors: throws std::runtime_error with the backend's reason.
+    virtual Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) = 0;
     /// Returns when the backend has let go of every page. Errors: throws Failure.
     virtual void disconnect() = 0;
     /// Readable when check() has something to see; -1: never.

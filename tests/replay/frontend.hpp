@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Frontend: the guest's side of a VBD: its rings, event channels and granted pages, and nothing that decides what to do
-// with them. It knows no command line and no socket, so tests of a backend in the same process use it too.
+// Frontend: the guest's side of a VBD: its rings, with the pages and events that a FrontendHost has, and nothing that
+// decides what to do with them. It knows no command line and no socket, so tests of a backend in the same process use
+// it too.
 //
 // Tested by tests/unit/replay/frontend_test.cpp.
 #pragma once
 
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ring/front_ring.hpp"
-#include "libblktap/xen/event_channel.hpp"
-#include "libblktap/xen/shared_pages.hpp"
+#include "tests/replay/frontend_host.hpp"
 
 namespace blktap::replay {
 
@@ -27,6 +27,7 @@ struct FrontendOptions {
     ring::Protocol protocol = ring::Protocol::native;
     bool persistent = false;      ///< say that grants may stay mapped
     bool discard_enabled = true;  ///< what the toolstack would say
+    bool local = false;           ///< no guest: a program beside the tapdisk, with at most ipc::local_queues_max queues
 };
 
 class Frontend {
@@ -39,9 +40,15 @@ class Frontend {
     /// What a backend must be told to serve these rings.
     ipc::ConnectArguments connect_arguments() const;
 
-    /// Grants `page_count` contiguous zeroed pages to the backend.
-    /// Lifetime: as long as this object; disconnect the backend before it dies. Errors: throws std::system_error.
-    const xen::SharedPages& share(std::uint32_t page_count, xen::PageAccess access = xen::PageAccess::read_write);
+    /// Descriptors that go with them, and those of the backend's reply.
+    std::vector<int> connect_descriptors() const { return host_->descriptors(); }
+    void connected(std::vector<UniqueFd> descriptors) { host_->connected(std::move(descriptors)); }
+
+    /// Shares `page_count` contiguous zeroed pages with the backend.
+    /// Lifetime: as long as this object; disconnect the backend before it dies. Errors: as of FrontendHost::share().
+    FrontendPages share(std::uint32_t page_count, xen::PageAccess access = xen::PageAccess::read_write) {
+        return host_->share(page_count, access);
+    }
 
     unsigned queue_count() const noexcept { return static_cast<unsigned>(queues_.size()); }
     /// The ring itself: put requests there, and misbehave there.
@@ -50,28 +57,25 @@ class Frontend {
     /// Makes what was put on `queue` visible and wakes the backend if it asked for that.
     void publish(unsigned queue) noexcept;
     /// Wakes the backend whether or not it asked.
-    void notify(unsigned queue) noexcept { queues_[queue].channel.notify(); }
+    void notify(unsigned queue) noexcept { host_->notify(queue); }
     /// The next answer on `queue`. Errors: Errc::ring_overrun, more answers than requests.
     Result<std::optional<ring::Response>> take(unsigned queue) noexcept { return queues_[queue].ring.take_response(); }
     /// Before sleeping on event_fd(): asks to be woken. True when an answer is already there.
     [[nodiscard]] bool rearm() noexcept;
     /// Readable when the backend woke us; then acknowledge().
-    int event_fd() const noexcept { return events_.fd(); }
-    void acknowledge() noexcept;
+    int event_fd() const noexcept { return host_->event_fd(); }
+    void acknowledge() noexcept { host_->acknowledge(); }
 
   private:
     struct Queue {
-        Queue(xen::ShareHandle& grants, xen::EventChannelHandle& events, const FrontendOptions& options);
-        xen::SharedPages pages;
+        FrontendPages pages;
         ring::FrontRing ring;
-        xen::EventChannel channel;
+        std::uint32_t port;  ///< of its event channel
     };
 
     const FrontendOptions options_;
-    xen::ShareHandle grants_;
-    xen::EventChannelHandle events_;
+    std::unique_ptr<FrontendHost> host_;
     std::vector<Queue> queues_;
-    std::deque<xen::SharedPages> shared_;  ///< a deque: share() hands out references
 };
 
 }  // namespace blktap::replay

@@ -40,8 +40,8 @@ void Pump::make_slots() {
     for (std::vector<std::uint32_t>& indices : free_)
         indices.reserve(options_.depth);
 
-    const xen::SharedPages& descriptors = frontend.share(static_cast<std::uint32_t>(slot_count));
-    const xen::SharedPages& data =
+    const FrontendPages descriptors = frontend.share(static_cast<std::uint32_t>(slot_count));
+    const FrontendPages data =
         frontend.share(static_cast<std::uint32_t>(slot_count * std::max(options_.pages_per_slot, 1u)));
     for (std::uint32_t i = 0; i < slot_count; ++i) {
         Slot& slot = slots_[i];

@@ -97,11 +97,11 @@ ScriptPages::ScriptPages(Frontend& frontend, const Script& script) {
         writable = std::max(writable, total);
         read_only = std::max(read_only, unwritable);
     }
-    writable_ = &frontend.share(static_cast<std::uint32_t>(writable));
-    if (read_only > 0) read_only_ = &frontend.share(static_cast<std::uint32_t>(read_only), xen::PageAccess::read_only);
+    writable_ = frontend.share(static_cast<std::uint32_t>(writable));
+    if (read_only > 0) read_only_ = frontend.share(static_cast<std::uint32_t>(read_only), xen::PageAccess::read_only);
 }
 
-ScriptPage ScriptPages::page(const xen::SharedPages& pages, std::size_t index) noexcept {
+ScriptPage ScriptPages::page(const FrontendPages& pages, std::size_t index) noexcept {
     return {pages.bytes().subspan(index * page_size_bytes, page_size_bytes), pages.refs()[index]};
 }
 

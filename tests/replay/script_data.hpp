@@ -33,13 +33,13 @@ class ScriptPages {
     ScriptPages(Frontend& frontend, const Script& script);
     /// All pages are free again.
     void reset() noexcept { writable_used_ = read_only_used_ = 0; }
-    ScriptPage take_writable() noexcept { return page(*writable_, writable_used_++); }
-    ScriptPage take_read_only() noexcept { return page(*read_only_, read_only_used_++); }
+    ScriptPage take_writable() noexcept { return page(writable_, writable_used_++); }
+    ScriptPage take_read_only() noexcept { return page(read_only_, read_only_used_++); }
 
   private:
-    static ScriptPage page(const xen::SharedPages& pages, std::size_t index) noexcept;
-    const xen::SharedPages* writable_ = nullptr;
-    const xen::SharedPages* read_only_ = nullptr;
+    static ScriptPage page(const FrontendPages& pages, std::size_t index) noexcept;
+    FrontendPages writable_;
+    FrontendPages read_only_;
     std::size_t writable_used_ = 0;
     std::size_t read_only_used_ = 0;
 };

@@ -13,8 +13,10 @@ namespace blktap::replay {
 
 Session::Session(Connection& connection, const FrontendOptions& options, int interrupt_fd)
     : connection_(connection), interrupt_fd_(interrupt_fd), frontend_(connection.prepare(options)) {
-    device_ = connection_.connect(frontend_.connect_arguments());
+    Connected connected = connection_.connect(frontend_.connect_arguments(), frontend_.connect_descriptors());
     connected_ = true;
+    device_ = connected.device;
+    frontend_.connected(std::move(connected.descriptors));
 }
 
 Session::~Session() {

@@ -19,11 +19,11 @@ bool means_gone(const std::error_code& code) {
 
 }  // namespace
 
-ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
-                        const ipc::Json& arguments, const std::vector<int>& descriptors) {
+ipc::Reply call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
+                         const ipc::Json& arguments, const std::vector<int>& descriptors) {
     try {
         ipc::Reply reply = channel.call(request, arguments, descriptors);
-        if (reply.error_code.empty()) return std::move(reply.result);
+        if (reply.error_code.empty()) return reply;
         throw std::runtime_error("the tapdisk at " + socket_path + " refused to " + request + ": " +
                                  reply.error_message + " (" + reply.error_code + ")");
     } catch (const std::system_error& error) {
@@ -42,17 +42,23 @@ void answer_requests(ipc::Channel& channel, const std::string& socket_path) {
     }
 }
 
-TapdiskConnection::TapdiskConnection(std::string socket_path)
-    : socket_path_(std::move(socket_path)), channel_(ipc::MessageSocket::connect_to(socket_path_)) {}
+TapdiskConnection::TapdiskConnection(std::string socket_path, std::string name)
+    : socket_path_(std::move(socket_path)),
+      name_(std::move(name)),
+      channel_(ipc::MessageSocket::connect_to(socket_path_)) {}
 
-ipc::DeviceDescription TapdiskConnection::connect(const ipc::ConnectArguments& rings) {
+Connected TapdiskConnection::connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) {
     ipc::Connect message{rings};
     message.until_hangup = true;
-    return call_or_throw(channel_, socket_path_, message).get<ipc::DeviceDescription>();
+    message.connection = name_;
+    ipc::Reply reply = call_or_throw(channel_, socket_path_, message, descriptors);
+    return {reply.result.get<ipc::DeviceDescription>(), std::move(reply.descriptors)};
 }
 
 void TapdiskConnection::disconnect() {
-    call_or_throw(channel_, socket_path_, ipc::Disconnect{});
+    ipc::Disconnect message;
+    message.connection = name_;
+    call_or_throw(channel_, socket_path_, message);
 }
 
 bool TapdiskConnection::check() {

@@ -15,9 +15,10 @@ namespace blktap::replay {
 class TapdiskConnection final : public Connection {
   public:
     /// Errors: throws std::system_error naming the socket.
-    explicit TapdiskConnection(std::string socket_path);
+    /// `name`: of the connection, where several are connected to one disk.
+    explicit TapdiskConnection(std::string socket_path, std::string name = {});
 
-    ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) override;
+    Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) override;
     void disconnect() override;
     int fd() const noexcept override { return channel_.fd(); }
     bool check() override;
@@ -25,16 +26,17 @@ class TapdiskConnection final : public Connection {
 
   private:
     std::string socket_path_;
+    std::string name_;
     ipc::Channel channel_;
 };
 
-/// Sends a message and returns its result.
+/// Sends a message and returns the reply, which is no error.
 /// Errors: throws std::runtime_error with the tapdisk's reason for an error reply, BackendGone, or std::system_error.
-ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
-                        const ipc::Json& arguments, const std::vector<int>& descriptors);
+ipc::Reply call_or_throw(ipc::Channel& channel, const std::string& socket_path, const std::string& request,
+                         const ipc::Json& arguments, const std::vector<int>& descriptors);
 template <ipc::DeclaredMessage M>
-ipc::Json call_or_throw(ipc::Channel& channel, const std::string& socket_path, const M& message,
-                        const std::vector<int>& descriptors = {}) {
+ipc::Reply call_or_throw(ipc::Channel& channel, const std::string& socket_path, const M& message,
+                         const std::vector<int>& descriptors = {}) {
     return call_or_throw(channel, socket_path, M::name, message, descriptors);
 }
 /// Refuses whatever the tapdisk asked its controller for, without waiting: there are no files to be had here.

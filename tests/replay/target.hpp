@@ -14,6 +14,7 @@ namespace blktap::replay {
 
 struct Target {
     std::string tapdisk{};       ///< a tapdisk's control socket, or
+    std::string name{};          ///< of the connection to it
     XenstoreOptions xenstore{};  ///< a frontend's directory
     FrontendOptions frontend{};
     Nanoseconds timeout = std::chrono::seconds(30);

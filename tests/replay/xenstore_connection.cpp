@@ -56,9 +56,9 @@ FrontendOptions XenstoreConnection::prepare(const FrontendOptions& wishes) {
     return options;
 }
 
-ipc::DeviceDescription XenstoreConnection::connect(const ipc::ConnectArguments& rings) {
+Connected XenstoreConnection::connect(const ipc::ConnectArguments& rings, const std::vector<int>&) {
     try {
-        return publish(rings);
+        return {publish(rings)};
     } catch (...) {
         give_up();
         throw;

@@ -31,7 +31,7 @@ class XenstoreConnection final : public Connection {
     XenstoreConnection(XenstoreOptions options, Nanoseconds timeout, int interrupt_fd);
 
     FrontendOptions prepare(const FrontendOptions& wishes) override;
-    ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) override;
+    Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) override;
     void disconnect() override;
     int fd() const noexcept override { return store_->fd(); }
     bool check() override;

@@ -13,7 +13,7 @@
 
 namespace blktap::replay {
 
-ipc::DeviceDescription MemoryBackend::connect(const ipc::ConnectArguments& rings) {
+Connected MemoryBackend::connect(const ipc::ConnectArguments& rings, const std::vector<int>&) {
     ++connects;
     connected_with = rings;
     rules.size_sectors = disk.size() / sector_size_bytes;
@@ -25,7 +25,7 @@ ipc::DeviceDescription MemoryBackend::connect(const ipc::ConnectArguments& rings
     device.read_only = rules.read_only;
     device.discard = rules.discard;
     device.indirect_segments_max = rules.indirect_segments_max;
-    return device;
+    return {device};
 }
 
 void MemoryBackend::disconnect() {

@@ -28,7 +28,7 @@ class MemoryBackend final : public Connection {
     explicit MemoryBackend(std::uint64_t size_sectors) : disk(size_sectors * sector_size_bytes) {}
     ~MemoryBackend() override { disconnect(); }
 
-    ipc::DeviceDescription connect(const ipc::ConnectArguments& rings) override;
+    Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) override;
     void disconnect() override;
     int fd() const noexcept override { return hangup_fd; }
     bool check() override;

@@ -68,7 +68,7 @@ TEST_CASE("tapdisk connection: connects until hangup, and gives back the disk's 
         ipc::ConnectArguments rings;
         rings.domain = 5;
         rings.queues.push_back({{8}, 3});
-        CHECK(connection.connect(rings).size_sectors == 77);
+        CHECK(connection.connect(rings, {}).device.size_sectors == 77);
         CHECK(connection.backend_pid() == ::getpid());
         CHECK_NOTHROW(connection.disconnect());
         wait_for_hangup(connection);
@@ -86,7 +86,7 @@ TEST_CASE("tapdisk connection: a refusal has the tapdisk's reason", "[unit][repl
     TapdiskConnection connection(server.path());
     ipc::ConnectArguments rings;
     rings.queues.push_back({{8}, 3});
-    CHECK_THROWS_WITH(connection.connect(rings), Contains("refused to connect: no image is open (wrong-state)"));
+    CHECK_THROWS_WITH(connection.connect(rings, {}), Contains("refused to connect: no image is open (wrong-state)"));
 }
 
 TEST_CASE("tapdisk connection: a socket that is not there is named", "[unit][replay]") {

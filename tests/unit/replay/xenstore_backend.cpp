@@ -75,7 +75,7 @@ void XenstoreBackend::follow(const XenStore& store, const std::string& state) {
 }
 
 void XenstoreBackend::connect(const XenStore& store) {
-    disk_.connect(read_rings(store));
+    disk_.connect(read_rings(store), {});
     connected_ = true;
     const std::vector<std::pair<std::string, std::string>> nodes{
         {"sectors", std::to_string(disk_.disk.size() / sector_size_bytes)},

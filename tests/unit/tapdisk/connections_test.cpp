@@ -7,6 +7,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/model_disk.hpp"
+#include "tests/support/second_peer.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;
@@ -17,59 +18,16 @@ namespace {
 
 const std::error_code out_of_space = std::make_error_code(std::errc::no_space_on_device);
 
-/// A second guest, domain 6, connected to the disk of a harness under the name "second".
-class SecondGuest {
-  public:
-    explicit SecondGuest(VbdHarness& machine) : machine_(machine) {
-        {
-            const fakexen::ActAs guest{domain};
-            shares_.emplace();
-            frontend_.emplace(replay::FrontendOptions{.domain = domain, .backend_domain = 0});
-        }
-        ipc::ConnectArguments arguments = frontend_->connect_arguments();
-        arguments.connection = "second";
-        machine_.vbd().connect(arguments, make_anonymous_log_file());
-    }
-
-    GuestBuffer pages(std::uint32_t count) {
-        const fakexen::ActAs guest{domain};
-        const xen::SharedPages& shared =
-            memory_.emplace_back(*shares_, xen::DomainId{0}, count, xen::PageAccess::read_write);
-        GuestBuffer buffer{shared.bytes(), {}, {}, 0};
-        for (std::uint32_t i = 0; i < count; ++i)
-            buffer.segments.push_back({shared.refs()[i], 0, sectors_per_page - 1, 0});
-        return buffer;
-    }
-    void send(const ring::RawRequest& request) {
-        frontend_->ring(0).put_request(request);
-        frontend_->publish(0);
-    }
-    replay::Frontend& frontend() { return *frontend_; }
-    std::optional<Status> answer(std::uint64_t id) {
-        while (const auto response = frontend_->take(0).value())
-            answers_[response->id] = response->status;
-        const auto found = answers_.find(id);
-        return found == answers_.end() ? std::nullopt : std::optional(found->second);
-    }
-    std::error_code disconnect(ipc::RingsLeft rings = ipc::RingsLeft::untouched) {
-        return machine_.finish(
-            [this, rings](Vbd::Done done) { machine_.vbd().disconnect("second", rings, std::move(done)); });
-    }
-
-  private:
-    static constexpr xen::DomainId domain = 6;
-    VbdHarness& machine_;
-    std::optional<xen::ShareHandle> shares_;
-    std::deque<xen::SharedPages> memory_;
-    std::optional<replay::Frontend> frontend_;
-    std::map<std::uint64_t, Status> answers_;
-};
+/// Of a second guest, or of a program with a local ring: nothing in this file depends on which.
+replay::FrontendOptions second_options() {
+    return {.local = GENERATE(false, true)};
+}
 
 }  // namespace
 
 TEST_CASE("connections: what one writes the other reads", "[unit][tapdisk]") {
     VbdHarness machine;
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     GuestBuffer data = machine.pages(2);
     data.fill(64, 1);
     REQUIRE(machine.run(machine.write(1, 64, data)) == Status::okay);
@@ -84,7 +42,7 @@ TEST_CASE("connections: a barrier of one waits for the other's writes before it,
           "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     machine.send(machine.write(1, 0, machine.pages(1)));
     machine.settle();
     second.send(machine.barrier(1, 64, second.pages(1)));
@@ -110,7 +68,7 @@ TEST_CASE("connections: a barrier of one waits for the other's writes before it,
 TEST_CASE("connections: a discard of one waits for the other's write to its range", "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     machine.send(machine.write(1, 64, machine.pages(1)));
     machine.settle();
     second.send(VbdHarness::discard(1, {64, 8}));
@@ -128,7 +86,7 @@ TEST_CASE("connections: after a flush of one failed both have their flushes held
           "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     second.send(VbdHarness::flush(1));
     machine.settle();
     disk.complete(0, EIO);
@@ -161,7 +119,7 @@ TEST_CASE("connections: after a flush of one failed both have their flushes held
 TEST_CASE("connections: a failed flush outlives the connection that sent it", "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     second.send(VbdHarness::flush(1));
     machine.settle();
     disk.complete(0, EIO);
@@ -175,7 +133,7 @@ TEST_CASE("connections: a failed flush outlives the connection that sent it", "[
 
 TEST_CASE("connections: pause and resume are for all", "[unit][tapdisk]") {
     VbdHarness machine;
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     REQUIRE_FALSE(machine.pause());
     machine.send(machine.read(1, 0, machine.pages(1)));
     second.send(machine.read(1, 0, second.pages(1)));
@@ -191,7 +149,7 @@ TEST_CASE("connections: pause and resume are for all", "[unit][tapdisk]") {
 TEST_CASE("connections: the end of one neither waits for nor ends what another has parked", "[unit][tapdisk]") {
     StubDisk disk;
     VbdHarness machine{disk.options()};
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     const auto rings = GENERATE(ipc::RingsLeft::untouched, ipc::RingsLeft::served, ipc::RingsLeft::failed);
     const bool parked_is_barrier = GENERATE(false, true);
     GuestBuffer data = machine.pages(1);
@@ -234,7 +192,7 @@ TEST_CASE("connections: the end of one neither waits for nor ends what another h
 
 TEST_CASE("connections: one that lies about its producer stops, the other goes on", "[unit][tapdisk]") {
     VbdHarness machine;
-    SecondGuest second{machine};
+    SecondPeer second{machine, second_options()};
     second.frontend().ring(0).force_request_producer(1000);
     second.frontend().notify(0);
     machine.settle();
@@ -246,8 +204,8 @@ TEST_CASE("connections: one that lies about its producer stops, the other goes o
 TEST_CASE("connections: one name is connected once, and each is ended by its name", "[unit][tapdisk]") {
     VbdHarness machine;
     {
-        SecondGuest second{machine};
-        CHECK_THROWS_AS(SecondGuest{machine}, std::system_error);
+        SecondPeer second{machine, second_options()};
+        CHECK_THROWS_AS(SecondPeer{machine}, std::system_error);
         REQUIRE_FALSE(machine.disconnect());
         second.send(machine.read(1, 0, second.pages(1)));
         machine.settle();

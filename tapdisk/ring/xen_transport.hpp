@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// XenTransport: rings in a guest's granted pages, and event channels.
+//
+// Tested by tests/unit/tapdisk/connection_test.cpp, vbd_test.cpp.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "libblktap/ipc/messages.hpp"
+#include "tapdisk/ring/ring_transport.hpp"
+
+namespace blktap {
+
+class XenTransport final : public RingTransport {
+  public:
+    /// Maps and binds everything. Errors: throws std::system_error whose text names the queue, page, grant or port;
+    /// nothing stays mapped or bound.
+    explicit XenTransport(const ipc::ConnectArguments& frontend);
+
+    std::vector<ConnectionQueue> take_queues() override { return std::move(queues_); }
+    PeerMemory& memory() noexcept override { return *memory_; }
+    int event_fd() const noexcept override { return events_.fd(); }
+    std::uint32_t epoll_events() const noexcept override;
+    void take_events() noexcept override;
+    void rearm_events() noexcept override;
+
+  private:
+    xen::EventChannelHandle events_;
+    xen::GrantTable grants_;
+    std::vector<xen::GuestPages> pages_;
+    std::vector<ConnectionQueue> queues_;  ///< until they are taken
+    std::size_t channel_count_;
+    std::optional<PeerMemory> memory_;
+    std::vector<xen::Port> masked_;  ///< channels that fired and were not unmasked
+};
+
+}  // namespace blktap
