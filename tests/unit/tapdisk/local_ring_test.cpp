@@ -56,7 +56,7 @@ TEST_CASE("local ring: data arrives in its place, in the image and back, whateve
     VbdHarness machine;
     SecondPeer peer{machine, local(2)};
     std::uint64_t id = 0;
-    for (const std::size_t count : {1, 11, 12, 256}) {
+    for (const std::size_t count : {1u, 11u, 12u, 256u}) {
         GuestBuffer out = peer.pages(count);
         out.segments.front().first_sector = 3;
         out.segments.back().last_sector = 4;
