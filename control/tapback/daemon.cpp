@@ -29,11 +29,13 @@ bool matters(const std::string& below) {
 
 Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
+      tapdisks_(loop, tapdisk_command(options)),
       files_(options.image_directories, options.backing_directories),
       problem_hook_(loop, options.problem_hook),
       session_(loop, store_hooks()),
       host_{.loop = loop,
             .options = options,
+            .tapdisks = tapdisks_,
             .files = files_,
             .problem_hook = problem_hook_,
             .session = session_,

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "control/tapback/stray_tapdisks.hpp"
+#include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/taps.hpp"
 #include "control/tapback/waiting_requests.hpp"
 
@@ -70,6 +71,7 @@ class Daemon {
     const XenStore& store() const { return session_.require(); }
 
     EventLoop& loop_;
+    TapdiskProcesses tapdisks_;
     ImageFiles files_;
     ProblemHook problem_hook_;
     StoreSession session_;

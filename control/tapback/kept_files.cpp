@@ -7,7 +7,7 @@
 
 namespace blktap::tapback {
 
-void keep_files_of(TapdiskProcess& tapdisk, ImageFiles& files, const std::string& owner,
+void keep_files_of(TapdiskHandle& tapdisk, ImageFiles& files, const std::string& owner,
                    const ipc::ImageArguments& image, std::function<void()> then) {
     const auto keep = [&files, owner, image, then = std::move(then)](ipc::Reply reply) {
         try {

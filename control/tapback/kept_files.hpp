@@ -8,7 +8,7 @@
 #pragma once
 
 #include "control/tapback/image_files.hpp"
-#include "control/tapback/tapdisk_process.hpp"
+#include "control/tapback/tapdisk_handle.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
 namespace blktap::tapback {
@@ -16,7 +16,7 @@ namespace blktap::tapback {
 /// Asks a tapdisk that has `image` open for its files, and keeps them in `files` for `owner`, when the answer comes. A
 /// tapdisk of another version that has no such request keeps the locks alone; that is logged. `files` outlives the
 /// process's object. `then`: called after that, whatever came of it.
-void keep_files_of(TapdiskProcess& tapdisk, ImageFiles& files, const std::string& owner,
+void keep_files_of(TapdiskHandle& tapdisk, ImageFiles& files, const std::string& owner,
                    const ipc::ImageArguments& image, std::function<void()> then);
 
 }  // namespace blktap::tapback

@@ -128,15 +128,16 @@ void TapdiskProcess::connect() {
 
 // What it is asked, and what it says.
 
-void TapdiskProcess::send(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors,
-                          Done done) {
+void TapdiskProcess::send(const Message& message, Done done) {
+    if (message.asks_for_files) unasked_.refill();
     if (!channel_watch_) {
         unsent_calls_.push_back(std::move(done));
         if (!lost_timer_.armed()) lost_timer_.arm(Nanoseconds{0});
         return;
     }
+    const std::string name = message.name;
     try {
-        calls_.emplace(channel_->send_request(name, arguments, descriptors), std::move(done));
+        calls_.emplace(channel_->send_request(name, message.arguments, message.descriptors), std::move(done));
     } catch (const std::system_error& error) {
         if (is_no_message(error)) return done(error_reply(error.code(), name + ": " + error.what()));
         unsent_calls_.push_back(std::move(done));

@@ -19,31 +19,15 @@
 #include <vector>
 
 #include "control/tapback/child_process.hpp"
-#include "control/tapback/process_id.hpp"
+#include "control/tapback/tapdisk_handle.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/pace.hpp"
 #include "libblktap/ipc/channel.hpp"
-#include "libblktap/ipc/messages.hpp"
 
 namespace blktap::tapback {
 
-class TapdiskProcess {
+class TapdiskProcess : public TapdiskHandle {
   public:
-    /// Opens an image file for the tapdisk; the descriptor stays the callee's. May throw std::system_error.
-    using OpenFile = std::function<int(const ipc::OpenFileArguments&)>;
-    /// Called once, when the process and its I/O are gone. Must not destroy this object: its owner does later.
-    using Ended = std::function<void()>;
-    using Done = std::function<void(ipc::Reply)>;
-    /// Called when the tapdisk, asked to by "watch", tells what is wrong with the disk now.
-    using Problems = std::function<void(const ipc::Problems&)>;
-    /// Called when the connection is lost and the process lives; calls have had their error replies.
-    using Lost = std::function<void(const std::string& reason)>;
-    struct Hooks {
-        OpenFile open_file;
-        Ended ended;
-        Problems problems = [](const ipc::Problems&) {};
-        Lost lost = [](const std::string&) {};
-    };
     /// Between SIGTERM and SIGKILL. A tapdisk answers what it has, flushes and closes, which takes as long as the
     /// storage does; one that is killed loses nothing that was answered (docs/DURABILITY.md).
     static constexpr Nanoseconds end_patience = std::chrono::seconds(60);
@@ -62,34 +46,20 @@ class TapdiskProcess {
     /// Errors: throws std::system_error (EMFILE, ETIMEDOUT, ...): it cannot be said whether it lives.
     static std::unique_ptr<TapdiskProcess> find(EventLoop& loop, const std::optional<ProcessId>& known,
                                                 const std::string& socket_path, Hooks hooks);
-    TapdiskProcess(const TapdiskProcess&) = delete;
-    TapdiskProcess& operator=(const TapdiskProcess&) = delete;
-    ~TapdiskProcess();
+    ~TapdiskProcess() override;
 
-    /// Another owner's from now on. Not from inside a hook.
-    void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
-    /// Connects to its socket, when it has no connection. Errors: throws std::system_error (ENOENT, ECONNREFUSED,
-    /// EMFILE, ...; EBUSY: another process listens there; EPROTO: it was too noisy to be listened to again).
-    void connect();
-    bool is_connected() const noexcept { return channel_watch_.has_value(); }
-    /// Sends a message. `done` is called later, never from in here, unless the message is none that can be sent.
-    template <ipc::DeclaredMessage M>
-    void call(const M& message, const std::vector<int>& descriptors, Done done) {
-        // Both open files, which it asks for then.
-        if constexpr (std::is_same_v<M, ipc::Open> || std::is_same_v<M, ipc::Resume>) unasked_.refill();
-        send(M::name, message, descriptors, std::move(done));
-    }
-    /// Asks it to end (SIGTERM): it finishes, flushes and closes. One that does not within `end_patience` is killed.
-    void terminate();
-    pid_t pid() const noexcept { return process_.pid; }
-    const ProcessId& id() const noexcept { return id_; }
-    /// How it ended, for people: "killed by signal 9 (SIGKILL)". Only after `ended`.
-    const std::string& end_reason() const noexcept { return end_reason_; }
+    void set_hooks(Hooks hooks) override { hooks_ = std::move(hooks); }
+    void connect() override;
+    bool is_connected() const noexcept override { return channel_watch_.has_value(); }
+    /// SIGTERM. One that does not end within `end_patience` is killed.
+    void terminate() override;
+    const ProcessId& id() const noexcept override { return id_; }
+    const std::string& end_reason() const noexcept override { return end_reason_; }
 
   private:
     TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProcess process, Hooks hooks);
     void use(ipc::MessageSocket socket);
-    void send(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors, Done done);
+    void send(const Message& message, Done done) override;
     void receive();
     void handle(ipc::Parsed message);
     void serve(const ipc::Request& request);
@@ -118,6 +88,24 @@ class TapdiskProcess {
     std::optional<EventLoop::Watch> end_watch_;
     EventLoop::Timer lost_timer_;  ///< the connection is closed: is it the process's end?
     EventLoop::Timer kill_timer_;
+};
+
+/// Tapdisks as processes of this host.
+class TapdiskProcesses : public TapdiskSource {
+  public:
+    /// `command`: the program and its arguments. `loop` outlives this.
+    TapdiskProcesses(EventLoop& loop, std::vector<std::string> command) : loop_(loop), command_(std::move(command)) {}
+    std::unique_ptr<TapdiskHandle> start(const std::string& socket_path, TapdiskHandle::Hooks hooks) override {
+        return TapdiskProcess::spawn(loop_, command_, socket_path, std::move(hooks));
+    }
+    std::unique_ptr<TapdiskHandle> find(const std::optional<ProcessId>& known, const std::string& socket_path,
+                                        TapdiskHandle::Hooks hooks) override {
+        return TapdiskProcess::find(loop_, known, socket_path, std::move(hooks));
+    }
+
+  private:
+    EventLoop& loop_;
+    const std::vector<std::string> command_;
 };
 
 /// The error reply that stands for "no reply will come".

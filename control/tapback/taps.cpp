@@ -11,6 +11,7 @@
 
 #include "control/tapback/kept_files.hpp"
 #include "control/tapback/list_page.hpp"
+#include "control/tapback/tapdisk_process.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/small_file.hpp"
 
@@ -107,12 +108,12 @@ void Taps::find_again(const Tap& tap) {
     std::optional<ProcessId> known;
     if (tap.start) known = ProcessId{static_cast<pid_t>(pid), *tap.start};
     try {
-        auto process = TapdiskProcess::find(host_.loop, known, path(tap.socket), hooks(pid));
+        auto process = host_.tapdisks.find(known, path(tap.socket), hooks(pid));
         if (!process || static_cast<std::uint32_t>(process->pid()) != pid) {
             log::info("tap.gone", {{"pid", std::to_string(pid)}});
             return table_.remove(pid);
         }
-        TapdiskProcess& found = *process;
+        TapdiskHandle& found = *process;
         processes_[pid] = std::move(process);
         if (ending) return found.terminate();
         found.call(ipc::Stats{}, {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
@@ -162,7 +163,7 @@ ipc::TapPid Taps::spawn() {
     const std::string socket =
         table_.free_socket([this](const std::string& name) { return std::filesystem::exists(path(name)); });
     // What it is to do when this one ends follows when its number is known.
-    auto process = TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), path(socket), {});
+    auto process = host_.tapdisks.start(path(socket), {});
     const auto pid = static_cast<std::uint32_t>(process->pid());
     process->set_hooks(hooks(pid));
     processes_[pid] = std::move(process);
@@ -178,7 +179,7 @@ void Taps::attach(const ipc::TapArguments& name) {
     save();
 }
 
-TapdiskProcess::Hooks Taps::hooks(std::uint32_t pid) {
+TapdiskHandle::Hooks Taps::hooks(std::uint32_t pid) {
     return {.open_file =
                 [this, pid](const ipc::OpenFileArguments& wanted) {
                     const Tap* const tap = table_.find(pid);

@@ -54,7 +54,7 @@ class Taps {
     void pair(Vbd& vbd, Tap& tap, bool read_only);
     void share(Vbd& vbd, Vbd& first, bool read_only);
     void wake_waiting();
-    TapdiskProcess::Hooks hooks(std::uint32_t pid);
+    TapdiskHandle::Hooks hooks(std::uint32_t pid);
     void find_again(const Tap& tap);
     void find_unfound();
     void restored(std::uint32_t pid, const ipc::Reply& stats);
@@ -71,9 +71,9 @@ class Taps {
 
     Host& host_;
     TapTable table_;
-    std::map<std::uint32_t, std::unique_ptr<TapdiskProcess>> processes_;  ///< by pid, those in the table
-    std::set<std::uint32_t> unfound_;                                     ///< of the table, looked for again
-    std::vector<std::unique_ptr<TapdiskProcess>> gone_;                   ///< destroyed at the next tick
+    std::map<std::uint32_t, std::unique_ptr<TapdiskHandle>> processes_;  ///< by pid, those in the table
+    std::set<std::uint32_t> unfound_;                                    ///< of the table, looked for again
+    std::vector<std::unique_ptr<TapdiskHandle>> gone_;                   ///< destroyed at the next tick
     std::multimap<std::uint32_t, std::function<void()>> when_ended_;
     std::map<std::string, Vbd*> paired_;  ///< by name, the disks whose tapdisk came by this way
     std::set<ipc::VbdAddress> waiting_;   ///< disks that share an image which is just being opened

@@ -11,7 +11,6 @@
 namespace blktap::tapback {
 namespace {
 
-using Tapdisk = Situation::Tapdisk;
 using Link = Situation::Link;
 
 constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state around waits for the next turn
@@ -23,21 +22,17 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std:
       address_(address),
       plugged_(plugged == Plugged::yes),
       directory_(host.session, address, life),
+      session_({host.loop, host.tapdisks, host.files, host.options.run_directory}, address, session_hooks()),
       unplug_timer_(host.loop, [this] { unplug_takes_long(); }),
-      find_timer_(host.loop, [this] { find_again(); }),
       give_up_timer_(host.loop, [this] { give_up_asking(); }),
       problem_timer_(host.loop, [this] { tell_problems(); }) {}
 
 Vbd::Vbd(Host& host, const VbdRecord& record)
     : Vbd(host, record.backend, record.plugged ? Plugged::yes : Plugged::no, record.life) {
-    image_ = record.image;
-    if (record.tap) tap_ = {*record.tap, record.image};
-    socket_ = record.socket;
-    process_ = record.process;
-    next_ = record.next;
     rings_ = record.rings;
     now_.offered = true;
-    find_tapdisk();
+    link_ = Link::busy;  // until its tapdisk tells
+    session_.restore(record);
 }
 
 Vbd::~Vbd() = default;
@@ -51,12 +46,8 @@ std::string Vbd::file(const char* suffix) const {
 }
 
 void Vbd::look() {
-    if (tapdisk_gone_) {
-        tapdisk_.reset();
-        tapdisk_gone_ = false;
-        if (std::exchange(start_anew_, false)) open_again();
-    }
-    if (std::exchange(ask_again_, false) && now_.tapdisk == Tapdisk::starting) ask_tapdisk();
+    session_.tidy();
+    if (link_ != Link::busy) answerer_.reset();
     if (!host_.session.store()) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();
@@ -155,11 +146,11 @@ bool Vbd::enter(Step step, Xenbus state, const std::function<void(const StoreTra
 
 void Vbd::publish() {
     const auto write = [this](const StoreTransaction& nodes) {
-        write_features(nodes, directory_.path(), description_.value());
+        write_features(nodes, directory_.path(), session_.description().value());
     };
     if (!enter(Step::publish, Xenbus::connected, write)) return;
     now_.published = true;
-    log::info("vbd.connected", {{"vbd", address_.name()}, {"image", image_ ? image_->path : ""}});
+    log::info("vbd.connected", {{"vbd", address_.name()}, {"image", has_image() ? session_.image()->path : ""}});
 }
 
 // The end.
@@ -181,7 +172,7 @@ void Vbd::forget() {
     if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, directory_.path());
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
-    ::unlink(socket_path().c_str());
+    ::unlink(session_.socket_path().c_str());
     host_.files.forget(address_.name());
     log::info("vbd.gone", {{"vbd", address_.name()}});
     finished_ = true;
@@ -215,7 +206,7 @@ void Vbd::set_problem(std::string problem) {
     problem_ = std::move(problem);
     problem_told_ = false;
     log::warning("vbd.problem", {{"vbd", address_.name()}, {"reason", problem_}});
-    if (now_.tapdisk != Tapdisk::starting || unreachable_ || is_finding_ || !host_.session.store()) return;
+    if (session_.state() != Session::opening || !host_.session.store()) return;
     // The script that waits for this image is about to fail: this is what xl prints.
     try {
         directory_.write_hotplug_error(problem_);
@@ -234,23 +225,24 @@ void Vbd::forget_hotplug_error() {
 }
 
 std::string Vbd::describe(const Situation& now) const {
-    const bool lost = tapdisk_ && !tapdisk_gone_ && now.tapdisk != Tapdisk::ending && !tapdisk_->is_connected();
-    if (unreachable_ || lost) return "unreachable";
+    const TapdiskHandle* const process = session_.tapdisk();
+    const bool lost = process != nullptr && now.tapdisk != Situation::Tapdisk::ending && !process->is_connected();
+    if (session_.state() == Session::lost || lost) return "unreachable";
     if (now.backend == Xenbus::closed) return "closed";
-    if (now.paused && now.tapdisk == Tapdisk::open) return "paused";
+    if (now.paused && now.tapdisk == Situation::Tapdisk::open) return "paused";
     if (now.link == Link::up) {
         if (now.backend == Xenbus::closing || now.frontend == Xenbus::closing) return "closing";
         return "connected";
     }
     if (now.link == Link::busy) return "connecting or disconnecting";
     switch (now.tapdisk) {
-        case Tapdisk::none:
-            return image_ ? "held" : "waiting for the image";
-        case Tapdisk::starting:
+        case Situation::Tapdisk::none:
+            return has_image() ? "held" : "waiting for the image";
+        case Situation::Tapdisk::starting:
             return "opening the image";
-        case Tapdisk::ending:
+        case Situation::Tapdisk::ending:
             return "closing the image";
-        case Tapdisk::open:
+        case Situation::Tapdisk::open:
             break;
     }
     return paced_ ? "waiting, because its guest reconnects too often" : "waiting for the guest";
@@ -288,13 +280,13 @@ ipc::VbdEntry Vbd::entry(bool whole) const {
     entry.state = describe(now_);
     entry.backend_state = static_cast<std::uint32_t>(now_.backend);
     entry.frontend_state = static_cast<std::uint32_t>(now_.frontend);
-    if (tapdisk_ && !tapdisk_gone_) entry.pid = static_cast<std::uint32_t>(tapdisk_->pid());
-    entry.image = image_;
+    if (const TapdiskHandle* const process = session_.tapdisk()) entry.pid = static_cast<std::uint32_t>(process->pid());
+    entry.image = session_.image();
     if (std::string reason = problem(); !reason.empty()) entry.problem = std::move(reason);
-    if (tap_) entry.minor = tap_->name.minor;
+    if (tap() != nullptr) entry.minor = tap()->name.minor;
     entry.takeover = came_by_takeover();
     if (whole) {
-        entry.description = description_;
+        entry.description = session_.description();
     } else if (entry.image) {
         entry.image->options.clear();
     }

@@ -15,13 +15,12 @@
 #include <vector>
 
 #include "control/tapback/backend_directory.hpp"
-#include "control/tapback/image_files.hpp"
+#include "control/tapback/disk_session.hpp"
 #include "control/tapback/options.hpp"
 #include "control/tapback/own_device.hpp"
 #include "control/tapback/problem_hook.hpp"
 #include "control/tapback/reconnect_pace.hpp"
 #include "control/tapback/store_session.hpp"
-#include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "control/tapback/xenbus_machine.hpp"
 #include "libblktap/ipc/problem_states.hpp"
@@ -33,6 +32,7 @@ namespace blktap::tapback {
 struct Host {
     EventLoop& loop;
     const Options& options;
+    TapdiskSource& tapdisks;
     ImageFiles& files;
     ProblemHook& problem_hook;
     const StoreSession& session;
@@ -42,12 +42,6 @@ struct Host {
     std::function<void(const ipc::VbdAddress&)> mark_later{};
     /// Asks for a write_status() within seconds.
     std::function<void(const ipc::VbdAddress&)> mark_status{};
-};
-
-/// Where the tapdisk of a VBD came from that Xen's block-tap script made.
-struct VbdTap {
-    ipc::TapArguments name{};     ///< as the script names it
-    ipc::ImageArguments image{};  ///< as it serves this VBD
 };
 
 class Vbd {
@@ -86,13 +80,13 @@ class Vbd {
     /// Takes a tapdisk that has its image open; `socket` is its file's name. An image that is open for writing is
     /// opened again when `tap` says that it is only read. Errors: throws std::system_error, and `process` stays the
     /// caller's.
-    void pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskProcess>& process);
+    void pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process);
     /// Starts a tapdisk of its own on the image of another VBD's. Errors: throws std::system_error.
     void share(const VbdTap& tap);
     /// Says why it does not serve.
     void report(const std::string& problem);
     /// Null unless its tapdisk came by pair() or share().
-    const VbdTap* tap() const noexcept { return tap_ ? &*tap_ : nullptr; }
+    const VbdTap* tap() const noexcept { return session_.tap(); }
     /// Whether a tapdisk may be paired with it: it has none, and is not on its way out.
     bool wants_tap() const noexcept;
     bool is_opening() const noexcept { return now_.tapdisk == Situation::Tapdisk::starting; }
@@ -118,7 +112,7 @@ class Vbd {
     /// Passes a message to the tapdisk. Errors: throws Errc::wrong_state: there is none.
     template <ipc::DeclaredMessage M>
     void call_tapdisk(const M& message, const std::vector<int>& descriptors, Done done) {
-        require_tapdisk().call(message, descriptors, std::move(done));
+        session_.call(message, descriptors, std::move(done));
     }
     /// Makes the image, the device and what xenstore says of it `size_bytes` long. Errors: throws Errc::wrong_state;
     /// all others are replies.
@@ -128,22 +122,16 @@ class Vbd {
     void resume(const ipc::VbdResume& arguments, Done done);
 
     const ipc::VbdAddress& address() const noexcept { return address_; }
-    bool has_image() const noexcept { return image_.has_value(); }
+    bool has_image() const noexcept { return session_.image().has_value(); }
     /// An entry of "list"; `whole`: of "info".
     ipc::VbdEntry entry(bool whole) const;
 
   private:
-    // vbd_finding.cpp
-    void find_tapdisk();
-    void unreachable(const std::string& reason);
-    void lost_tapdisk(const std::string& reason);
-    void find_again();
-    void ask_tapdisk();
-    void found_tapdisk(const ipc::Reply& stats);
-    void keep_files();
-    void open_for_reading();
-    TapdiskProcess::Hooks hooks();
-    TapdiskProcess& require_tapdisk() const;
+    DiskSession::Hooks session_hooks();
+    void see_session();
+    void set_link(Situation::Link link);
+    void session_ended(DiskSession::End how);
+    bool has_recovery_log() const;
     void observe();
     bool observe_directory();
     void read_backend(const StoreNodes& nodes, Situation& now) const;
@@ -178,25 +166,16 @@ class Vbd {
     void end_tapdisk();
     void watch_ending();
     void give_up_asking();
-    void forget_image();
     bool may_be_replaced() const;
     void forget();
     void leave_directory();
-    void tapdisk_ended();
-    void opened(const ipc::Reply& reply, const Done& done);
-    void start_tapdisk(const ipc::ImageArguments& image);
     ipc::ImageArguments as_mode_allows(ipc::ImageArguments image) const;
-    void open_image(Done done);
-    void open_again();
-    bool may_start_anew() const;
-    VbdRecord record(const ipc::ImageArguments& image) const;
+    void write_record() const;
     bool names_our_tap(const StoreNodes& nodes) const;
     void tell_replaced();
-    std::string socket_path() const;
     bool enter(
         Step step, Xenbus state, const std::function<void(const StoreTransaction&)>& write_first = [](const auto&) {});
     void settle();
-    void watch_problems();
     void told_problems(const ipc::Problems& problems);
     void tell_problems();
     void forget_problems();
@@ -231,31 +210,17 @@ class Vbd {
     bool paced_ = false;  ///< the guest waits because it came too often
     std::string frontend_path_;
     std::string frontend_watched_;
-    std::optional<ipc::ImageArguments> image_;
-    std::optional<ipc::ImageArguments> next_;  ///< an earlier tapback had asked for it, in the place of `image_`
-    std::optional<VbdTap> tap_;
-    std::string socket_;         ///< the tapdisk's file in the run directory; empty: the usual one
-    bool ask_again_ = false;     ///< look() asks the tapdisk what it does
-    bool start_anew_ = false;    ///< look() starts a tapdisk in place of the one that has ended
-    bool started_anew_ = false;  ///< it did; not a second time
-    std::optional<ipc::DeviceDescription> description_;
+    DiskSession session_;
+    Situation::Link link_ = Situation::Link::none;  ///< as the tapdisk told; `now_` does not rely on one that is lost
     std::string problem_;
     ipc::ProblemStates disk_problems_{problem_quiet};  ///< what its tapdisk says
     bool problem_told_ = true;  ///< the status that is written is not older than `problem_` and `disk_problems_`
-    std::unique_ptr<TapdiskProcess> tapdisk_;
-    std::optional<ProcessId> process_;  ///< of `tapdisk_`, or of one that an earlier tapback had
-    bool is_finding_ = false;           ///< what it does is being asked
-    bool unreachable_ = false;          ///< it lives, or may, and cannot be asked
-    bool asked_for_files_ = false;
-    bool died_idle_ = false;     ///< no guest was connected when it ended
-    bool tapdisk_gone_ = false;  ///< `tapdisk_` has ended and is to be destroyed
+    bool died_idle_ = false;    ///< no guest was connected when its tapdisk ended
+    std::unique_ptr<TapdiskHandle> answerer_;  ///< answers what a tapdisk that died has left, while the link is busy
     UniqueFd recovery_log_;
     std::optional<ipc::ConnectArguments> rings_;        ///< as its tapdisk has them, or had
-    std::vector<std::function<void()>> when_ended_;     ///< the tapdisk has ended
     std::vector<std::function<void()>> when_finished_;  ///< this VBD is finished
     EventLoop::Timer unplug_timer_;
-    EventLoop::Timer find_timer_;  ///< looks for its tapdisk, or asks it, again
-    Nanoseconds find_delay_ = std::chrono::seconds(1);
     EventLoop::Timer give_up_timer_;  ///< it has not given the rings back
     EventLoop::Timer problem_timer_;  ///< tells what could not be told at once
     Done unplug_done_;

@@ -36,7 +36,7 @@ bool Vbd::observe_directory() {
     const auto seen = directory_.look([this](const StoreNodes& nodes) { return names_our_tap(nodes); });
     if (!was_replaced && directory_.is_replaced()) tell_replaced();
     // An earlier version's record does not say which life is meant.
-    if (!was_known && seen == BackendDirectory::Seen::there && image_) try_to_record();
+    if (!was_known && seen == BackendDirectory::Seen::there && has_image()) try_to_record();
     now_.owned = !released_ &&
                  (seen == BackendDirectory::Seen::there || (seen == BackendDirectory::Seen::unknown && now_.owned));
     if (directory_.is_gone()) return false;
@@ -57,15 +57,15 @@ bool Vbd::observe_directory() {
 /// Of a directory without a mark: it was made for another disk when it names another tapdisk, or none yet. The
 /// script writes the name before there is a record.
 bool Vbd::names_our_tap(const StoreNodes& nodes) const {
-    if (!tap_) return true;
+    if (tap() == nullptr) return true;
     const auto is = [&](const char* name, std::uint32_t value) {
         return nodes.read(node(name)) == std::to_string(value);
     };
-    return is("pid", tap_->name.pid) && is("minor", tap_->name.minor);
+    return is("pid", tap()->name.pid) && is("minor", tap()->name.minor);
 }
 
 void Vbd::tell_replaced() {
-    if (!image_ && !tapdisk_) return;
+    if (!has_image() && session_.tapdisk() == nullptr) return;
     set_problem("its backend directory was removed and made anew; it ends, and the new disk waits for that");
 }
 

@@ -86,14 +86,14 @@ void Vbd::connect() {
         now_.refused = true;
         return set_problem(error.what());
     }
-    now_.link = Link::busy;
+    set_link(Link::busy);
     now_.abandoned = false;
     now_.published = false;
     rings_ = arguments;
     try_to_record();  // without its rings the next tapback takes the frontend's keys for theirs
-    tapdisk_->call(ipc::Connect{*arguments}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+    session_.call(ipc::Connect{*arguments}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
-        now_.link = reply.error_code.empty() ? Link::up : Link::none;
+        set_link(reply.error_code.empty() ? Link::up : Link::none);
         // Another operation is in the way, which is not the frontend's fault.
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return host_.mark_later(address_);
         now_.refused = !reply.error_code.empty();
@@ -102,7 +102,7 @@ void Vbd::connect() {
             set_problem("the frontend cannot be served: " + reply.error_message);
         } else {
             problem_.clear();
-            description_ = reply.result.get<ipc::DeviceDescription>();
+            session_.described(reply.result.get<ipc::DeviceDescription>());
         }
         host_.mark(address_);
     });
@@ -132,8 +132,8 @@ ipc::RingsLeft Vbd::rings_left() const {
 }
 
 void Vbd::let_go(ipc::RingsLeft rings) {
-    now_.link = Link::busy;
-    tapdisk_->call(ipc::Disconnect{rings}, {}, [this, rings](const ipc::Reply& reply) {
+    set_link(Link::busy);
+    session_.call(ipc::Disconnect{rings}, {}, [this, rings](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
         // Of an earlier version, which leaves every ring as it is.
         const bool unknown = reply.error_code == ipc::error_code_name(Errc::bad_message);
@@ -159,9 +159,8 @@ void Vbd::abandon() {
         if (!rings_) rings_ = abandoned_keys();
         recovery_log_.reset(::open(file(".recovery").c_str(), O_RDONLY | O_CLOEXEC));
         if (!recovery_log_) throw_system_error(file(".recovery"));
-        tapdisk_ =
-            TapdiskProcess::spawn(host_.loop, tapdisk_command(host_.options), socket_path(),
-                                  {.open_file = [](const auto&) { return -1; }, .ended = [this] { abandoned(); }});
+        answerer_ = host_.tapdisks.start(
+            session_.socket_path(), {.open_file = [](const auto&) { return -1; }, .ended = [this] { abandoned(); }});
     } catch (const std::system_error& error) {
         now_.abandoned = !host_.session.store() || !host_.session.store()->answers();
         if (now_.abandoned) throw;
@@ -169,37 +168,35 @@ void Vbd::abandon() {
             "vbd.abandoned",
             {{"vbd", address_.name()}, {"reason", error.what()}, {"state", "what its guest has sent is not answered"}});
     }
-    now_.link = Link::busy;
-    tapdisk_->call(ipc::Abandon{*rings_}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
+    set_link(Link::busy);
+    answerer_->call(ipc::Abandon{*rings_}, {recovery_log_.get()}, [this](const ipc::Reply& reply) {
         if (!reply.error_code.empty())
             log::error("vbd.abandoned", {{"vbd", address_.name()},
                                          {"reason", reply.error_message},
                                          {"state", "what its guest has sent is not answered"}});
-        tapdisk_->terminate();
+        answerer_->terminate();
     });
 }
 
 void Vbd::abandoned() {
-    ::unlink(socket_path().c_str());
-    now_.tapdisk = Situation::Tapdisk::none;
-    tapdisk_gone_ = true;
+    ::unlink(session_.socket_path().c_str());
     disconnected();
 }
 
 void Vbd::ask_link() {
-    tapdisk_->call(ipc::Stats{}, {}, [this](const ipc::Reply& stats) {
+    session_.call(ipc::Stats{}, {}, [this](const ipc::Reply& stats) {
         if (is_no_answer(stats)) return;
         const bool connected = stats.error_code.empty() && ipc::disk_state(stats.result).connected;
         if (!connected) return disconnected();
-        now_.link = Link::up;
+        set_link(Link::up);
         host_.mark_later(address_);
     });
 }
 
 void Vbd::disconnected() {
-    now_.link = Link::none;
+    set_link(Link::none);
     now_.renewed = false;
-    if (std::exchange(rings_, std::nullopt) && image_) try_to_record();
+    if (std::exchange(rings_, std::nullopt) && has_image()) try_to_record();
     log::info("vbd.disconnected", {{"vbd", address_.name()}});
     host_.mark(address_);
 }

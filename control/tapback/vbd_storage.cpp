@@ -3,16 +3,11 @@
 //
 // Vbd and the storage under its image: what its tapdisk says is wrong with it, and its size.
 #include "control/tapback/backend_nodes.hpp"
+#include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd.hpp"
 #include "libblktap/base/log.hpp"
 
 namespace blktap::tapback {
-
-void Vbd::watch_problems() {
-    tapdisk_->call(ipc::Watch{}, {}, [this](const ipc::Reply& reply) {
-        if (reply.error_code.empty()) told_problems(reply.result.get<ipc::Problems>());
-    });
-}
 
 void Vbd::told_problems(const ipc::Problems& problems) {
     disk_problems_.see(problems, host_.loop.clock().now());
@@ -63,7 +58,7 @@ void Vbd::resize(std::uint64_t size_bytes, Done done) {
 }
 
 void Vbd::resized(const ipc::DeviceDescription& device) {
-    description_ = device;
+    session_.described(device);
     log::info("vbd.resized", {{"vbd", address_.name()}, {"sectors", std::to_string(device.size_sectors)}});
     if (now_.link != Situation::Link::up) return;
     // A frontend looks at the size again when the state is written, though it stays the same.

@@ -4,6 +4,7 @@
 // Vbd taken away on request, and who has a say in it: the guest that is to close it, and for a disk of this domain
 // whoever uses it here.
 #include "control/tapback/backend_nodes.hpp"
+#include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/vbd.hpp"
 
 namespace blktap::tapback {

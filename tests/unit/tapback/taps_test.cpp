@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "control/tapback/tapdisk_process.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -20,7 +21,6 @@ namespace {
 struct Fixture {
     Fixture() {
         options.run_directory = directory.path("");
-        options.tapdisk = BLKTAP_BIN_DIR "/tapdisk";
         clock.advance(1h);
     }
     /// Lets things happen until `condition` holds; false: it did not within seconds.
@@ -36,11 +36,13 @@ struct Fixture {
     Options options{};
     ManualClock clock{};
     EventLoop loop{clock};
+    TapdiskProcesses tapdisks{loop, {BLKTAP_BIN_DIR "/tapdisk"}};
     ImageFiles files{{"/"}};
     ProblemHook problem_hook{loop, ""};
     StoreSession session{loop, {}};
     Host host{.loop = loop,
               .options = options,
+              .tapdisks = tapdisks,
               .files = files,
               .problem_hook = problem_hook,
               .session = session,
