@@ -43,8 +43,8 @@ void ControlHost::configure(const std::string& text) const {
 }
 
 std::vector<std::string> ControlHost::tapback_command() const {
-    return {BLKTAP_BIN_DIR "/tapback", "--run-directory", run_directory(), "--tapdisk", tapdisk_, "--config",
-            path("tapdisk.conf"),      "--log-level",     "debug"};
+    return {tapback_program_, "--run-directory",    run_directory(), "--tapdisk", tapdisk_,
+            "--config",       path("tapdisk.conf"), "--log-level",   "debug"};
 }
 
 // A child of the last tapback that was killed before it became a tapdisk holds the socket for a moment: as systemd

@@ -36,6 +36,8 @@ class ControlHost {
     void set_tapback_environment(std::vector<std::string> variables) { tapback_environment_ = std::move(variables); }
     /// The program that a tapback that starts from now on runs for each disk; tapdisk itself unless told.
     void use_tapdisk(const std::string& program) { tapdisk_ = program; }
+    /// The tapback that starts from now on.
+    void use_tapback(const std::string& program) { tapback_program_ = program; }
     /// A program, and its arguments, that runs tapbacks from now on, with theirs behind.
     void run_tapback_by(const std::vector<std::string>& runner) { runner_ = runner; }
     /// Returns when it answers.
@@ -95,6 +97,7 @@ class ControlHost {
     std::optional<XenStore> store_{std::in_place};
     std::vector<std::string> tapback_environment_{};
     testing::Process tapback_;
+    std::string tapback_program_ = BLKTAP_BIN_DIR "/tapback";
     std::string tapdisk_ = BLKTAP_BIN_DIR "/tapdisk";
     std::vector<std::string> runner_{};
     std::mutex mutex_;
