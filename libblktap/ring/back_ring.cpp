@@ -15,7 +15,7 @@ BackRing::BackRing(std::span<std::byte> pages, Protocol protocol) noexcept : sha
     request_consumed_ = response_published_;
 }
 
-bool BackRing::take_over(std::uint32_t consumed, std::uint32_t unanswered) noexcept {
+bool BackRing::adopt(std::uint32_t consumed, std::uint32_t unanswered) noexcept {
     if (unanswered > shared_.slot_count || consumed - response_published_ != unanswered) return false;
     request_consumed_ = consumed;
     return true;

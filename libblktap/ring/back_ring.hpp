@@ -29,7 +29,7 @@ class BackRing {
 
     /// Goes on where a backend that died was: it had taken the requests up to `consumed`, and `unanswered` of them have
     /// no answer yet. Before anything else. False: that cannot be of this ring, and nothing has changed.
-    [[nodiscard]] bool take_over(std::uint32_t consumed, std::uint32_t unanswered) noexcept;
+    [[nodiscard]] bool adopt(std::uint32_t consumed, std::uint32_t unanswered) noexcept;
 
     std::uint32_t slot_count() const noexcept { return shared_.slot_count; }
 

@@ -59,7 +59,7 @@ void AbandonedRings::answer_logged(const LogContents& log) {
     for (std::size_t i = 0; i < queues_.size(); ++i) {
         ConnectionQueue& queue = queues_[i];
         const auto count = static_cast<std::uint32_t>(unanswered[i].size());
-        if (!queue.ring().take_over(log.queues[i].consumed, count))
+        if (!queue.ring().adopt(log.queues[i].consumed, count))
             throw_error(Errc::bad_message, "recovery log: queue " + std::to_string(i) + " is another ring's");
         for (const ring::RawRequest* request : unanswered[i])
             answer(queue, *request);

@@ -88,7 +88,7 @@ TEST_CASE("takeover: puts the wrapper in place and Xen's script back, byte for b
     CHECK_FALSE(host.takeover.disable());
 }
 
-TEST_CASE("takeover: notices that an upgrade put Xen's script back, and takes over again", "[unit][control]") {
+TEST_CASE("takeover: notices that an upgrade put Xen's script back, and enables again", "[unit][control]") {
     const Host host;
     host.takeover.enable();
     host.upgrade("#!/bin/bash\n# newer\n");
