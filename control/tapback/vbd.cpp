@@ -23,15 +23,15 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std:
       plugged_(plugged == Plugged::yes),
       directory_(host.session, address, life),
       session_({host.loop, host.tapdisks, host.files, host.options.run_directory}, address, session_hooks()),
+      link_({host.session, host.tapdisks, file(".recovery")}, address, directory_, session_, link_hooks()),
       unplug_timer_(host.loop, [this] { unplug_takes_long(); }),
       give_up_timer_(host.loop, [this] { give_up_asking(); }),
       problem_timer_(host.loop, [this] { tell_problems(); }) {}
 
 Vbd::Vbd(Host& host, const VbdRecord& record)
     : Vbd(host, record.backend, record.plugged ? Plugged::yes : Plugged::no, record.life) {
-    rings_ = record.rings;
     now_.offered = true;
-    link_ = Link::busy;  // until its tapdisk tells
+    link_.restore(record.rings);
     session_.restore(record);
 }
 
@@ -47,7 +47,7 @@ std::string Vbd::file(const char* suffix) const {
 
 void Vbd::look() {
     session_.tidy();
-    if (link_ != Link::busy) answerer_.reset();
+    link_.tidy();
     if (!host_.session.store()) return;
     for (int i = 0; i < steps_max; ++i) {
         observe();
@@ -91,7 +91,7 @@ void Vbd::perform(Step step) {
         case Step::disconnect:
             return disconnect();  // the frontend's state alone asks for it
         case Step::abandon:
-            if (confirmed(step)) abandon();
+            if (confirmed(step)) link_.abandon();
             return;
         case Step::closing:
             enter(step, Xenbus::closing);
@@ -115,7 +115,8 @@ void Vbd::offer() {
     });
     if (!entered) return;
     now_.offered = true;
-    now_.refused = false;
+    link_.offered();
+    gather();
 }
 
 /// Writes a state, in one transaction with what goes before it, with what people are told, and with another look at
@@ -149,16 +150,46 @@ void Vbd::publish() {
         write_features(nodes, directory_.path(), session_.description().value());
     };
     if (!enter(Step::publish, Xenbus::connected, write)) return;
-    now_.published = true;
+    link_.published();
+    gather();
     log::info("vbd.connected", {{"vbd", address_.name()}, {"image", has_image() ? session_.image()->path : ""}});
+}
+
+void Vbd::connect() {
+    const auto asked = [this](const StoreTransaction& nodes) { return confirm(Step::connect, nodes); };
+    if (!link_.connect(asked)) all_changed();
 }
 
 // The end.
 
+void Vbd::disconnect() {
+    if (!now_.owned && !domain_dead_) tell_to_close();
+    link_.disconnect(rings_left());
+}
+
+/// A frontend that nobody has told: what it sends until it knows is answered.
+void Vbd::tell_to_close() {
+    directory_.transact([&](const StoreTransaction& nodes) {
+        const Xenbus state = parse_frontend_state(nodes.read(node("state")));
+        if (state < Xenbus::closing) write_state(nodes, directory_.path(), Xenbus::closing);
+    });
+    all_changed();
+}
+
+/// Linux closes at once when it is told to, whatever it has sent and not been answered, and whoever removes its device
+/// waits for that: in a guest, and in this domain, it is the one thread for all devices.
+ipc::RingsLeft Vbd::rings_left() const {
+    if (domain_dead_ || is_starting(now_.frontend) || now_.renewed) return ipc::RingsLeft::untouched;
+    if (forced_) return ipc::RingsLeft::failed;
+    const bool closed_by_itself = now_.owned && now_.online && now_.frontend == Xenbus::closed;
+    return closed_by_itself ? ipc::RingsLeft::untouched : ipc::RingsLeft::served;
+}
+
 void Vbd::domain_died() {
     released_ = true;
     domain_dead_ = true;
-    now_.abandoned = false;
+    link_.forget_abandoned();
+    gather();
     all_changed();
     host_.mark(address_);
 }
@@ -169,7 +200,7 @@ void Vbd::forget() {
     } else {
         leave_directory();
     }
-    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, directory_.path());
+    link_.unfollow();
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
     ::unlink(session_.socket_path().c_str());

@@ -16,6 +16,7 @@
 
 #include "control/tapback/backend_directory.hpp"
 #include "control/tapback/disk_session.hpp"
+#include "control/tapback/frontend_link.hpp"
 #include "control/tapback/options.hpp"
 #include "control/tapback/own_device.hpp"
 #include "control/tapback/problem_hook.hpp"
@@ -101,7 +102,7 @@ class Vbd {
     /// Nodes that are missing from now on, until they are seen again, mean nothing: xenstored began anew.
     void store_lost() noexcept {
         directory_.store_lost();
-        frontend_watched_.clear();
+        link_.forget_watch();
         all_changed();
     }
     void store_found() noexcept { directory_.store_found(); }
@@ -128,34 +129,23 @@ class Vbd {
 
   private:
     DiskSession::Hooks session_hooks();
-    void see_session();
-    void set_link(Situation::Link link);
-    void session_ended(DiskSession::End how);
-    bool has_recovery_log() const;
+    FrontendLink::Hooks link_hooks();
+    void take_problem(const std::string& problem);
+    void gather();
+    void changed();
     void observe();
     bool observe_directory();
     void read_backend(const StoreNodes& nodes, Situation& now) const;
-    void read_frontend_state(const StoreNodes& nodes, Situation& now) const;
     bool confirm(Step step, const StoreTransaction& nodes);
     bool confirmed(Step step);
     bool is_unplugged();
-    void watch_frontend(const std::string& path);
     bool is_too_soon(Step step);
     void perform(Step step);
     void offer();
-    std::optional<ipc::ConnectArguments> read_keys();
-    bool has_new_rings() const;
     void connect();
     void publish();
     void disconnect();
-    void ask_link();
-    void disconnected();
-    void abandon();
-    void abandoned();
     void tell_to_close();
-    ipc::ConnectArguments keys(const StoreNodes& nodes) const;
-    ipc::ConnectArguments abandoned_keys() const;
-    void let_go(ipc::RingsLeft rings);
     ipc::RingsLeft rings_left() const;
     bool kernel_waits() const;
     bool is_own_domain() const;
@@ -208,17 +198,11 @@ class Vbd {
     bool finished_ = false;
     ReconnectPace pace_;
     bool paced_ = false;  ///< the guest waits because it came too often
-    std::string frontend_path_;
-    std::string frontend_watched_;
     DiskSession session_;
-    Situation::Link link_ = Situation::Link::none;  ///< as the tapdisk told; `now_` does not rely on one that is lost
+    FrontendLink link_;
     std::string problem_;
     ipc::ProblemStates disk_problems_{problem_quiet};  ///< what its tapdisk says
     bool problem_told_ = true;  ///< the status that is written is not older than `problem_` and `disk_problems_`
-    bool died_idle_ = false;    ///< no guest was connected when its tapdisk ended
-    std::unique_ptr<TapdiskHandle> answerer_;  ///< answers what a tapdisk that died has left, while the link is busy
-    UniqueFd recovery_log_;
-    std::optional<ipc::ConnectArguments> rings_;        ///< as its tapdisk has them, or had
     std::vector<std::function<void()>> when_finished_;  ///< this VBD is finished
     EventLoop::Timer unplug_timer_;
     EventLoop::Timer give_up_timer_;  ///< it has not given the rings back

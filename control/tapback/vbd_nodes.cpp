@@ -10,10 +10,6 @@ namespace {
 
 using Tapdisk = Situation::Tapdisk;
 
-bool is_starting_or_gone(Xenbus frontend) noexcept {
-    return frontend == Xenbus::unknown || frontend == Xenbus::initialising || frontend == Xenbus::closed;
-}
-
 }  // namespace
 
 void Vbd::node_changed(const std::string& below) noexcept {
@@ -40,18 +36,9 @@ bool Vbd::observe_directory() {
     now_.owned = !released_ &&
                  (seen == BackendDirectory::Seen::there || (seen == BackendDirectory::Seen::unknown && now_.owned));
     if (directory_.is_gone()) return false;
-    const std::string& path = directory_.frontend();
-    const bool of_its_domain = path.starts_with("/local/domain/" + std::to_string(address_.domain) + "/device/");
-    // Before the first look at it: a state that comes after a look and before the watch would never be told.
-    if (of_its_domain) watch_frontend(path + "/state");
-    if (seen != BackendDirectory::Seen::there) return false;
-    if (of_its_domain) {
-        frontend_path_ = path;
-    } else {
-        set_problem("its frontend is not of its domain: " + path);
-        frontend_path_.clear();
-    }
-    return true;
+    const bool of_its_domain = directory_.frontend().empty() || link_.follow(directory_.frontend());
+    if (!of_its_domain) set_problem("its frontend is not of its domain: " + directory_.frontend());
+    return seen == BackendDirectory::Seen::there;
 }
 
 /// Of a directory without a mark: it was made for another disk when it names another tapdisk, or none yet. The
@@ -75,9 +62,11 @@ void Vbd::observe() {
     if (stale_.directory && !observe_directory()) return;
     if (stale_.backend) read_backend(store(), now_);
     if (stale_.frontend) {
-        read_frontend_state(store(), now_);
-        now_.renewed = has_new_rings();
+        now_.frontend = link_.read_state(store());
+        link_.see(now_.frontend);
+        link_.look_for_new_rings(now_.frontend);
     }
+    gather();
     stale_ = {.directory = false, .backend = false, .frontend = false};
 }
 
@@ -86,21 +75,16 @@ void Vbd::read_backend(const StoreNodes& nodes, Situation& now) const {
     now.backend = parse_frontend_state(nodes.read(node("state")));
 }
 
-void Vbd::read_frontend_state(const StoreNodes& nodes, Situation& now) const {
-    now.frontend =
-        frontend_path_.empty() ? Xenbus::unknown : parse_frontend_state(nodes.read(frontend_path_ + "/state"));
-    if (is_starting_or_gone(now.frontend)) now.refused = false;
-    if (is_starting(now.frontend)) now.abandoned = false;  // it has forgotten what it sent
-}
-
 /// Whether all the nodes, read in one transaction, ask for the step that observe() led to. Then `now_` is what they
 /// say; if the transaction does not commit, all of it is to be done again.
 bool Vbd::confirm(Step step, const StoreTransaction& nodes) {
     Situation then = now_;
     read_backend(nodes, then);
-    read_frontend_state(nodes, then);
+    then.frontend = link_.read_state(nodes);
+    forget_left_behind(then);
     if (next_step(then) != step) return false;
     now_ = then;
+    link_.see(now_.frontend);
     return true;
 }
 
@@ -120,13 +104,6 @@ bool Vbd::is_unplugged() {
                now_.tapdisk == Tapdisk::none;
     };
     return ended() && confirmed(Step::none) && ended();
-}
-
-void Vbd::watch_frontend(const std::string& path) {
-    if (frontend_watched_ == path) return;
-    if (!frontend_watched_.empty()) store().unwatch(frontend_watched_, directory_.path());
-    store().watch(path, directory_.path());
-    frontend_watched_ = path;
 }
 
 }  // namespace blktap::tapback

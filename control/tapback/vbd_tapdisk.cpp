@@ -2,8 +2,6 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Vbd and its session: what it is told to serve, and what follows from what becomes of its tapdisk.
-#include <unistd.h>
-
 #include "control/tapback/vbd.hpp"
 #include "libblktap/base/log.hpp"
 
@@ -37,57 +35,56 @@ Situation::Tapdisk tapdisk_of(Session session) noexcept {
 }  // namespace
 
 DiskSession::Hooks Vbd::session_hooks() {
-    return {.changed = [this] { see_session(); },
+    return {.changed = [this] { changed(); },
             .write_record = [this] { write_record(); },
             .remove_record = [this] { remove_record(host_.options.run_directory, address_); },
-            .problem =
-                [this](const std::string& problem) {
-                    if (!problem.empty()) return set_problem(problem);
-                    problem_told_ = problem_told_ && problem_.empty();
-                    problem_.clear();
-                },
-            .may_revive = [this] { return !released_ && !has_recovery_log(); },
+            .problem = [this](const std::string& problem) { take_problem(problem); },
+            .may_revive = [this] { return !released_ && !link_.has_recovery_log(); },
             .opened = [this] { forget_hotplug_error(); },
             .found =
                 [this](bool connected) {
-                    if (!connected) rings_.reset();
                     stale_.frontend = true;  // are they its rings still?
-                    set_link(connected ? Link::up : Link::none);
+                    link_.found(connected);
                 },
             .problems = [this](const ipc::Problems& problems) { told_problems(problems); },
-            .ended = [this](DiskSession::End how) { session_ended(how); }};
+            .ended =
+                [this](DiskSession::End how) {
+                    forget_problems();
+                    link_.tapdisk_ended(how, domain_dead_);
+                }};
 }
 
-void Vbd::see_session() {
-    now_.tapdisk = tapdisk_of(session_.state());
-    now_.paused = session_.is_paused();
-    set_link(link_);
+FrontendLink::Hooks Vbd::link_hooks() {
+    return {.changed = [this] { changed(); },
+            .changed_later =
+                [this] {
+                    gather();
+                    host_.mark_later(address_);
+                },
+            .write_record =
+                [this] {
+                    if (has_image()) try_to_record();
+                },
+            .problem = [this](const std::string& problem) { take_problem(problem); }};
+}
+
+void Vbd::take_problem(const std::string& problem) {
+    if (!problem.empty()) return set_problem(problem);
+    problem_told_ = problem_told_ && problem_.empty();
+    problem_.clear();
+}
+
+void Vbd::changed() {
+    gather();
     host_.mark(address_);
 }
 
-void Vbd::set_link(Link link) {
-    link_ = link;
-    const bool unsure = session_.state() == Session::asking || session_.state() == Session::lost;
-    now_.link = unsure ? Link::busy : link;
-}
-
-bool Vbd::has_recovery_log() const {
-    return ::access(file(".recovery").c_str(), F_OK) == 0;
-}
-
-void Vbd::session_ended(DiskSession::End how) {
-    // A guest may have been connected, for all that is known.
-    now_.abandoned =
-        how == DiskSession::End::was_away ? has_recovery_log() : !domain_dead_ && (rings_ || link_ != Link::none);
-    if (how == DiskSession::End::revives) now_.abandoned = false;  // no guest has ever been connected
-    if (how == DiskSession::End::asked) {
-        if (!now_.abandoned) ::unlink(file(".recovery").c_str());
-        recovery_log_.reset();
-    }
-    died_idle_ = link_ == Link::none;
-    forget_problems();
-    link_ = Link::none;
-    see_session();
+/// What its parts say, beside what the nodes do.
+void Vbd::gather() {
+    const Session session = session_.state();
+    now_.tapdisk = tapdisk_of(session);
+    now_.paused = session_.is_paused();
+    link_.put_into(now_, session == Session::asking || session == Session::lost);
 }
 
 // What it is to serve.
@@ -132,15 +129,14 @@ void Vbd::attach(const ipc::ImageArguments& image, const std::string& life, Done
     }
     if (has_image()) {
         session_.forget_image();
-        if (!now_.abandoned) ::unlink(file(".recovery").c_str());
-        recovery_log_.reset();
+        link_.remove_recovery_log();
     }
     session_.start(as_mode_allows(image), std::move(done));
 }
 
 /// Nobody's requests wait for the image of a tapdisk that died: no guest was connected.
 bool Vbd::may_be_replaced() const {
-    return session_.state() == Session::none && !plugged_ && (died_idle_ || !has_recovery_log());
+    return session_.state() == Session::none && !plugged_ && (link_.ended_idle() || !link_.has_recovery_log());
 }
 
 void Vbd::pause(Done done) {
@@ -185,7 +181,7 @@ void Vbd::give_up_asking() {
 // What outlives it.
 
 void Vbd::write_record() const {
-    VbdRecord record{.backend = address_, .plugged = plugged_, .life = directory_.life(), .rings = rings_};
+    VbdRecord record{.backend = address_, .plugged = plugged_, .life = directory_.life(), .rings = link_.rings()};
     session_.put_into(record);
     tapback::write_record(host_.options.run_directory, record);
 }
