@@ -24,9 +24,9 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std:
       directory_(host.session, address, life),
       session_({host.loop, host.tapdisks, host.files, host.options.run_directory}, address, session_hooks()),
       link_({host.session, host.tapdisks, file(".recovery")}, address, directory_, session_, link_hooks()),
+      problems_(host.loop, host.problem_hook, address.name(), [this] { host_.mark(address_); }),
       unplug_timer_(host.loop, [this] { unplug_takes_long(); }),
-      give_up_timer_(host.loop, [this] { give_up_asking(); }),
-      problem_timer_(host.loop, [this] { tell_problems(); }) {}
+      give_up_timer_(host.loop, [this] { give_up_asking(); }) {}
 
 Vbd::Vbd(Host& host, const VbdRecord& record)
     : Vbd(host, record.backend, record.plugged ? Plugged::yes : Plugged::no, record.life) {
@@ -141,7 +141,7 @@ bool Vbd::enter(Step step, Xenbus state, const std::function<void(const StoreTra
     }
     now_.backend = state;
     directory_.status_is(told);
-    problem_told_ = true;
+    problems_.tell();
     return true;
 }
 
@@ -232,15 +232,13 @@ void Vbd::leave_directory() {
 
 // What people are told.
 
-void Vbd::set_problem(std::string problem) {
-    if (problem == problem_) return;
-    problem_ = std::move(problem);
-    problem_told_ = false;
-    log::warning("vbd.problem", {{"vbd", address_.name()}, {"reason", problem_}});
+/// Why it does not serve; empty: that is over.
+void Vbd::set_problem(const std::string& problem) {
+    if (!problems_.set_reason(problem) || problem.empty()) return;
     if (session_.state() != Session::opening || !host_.session.store()) return;
     // The script that waits for this image is about to fail: this is what xl prints.
     try {
-        directory_.write_hotplug_error(problem_);
+        directory_.write_hotplug_error(problem);
     } catch (const std::system_error& error) {
         log::warning("vbd.hotplug-error", {{"vbd", address_.name()}, {"reason", error.what()}});
     }
@@ -280,14 +278,14 @@ std::string Vbd::describe(const Situation& now) const {
 }
 
 std::string Vbd::status(const Situation& now) const {
-    const std::string reason = problem();
+    const std::string reason = problems_.text();
     return describe(now) + (reason.empty() ? "" : ": " + reason);
 }
 
 /// A problem is told at once. What it is doing is told if it still does so at the next tick: a disk goes through many
 /// states within milliseconds, and to write each down would make it wait for xenstored.
 void Vbd::settle() {
-    if (!problem_told_) return write_status();
+    if (!problems_.is_told()) return write_status();
     const bool is_told = !now_.owned || directory_.is_store_lost() || status(now_) == directory_.status();
     if (!is_told) host_.mark_status(address_);
 }
@@ -295,7 +293,7 @@ void Vbd::settle() {
 void Vbd::write_status() {
     if (!host_.session.store() || !now_.owned || directory_.is_store_lost()) return;
     directory_.write_status(status(now_));
-    problem_told_ = true;
+    problems_.tell();
 }
 
 /// A plain disk line names no script: xl runs Xen's "block", in whose place the wrapper was.
@@ -313,7 +311,7 @@ ipc::VbdEntry Vbd::entry(bool whole) const {
     entry.frontend_state = static_cast<std::uint32_t>(now_.frontend);
     if (const TapdiskHandle* const process = session_.tapdisk()) entry.pid = static_cast<std::uint32_t>(process->pid());
     entry.image = session_.image();
-    if (std::string reason = problem(); !reason.empty()) entry.problem = std::move(reason);
+    if (std::string reason = problems_.text(); !reason.empty()) entry.problem = std::move(reason);
     if (tap() != nullptr) entry.minor = tap()->name.minor;
     entry.takeover = came_by_takeover();
     if (whole) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "control/tapback/backend_directory.hpp"
+#include "control/tapback/disk_problems.hpp"
 #include "control/tapback/disk_session.hpp"
 #include "control/tapback/frontend_link.hpp"
 #include "control/tapback/options.hpp"
@@ -24,7 +25,6 @@
 #include "control/tapback/store_session.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "control/tapback/xenbus_machine.hpp"
-#include "libblktap/ipc/problem_states.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
 namespace blktap::tapback {
@@ -47,8 +47,6 @@ struct Host {
 
 class Vbd {
   public:
-    /// A problem is over when it has stayed away for this long; its tapdisk has waited for a while before.
-    static constexpr Nanoseconds problem_quiet = std::chrono::seconds(2);
     using Done = std::function<void(const ipc::Reply&)>;
 
     /// A VBD without a tapdisk, of the directory that is there when it looks first.
@@ -130,7 +128,6 @@ class Vbd {
   private:
     DiskSession::Hooks session_hooks();
     FrontendLink::Hooks link_hooks();
-    void take_problem(const std::string& problem);
     void gather();
     void changed();
     void observe();
@@ -166,13 +163,9 @@ class Vbd {
     bool enter(
         Step step, Xenbus state, const std::function<void(const StoreTransaction&)>& write_first = [](const auto&) {});
     void settle();
-    void told_problems(const ipc::Problems& problems);
-    void tell_problems();
-    void forget_problems();
     void forget_hotplug_error();
-    std::string problem() const;
     void resized(const ipc::DeviceDescription& device);
-    void set_problem(std::string problem);
+    void set_problem(const std::string& problem);
     std::string describe(const Situation& now) const;
     std::string status(const Situation& now) const;
     bool came_by_takeover() const;
@@ -200,13 +193,10 @@ class Vbd {
     bool paced_ = false;  ///< the guest waits because it came too often
     DiskSession session_;
     FrontendLink link_;
-    std::string problem_;
-    ipc::ProblemStates disk_problems_{problem_quiet};  ///< what its tapdisk says
-    bool problem_told_ = true;  ///< the status that is written is not older than `problem_` and `disk_problems_`
+    DiskProblems problems_;
     std::vector<std::function<void()>> when_finished_;  ///< this VBD is finished
     EventLoop::Timer unplug_timer_;
     EventLoop::Timer give_up_timer_;  ///< it has not given the rings back
-    EventLoop::Timer problem_timer_;  ///< tells what could not be told at once
     Done unplug_done_;
     std::optional<UseCheck> use_check_;
 };

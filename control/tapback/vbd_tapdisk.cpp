@@ -38,7 +38,7 @@ DiskSession::Hooks Vbd::session_hooks() {
     return {.changed = [this] { changed(); },
             .write_record = [this] { write_record(); },
             .remove_record = [this] { remove_record(host_.options.run_directory, address_); },
-            .problem = [this](const std::string& problem) { take_problem(problem); },
+            .problem = [this](const std::string& problem) { set_problem(problem); },
             .may_revive = [this] { return !released_ && !link_.has_recovery_log(); },
             .opened = [this] { forget_hotplug_error(); },
             .found =
@@ -46,10 +46,10 @@ DiskSession::Hooks Vbd::session_hooks() {
                     stale_.frontend = true;  // are they its rings still?
                     link_.found(connected);
                 },
-            .problems = [this](const ipc::Problems& problems) { told_problems(problems); },
+            .problems = [this](const ipc::Problems& problems) { problems_.see(problems); },
             .ended =
                 [this](DiskSession::End how) {
-                    forget_problems();
+                    problems_.forget_storage();
                     link_.tapdisk_ended(how, domain_dead_);
                 }};
 }
@@ -65,13 +65,7 @@ FrontendLink::Hooks Vbd::link_hooks() {
                 [this] {
                     if (has_image()) try_to_record();
                 },
-            .problem = [this](const std::string& problem) { take_problem(problem); }};
-}
-
-void Vbd::take_problem(const std::string& problem) {
-    if (!problem.empty()) return set_problem(problem);
-    problem_told_ = problem_told_ && problem_.empty();
-    problem_.clear();
+            .problem = [this](const std::string& problem) { set_problem(problem); }};
 }
 
 void Vbd::changed() {
@@ -98,7 +92,7 @@ void Vbd::share(const VbdTap& tap) {
 }
 
 void Vbd::report(const std::string& problem) {
-    if (problem == problem_) return;
+    if (problem == problems_.reason()) return;
     set_problem(problem);
     host_.mark(address_);
 }
