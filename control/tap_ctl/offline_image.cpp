@@ -5,6 +5,7 @@
 
 #include "drivers/registry.hpp"
 #include "libblktap/base/error.hpp"
+#include "libblktap/driver_api/scratch_memory.hpp"
 
 namespace blktap {
 namespace {
@@ -24,10 +25,12 @@ OfflineImage::OfflineImage(const ImageSpec& spec)
 /// Starts `request` and runs the loop until it is answered.
 std::error_code OfflineImage::run(const std::function<void(ImageRequest&)>& start) {
     Asked asked;
-    asked.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+    ScratchMemory scratch{*driver_, 1};
+    scratch.add(asked);
+    asked.begin([](ImageRequest& request, std::error_code error, Retry) noexcept {
         static_cast<Asked&>(request).answered = true;
         static_cast<Asked&>(request).error = error;
-    };
+    });
     start(asked);
     for (;;) {
         io_.submit_staged();

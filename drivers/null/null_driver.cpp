@@ -16,7 +16,7 @@ void NullDriver::start(ImageRequest& request) noexcept {
         for (const iovec& entry : request.data)
             std::memset(entry.iov_base, 0, entry.iov_len);
     }
-    request.complete({});
+    request.complete();
 }
 
 std::unique_ptr<ImageDriver> open_null_image(const ImageSpec& spec, const DriverContext&) {
@@ -26,6 +26,7 @@ std::unique_ptr<ImageDriver> open_null_image(const ImageSpec& spec, const Driver
     info.read_only = spec.access == Access::read_only;
     info.discard = true;
     info.discard_granularity_bytes = sector_size_bytes;
+    info.write_zeroes = info.fua = true;
     options.finish();
     if (!spec.path.empty()) {
         throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": takes no path");

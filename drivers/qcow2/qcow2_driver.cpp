@@ -27,7 +27,7 @@ Qcow2Driver::Qcow2Driver(OpenedImage opened, const DriverContext& context, std::
 }
 
 std::uint64_t Qcow2Driver::least_file_bytes() const noexcept {
-    return writer_ ? least_data_bytes(image_.top()) : 0;
+    return least_data_bytes(image_.top());
 }
 
 Extent Qcow2Driver::find(std::uint64_t offset, std::uint64_t length) noexcept {

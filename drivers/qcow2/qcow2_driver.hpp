@@ -24,12 +24,11 @@ class Qcow2Driver final : public tables::TableDriver {
     /// The destructor blocks: the last refcounts are written.
     Qcow2Driver(OpenedImage opened, const DriverContext& context, std::uint64_t cache_bytes);
 
-    std::uint64_t least_file_bytes() const noexcept override;
-
   private:
     Extent find(std::uint64_t offset, std::uint64_t length) noexcept override;
     Extent find_in_place(std::uint64_t offset, std::uint64_t length) noexcept override;
     std::error_code decompress(const Extent& extent, std::span<const iovec> data) noexcept override;
+    std::uint64_t least_file_bytes() const noexcept override;
 
     Image& image_;
     std::vector<Task> tasks_;

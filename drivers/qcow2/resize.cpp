@@ -19,12 +19,6 @@
 namespace blktap::qcow2 {
 Resize::Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexcept
     : driver_(driver), image_(image), writer_(writer) {
-    own_.resize = this;
-    own_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
-        const auto& own = static_cast<OwnRequest&>(request);
-        if (error) return own.resize->give_up(error);
-        (own.resize->*own.then)();
-    };
     task_.resize = this;
     job_.resize = this;
     job_.run = [](WorkerJob& job) noexcept {
@@ -59,7 +53,12 @@ void Resize::ask(ImageRequest::Kind kind, std::uint64_t begin, std::uint64_t end
     own_.kind = kind;
     own_.range = {begin / sector_size_bytes, (end - begin) / sector_size_bytes};
     own_.then = then;
-    driver_.start_task(own_);
+    own_.begin([](ImageRequest& request, std::error_code error, Retry) noexcept {
+        const auto& own = static_cast<OwnRequest&>(request);
+        if (error) return own.resize.give_up(error);
+        (own.resize.*own.then)();
+    });
+    driver_.start_task(own_.ours);
 }
 
 /// What the cluster with the disk's end holds behind that end, where it holds anything.

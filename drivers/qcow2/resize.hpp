@@ -37,8 +37,10 @@ class Resize final : public tables::Resizer {
         Resize* resize = nullptr;
     };
     struct OwnRequest : ImageRequest {
-        Resize* resize = nullptr;
+        explicit OwnRequest(Resize& its_resize) noexcept : resize(its_resize), ours(*this, its_resize.driver_) {}
+        Resize& resize;
         void (Resize::*then)() noexcept = nullptr;
+        tables::TableRequest ours;
     };
     /// A table's clusters, in bytes.
     struct Place {
@@ -77,7 +79,7 @@ class Resize final : public tables::Resizer {
     Writer& writer_;
     OwnTask task_;
     Job job_;
-    OwnRequest own_;
+    OwnRequest own_{*this};
     Mapping zeros_;
     iovec zeros_entry_{};
     std::error_code error_{};

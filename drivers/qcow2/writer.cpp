@@ -45,7 +45,7 @@ Writer::~Writer() {
 
 void Writer::change(tables::Task& task) noexcept {
     Task& ours = static_cast<Task&>(task);
-    if (task.request->kind == ImageRequest::Kind::discard) return discard_step(ours);
+    if (task.request->request.kind == ImageRequest::Kind::discard) return discard_step(ours);
     step(ours);
 }
 

@@ -23,8 +23,19 @@ namespace {
 constexpr std::uint64_t first_write_by_worker_bytes = 64 * 1024;
 constexpr std::uint64_t size_max_sectors = INT64_MAX / sector_size_bytes;  // of off_t
 
-RawDriver& driver_of(const ImageRequest& request) noexcept {
-    return *static_cast<RawDriver*>(request.driver);
+}  // namespace
+
+/// A request's scratch.
+struct RawRequest : FileRequest {
+    RawRequest(ImageRequest& its_request, RawDriver& its_driver) noexcept
+        : FileRequest(its_request), driver(its_driver) {}
+    RawDriver& driver;
+};
+
+namespace {
+
+RawDriver& driver_of(FileRequest& request) noexcept {
+    return static_cast<RawRequest&>(request).driver;
 }
 
 }  // namespace
@@ -34,7 +45,7 @@ RawDriver::RawDriver(RawImage image, const DriverContext& context)
       io_(context.io),
       workers_(context.workers),
       bounce_(image_.info.write_alignment_bytes),
-      sync_(context.io, context.workers, image_.fd.get()) {
+      sync_(context.io, context.workers, &synced, image_.fd.get()) {
     if (image_.block_device) return;
     growth_.emplace(image_.fd.get(), context,
                     FileGrowth::Sizes{round_up(image_.file_size_bytes, sector_size_bytes),
@@ -42,29 +53,43 @@ RawDriver::RawDriver(RawImage image, const DriverContext& context)
                     &resumed);
 }
 
+ScratchSize RawDriver::scratch_size() const noexcept {
+    return ScratchSize::of<RawRequest>();
+}
+
+void RawDriver::make_scratch(ImageRequest& request) noexcept {
+    request.make_scratch<RawRequest>(request, *this);
+}
+
+void RawDriver::end_scratch(ImageRequest& request) noexcept {
+    request.end_scratch<RawRequest>();
+}
+
 void RawDriver::start(ImageRequest& request) noexcept {
     // A write past the end would make the file longer than the disk.
     BLKTAP_ASSERT(request.range.fits(image_.info.size_sectors));
-    request.driver = this;
-    if (!growth_ || growth_->admit(request)) start_admitted(request);
+    auto& ours = request.scratch<RawRequest>();
+    if (!growth_ || growth_->admit(ours)) start_admitted(ours);
 }
 
 /// What FileGrowth kept back is to begin, or has failed.
-void RawDriver::resumed(ImageRequest& request, std::error_code error) noexcept {
-    if (error) return request.complete(error);
-    driver_of(request).start(request);
+void RawDriver::resumed(FileRequest& waited, std::error_code error) noexcept {
+    if (error) return waited.complete(error);
+    driver_of(waited).start(waited.request);
 }
 
-void RawDriver::start_admitted(ImageRequest& request) noexcept {
-    switch (request.kind) {
+void RawDriver::start_admitted(RawRequest& ours) noexcept {
+    switch (ours.request.kind) {
         case ImageRequest::Kind::read:
-            return start_read(request);
+            return start_read(ours);
         case ImageRequest::Kind::write:
-            return start_write(request);
+            return start_write(ours);
         case ImageRequest::Kind::flush:
-            return image_.info.read_only ? request.complete({}) : sync_.start(*this, request);
+            return image_.info.read_only ? ours.complete({}) : sync_.start(ours);
         case ImageRequest::Kind::discard:
-            return start_discard(request);
+            return start_discard(ours);
+        case ImageRequest::Kind::write_zeroes:
+            return start_write_zeroes(ours);
     }
 }
 
@@ -89,29 +114,29 @@ bool RawDriver::ends_in_last_sector(const ImageRequest& request) const noexcept 
     return !is_aligned(end, sector_size_bytes) && request.range.offset_bytes() + request.range.length_bytes() > end;
 }
 
-void RawDriver::stage(ImageRequest& request, IoOp::Kind kind, void (*completed)(IoOp&) noexcept) noexcept {
-    request.io.kind = kind;
-    request.io.fd = image_.fd.get();
-    request.io.offset_bytes = request.range.offset_bytes();
-    request.io.data = request.data;
-    request.io.completed = completed;
-    request.io.allocates = false;
-    io_.stage(request.io);
+void RawDriver::stage(RawRequest& ours, IoOp::Kind kind, bool allocates) noexcept {
+    ours.io.kind = kind;
+    ours.io.fd = image_.fd.get();
+    ours.io.offset_bytes = ours.request.range.offset_bytes();
+    ours.io.data = ours.request.data;
+    ours.io.completed = &transfer_completed;
+    ours.io.allocates = allocates;
+    io_.stage(ours.io);
 }
 
 /// Has a worker call `work`, and completes the request with what it returns.
 template <RawDriver::Work work>
-void RawDriver::start_job(ImageRequest& request) noexcept {
-    request.job.run = [](WorkerJob& job) noexcept {
-        ImageRequest& its_request = ImageRequest::of(job);
-        its_request.job_error = (driver_of(its_request).*work)(its_request);
+void RawDriver::start_job(RawRequest& ours) noexcept {
+    ours.job.run = [](WorkerJob& job) noexcept {
+        FileRequest& its = FileRequest::of(job);
+        its.job_error = (driver_of(its).*work)(its.request);
     };
-    request.job.done = [](WorkerJob& job) noexcept {
-        ImageRequest& its_request = ImageRequest::of(job);
-        driver_of(its_request).look_at_growth(its_request);
-        its_request.complete(its_request.job_error);
+    ours.job.done = [](WorkerJob& job) noexcept {
+        FileRequest& its = FileRequest::of(job);
+        driver_of(its).look_at_growth(its.request);
+        its.complete(its.job_error);
     };
-    workers_.start(request.job);
+    workers_.start(ours.job);
 }
 
 /// Fills what is behind the file's end with zeros, and takes it from the request's data. True: nothing is left.
@@ -132,30 +157,29 @@ bool RawDriver::cut_at_end(ImageRequest& request) const noexcept {
     return entries_in_file == 0;
 }
 
-void RawDriver::start_read(ImageRequest& request) noexcept {
-    if (cut_at_end(request)) return request.complete({});
-    if (reaches_device(request) && !ends_in_last_sector(request)) {
-        stage(request, IoOp::Kind::read, &transfer_completed);
+void RawDriver::start_read(RawRequest& ours) noexcept {
+    if (cut_at_end(ours.request)) return ours.complete({});
+    if (reaches_device(ours.request) && !ends_in_last_sector(ours.request)) {
+        stage(ours, IoOp::Kind::read, false);
     } else {
-        start_job<&RawDriver::read_misaligned>(request);
+        start_job<&RawDriver::read_misaligned>(ours);
     }
 }
 
-void RawDriver::start_write(ImageRequest& request) noexcept {
-    const bool first = growth_ && growth_->note_write(request.range);
-    if (!reaches_device(request)) {
-        start_job<&RawDriver::write_misaligned>(request);
-    } else if (first && request.range.length_bytes() >= first_write_by_worker_bytes) {
-        start_job<&RawDriver::write_first>(request);
+void RawDriver::start_write(RawRequest& ours) noexcept {
+    const bool first = growth_ && growth_->note_write(ours.request.range);
+    if (!reaches_device(ours.request)) {
+        start_job<&RawDriver::write_misaligned>(ours);
+    } else if (first && ours.request.range.length_bytes() >= first_write_by_worker_bytes) {
+        start_job<&RawDriver::write_first>(ours);
     } else {
-        stage(request, IoOp::Kind::write, &transfer_completed);
-        request.io.allocates = first || image_.sparse;
+        stage(ours, IoOp::Kind::write, first || image_.sparse);
     }
 }
 
 void RawDriver::transfer_completed(IoOp& io) noexcept {
-    ImageRequest& request = ImageRequest::of(io);
-    driver_of(request).look_at_growth(request);
+    FileRequest& request = FileRequest::of(io);
+    driver_of(request).look_at_growth(request.request);
     const bool cut_off = !io.error && io.remaining_bytes > 0;
     request.complete(cut_off ? Errc::unexpected_end_of_file : io.error);
 }
@@ -163,7 +187,7 @@ void RawDriver::transfer_completed(IoOp& io) noexcept {
 void RawDriver::look_at_growth(const ImageRequest& request) noexcept {
     if (!growth_) return;
     // Not after a flush: it may be the last request, and nothing may be under way when it is answered.
-    if (request.kind == ImageRequest::Kind::write) {
+    if (request.kind == ImageRequest::Kind::write || request.kind == ImageRequest::Kind::write_zeroes) {
         growth_->look_ahead();
     } else {
         growth_->look();
@@ -187,15 +211,24 @@ std::error_code RawDriver::write_misaligned(ImageRequest& request) noexcept {
     return bounce_.write(image_.fd.get(), request.range, request.data);
 }
 
-void RawDriver::synced(ImageRequest& request, std::error_code error) noexcept {
-    look_at_growth(request);
+void RawDriver::synced(FileRequest& request, std::error_code error) noexcept {
+    driver_of(request).look_at_growth(request.request);
     request.complete(error);
 }
 
-void RawDriver::start_discard(ImageRequest& request) noexcept {
-    if (!image_.info.discard) return request.complete(std::make_error_code(std::errc::operation_not_supported));
-    if (granules_of(request).count == 0) return request.complete({});
-    start_job<&RawDriver::discard>(request);
+void RawDriver::start_discard(RawRequest& ours) noexcept {
+    if (!image_.info.discard) return ours.complete(std::make_error_code(std::errc::operation_not_supported));
+    if (granules_of(ours.request).count == 0) return ours.complete({});
+    start_job<&RawDriver::discard>(ours);
+}
+
+void RawDriver::start_write_zeroes(RawRequest& ours) noexcept {
+    if (growth_) growth_->note_write(ours.request.range);
+    start_job<&RawDriver::write_zeroes>(ours);
+}
+
+std::error_code RawDriver::write_zeroes(ImageRequest& request) noexcept {
+    return bounce_.write_zeros(image_.fd.get(), request.range, request.may_unmap);
 }
 
 std::error_code RawDriver::discard(ImageRequest& request) noexcept {
@@ -207,9 +240,9 @@ SectorRange RawDriver::granules_of(const ImageRequest& request) const noexcept {
     return whole_granules(request.range, image_.info.discard_granularity_bytes, image_.info.discard_alignment_bytes);
 }
 
-int RawDriver::space_fd() const noexcept {
+std::optional<SpaceSource> RawDriver::space() const noexcept {
     const bool may_allocate = growth_ && !image_.info.read_only;
-    return may_allocate ? image_.fd.get() : -1;
+    return may_allocate ? std::optional(SpaceSource{image_.fd.get(), growth_->end_bytes()}) : std::nullopt;
 }
 
 void RawDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
@@ -218,18 +251,17 @@ void RawDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexce
                           is_aligned(size_sectors * sector_size_bytes, image_.info.write_alignment_bytes);
     if (!possible) return request.complete(std::make_error_code(std::errc::invalid_argument));
     if (!growth_) return resize_device(size_sectors, request);
-    resize_asked_ = &request;
     resize_sectors_ = size_sectors;
-    resize_.driver = this;
-    resize_.on_complete = [](ImageRequest& inner, std::error_code error) noexcept {
-        RawDriver& driver = driver_of(inner);
-        if (!error) {
-            driver.image_.info.size_sectors = driver.resize_sectors_;
-            driver.image_.sparse = true;
-        }
-        std::exchange(driver.resize_asked_, nullptr)->complete(error);
-    };
-    growth_->resize(size_sectors * sector_size_bytes, resize_);
+    growth_->resize(size_sectors * sector_size_bytes, request.scratch<RawRequest>(), &resized);
+}
+
+void RawDriver::resized(FileRequest& asked, std::error_code error) noexcept {
+    RawDriver& driver = driver_of(asked);
+    if (!error) {
+        driver.image_.info.size_sectors = driver.resize_sectors_;
+        driver.image_.sparse = true;
+    }
+    asked.complete(error);
 }
 
 /// A block device has been made larger by whoever owns it, or has not.

@@ -20,16 +20,20 @@
 
 namespace blktap {
 
+struct RawRequest;
+
 class RawDriver final : public ImageDriver {
   public:
     /// Lifetime: what `context` refers to must outlive the driver. Errors: throws std::system_error (ENOMEM).
     RawDriver(RawImage image, const DriverContext& context);
 
     const ImageInfo& info() const noexcept override { return image_.info; }
+    ScratchSize scratch_size() const noexcept override;
+    void make_scratch(ImageRequest& request) noexcept override;
+    void end_scratch(ImageRequest& request) noexcept override;
     void start(ImageRequest& request) noexcept override;
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
-    int space_fd() const noexcept override;
-    std::uint64_t least_file_bytes() const noexcept override { return growth_ ? growth_->end_bytes() : 0; }
+    std::optional<SpaceSource> space() const noexcept override;
     ImageActivity activity() const noexcept override { return growth_ ? growth_->activity() : ImageActivity{}; }
 
   private:
@@ -38,21 +42,21 @@ class RawDriver final : public ImageDriver {
     bool reaches_device(const ImageRequest& request) const noexcept;
     bool ends_in_last_sector(const ImageRequest& request) const noexcept;
     SectorRange granules_of(const ImageRequest& request) const noexcept;
-    void stage(ImageRequest& request, IoOp::Kind kind, void (*completed)(IoOp&) noexcept) noexcept;
+    void stage(RawRequest& ours, IoOp::Kind kind, bool allocates) noexcept;
     template <Work work>
-    void start_job(ImageRequest& request) noexcept;
+    void start_job(RawRequest& ours) noexcept;
 
-    void start_admitted(ImageRequest& request) noexcept;
-    static void resumed(ImageRequest& request, std::error_code error) noexcept;
+    void start_admitted(RawRequest& ours) noexcept;
+    static void resumed(FileRequest& waited, std::error_code error) noexcept;
     void look_at_growth(const ImageRequest& request) noexcept;
     bool cut_at_end(ImageRequest& request) const noexcept;
     void resize_device(std::uint64_t size_sectors, ImageRequest& request) noexcept;
-    void start_read(ImageRequest& request) noexcept;
-    void start_write(ImageRequest& request) noexcept;
-    friend class FileSync<RawDriver>;
-    FileSync<RawDriver>& file_sync() noexcept { return sync_; }
-    void synced(ImageRequest& request, std::error_code error) noexcept;
-    void start_discard(ImageRequest& request) noexcept;
+    static void resized(FileRequest& asked, std::error_code error) noexcept;
+    void start_read(RawRequest& ours) noexcept;
+    void start_write(RawRequest& ours) noexcept;
+    void start_discard(RawRequest& ours) noexcept;
+    void start_write_zeroes(RawRequest& ours) noexcept;
+    static void synced(FileRequest& request, std::error_code error) noexcept;
     static void transfer_completed(IoOp& io) noexcept;
 
     // Jobs.
@@ -60,17 +64,15 @@ class RawDriver final : public ImageDriver {
     std::error_code write_first(ImageRequest& request) noexcept;
     std::error_code write_misaligned(ImageRequest& request) noexcept;
     std::error_code discard(ImageRequest& request) noexcept;
+    std::error_code write_zeroes(ImageRequest& request) noexcept;
 
     RawImage image_;
     IoQueue& io_;
     WorkerPool& workers_;
     BounceBuffer bounce_;
-    FileSync<RawDriver> sync_;
+    FileSync sync_;
     std::optional<FileGrowth> growth_;  ///< of a file
-    /// A resize under way.
-    ImageRequest resize_{};
-    ImageRequest* resize_asked_ = nullptr;
-    std::uint64_t resize_sectors_ = 0;
+    std::uint64_t resize_sectors_ = 0;  ///< of a resize under way
 };
 
 /// Opens "raw:PATH"; options buffered=yes|no and size=SIZE. An OpenImage.

@@ -82,6 +82,7 @@ RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, 
     info.discard_granularity_bytes = discard.granularity_bytes;
     info.discard_alignment_bytes = discard.alignment_bytes;
     info.zero_copy_safe = limits.zero_copy_safe;
+    info.write_zeroes = true;
     const bool sparse = !limits.block_device && static_cast<std::uint64_t>(limits.status.st_blocks) * 512 < size_bytes;
     return {std::move(fd), info, size_bytes, limits.block_device, sparse};
 }

@@ -14,6 +14,16 @@
 #include "libblktap/base/units.hpp"
 
 namespace blktap {
+namespace {
+
+std::error_code allocate_range(int fd, int mode, std::uint64_t begin, std::uint64_t end) noexcept {
+    while (::fallocate(fd, mode, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) != 0) {
+        if (errno != EINTR) return last_system_error();
+    }
+    return {};
+}
+
+}  // namespace
 
 Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t offset_bytes) noexcept {
     std::size_t done = 0;
@@ -100,10 +110,11 @@ std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std
 }
 
 std::error_code zero_range(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
-    while (::fallocate(fd, FALLOC_FL_ZERO_RANGE, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) != 0) {
-        if (errno != EINTR) return last_system_error();
-    }
-    return {};
+    return allocate_range(fd, FALLOC_FL_ZERO_RANGE, begin, end);
+}
+
+std::error_code zero_and_free(int fd, std::uint64_t begin, std::uint64_t end) noexcept {
+    return allocate_range(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, end);
 }
 
 std::error_code sync_directory_of(const std::string& path) {

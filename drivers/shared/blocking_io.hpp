@@ -52,6 +52,9 @@ std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std
 /// fallocate(2). Context: a worker's thread; blocks.
 std::error_code zero_range(int fd, std::uint64_t begin, std::uint64_t end) noexcept;
 
+/// The same, and gives the storage of the range back. Errors and context: as zero_range().
+std::error_code zero_and_free(int fd, std::uint64_t begin, std::uint64_t end) noexcept;
+
 /// Makes the name of the file at `path` durable: a file that was made durable is lost all the same with its name.
 /// Context: blocks.
 std::error_code sync_directory_of(const std::string& path);

@@ -63,7 +63,7 @@ std::error_code BounceBuffer::write(int fd, SectorRange range, std::span<const i
     });
 }
 
-std::error_code BounceBuffer::write_zeros(int fd, SectorRange range) noexcept {
+std::error_code BounceBuffer::write_zeros(int fd, SectorRange range, bool may_unmap) noexcept {
     const auto write_part = [&](std::uint64_t begin, std::uint64_t end) noexcept -> std::error_code {
         if (begin == end) return {};
         const SectorRange part{begin / sector_size_bytes, (end - begin) / sector_size_bytes};
@@ -77,7 +77,9 @@ std::error_code BounceBuffer::write_zeros(int fd, SectorRange range) noexcept {
     const std::uint64_t end = begin + range.length_bytes();
     const std::uint64_t whole = std::min(end, round_up(begin, block_size_bytes_));
     const std::uint64_t whole_end = std::max(whole, round_down(end, block_size_bytes_));
-    if (whole == whole_end || zero_range(fd, whole, whole_end)) return write_part(begin, end);
+    const bool zeroed =
+        whole < whole_end && ((may_unmap && !zero_and_free(fd, whole, whole_end)) || !zero_range(fd, whole, whole_end));
+    if (!zeroed) return write_part(begin, end);
     if (const std::error_code error = write_part(begin, whole)) return error;
     return write_part(whole_end, end);
 }

@@ -39,8 +39,9 @@ class BounceBuffer {
     /// may write to them meanwhile. Errors: as read(), and those of pwrite(2). Context: as read().
     std::error_code write(int fd, SectorRange range, std::span<const iovec> data) noexcept;
 
-    /// Writes zeros to `range` of `fd`; where the storage can, without moving them. Errors and context: as write().
-    std::error_code write_zeros(int fd, SectorRange range) noexcept;
+    /// Writes zeros to `range` of `fd`; where the storage can, without moving them and, with `may_unmap`, without
+    /// keeping space for them. Errors and context: as write().
+    std::error_code write_zeros(int fd, SectorRange range, bool may_unmap = false) noexcept;
 
   private:
     struct Piece;

@@ -37,11 +37,13 @@ std::uint64_t FileGrowth::end_of(SectorRange range) const noexcept {
 }
 
 bool FileGrowth::covers(const ImageRequest& request) const noexcept {
-    return request.kind != ImageRequest::Kind::write || end_of(request.range) <= sizes_.end;
+    using Kind = ImageRequest::Kind;
+    const bool writes = request.kind == Kind::write || request.kind == Kind::write_zeroes;
+    return !writes || end_of(request.range) <= sizes_.end;
 }
 
-bool FileGrowth::admit(ImageRequest& request) noexcept {
-    if (!busy_ && waiting_.empty() && resizing_ == nullptr && covers(request)) return true;
+bool FileGrowth::admit(FileRequest& request) noexcept {
+    if (!busy_ && waiting_.empty() && resizing_ == nullptr && covers(request.request)) return true;
     ++activity_.waited_for_growth;
     waiting_.push_back(request.job);
     look();
@@ -71,7 +73,7 @@ bool FileGrowth::prepare() noexcept {
         return true;
     }
     for (WorkerJob& waiting : waiting_) {
-        const ImageRequest& request = ImageRequest::of(waiting);
+        const ImageRequest& request = FileRequest::of(waiting).request;
         if (covers(request)) continue;
         job_.begin = round_down(request.range.offset_bytes(), sizes_.block);
         job_.end = end_of(request.range);
@@ -99,9 +101,10 @@ void FileGrowth::start() noexcept {
     workers_.start(job_);
 }
 
-void FileGrowth::resize(std::uint64_t device_bytes, ImageRequest& request) noexcept {
+void FileGrowth::resize(std::uint64_t device_bytes, FileRequest& request, Resumed resized) noexcept {
     BLKTAP_ASSERT(resizing_ == nullptr && device_bytes >= sizes_.device);
     resizing_ = &request;
+    resized_ = resized;
     resize_to_ = device_bytes;
     look();
 }
@@ -143,28 +146,26 @@ void FileGrowth::done() noexcept {
     }
     if (!job_.resizes) goes_ahead_ = !job_.error && job_.new_end >= std::min(job_.end + job_.ahead, job_.limit);
 
-    Waiting waiting;
+    WaitingRequests waiting;
     waiting.swap(waiting_);
-    if (job_.resizes) std::exchange(resizing_, nullptr)->complete(job_.error);
+    if (job_.resizes) resized_(*std::exchange(resizing_, nullptr), job_.error);
     settle(waiting);
     look();
 }
 
 /// Lets go on what can, and ends what the job was to make room for and could not.
-void FileGrowth::settle(Waiting& waiting) noexcept {
+void FileGrowth::settle(WaitingRequests& waiting) noexcept {
     const bool failed = job_.error && !job_.resizes && job_.end > job_.old_end;
     const std::error_code error = job_.error;
-    Waiting later;
+    WaitingRequests later;
     while (!waiting.empty()) {
-        WorkerJob& job = waiting.front();
-        waiting.pop_front();
-        ImageRequest& request = ImageRequest::of(job);
-        if (covers(request)) {
+        FileRequest& request = take_first(waiting);
+        if (covers(request.request)) {
             resumed_(request, {});
         } else if (failed) {
             resumed_(request, error);
         } else {
-            later.push_back(job);
+            later.push_back(request.job);
         }
     }
     // What came back meanwhile is younger.

@@ -12,10 +12,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
-#include <boost/intrusive/slist.hpp>
-
+#include "drivers/shared/file_request.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap {
@@ -33,7 +31,7 @@ class FileGrowth {
         std::uint64_t block = sector_size_bytes;
     };
     /// Called for a request that waited, on the loop's thread. With an error the request is over; else it begins anew.
-    using Resumed = void (*)(ImageRequest&, std::error_code) noexcept;
+    using Resumed = void (*)(FileRequest&, std::error_code) noexcept;
 
     /// Lifetime: `fd` stays open and `context` alive as long as this. `fd` is a regular file.
     FileGrowth(int fd, const DriverContext& context, const Sizes& sizes, Resumed resumed);
@@ -50,21 +48,20 @@ class FileGrowth {
 
     /// True: `request` may begin. False: it was taken, and comes back through Resumed: the file is being changed, or
     /// is too short for this write.
-    bool admit(ImageRequest& request) noexcept;
+    bool admit(FileRequest& request) noexcept;
     /// A write that was admitted begins. Returns whether it is the first to that place, as far as can be told.
     bool note_write(SectorRange range) noexcept;
     /// A read or write has ended: makes the file longer if one waits for that, or if it will be wanted soon.
     void look_ahead() noexcept;
     /// Another request has ended: as look_ahead(), but only if one waits.
     void look() noexcept;
-    /// Makes file and device `device_bytes` long, a multiple of the block and not shorter than the device; `request` is
-    /// completed when that is done. One at a time. Errors through it: those of ftruncate(2); nothing has changed.
-    void resize(std::uint64_t device_bytes, ImageRequest& request) noexcept;
+    /// Makes file and device `device_bytes` long, a multiple of the block and not shorter than the device, then calls
+    /// `resized` for `request`. One at a time. Errors through it: those of ftruncate(2); nothing has changed.
+    void resize(std::uint64_t device_bytes, FileRequest& request, Resumed resized) noexcept;
 
     const ImageActivity& activity() const noexcept { return activity_; }
 
   private:
-    using Waiting = boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>>;
     /// What the worker does, and what came of it. Its while the job is under way, the loop's before and after.
     struct Job : WorkerJob {
         FileGrowth* growth = nullptr;
@@ -84,7 +81,7 @@ class FileGrowth {
     bool prepare() noexcept;
     void start() noexcept;
     void done() noexcept;
-    void settle(Waiting& waiting) noexcept;
+    void settle(WaitingRequests& waiting) noexcept;
     static void run(Job& job) noexcept;
 
     const int fd_;
@@ -97,8 +94,9 @@ class FileGrowth {
     Job job_;
     bool busy_ = false;
     bool goes_ahead_ = true;  ///< false once there was no space to go ahead into, until there is some again
-    Waiting waiting_;
-    ImageRequest* resizing_ = nullptr;
+    WaitingRequests waiting_;
+    FileRequest* resizing_ = nullptr;
+    Resumed resized_ = nullptr;
     std::uint64_t resize_to_ = 0;
     ImageActivity activity_;
 };

@@ -17,7 +17,7 @@ Committer::Committer(ImageIo& image, CommitPlan& plan, GroupWaiter* waiter)
       plan_(plan),
       waiter_(waiter),
       ops_(plan.capacity()),
-      sync_(image.io(), image.workers(), image.top_file().fd.get(), image.top_file().data_fd.get()) {
+      sync_(image.io(), image.workers(), &synced, image.top_file().fd.get(), image.top_file().data_fd.get()) {
     for (WriteOp& op : ops_)
         op.committer = this;
 }
@@ -111,7 +111,11 @@ void Committer::phase_written() noexcept {
 
 void Committer::sync() noexcept {
     syncing_ = true;
-    sync_.start(*this, sync_request_);
+    sync_.start(own_sync_);
+}
+
+void Committer::synced(FileRequest& request, std::error_code error) noexcept {
+    static_cast<OwnSync&>(request).committer.sync_over(error);
 }
 
 void Committer::sync_over(std::error_code error) noexcept {
@@ -122,7 +126,7 @@ void Committer::sync_over(std::error_code error) noexcept {
     punch();
 }
 
-void Committer::end_flush(ImageRequest& request, std::error_code error) noexcept {
+void Committer::end_flush(FileRequest& request, std::error_code error) noexcept {
     if (error) return request.complete(error);
     if (!syncing_) return request.complete(broken_);
     flushes_.push_back(request.job);
@@ -130,9 +134,7 @@ void Committer::end_flush(ImageRequest& request, std::error_code error) noexcept
 
 void Committer::end_flushes() noexcept {
     while (!flushes_.empty()) {
-        WorkerJob& flush = flushes_.front();
-        flushes_.pop_front();
-        ImageRequest::of(flush).complete(broken_);
+        take_first(flushes_).complete(broken_);
     }
 }
 

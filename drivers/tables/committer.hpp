@@ -58,7 +58,7 @@ class Committer {
     std::error_code broken() const noexcept { return broken_; }
     /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at
     /// this moment, it may be told, and the flush waits to know.
-    void end_flush(ImageRequest& request, std::error_code error) noexcept;
+    void end_flush(FileRequest& request, std::error_code error) noexcept;
 
   private:
     struct WriteOp {
@@ -73,9 +73,7 @@ class Committer {
     static void piece_written(IoOp& io) noexcept;
     void phase_written() noexcept;
     void sync() noexcept;
-    friend class FileSync<Committer>;
-    FileSync<Committer>& file_sync() noexcept { return sync_; }
-    void synced(ImageRequest&, std::error_code error) noexcept { sync_over(error); }
+    static void synced(FileRequest& request, std::error_code error) noexcept;
     void sync_over(std::error_code error) noexcept;
     void end_flushes() noexcept;
     void punch() noexcept;
@@ -86,14 +84,19 @@ class Committer {
     ImageIo& image_;
     CommitPlan& plan_;
     GroupWaiter* const waiter_;
-    TaskList queue_;                                                                  ///< for the next group
-    TaskList committing_;                                                             ///< in this one
-    boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>> flushes_;  ///< that wait for syncing_ to end
-    WorkerJob* exclusive_ = nullptr;                                                  ///< waits for the end of a group
+    TaskList queue_;                  ///< for the next group
+    TaskList committing_;             ///< in this one
+    WaitingRequests flushes_;         ///< that wait for syncing_ to end
+    WorkerJob* exclusive_ = nullptr;  ///< waits for the end of a group
     Begun exclusive_begun_ = nullptr;
     std::vector<WriteOp> ops_;
-    FileSync<Committer> sync_;
+    FileSync sync_;
     ImageRequest sync_request_{};
+    struct OwnSync : FileRequest {
+        OwnSync(ImageRequest& its_request, Committer& its_committer) noexcept
+            : FileRequest(its_request), committer(its_committer) {}
+        Committer& committer;
+    } own_sync_{sync_request_, *this};
     WorkerJob punch_job_{};
     bool running_ = false;
     bool stuck_ = false;

@@ -56,13 +56,13 @@ bool ImageIo::reaches(const ImageFile& file, std::uint64_t offset, std::span<con
     return aligned;
 }
 
-bool ImageIo::stage(ImageRequest& request, std::uint32_t layer, IoOp::Kind kind, std::uint64_t offset) noexcept {
+bool ImageIo::stage(FileRequest& request, std::uint32_t layer, IoOp::Kind kind, std::uint64_t offset) noexcept {
     const ImageFile& file = *files_[layer];
-    if (!reaches(file, offset, request.data)) return false;
+    if (!reaches(file, offset, request.request.data)) return false;
     request.io.kind = kind;
     request.io.fd = file.data_descriptor();
     request.io.offset_bytes = offset;
-    request.io.data = request.data;
+    request.io.data = request.request.data;
     request.io.allocates = false;
     request.io.completed = &request_transferred;
     io_.stage(request.io);
@@ -70,7 +70,7 @@ bool ImageIo::stage(ImageRequest& request, std::uint32_t layer, IoOp::Kind kind,
 }
 
 void ImageIo::request_transferred(IoOp& io) noexcept {
-    ImageRequest::of(io).complete(end_of(io));
+    FileRequest::of(io).complete(end_of(io));
 }
 
 void ImageIo::transfer(Task& task) noexcept {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "drivers/shared/bounce_buffer.hpp"
+#include "drivers/shared/file_request.hpp"
 #include "drivers/shared/slice_cache.hpp"
 #include "drivers/tables/image_file.hpp"
 #include "drivers/tables/task.hpp"
@@ -41,7 +42,7 @@ class ImageIo {
 
     /// Hands `request` to the queue as one operation on `layer`'s data at `offset`, which completes it. False: direct
     /// I/O does not take it as it is, and nothing has happened.
-    bool stage(ImageRequest& request, std::uint32_t layer, IoOp::Kind kind, std::uint64_t offset) noexcept;
+    bool stage(FileRequest& request, std::uint32_t layer, IoOp::Kind kind, std::uint64_t offset) noexcept;
     /// Moves task.data from or to task.host_offset of task.layer; then calls task.next.
     void transfer(Task& task) noexcept;
     /// Sets [begin, end) of the file with the top layer's data, whole sectors, to zeros; the guest may be writing next

@@ -15,7 +15,7 @@ namespace blktap::tables {
 TableDriver::TableDriver(const ImageInfo& info, std::unique_ptr<ImageIo> image)
     : info_(info),
       image_(std::move(image)),
-      sync_(image_->io(), image_->workers(), image_->top_file().fd.get(), image_->top_file().data_fd.get()) {
+      sync_(image_->io(), image_->workers(), &synced, image_->top_file().fd.get(), image_->top_file().data_fd.get()) {
     free_tasks_.reserve(tasks_max);
 }
 
@@ -34,8 +34,8 @@ void TableDriver::write_with(TableWriter& writer, Resizer& resizer) noexcept {
     resizer_ = &resizer;
 }
 
-void TableDriver::synced(ImageRequest& request, std::error_code error) noexcept {
-    writer_->committer().end_flush(request, error);
+void TableDriver::synced(FileRequest& request, std::error_code error) noexcept {
+    static_cast<TableRequest&>(request).driver.writer_->committer().end_flush(request, error);
 }
 
 ImageActivity TableDriver::activity() const noexcept {
@@ -44,20 +44,23 @@ ImageActivity TableDriver::activity() const noexcept {
 
 void TableDriver::start(ImageRequest& request) noexcept {
     BLKTAP_ASSERT(request.range.fits(info_.size_sectors));
-    request.driver = this;
+    auto& ours = request.scratch<TableRequest>();
     switch (request.kind) {
         case ImageRequest::Kind::read:
-            if (!start_read_at_once(request)) start_task(request);
+            if (!start_read_at_once(ours)) start_task(ours);
             return;
         case ImageRequest::Kind::write:
-            if (!start_write_at_once(request)) start_task(request);
+            if (!start_write_at_once(ours)) start_task(ours);
             return;
         case ImageRequest::Kind::flush:
-            return writable() ? sync_.start(*this, request) : request.complete({});
+            return writable() ? sync_.start(ours) : request.complete();
         case ImageRequest::Kind::discard:
-            if (!info_.discard) return request.complete(std::make_error_code(std::errc::operation_not_supported));
-            return start_task(request);
+            if (info_.discard) return start_task(ours);
+            break;
+        case ImageRequest::Kind::write_zeroes:
+            break;
     }
+    request.complete(std::make_error_code(std::errc::operation_not_supported));
 }
 
 void TableDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
@@ -69,36 +72,37 @@ void TableDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noex
 
 void TableDriver::end_resize(ImageRequest& request, std::error_code error) noexcept {
     info_.size_sectors = image_->top_file().size_bytes / sector_size_bytes;
-    request.complete(error);
+    request.scratch<TableRequest>().complete(error);
 }
 
-int TableDriver::space_fd() const noexcept {
+std::optional<SpaceSource> TableDriver::space() const noexcept {
     const ImageFile& top = image_->top_file();
-    return writable() && top.growable ? top.data_descriptor() : -1;
+    if (!writable() || !top.growable) return std::nullopt;
+    return SpaceSource{top.data_descriptor(), least_file_bytes()};
 }
 
-bool TableDriver::start_read_at_once(ImageRequest& request) noexcept {
+bool TableDriver::start_read_at_once(TableRequest& ours) noexcept {
+    ImageRequest& request = ours.request;
     const std::uint64_t length = request.range.length_bytes();
     const Extent extent = find(request.range.offset_bytes(), length);
     if (extent.length != length) return false;
     if (extent.kind == Extent::Kind::zero) {
         for (const iovec& entry : request.data)
             std::memset(entry.iov_base, 0, entry.iov_len);
-        request.complete({});
+        request.complete();
         return true;
     }
-    return extent.kind == Extent::Kind::data &&
-           image_->stage(request, extent.layer, IoOp::Kind::read, extent.host_offset);
+    return extent.kind == Extent::Kind::data && image_->stage(ours, extent.layer, IoOp::Kind::read, extent.host_offset);
 }
 
-bool TableDriver::start_write_at_once(ImageRequest& request) noexcept {
-    const std::uint64_t length = request.range.length_bytes();
-    const Extent extent = find_in_place(request.range.offset_bytes(), length);
+bool TableDriver::start_write_at_once(TableRequest& ours) noexcept {
+    const std::uint64_t length = ours.request.range.length_bytes();
+    const Extent extent = find_in_place(ours.request.range.offset_bytes(), length);
     if (extent.kind != Extent::Kind::data || extent.length != length) return false;
-    return image_->stage(request, 0, IoOp::Kind::write, extent.host_offset);
+    return image_->stage(ours, 0, IoOp::Kind::write, extent.host_offset);
 }
 
-void TableDriver::start_task(ImageRequest& request) noexcept {
+void TableDriver::start_task(TableRequest& request) noexcept {
     waiting_.push_back(request.job);
     start_waiting();
 }
@@ -107,17 +111,17 @@ void TableDriver::start_task(ImageRequest& request) noexcept {
 void TableDriver::start_waiting() noexcept {
     if (std::exchange(starting_, true)) return;
     while (!waiting_.empty() && !free_tasks_.empty()) {
-        WorkerJob& request = waiting_.front();
-        waiting_.pop_front();
+        auto& request = static_cast<TableRequest&>(take_first(waiting_));
         Task& task = *free_tasks_.back();
         free_tasks_.pop_back();
-        run_task(task, ImageRequest::of(request));
+        run_task(task, request);
     }
     starting_ = false;
 }
 
-void TableDriver::run_task(Task& task, ImageRequest& request) noexcept {
-    task.request = &request;
+void TableDriver::run_task(Task& task, TableRequest& ours) noexcept {
+    const ImageRequest& request = ours.request;
+    task.request = &ours;
     task.writer = writer_;
     task.at = request.range.offset_bytes();
     task.end = task.at + request.range.length_bytes();
@@ -134,7 +138,7 @@ void TableDriver::run_task(Task& task, ImageRequest& request) noexcept {
 }
 
 void TableDriver::end_task(Task& task, std::error_code error) noexcept {
-    ImageRequest& request = *std::exchange(task.request, nullptr);
+    FileRequest& request = *std::exchange(task.request, nullptr);
     free_tasks_.push_back(&task);
     request.complete(error);
     start_waiting();

@@ -13,14 +13,21 @@
 #include <span>
 #include <vector>
 
-#include <boost/intrusive/slist.hpp>
-
 #include "drivers/shared/file_sync.hpp"
 #include "drivers/tables/committer.hpp"
 #include "drivers/tables/image_io.hpp"
 #include "drivers/tables/table_writer.hpp"
 
 namespace blktap::tables {
+
+class TableDriver;
+
+/// A request's scratch.
+struct TableRequest : FileRequest {
+    TableRequest(ImageRequest& its_request, TableDriver& its_driver) noexcept
+        : FileRequest(its_request), driver(its_driver) {}
+    TableDriver& driver;
+};
 
 class TableDriver : public ImageDriver {
   public:
@@ -30,13 +37,16 @@ class TableDriver : public ImageDriver {
     ~TableDriver() override;
 
     const ImageInfo& info() const noexcept override { return info_; }
+    ScratchSize scratch_size() const noexcept override { return ScratchSize::of<TableRequest>(); }
+    void make_scratch(ImageRequest& request) noexcept override { request.make_scratch<TableRequest>(request, *this); }
+    void end_scratch(ImageRequest& request) noexcept override { request.end_scratch<TableRequest>(); }
     void start(ImageRequest& request) noexcept override;
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
-    int space_fd() const noexcept override;
+    std::optional<SpaceSource> space() const noexcept override;
     ImageActivity activity() const noexcept override;
 
     /// Begins `request`, of which start() asks nothing more, as a task; also behind the disk's end.
-    void start_task(ImageRequest& request) noexcept;
+    void start_task(TableRequest& request) noexcept;
     /// Completes the request of `task`, which was made for one.
     void end_task(Task& task, std::error_code error) noexcept;
     /// Brings what task.extent, of Kind::data or compressed, describes into task.data; then calls task.next.
@@ -66,29 +76,27 @@ class TableDriver : public ImageDriver {
     virtual Extent find_in_place(std::uint64_t offset, std::uint64_t length) noexcept = 0;
     /// Fills `data` from an extent of Kind::compressed. Context: a worker's thread; blocks.
     virtual std::error_code decompress(const Extent& extent, std::span<const iovec> data) noexcept;
+    /// The file that is written has at least so many bytes. Only of an image that is written.
+    virtual std::uint64_t least_file_bytes() const noexcept = 0;
 
   private:
-    using RequestList = boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>>;
-
-    bool start_read_at_once(ImageRequest& request) noexcept;
-    bool start_write_at_once(ImageRequest& request) noexcept;
+    bool start_read_at_once(TableRequest& request) noexcept;
+    bool start_write_at_once(TableRequest& request) noexcept;
     void add_task(Task& task) noexcept;
     void start_waiting() noexcept;
-    void run_task(Task& task, ImageRequest& request) noexcept;
+    void run_task(Task& task, TableRequest& request) noexcept;
 
     void read(Task& task) noexcept;
     void read_piece(Task& task) noexcept;
 
-    friend class FileSync<TableDriver>;
-    FileSync<TableDriver>& file_sync() noexcept { return sync_; }
-    void synced(ImageRequest& request, std::error_code error) noexcept;
+    static void synced(FileRequest& request, std::error_code error) noexcept;
 
     ImageInfo info_;
     const std::unique_ptr<ImageIo> image_;
     std::vector<Task*> free_tasks_;
-    RequestList waiting_;    ///< for a task
-    bool starting_ = false;  ///< start_waiting() runs
-    FileSync<TableDriver> sync_;
+    WaitingRequests waiting_;  ///< for a task
+    bool starting_ = false;    ///< start_waiting() runs
+    FileSync sync_;
     TableWriter* writer_ = nullptr;  ///< null: the image is only read
     Resizer* resizer_ = nullptr;
 };

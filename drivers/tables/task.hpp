@@ -15,6 +15,7 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/parent_from_member.hpp>
 
+#include "drivers/shared/file_request.hpp"
 #include "drivers/shared/iovec_window.hpp"
 #include "drivers/shared/slice_cache.hpp"
 #include "drivers/tables/extent.hpp"
@@ -32,7 +33,7 @@ struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
     using Next = void (*)(Task&, std::error_code) noexcept;
 
     TableDriver* driver = nullptr;  ///< null: no request's task, but one of the driver's own
-    ImageRequest* request = nullptr;
+    FileRequest* request = nullptr;
     IoOp io{};
     WorkerJob job{};
     std::error_code job_error{};

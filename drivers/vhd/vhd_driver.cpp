@@ -27,7 +27,7 @@ VhdDriver::VhdDriver(OpenedImage opened, const DriverContext& context, std::uint
 }
 
 std::uint64_t VhdDriver::least_file_bytes() const noexcept {
-    return writer_ ? vhd::least_file_bytes(image_.top()) : 0;
+    return vhd::least_file_bytes(image_.top());
 }
 
 Extent VhdDriver::find(std::uint64_t offset, std::uint64_t length) noexcept {

@@ -25,7 +25,7 @@ Writer::~Writer() {
 }
 
 void Writer::change(tables::Task& task) noexcept {
-    if (task.request->kind == ImageRequest::Kind::discard) return discard_step(static_cast<Task&>(task));
+    if (task.request->request.kind == ImageRequest::Kind::discard) return discard_step(static_cast<Task&>(task));
     step(static_cast<Task&>(task));
 }
 

@@ -13,17 +13,15 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <span>
+#include <optional>
 #include <string>
-#include <sys/uio.h>
 #include <system_error>
-
-#include <boost/intrusive/parent_from_member.hpp>
 
 #include "libblktap/aio/io_queue.hpp"
 #include "libblktap/base/defaults.hpp"
 #include "libblktap/base/units.hpp"
 #include "libblktap/base/worker_pool.hpp"
+#include "libblktap/driver_api/image_request.hpp"
 #include "libblktap/files/image_opener.hpp"
 
 namespace blktap {
@@ -47,6 +45,11 @@ struct ImageInfo {
     /// I/O may go straight to memory of the guest that stays mapped; false on network file systems, which may still
     /// refer to a page after the completion.
     bool zero_copy_safe = true;
+    bool write_zeroes = false;  ///< write_zeroes works, where the image is open for writing
+    bool fua = false;           ///< writes with the flag `fua` are durable when they are complete
+    /// Requests that the storage failed, with Retry::when_healthy, wait unless the operator says otherwise: for storage
+    /// that comes back by itself, as a connection does.
+    bool waits_for_storage = false;
 };
 
 /// What a driver did about space since the image was opened; counters only grow.
@@ -56,56 +59,39 @@ struct ImageActivity {
     std::uint64_t waited_for_growth = 0;  ///< requests that had to wait for one
 };
 
-/// One request of the engine to a driver, embedded in the engine's slot.
-struct ImageRequest {
-    enum class Kind : std::uint8_t { read, write, flush, discard };
-
-    Kind kind = Kind::read;
-    SectorRange range{};  ///< empty for flush
-    /// Read into or written from; together as long as `range`. Valid until complete(). The driver may change entries.
-    std::span<iovec> data{};
-
-    IoOp io{};                    ///< the driver's to use
-    WorkerJob job{};              ///< the driver's to use
-    void* driver = nullptr;       ///< the driver's to use
-    std::error_code job_error{};  ///< the driver's to use: a job's result on its way to the loop's thread
-
-    /// The engine's: called by complete().
-    void (*on_complete)(ImageRequest&, std::error_code) noexcept = nullptr;
-    /// Answers the request. Exactly once, on the loop's thread; may be called from inside ImageDriver::start().
-    void complete(std::error_code error) noexcept { on_complete(*this, error); }
-
-    /// The request whose `io` or `job` this is: for IoOp::completed, WorkerJob::run and WorkerJob::done.
-    static ImageRequest& of(IoOp& io) noexcept {
-        return *boost::intrusive::get_parent_from_member<ImageRequest>(&io, &ImageRequest::io);
-    }
-    static ImageRequest& of(WorkerJob& job) noexcept {
-        return *boost::intrusive::get_parent_from_member<ImageRequest>(&job, &ImageRequest::job);
-    }
+/// What an image takes space from as it is written, for whoever warns the operator before there is none.
+struct SpaceSource {
+    int fd = -1;  ///< a file whose file system must have space; open for as long as the driver
+    /// The file has at least so many bytes, whatever is under way; when it has fewer, somebody cut it. 0: not known.
+    std::uint64_t least_bytes = 0;
 };
 
 class ImageDriver {
   public:
-    /// No request is under way.
+    /// No request is under way, and none has scratch of it.
     virtual ~ImageDriver() = default;
     virtual const ImageInfo& info() const noexcept = 0;
+
+    /// What each request has room for as its scratch, and what is made there before the first start() of a request, and
+    /// ended after its last; by ImageRequest::make_scratch() and end_scratch(). The default: nothing.
+    virtual ScratchSize scratch_size() const noexcept { return {}; }
+    virtual void make_scratch(ImageRequest& request) noexcept { (void)request; }
+    virtual void end_scratch(ImageRequest& request) noexcept { (void)request; }
+
     /// Starts a request: stages I/O on the queue, gives a job to the workers, or completes at once. Must not block or
     /// allocate. Flush: durable on return of its complete() is every write that was complete before start().
-    /// Errors through complete(): ENOSPC and EDQUOT after undoing what was begun, so that a retry starts from the
-    /// beginning; anything else is final for the request.
+    /// Errors through complete(), with whether to retry: then what was begun is undone, so that a retry starts from the
+    /// beginning.
     virtual void start(ImageRequest& request) noexcept = 0;
-    /// Makes the device `size_sectors` long, which is not less than it is, and completes `request`, of which only io,
-    /// job and driver are used. Afterwards info() says so. One at a time; other requests may be under way.
+    /// Makes the device `size_sectors` long, which is not less than it is, and completes `request`, of which only the
+    /// scratch is used. Afterwards info() says so. One at a time; other requests may be under way.
     /// Errors through complete(): EOPNOTSUPP (the format cannot), EINVAL (not such a size); nothing has changed then.
     virtual void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {
         (void)size_sectors;
         request.complete(std::make_error_code(std::errc::operation_not_supported));
     }
-    /// The file whose file system must have space for what the guest writes; -1 when none must.
-    virtual int space_fd() const noexcept { return -1; }
-    /// So many bytes the file of space_fd() has at least, whatever is under way; when it has fewer, somebody cut it. 0:
-    /// not known.
-    virtual std::uint64_t least_file_bytes() const noexcept { return 0; }
+    /// Nothing: writes take no space that could run out, or only the storage knows.
+    virtual std::optional<SpaceSource> space() const noexcept { return std::nullopt; }
     virtual ImageActivity activity() const noexcept { return {}; }
 };
 

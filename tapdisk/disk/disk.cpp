@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "libblktap/base/log.hpp"
-#include "libblktap/base/storage_full.hpp"
 
 namespace blktap {
 namespace {
@@ -34,19 +33,20 @@ Disk::~Disk() = default;
 
 std::unique_ptr<ImageDriver> Disk::open_image(const ImageSpec& image, ImageOpener& files) {
     ImageSpec for_driver = image;
-    const StoragePolicy policy = take_storage_policy(for_driver);
+    StoragePolicy policy = take_storage_policy(for_driver);
     auto driver = drivers_.open(for_driver, DriverContext{io_, workers_, files, options_.memory_budget_bytes});
+    if (!policy.hold_errors) policy.hold_errors = driver->info().waits_for_storage;
     scheduler_.parking().set_policy(policy);
     return driver;
 }
 
 void Disk::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
-    driver_ = open_image(image, *files);
+    auto driver = open_image(image, *files);
+    use(std::move(driver));
     files_ = std::move(files);
     image_ = image;
     info_ = driver_->info();
     state_ = State::open;
-    scheduler_.set_image(*driver_);
     watch_.image_opened();
     log::info("image.open", {{"image", image_name(image_)},
                              {"sectors", std::to_string(info_.size_sectors)},
@@ -65,14 +65,23 @@ void Disk::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOp
     if (driver->info().read_only && !info_.read_only) {
         throw_reason(Errc::image_invalid, name + ": read-only, but the guest may write");
     }
-    driver_ = std::move(driver);
+    use(std::move(driver));
     if (files) files_ = std::move(files);
     image_ = std::move(next);
     health_.image_opened();
     state_ = State::open;
-    scheduler_.set_image(*driver_);
     watch_.image_opened();
     log::info("image.resume", {{"image", name}});
+}
+
+/// Serves from `driver` from now on. Errors: throws std::bad_alloc; nothing has changed.
+void Disk::use(std::unique_ptr<ImageDriver> driver) {
+    auto scratch = std::make_unique<ScratchMemory>(*driver, 2);
+    scratch->add(final_flush_);
+    scratch->add(resize_);
+    scheduler_.set_image(*driver);
+    scratch_ = std::move(scratch);
+    driver_ = std::move(driver);
 }
 
 void Disk::retry() noexcept {
@@ -103,9 +112,9 @@ void Disk::resize(std::uint64_t size_bytes, Done done) {
     }
     resize_.size_sectors = size_bytes / sector_size_bytes;
     resize_.done = std::move(done);
-    resize_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+    resize_.begin([](ImageRequest& request, std::error_code error, Retry) noexcept {
         static_cast<Resize&>(request).disk->resized(error);
-    };
+    });
     driver_->resize(resize_.size_sectors, resize_);
 }
 
@@ -125,16 +134,16 @@ void Disk::flush_and_close(Done done) {
     final_flush_.done = std::move(done);
     final_flush_.result.reset();
     if (!driver_ || info_.read_only) {
-        final_flush_.result = std::error_code{};
+        final_flush_.result.emplace();
         return;
     }
     final_flush_.kind = ImageRequest::Kind::flush;
     final_flush_.range = {};
     final_flush_.data = {};
-    final_flush_.on_complete = [](ImageRequest& request, std::error_code error) noexcept {
+    final_flush_.begin([](ImageRequest& request, std::error_code error, Retry retry) noexcept {
         // No more than a note: this runs inside the driver, and inside the scheduler's turn.
-        static_cast<FinalFlush&>(request).result = error;
-    };
+        static_cast<FinalFlush&>(request).result = {error, retry};
+    });
     driver_->start(final_flush_);
 }
 
@@ -150,11 +159,12 @@ bool Disk::look() {
 }
 
 void Disk::close_flushed_image() {
-    const std::error_code error = *std::exchange(final_flush_.result, std::nullopt);
+    const auto [error, retry] = *std::exchange(final_flush_.result, std::nullopt);
     // A lack of space is no loss, here as elsewhere: the next flush covers what this one did not.
-    if (error && !storage_full(error)) health_.fail_flush();
+    if (error && retry != Retry::when_space) health_.fail_flush();
     if (error) log::error("image.flush", {{"image", image_.path}, {"reason", error.message()}});
     scheduler_.clear_image();
+    scratch_.reset();
     driver_.reset();
     std::exchange(final_flush_.done, nullptr)(error);
 }

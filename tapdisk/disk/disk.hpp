@@ -20,6 +20,7 @@
 #include "libblktap/aio/io_queue.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/worker_pool.hpp"
+#include "libblktap/driver_api/scratch_memory.hpp"
 #include "tapdisk/disk/disk_problems.hpp"
 #include "tapdisk/disk/scheduler.hpp"
 #include "tapdisk/disk/storage_health.hpp"
@@ -88,6 +89,7 @@ class Disk {
 
   private:
     std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
+    void use(std::unique_ptr<ImageDriver> driver);
     void resized(std::error_code error);
     void close_flushed_image();
 
@@ -107,14 +109,19 @@ class Disk {
     std::unique_ptr<ImageDriver> driver_;
     ImageInfo info_;
     struct FinalFlush : ImageRequest {
+        struct Result {
+            std::error_code error{};
+            Retry retry = Retry::never;
+        };
         Done done{};
-        std::optional<std::error_code> result{};  ///< it has ended: close the image in the next look()
+        std::optional<Result> result{};  ///< it has ended: close the image in the next look()
     } final_flush_;
     struct Resize : ImageRequest {
         Disk* disk = nullptr;
         Done done{};
         std::uint64_t size_sectors = 0;
     } resize_;
+    std::unique_ptr<ScratchMemory> scratch_;  ///< of these two, for driver_
 };
 
 }  // namespace blktap

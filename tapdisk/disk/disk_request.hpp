@@ -16,6 +16,7 @@
 
 #include "libblktap/base/clock.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/driver_api/whole_granules.hpp"
 #include "tapdisk/disk/range_guard.hpp"
 #include "tapdisk/disk/storage_health.hpp"
 
@@ -57,6 +58,14 @@ struct DiskRequest : StageHook, LiveHook {
     bool has_data() const noexcept { return range.count > 0; }
     /// Everything before it is answered first.
     bool drains() const noexcept { return kind == Kind::barrier; }
+    /// What the driver is asked in Phase::data of a request with data.
+    ImageRequest::Kind kind_of_data() const noexcept {
+        return kind == Kind::read      ? ImageRequest::Kind::read
+               : kind == Kind::discard ? ImageRequest::Kind::discard
+                                       : ImageRequest::Kind::write;
+    }
+    /// It is answered when it is durable.
+    bool flushes() const noexcept { return kind == Kind::barrier || kind == Kind::flush; }
     /// A flush without data, as Linux sends it.
     bool plain_flush() const noexcept { return kind == Kind::flush && !has_data(); }
     /// Must not overtake a barrier: everything that changes the disk.
@@ -69,6 +78,12 @@ inline DiskRequest& request_of(RangeGuard::Claim& claim) noexcept {
 }
 inline DiskRequest& request_of(ImageRequest& image) noexcept {
     return *boost::intrusive::get_parent_from_member(&image, &DiskRequest::image);
+}
+
+/// A discard of less than a granule: nobody needs to wait for it, nor it for anybody.
+inline bool discards_nothing(SectorRange range, const ImageInfo& info) noexcept {
+    if (!info.discard || info.discard_granularity_bytes <= sector_size_bytes) return false;
+    return whole_granules(range, info.discard_granularity_bytes, info.discard_alignment_bytes).count == 0;
 }
 
 /// The requests that wait for one thing, in order. A request is in at most one.
@@ -108,8 +123,12 @@ class DiskClient {
 
   private:
     friend class Scheduler;
-    /// What the image's storage needs of memory; called when an image is opened, and when the client joins.
-    virtual void set_image(const ImageInfo& info) noexcept = 0;
+    /// Requests go to `driver` from now on, until clear_image(): each gets its scratch, and memory as its storage needs
+    /// it. Called when an image is opened, and when the client joins; nothing of the client is under way. Errors:
+    /// throws std::bad_alloc; then clear_image() is called.
+    virtual void set_image(ImageDriver& driver) = 0;
+    /// Without an image, and when the client leaves. Not only after set_image().
+    virtual void clear_image() noexcept = 0;
     /// The request will wait for long: its memory is the client's again, if it had any.
     virtual void take_memory_back(DiskRequest& request) noexcept = 0;
 

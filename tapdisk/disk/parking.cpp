@@ -3,36 +3,18 @@
 //
 #include "tapdisk/disk/parking.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
-
-#include "libblktap/base/error.hpp"
-#include "libblktap/base/storage_full.hpp"
-
 namespace blktap {
-namespace {
 
-/// What storage says while the way to it is broken, or the storage itself, and may be mended.
-bool storage_failed(std::error_code error) noexcept {
-    constexpr std::array errors{EIO,    ETIMEDOUT, ENOLINK,   EREMOTEIO,    ENODEV,   ENXIO,
-                                ESTALE, ENOTCONN,  EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH};
-    return error.category() == std::system_category() && std::ranges::find(errors, error.value()) != errors.end();
-}
-
-}  // namespace
-
-Lack Parking::lack_of(const DiskRequest& request, std::error_code error) const noexcept {
+Lack Parking::lack_of(const DiskRequest& request, Retry retry) const noexcept {
     if (request.client->closing()) return Lack::nothing;
-    if (storage_full(error)) {
+    if (retry == Retry::when_space) {
         // An empty flush never ends in an error: see hold().
         if (request.lack == Lack::nothing || !policy_.no_space_timeout || request.plain_flush()) return Lack::space;
         return clock_.now() - request.waits_since < *policy_.no_space_timeout ? Lack::space : Lack::nothing;
     }
     // Not a flush: a second one that succeeds proves nothing.
-    const bool may_be_mended = storage_failed(error) || error == Errc::unexpected_end_of_file;
-    const bool held = policy_.hold_errors && request.image.kind != ImageRequest::Kind::flush && may_be_mended;
-    return held ? Lack::health : Lack::nothing;
+    const bool held = holds_errors() && request.image.kind != ImageRequest::Kind::flush;
+    return held && retry == Retry::when_healthy ? Lack::health : Lack::nothing;
 }
 
 void Parking::park(DiskRequest& request, Lack lack) noexcept {

@@ -23,9 +23,11 @@ class Parking {
     /// How long requests wait for the storage, and for what, from now on.
     void set_policy(const StoragePolicy& policy) noexcept { policy_ = policy; }
     const StoragePolicy& policy() const noexcept { return policy_; }
+    /// Requests wait while the storage fails.
+    bool holds_errors() const noexcept { return policy_.hold_errors.value_or(false); }
 
-    /// What `request` should wait for instead of being answered with `error`.
-    Lack lack_of(const DiskRequest& request, std::error_code error) const noexcept;
+    /// What `request`, of which the driver says to `retry`, should wait for instead of being answered with an error.
+    Lack lack_of(const DiskRequest& request, Retry retry) const noexcept;
     /// Keeps `request`, which is in no list, until it is tried again. It counts as waiting until it is over.
     void park(DiskRequest& request, Lack lack) noexcept;
     /// Keeps a flush that no answer would be true to.

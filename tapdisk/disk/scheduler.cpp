@@ -8,25 +8,14 @@
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
-#include "libblktap/driver_api/whole_granules.hpp"
 
 namespace blktap {
 namespace {
-
-std::error_code error_of(Lack lack) noexcept {
-    return std::make_error_code(lack == Lack::space ? std::errc::no_space_on_device : std::errc::io_error);
-}
 
 RangeGuard::Mode mode_of(const DiskRequest& request) noexcept {
     if (!request.changes_disk()) return RangeGuard::Mode::shared;
     const bool parked_before = request.lack != Lack::nothing;
     return parked_before ? RangeGuard::Mode::ordered_write : RangeGuard::Mode::shared_write;
-}
-
-/// Of less than a granule: nobody needs to wait for it, nor it for anybody.
-bool discards_nothing(SectorRange range, const ImageInfo& info) noexcept {
-    if (!info.discard || info.discard_granularity_bytes <= sector_size_bytes) return false;
-    return whole_granules(range, info.discard_granularity_bytes, info.discard_alignment_bytes).count == 0;
 }
 
 /// Takes the requests of `client` out of `list`, and gives each to `take`, which may append to the list.
@@ -55,9 +44,10 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::join(DiskClient& client) {
+    clients_.reserve(clients_.size() + 1);
+    if (driver_ != nullptr) client.set_image(*driver_);
     clients_.push_back(&client);
     client.scheduler_ = this;
-    if (driver_ != nullptr) client.set_image(driver_->info());
 }
 
 void Scheduler::leave(DiskClient& client) noexcept {
@@ -73,6 +63,7 @@ void Scheduler::leave(DiskClient& client) noexcept {
         take_those_of(client, parking_.held(), forget);
     }
     BLKTAP_ASSERT(client.unfinished_ == 0);
+    client.clear_image();
     std::erase(clients_, &client);
 }
 
@@ -107,7 +98,7 @@ bool Scheduler::refuse(DiskRequest& request) noexcept {
 
 void Scheduler::refuse_of_cut_image(DiskRequest& request) noexcept {
     // An answer to a flush would be about what is lost as well; see Parking::hold() for why it is not an error.
-    if ((request.plain_flush() || parking_.policy().hold_errors) && !request.client->closing_)
+    if ((request.plain_flush() || parking_.holds_errors()) && !request.client->closing_)
         return park(request, Lack::health);
     finish(request, Errc::unexpected_end_of_file);
 }
@@ -172,13 +163,11 @@ void Scheduler::start(DiskRequest& request) noexcept {
         image.range = {};
         image.data = {};
     } else {
-        using Kind = DiskRequest::Kind;
-        image.kind = request.kind == Kind::read      ? ImageRequest::Kind::read
-                     : request.kind == Kind::discard ? ImageRequest::Kind::discard
-                                                     : ImageRequest::Kind::write;
+        image.kind = request.kind_of_data();
         image.range = request.range;
+        image.fua = fua_ && request.flushes();
     }
-    image.on_complete = &Scheduler::on_complete;
+    image.begin(&Scheduler::on_complete);
     ++in_driver_;
     driver_->start(image);
 }
@@ -199,25 +188,24 @@ bool Scheduler::can_go_on() const noexcept {
 
 // --- from the driver back
 
-void Scheduler::on_complete(ImageRequest& image, std::error_code error) noexcept {
+void Scheduler::on_complete(ImageRequest& image, std::error_code error, Retry retry) noexcept {
     DiskRequest& request = request_of(image);
-    request.client->scheduler_->completed(request, error);
+    request.client->scheduler_->completed(request, error, retry);
 }
 
-void Scheduler::completed(DiskRequest& request, std::error_code error) noexcept {
+void Scheduler::completed(DiskRequest& request, std::error_code error, Retry retry) noexcept {
     BLKTAP_ASSERT(in_driver_ > 0);
     --in_driver_;
     // Of two flushes under way together the kernel tells only one that it failed.
     if (!error && request.image.kind == ImageRequest::Kind::flush && health_.flush_failed()) error = Errc::image_failed;
-    if (error) return failed(request, error);
-    const bool flushes_too = request.drains() || request.kind == DiskRequest::Kind::flush;
+    if (error) return failed(request, error, retry);
     switch (request.phase) {
         case DiskRequest::Phase::flush_before:
             if (!request.has_data()) return finish(request, {});
             request.phase = DiskRequest::Phase::data;
             return ready(request);
         case DiskRequest::Phase::data:
-            if (!flushes_too || !request.has_data()) return finish(request, {});
+            if (!request.flushes() || !request.has_data() || request.image.fua) return finish(request, {});
             request.phase = DiskRequest::Phase::flush_after;
             return starting_.push_back(request);
         case DiskRequest::Phase::flush_after:
@@ -225,9 +213,9 @@ void Scheduler::completed(DiskRequest& request, std::error_code error) noexcept 
     }
 }
 
-void Scheduler::failed(DiskRequest& request, std::error_code error) noexcept {
+void Scheduler::failed(DiskRequest& request, std::error_code error, Retry retry) noexcept {
     if (error == Errc::unexpected_end_of_file) health_.cut_image();
-    const Lack lack = parking_.lack_of(request, error);
+    const Lack lack = parking_.lack_of(request, retry);
     if (lack != Lack::nothing) return park(request, lack);
     if (request.lack != Lack::nothing) parking_.note_gave_up();
     if (request.image.kind != ImageRequest::Kind::flush) return finish(request, error);
@@ -268,11 +256,17 @@ void Scheduler::finish(DiskRequest& request, std::error_code error) noexcept {
 
 // --- images
 
-void Scheduler::set_image(ImageDriver& driver) noexcept {
+void Scheduler::set_image(ImageDriver& driver) {
+    try {
+        for (DiskClient* client : clients_)
+            client->set_image(driver);
+    } catch (const std::bad_alloc&) {
+        clear_clients();
+        throw;
+    }
     driver_ = &driver;
     write_alignment_bytes_ = driver.info().write_alignment_bytes;
-    for (DiskClient* client : clients_)
-        client->set_image(driver.info());
+    fua_ = driver.info().fua;
     paused_ = false;
     begin_again();
 }
@@ -300,9 +294,15 @@ void Scheduler::begin_again() noexcept {
 void Scheduler::clear_image() noexcept {
     BLKTAP_ASSERT(quiet() && paused_);
     driver_ = nullptr;
+    clear_clients();
     for (DiskClient* client : clients_) {
         if (client->closing_) abandon_waiting(*client);
     }
+}
+
+void Scheduler::clear_clients() noexcept {
+    for (DiskClient* client : clients_)
+        client->clear_image();
 }
 
 bool Scheduler::quiet() const noexcept {

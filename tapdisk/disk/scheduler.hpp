@@ -52,7 +52,7 @@ class Scheduler {
 
     // Clients.
 
-    /// `client` may send requests, until leave(). Errors: throws std::bad_alloc.
+    /// `client` may send requests, until leave(). Errors: throws std::bad_alloc; it has not joined then.
     void join(DiskClient& client);
     /// The driver has none of its requests; those that are parked, held or postponed are forgotten: whoever has their
     /// recovery log answers them.
@@ -86,8 +86,9 @@ class Scheduler {
 
     // Images.
 
-    /// Serves from `driver` from now on; it outlives its use here. Starts what waited for an image.
-    void set_image(ImageDriver& driver) noexcept;
+    /// Serves from `driver` from now on; it outlives its use here. Starts what waited for an image. Errors: throws
+    /// std::bad_alloc; there is no image then, as before.
+    void set_image(ImageDriver& driver);
     /// Starts nothing; what the driver has is finished. quiet() tells when.
     void pause() noexcept { paused_ = true; }
     bool paused() const noexcept { return paused_; }
@@ -116,12 +117,13 @@ class Scheduler {
     void ready(DiskRequest& request) noexcept;
     void start(DiskRequest& request) noexcept;
     void submit() noexcept;
-    static void on_complete(ImageRequest& image, std::error_code error) noexcept;
-    void completed(DiskRequest& request, std::error_code error) noexcept;
-    void failed(DiskRequest& request, std::error_code error) noexcept;
+    static void on_complete(ImageRequest& image, std::error_code error, Retry retry) noexcept;
+    void completed(DiskRequest& request, std::error_code error, Retry retry) noexcept;
+    void failed(DiskRequest& request, std::error_code error, Retry retry) noexcept;
     void park(DiskRequest& request, Lack lack) noexcept;
     void hold(DiskRequest& request) noexcept;
     void leave_order(DiskRequest& request) noexcept;
+    void clear_clients() noexcept;
     void begin_again() noexcept;
     void fail_stranded(DiskClient& client) noexcept;
     void abandon_waiting(DiskClient& client) noexcept;
@@ -133,6 +135,7 @@ class Scheduler {
     StorageHealth& health_;
     ImageDriver* driver_ = nullptr;
     std::uint32_t write_alignment_bytes_ = sector_size_bytes;
+    bool fua_ = false;  ///< of the image: its writes can be durable without a flush
     std::vector<DiskClient*> clients_;
 
     LiveList live_;

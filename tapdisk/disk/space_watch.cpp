@@ -25,24 +25,23 @@ SpaceWatch::~SpaceWatch() {
     BLKTAP_ASSERT(!busy_);
 }
 
-void SpaceWatch::ask(int fd, std::uint64_t least_bytes) noexcept {
+void SpaceWatch::ask(const SpaceSource& source) noexcept {
     if (busy_) return;
     busy_ = true;
-    job_.fd = fd;
-    job_.least_bytes = least_bytes;
+    job_.source = source;
     workers_.start(job_);
 }
 
-std::optional<SpaceWatch::Space> SpaceWatch::look(int fd, std::uint64_t least_bytes) noexcept {
+std::optional<SpaceWatch::Space> SpaceWatch::look(const SpaceSource& source) noexcept {
     struct statvfs status {};
-    if (::fstatvfs(fd, &status) != 0) return std::nullopt;
+    if (::fstatvfs(source.fd, &status) != 0) return std::nullopt;
     const std::uint64_t unit = status.f_frsize;
-    const bool cut = require_length(fd, least_bytes) == Errc::unexpected_end_of_file;
+    const bool cut = require_length(source.fd, source.least_bytes) == Errc::unexpected_end_of_file;
     return Space{status.f_bavail * unit, status.f_blocks * unit, cut};
 }
 
 void SpaceWatch::run(Job& job) noexcept {
-    job.space = look(job.fd, job.least_bytes);
+    job.space = look(job.source);
 }
 
 }  // namespace blktap

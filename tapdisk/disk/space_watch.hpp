@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "libblktap/base/worker_pool.hpp"
+#include "libblktap/driver_api/image_driver.hpp"
 
 namespace blktap {
 
@@ -31,18 +32,17 @@ class SpaceWatch {
     SpaceWatch& operator=(const SpaceWatch&) = delete;
     ~SpaceWatch();
 
-    /// Asks for the file system of `fd`, which stays open while busy(), and whether that file still has `least_bytes`.
-    /// No-op while busy().
-    void ask(int fd, std::uint64_t least_bytes) noexcept;
+    /// Asks for the file system of `source`, whose file stays open while busy(), and whether that file is as long as it
+    /// must be. No-op while busy().
+    void ask(const SpaceSource& source) noexcept;
     /// The same at once. Nothing: the file system does not say. Context: any thread; may block.
-    static std::optional<Space> look(int fd, std::uint64_t least_bytes = 0) noexcept;
+    static std::optional<Space> look(const SpaceSource& source) noexcept;
     bool busy() const noexcept { return busy_; }
 
   private:
     struct Job : WorkerJob {
         SpaceWatch* watch = nullptr;
-        int fd = -1;
-        std::uint64_t least_bytes = 0;
+        SpaceSource source{};
         std::optional<Space> space{};
     };
     static void run(Job& job) noexcept;

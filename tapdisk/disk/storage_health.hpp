@@ -10,11 +10,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
 
 namespace blktap {
 
 /// What the storage lacks for a request.
 enum class Lack : std::uint8_t { nothing, space, health };
+
+/// What a request is answered with that waited for it in vain.
+inline std::error_code error_of(Lack lack) noexcept {
+    return std::make_error_code(lack == Lack::space ? std::errc::no_space_on_device : std::errc::io_error);
+}
 
 class StorageHealth {
   public:

@@ -18,8 +18,9 @@ namespace blktap {
 struct StoragePolicy {
     /// How long a request waits for space before it fails; nothing: for ever.
     std::optional<Nanoseconds> no_space_timeout{};
-    /// Requests that the storage failed wait for better times instead of failing; flushes never.
-    bool hold_errors = false;
+    /// Requests that the storage failed wait for better times instead of failing; flushes never. Nothing: the driver of
+    /// the image decides (ImageInfo::waits_for_storage).
+    std::optional<bool> hold_errors{};
     /// Free space below which the operator is warned; nothing: the smaller of 1 GiB and a twentieth of the file system.
     std::optional<std::uint64_t> low_space_bytes{};
 

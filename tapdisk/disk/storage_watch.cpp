@@ -88,13 +88,15 @@ void StorageWatch::try_again() {
 void StorageWatch::ask_for_space() {
     taken_at_space_check_ = scheduler_.taken();
     ImageDriver* const driver = driver_();
-    if (driver != nullptr && driver->space_fd() >= 0) space_.ask(driver->space_fd(), driver->least_file_bytes());
+    const auto source = driver != nullptr ? driver->space() : std::nullopt;
+    if (source) space_.ask(*source);
 }
 
 void StorageWatch::image_opened() {
     ImageDriver* const driver = driver_();
-    if (driver == nullptr || driver->space_fd() < 0) return;
-    if (const auto space = SpaceWatch::look(driver->space_fd())) told_space(*space);
+    const auto source = driver != nullptr ? driver->space() : std::nullopt;
+    if (!source) return;
+    if (const auto space = SpaceWatch::look({source->fd, 0})) told_space(*space);
 }
 
 void StorageWatch::told_space(const SpaceWatch::Space& space) {

@@ -25,6 +25,13 @@ void ConnectionQueue::make_slots(DiskClient& client, std::uint16_t queue_index, 
     }
 }
 
+void ConnectionQueue::set_image(ImageDriver& driver) {
+    const std::uint32_t count = ring_.slot_count();
+    scratch_ = std::make_unique<ScratchMemory>(driver, count);
+    for (std::uint32_t i = 0; i < count; ++i)
+        scratch_->add(slots_[i].image);
+}
+
 RequestSlot& ConnectionQueue::take_slot() noexcept {
     BLKTAP_ASSERT(!free_slots_.empty());
     RequestSlot& slot = slots_[free_slots_.back()];

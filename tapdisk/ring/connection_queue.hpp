@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "libblktap/driver_api/scratch_memory.hpp"
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ring/back_ring.hpp"
 #include "tapdisk/ring/peer_signal.hpp"
@@ -26,6 +27,10 @@ class ConnectionQueue {
 
     /// Makes the slots, each with its place in the tables, for `client`. Once, before the first request.
     void make_slots(DiskClient& client, std::uint16_t queue_index, RecoveryLog::Queue& log);
+
+    /// Gives each slot its scratch for requests to `driver`, until clear_image(). Errors: throws std::bad_alloc.
+    void set_image(ImageDriver& driver);
+    void clear_image() noexcept { scratch_.reset(); }
 
     /// A free slot; there is one for each request that the ring can hold.
     RequestSlot& take_slot() noexcept;
@@ -49,6 +54,7 @@ class ConnectionQueue {
     ring::BackRing ring_;
     RecoveryLog::Queue* log_ = nullptr;
     std::unique_ptr<RequestSlot[]> slots_;
+    std::unique_ptr<ScratchMemory> scratch_;  ///< of all slots, while there is an image
     std::vector<std::uint16_t> free_slots_;
     std::vector<std::uint16_t> publishing_;  ///< slots whose answers are not visible yet
     LazyArray<ring::Segment> large_segments_;

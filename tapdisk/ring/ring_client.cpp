@@ -52,6 +52,17 @@ RingClient::~RingClient() {
     scheduler_.leave(*this);
 }
 
+void RingClient::set_image(ImageDriver& driver) {
+    for (ConnectionQueue& queue : queues_)
+        queue.set_image(driver);
+    guest_.set_image(driver.info());
+}
+
+void RingClient::clear_image() noexcept {
+    for (ConnectionQueue& queue : queues_)
+        queue.clear_image();
+}
+
 /// A frontend whose data would find no memory waits in its ring, not in ours.
 bool RingClient::takes() const noexcept {
     return taking_ && (failing() || (!scheduler_.paused() && wanting_.empty()));

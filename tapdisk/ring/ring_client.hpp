@@ -99,7 +99,8 @@ class RingClient final : public DiskClient {
     void deliver_read_data() noexcept;
     void count(const RequestSlot& slot) noexcept;
     void note_turn() noexcept;
-    void set_image(const ImageInfo& info) noexcept override { guest_.set_image(info); }
+    void set_image(ImageDriver& driver) override;
+    void clear_image() noexcept override;
     void take_memory_back(DiskRequest& request) noexcept override;
 
     Scheduler& scheduler_;

@@ -124,7 +124,7 @@ class Traffic {
     void grow(ImageDriver& driver) {
         if (growing()) return;
         resize_.emplace(ImageRequest::Kind::read, SectorRange{});
-        driver.resize(driver.info().size_sectors * 4, *resize_);
+        resize_->resize_on(driver, driver.info().size_sectors * 4);
     }
     void start_one(ImageDriver& driver) {
         const std::uint64_t draw = random_() % 16;
@@ -147,7 +147,7 @@ class Traffic {
         } else if (kind == ImageRequest::Kind::discard) {
             history_.sent(cleared(driver, range), 0, now());
         }
-        driver.start(entry.request);
+        entry.request.start_on(driver);
     }
     static SectorRange cleared(ImageDriver& driver, SectorRange range) {
         return whole_granules(range, driver.info().discard_granularity_bytes, 0);

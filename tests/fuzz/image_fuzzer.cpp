@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <utility>
@@ -31,14 +32,17 @@ struct Request : ImageRequest {
         kind = its_kind;
         range = its_range;
         if (kind == Kind::read || kind == Kind::write) data = {&entry, 1};
-        on_complete = [](ImageRequest& request, std::error_code answer) noexcept {
+    }
+    void begin_on(ImageDriver& driver) {
+        scratch_memory.emplace(driver, 1).add(*this);
+        begin([](ImageRequest& request, std::error_code answer, Retry) noexcept {
             auto& self = static_cast<Request&>(request);
-            BLKTAP_ASSERT(!self.answered);
             self.answered = true;
             self.error = answer;
-        };
+        });
     }
     iovec entry;
+    std::optional<ScratchMemory> scratch_memory;
     bool answered = false;
     std::error_code error{};
 };
@@ -93,12 +97,14 @@ std::error_code ImageFuzzer::finish(const Request& request) {
 std::error_code ImageFuzzer::run(ImageDriver& driver, ImageRequest::Kind kind, SectorRange range,
                                  std::span<std::byte> memory) {
     Request request{kind, range, memory};
+    request.begin_on(driver);
     driver.start(request);
     return finish(request);
 }
 
 void ImageFuzzer::resize(ImageDriver& driver, std::uint64_t sectors) {
     Request request{ImageRequest::Kind::flush, {}, {}};
+    request.begin_on(driver);
     driver.resize(sectors, request);
     finish(request);
 }

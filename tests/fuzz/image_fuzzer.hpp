@@ -14,6 +14,7 @@
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/driver_api/scratch_memory.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 
 namespace blktap::testing {

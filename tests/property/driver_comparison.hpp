@@ -118,7 +118,7 @@ class Comparison {
             const ImageInfo& info = driver_.info();
             model_.zero(whole_granules(range, info.discard_granularity_bytes, info.discard_alignment_bytes));
         }
-        driver_.start(entry.request);
+        entry.request.start_on(driver_);
     }
     void finish_one() {
         const auto entry = std::next(in_flight_.begin(), static_cast<std::ptrdiff_t>(below(in_flight_.size())));

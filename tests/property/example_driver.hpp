@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "drivers/shared/blocking_io.hpp"
+#include "drivers/shared/file_request.hpp"
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/unique_fd.hpp"
 
@@ -20,29 +21,39 @@ class ExampleDriver final : public ImageDriver {
         : fd_(std::move(fd)), offset_bytes_(offset_bytes), info_(info), workers_(workers) {}
     const ImageInfo& info() const noexcept override { return info_; }
 
+    // What this driver keeps of a request is a FileRequest, in memory that comes with the request.
+    ScratchSize scratch_size() const noexcept override { return ScratchSize::of<Ours>(); }
+    void make_scratch(ImageRequest& request) noexcept override { request.make_scratch<Ours>(request, *this); }
+    void end_scratch(ImageRequest& request) noexcept override { request.end_scratch<Ours>(); }
+
     void start(ImageRequest& request) noexcept override {
-        if (request.kind == ImageRequest::Kind::discard) {
+        if (request.kind == Kind::discard || request.kind == Kind::write_zeroes) {
             return request.complete(std::make_error_code(std::errc::operation_not_supported));
         }
-        request.driver = this;
-        request.job.run = [](WorkerJob& job) noexcept {
-            ImageRequest& its = ImageRequest::of(job);
-            its.job_error = static_cast<ExampleDriver*>(its.driver)->work(its);
+        auto& ours = request.scratch<Ours>();
+        ours.job.run = [](WorkerJob& job) noexcept {
+            auto& its = static_cast<Ours&>(FileRequest::of(job));
+            its.job_error = its.driver.work(its.request);
         };
-        request.job.done = [](WorkerJob& job) noexcept {
-            ImageRequest& its = ImageRequest::of(job);
+        ours.job.done = [](WorkerJob& job) noexcept {
+            FileRequest& its = FileRequest::of(job);
             its.complete(its.job_error);
         };
-        workers_.start(request.job);
+        workers_.start(ours.job);
     }
 
   private:
+    using Kind = ImageRequest::Kind;
+    struct Ours : FileRequest {
+        Ours(ImageRequest& its_request, ExampleDriver& its_driver) noexcept
+            : FileRequest(its_request), driver(its_driver) {}
+        ExampleDriver& driver;
+    };
     /// Context: a worker's thread.
     std::error_code work(ImageRequest& request) const noexcept {
         std::uint64_t at = offset_bytes_ + request.range.offset_bytes();
-        if (request.kind == ImageRequest::Kind::write) return write_all_at(fd_.get(), request.data, at);
-        if (request.kind == ImageRequest::Kind::flush)
-            return ::fdatasync(fd_.get()) == 0 ? std::error_code{} : last_system_error();
+        if (request.kind == Kind::write) return write_all_at(fd_.get(), request.data, at);
+        if (request.kind == Kind::flush) return ::fdatasync(fd_.get()) == 0 ? std::error_code{} : last_system_error();
         for (const iovec& entry : request.data) {
             const auto count = read_at(fd_.get(), {static_cast<std::byte*>(entry.iov_base), entry.iov_len}, at);
             if (!count) return count.error();

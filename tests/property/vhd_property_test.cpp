@@ -116,7 +116,7 @@ TEST_CASE("vhd driver: a disk that is made larger again and again agrees with th
             REQUIRE(driver->info().size_sectors == sectors);
             sectors += 1 + random() % 20000;
             TestRequest larger{ImageRequest::Kind::read, {}};
-            driver->resize(sectors, larger);
+            larger.resize_on(*driver, sectors);
             Comparison{harness, *driver, model, run.seed + life}.run(300);
             harness.finish(larger);
             REQUIRE_FALSE(larger.error);

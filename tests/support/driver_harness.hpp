@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,23 +15,19 @@
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/driver_api/scratch_memory.hpp"
 #include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"
 
 namespace blktap::testing {
 
-/// A request that remembers its answer. Its memory is the caller's.
+/// A request that remembers its answer. Its memory is the caller's; its scratch is gone the moment it is answered, so
+/// that a sanitizer sees whoever uses that too long.
 struct TestRequest : ImageRequest {
     TestRequest(Kind its_kind, SectorRange its_range, std::vector<iovec> memory = {}) : segments(std::move(memory)) {
         kind = its_kind;
         range = its_range;
         data = segments;
-        on_complete = [](ImageRequest& request, std::error_code answer) noexcept {
-            auto& self = static_cast<TestRequest&>(request);
-            BLKTAP_ASSERT(!self.answered);
-            self.answered = true;
-            self.error = answer;
-        };
     }
     /// One segment.
     TestRequest(Kind its_kind, SectorRange its_range, std::span<std::byte> memory)
@@ -38,9 +35,33 @@ struct TestRequest : ImageRequest {
     TestRequest(const TestRequest&) = delete;
     TestRequest& operator=(const TestRequest&) = delete;
 
+    void start_on(ImageDriver& driver) {
+        prepare(driver);
+        driver.start(*this);
+    }
+    void resize_on(ImageDriver& driver, std::uint64_t sectors) {
+        prepare(driver);
+        driver.resize(sectors, *this);
+    }
+
     std::vector<iovec> segments;
     bool answered = false;
     std::error_code error;
+    Retry retry = Retry::never;
+
+  private:
+    void prepare(ImageDriver& driver) {
+        answered = false;
+        scratch_memory_.emplace(driver, 1).add(*this);
+        begin([](ImageRequest& request, std::error_code answer, Retry retry) noexcept {
+            auto& self = static_cast<TestRequest&>(request);
+            self.answered = true;
+            self.error = answer;
+            self.retry = retry;
+            self.scratch_memory_.reset();
+        });
+    }
+    std::optional<ScratchMemory> scratch_memory_;
 };
 
 /// Hands out for writing what only an image names, too: the images of these tests are no guest's.
@@ -92,7 +113,7 @@ class DriverHarness {
     }
     /// Starts `request` and runs the loop until it is answered.
     std::error_code run(ImageDriver& driver, TestRequest& request) {
-        driver.start(request);
+        request.start_on(driver);
         finish(request);
         return request.error;
     }

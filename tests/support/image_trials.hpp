@@ -17,7 +17,7 @@ namespace blktap::testing {
 /// Makes the disk `sectors` long.
 inline std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
     TestRequest request{ImageRequest::Kind::read, {}};
-    driver.resize(sectors, request);
+    request.resize_on(driver, sectors);
     harness.finish(request);
     return request.error;
 }
@@ -37,7 +37,7 @@ inline std::error_code write_with_retries(DriverHarness& harness, ImageDriver& d
 /// is in front of it goes on.
 inline std::uint64_t write_until_full(DriverHarness& harness, ImageDriver& driver, ModelDisk& model,
                                       std::uint64_t sectors_max) {
-    CHECK(driver.space_fd() >= 0);
+    CHECK(driver.space());
     std::uint64_t sector = 0;
     std::error_code error;
     while (!error) {
@@ -68,8 +68,8 @@ inline void grow_during_writes(DriverHarness& harness, ImageDriver& driver, Mode
         ModelDisk::fill(range, i + 1, memory.back().bytes());
         model.write(range, i + 1);
         writes.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
-        driver.start(*writes.back());
-        if (i == 50) driver.resize(how.sectors, growing);
+        writes.back()->start_on(driver);
+        if (i == 50) growing.resize_on(driver, how.sectors);
         if (i % how.writes_a_step == 0) harness.step();
     }
     for (const auto& write : writes) {

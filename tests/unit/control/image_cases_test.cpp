@@ -177,7 +177,7 @@ TEST_CASE("image cases: after a block that ends with the disk there is room for 
     {
         const auto driver = image.harness.open(image.image());
         TestRequest growing{ImageRequest::Kind::read, {}};
-        driver->resize(16384, growing);
+        growing.resize_on(*driver, 16384);
         image.harness.finish(growing);
         REQUIRE_FALSE(growing.error);
         Bytes data(1 << 20, std::byte{0x77});  // of the next block, and what the last one had no room for

@@ -155,9 +155,9 @@ TEST_CASE("growth: requests that come while the file is made longer wait, and al
         ModelDisk::fill(range, i + 1, memory.back().bytes());
         disk.model.write(range, i + 1);
         requests.push_back(std::make_unique<TestRequest>(Kind::write, range, memory.back().bytes()));
-        disk.driver->start(*requests.back());
+        requests.back()->start_on(*disk.driver);
         if (i % 8 == 0) requests.push_back(std::make_unique<TestRequest>(Kind::flush, SectorRange{}));
-        if (i % 8 == 0) disk.driver->start(*requests.back());
+        if (i % 8 == 0) requests.back()->start_on(*disk.driver);
     }
     for (const auto& request : requests) {
         disk.harness.finish(*request);
@@ -180,7 +180,7 @@ TEST_CASE("growth: a read-only disk has its declared size and does not grow", "[
         DriverHarness harness;
         const auto driver = harness.open("raw:" + path + "?size=2M", Access::read_only);
         CHECK(driver->info().size_sectors == 4096);
-        CHECK(driver->space_fd() == -1);
+        CHECK_FALSE(driver->space());
         const Mapping memory = Mapping::anonymous(2 * mib);
         CHECK_FALSE(harness.read(*driver, {0, 4096}, memory.bytes()));
     }
@@ -193,7 +193,7 @@ TEST_CASE("resize: the file, then the disk, becomes longer and never shorter", "
     disk.model = ModelDisk{8 * mib / 512};
     const auto resize = [&disk](std::uint64_t size_bytes) {
         TestRequest request{Kind::flush, {}};
-        disk.driver->resize(size_bytes / 512, request);
+        request.resize_on(*disk.driver, size_bytes / 512);
         disk.harness.finish(request);
         return request.error;
     };

@@ -32,7 +32,7 @@ TEST_CASE("null driver: answers everything before start() returns", "[unit][driv
     for (const Kind kind : {Kind::read, Kind::write, Kind::flush, Kind::discard}) {
         const bool has_data = kind == Kind::read || kind == Kind::write;
         TestRequest request{kind, {0, kind == Kind::flush ? 0U : 2U}, std::span{memory}.first(has_data ? 1024 : 0)};
-        driver->start(request);
+        request.start_on(*driver);
         CHECK(request.answered);
         CHECK_FALSE(request.error);
     }

@@ -99,7 +99,7 @@ TEST_CASE("raw driver: hundreds of requests are under way at once", "[unit][driv
         memory.push_back(filled(range, index + 1));
         model.write(range, index + 1);
         requests.push_back(std::make_unique<TestRequest>(ImageRequest::Kind::write, range, memory.back().bytes()));
-        driver->start(*requests.back());
+        requests.back()->start_on(*driver);
     }
     for (const auto& request : requests) {
         harness.finish(*request);

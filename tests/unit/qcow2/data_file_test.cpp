@@ -121,7 +121,7 @@ TEST_CASE("qcow2 data file: grows with the disk", "[unit][qcow2]") {
     {
         const auto driver = t.harness.open("qcow2:" + t.path);
         TestRequest request{ImageRequest::Kind::read, {}};
-        driver->resize(model.size_sectors(), request);
+        request.resize_on(*driver, model.size_sectors());
         t.harness.finish(request);
         REQUIRE_FALSE(request.error);
         REQUIRE_FALSE(write_stamp(t.harness, *driver, model, {model.size_sectors() - 1, 1}, 1));
@@ -141,7 +141,7 @@ TEST_CASE("qcow2 data file: what it has behind the disk's end does not come to l
     {
         const auto driver = t.harness.open("qcow2:" + t.path);
         TestRequest growing{ImageRequest::Kind::read, {}};
-        driver->resize(disk_bytes / 512, growing);
+        growing.resize_on(*driver, disk_bytes / 512);
         t.harness.finish(growing);
         REQUIRE_FALSE(growing.error);
         CHECK_FALSE(find_difference(t.harness, *driver, model));

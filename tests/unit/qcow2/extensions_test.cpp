@@ -24,7 +24,7 @@ void write_and_grow(const std::string& path) {
     ModelDisk model{1 << 16};
     REQUIRE_FALSE(write_stamp(harness, *driver, model, {100, 1000}, 1));
     TestRequest request{ImageRequest::Kind::read, {}};
-    driver->resize(model.size_sectors(), request);
+    request.resize_on(*driver, model.size_sectors());
     harness.finish(request);
     REQUIRE_FALSE(request.error);
     REQUIRE_FALSE(write_stamp(harness, *driver, model, {60000, 1000}, 2));

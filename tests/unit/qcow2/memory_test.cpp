@@ -108,7 +108,7 @@ TEST_CASE("qcow2 memory: a metadata cache counts, and a disk that is made larger
     const auto driver = harness.open("qcow2:" + path + "?metadata-cache=64K&memory-budget=4M");
     const auto resize = [&](std::uint64_t bytes) {
         TestRequest request{ImageRequest::Kind::read, {}};
-        driver->resize(bytes / sector_size_bytes, request);
+        request.resize_on(*driver, bytes / sector_size_bytes);
         harness.finish(request);
         return request.error;
     };

@@ -88,7 +88,7 @@ TEST_CASE("qcow2 driver: hundreds of first writes at once share commits", "[unit
     }
     const std::uint64_t before = disk.harness.io().stats().submitted;
     for (const auto& request : requests)
-        disk.driver->start(*request);
+        request->start_on(*disk.driver);
     for (const auto& request : requests) {
         disk.harness.finish(*request);
         CHECK_FALSE(request->error);
@@ -112,7 +112,7 @@ TEST_CASE("qcow2 driver: writes to one new cluster wait for each other", "[unit]
         requests.push_back(std::make_unique<TestRequest>(Kind::write, SectorRange{sector, 1}, memory.back().bytes()));
         requests.back()->segments.front().iov_len = 512;
         requests.back()->data = requests.back()->segments;
-        disk.driver->start(*requests.back());
+        requests.back()->start_on(*disk.driver);
     }
     for (const auto& request : requests) {
         disk.harness.finish(*request);
@@ -142,9 +142,9 @@ TEST_CASE("qcow2 driver: thousands of requests that end as soon as they begin do
     const Mapping data = Mapping::anonymous(page_size_bytes);
     std::list<TestRequest> requests;
     for (std::uint64_t i = 0; i < 256; ++i)  // as many as are under way at once; the others wait
-        disk.driver->start(requests.emplace_back(ImageRequest::Kind::write, SectorRange{i * 64, 8}, data.bytes()));
+        requests.emplace_back(ImageRequest::Kind::write, SectorRange{i * 64, 8}, data.bytes()).start_on(*disk.driver);
     for (int i = 0; i < 100'000; ++i)  // of less than a cluster: nothing to do
-        disk.driver->start(requests.emplace_back(ImageRequest::Kind::discard, SectorRange{1, 1}));
+        requests.emplace_back(ImageRequest::Kind::discard, SectorRange{1, 1}).start_on(*disk.driver);
     CHECK_FALSE(requests.back().answered);
     while (!std::ranges::all_of(requests, &TestRequest::answered))
         disk.harness.step();

@@ -131,10 +131,10 @@ TEST_CASE("qcow2 resize: tables do not move while a group waits for space, which
             for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{64}}) {
                 requests.push_back(std::make_unique<TestRequest>(Kind::discard, SectorRange{first, 64}));
                 model.zero({first, 64});
-                driver->start(*requests.back());
+                requests.back()->start_on(*driver);
             }
             TestRequest growing{Kind::read, {}};
-            driver->resize(larger, growing);
+            growing.resize_on(*driver, larger);
             std::vector<Mapping> memory;
             for (std::uint64_t i = 0; i < 20; ++i) {
                 const SectorRange range{256 + 64 * i, 1};
@@ -142,7 +142,7 @@ TEST_CASE("qcow2 resize: tables do not move while a group waits for space, which
                 ModelDisk::fill(range, i + 2, memory.back().bytes());
                 model.write(range, i + 2);
                 requests.push_back(std::make_unique<TestRequest>(Kind::write, range, memory.back().bytes().first(512)));
-                driver->start(*requests.back());
+                requests.back()->start_on(*driver);
                 harness.step();
             }
             harness.finish(growing);

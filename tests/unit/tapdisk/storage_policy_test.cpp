@@ -77,11 +77,11 @@ TEST_CASE("storage policy: takes its options and leaves the driver's", "[unit][t
         parse_image_spec("raw:/x?enospc-timeout=90&on-error=hold&low-space=2M&size=1G", Access::read_write);
     const StoragePolicy policy = take_storage_policy(image);
     CHECK(policy.no_space_timeout == 90s);
-    CHECK(policy.hold_errors);
+    CHECK(policy.hold_errors == true);
     CHECK(policy.low_space_bytes == 2U << 20);
     CHECK(image.options == std::map<std::string, std::string>{{"size", "1G"}});
     CHECK_FALSE(policy_of("enospc-timeout=forever").no_space_timeout.has_value());
-    CHECK_FALSE(policy_of("on-error=report").hold_errors);
+    CHECK(policy_of("on-error=report").hold_errors == false);
     CHECK_FALSE(policy_of("low-space=off").is_low(0, 1000));
 }
 

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/shared/storage_errors.hpp"
 #include "libblktap/base/assert.hpp"
 #include "tests/support/vbd_harness.hpp"
 
@@ -41,6 +42,8 @@ class StubDisk {
     /// Complete at start(), with `answer`; else wait for the test.
     bool automatic = false;
     std::error_code answer{};
+    /// Whether to retry what the test answers with an error; nothing: as drivers of files say.
+    std::optional<Retry> retry{};
     int images_open = 0;
 
     VbdHarness::Options options() {
@@ -103,7 +106,7 @@ class StubDisk {
     };
     static inline StubDisk* current = nullptr;
 
-    static char letter(const ImageRequest& request) { return "RWFD"[static_cast<int>(request.kind)]; }
+    static char letter(const ImageRequest& request) { return "RWFDZ"[static_cast<int>(request.kind)]; }
     template <class Condition>
     std::size_t find_if(Condition condition) const {
         const auto found =
@@ -126,7 +129,7 @@ class StubDisk {
 
     void end(ImageRequest& request, std::error_code error) noexcept {
         if (!error) perform(request);
-        request.complete(error);
+        request.complete(error, retry.value_or(retry_of(error)));
     }
 
     void perform(const ImageRequest& request) noexcept {

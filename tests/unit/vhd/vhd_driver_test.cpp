@@ -28,7 +28,7 @@ class Writes {
         ModelDisk::fill(range, stamp, memory_.back().bytes());
         model_.write(range, stamp);
         requests_.push_back(std::make_unique<TestRequest>(Kind::write, range, memory_.back().bytes()));
-        driver.start(*requests_.back());
+        requests_.back()->start_on(driver);
     }
     void finish(DriverHarness& harness) {
         for (const auto& request : requests_) {
@@ -175,7 +175,7 @@ TEST_CASE("vhd driver: closed, the file ends with its last block and its footer"
         const auto driver = harness.open("vhd:" + path);
         REQUIRE_FALSE(write_stamp(harness, *driver, model, {0, 8}, 1));
         CHECK(driver->activity().growths > 0);
-        CHECK(driver->space_fd() >= 0);
+        CHECK(driver->space());
         CHECK(file_size(path) > 8 << 20);
         CHECK(check_vhd(killed(path)).end_footer_missing);
     }

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// ImageRequest: one request to an image driver, embedded in whatever its sender keeps of it, and its scratch: memory in
+// which the driver keeps what it needs of that request. A driver says how much (ScratchSize); whoever sends requests
+// gives each of them so much before the first is sent, so that neither allocates on the way. A driver that passes
+// requests on has the child's request, and the child's scratch behind it, in its own.
+//
+// Tested by tests/unit/drivers/image_request_test.cpp.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <sys/uio.h>
+#include <system_error>
+#include <utility>
+
+#include "libblktap/base/assert.hpp"
+#include "libblktap/base/units.hpp"
+
+namespace blktap {
+
+class ImageDriver;
+
+/// Whether and when the same request, sent again, may succeed after an error. The driver knows what its errors mean.
+enum class Retry : std::uint8_t {
+    never,         ///< the error is final for the request
+    when_space,    ///< once the storage has space again
+    when_healthy,  ///< once the storage, or the way to it, is mended
+};
+
+/// Memory of one request that is its driver's.
+struct ScratchSize {
+    std::size_t bytes = 0;
+    std::size_t alignment = 1;  ///< a power of two
+
+    template <class T>
+    static constexpr ScratchSize of() noexcept {
+        return {sizeof(T), alignof(T)};
+    }
+    /// Where `next` begins that comes behind this.
+    constexpr std::size_t offset_of(const ScratchSize& next) const noexcept { return round_up(bytes, next.alignment); }
+    constexpr ScratchSize followed_by(const ScratchSize& next) const noexcept {
+        return {offset_of(next) + next.bytes, std::max(alignment, next.alignment)};
+    }
+    /// From one to the next in an array.
+    constexpr std::size_t stride() const noexcept { return round_up(bytes, alignment); }
+};
+
+struct ImageRequest {
+    enum class Kind : std::uint8_t { read, write, flush, discard, write_zeroes };
+    /// Told the answer. The request may be sent again, or destroyed, from inside.
+    using Completed = void (*)(ImageRequest&, std::error_code, Retry) noexcept;
+
+    Kind kind = Kind::read;
+    /// A write that is durable when it is complete; only where ImageInfo::fua.
+    bool fua = false;
+    /// Of write_zeroes: the storage of the range need not be kept.
+    bool may_unmap = false;
+    SectorRange range{};  ///< empty for flush
+    /// Read into or written from; together as long as `range`, and empty for every other kind. Valid until complete().
+    /// The driver may change entries.
+    std::span<iovec> data{};
+
+    ImageRequest() = default;
+    ImageRequest(const ImageRequest&) = delete;
+    ImageRequest& operator=(const ImageRequest&) = delete;
+    /// It is not under way.
+    ~ImageRequest() { BLKTAP_ASSERT(!under_way()); }
+
+    // The driver's.
+
+    /// Answers the request. Exactly once, on the loop's thread; may be called from inside ImageDriver::start(). After
+    /// it, neither the request nor its scratch is the driver's any more.
+    void complete(std::error_code error = {}, Retry retry = Retry::never) noexcept {
+        const Completed completed = std::exchange(completed_, nullptr);
+        BLKTAP_ASSERT(completed != nullptr);  // a second answer
+        completed(*this, error, retry);
+    }
+    /// What make_scratch() made.
+    template <class T>
+    T& scratch() const noexcept {
+        return *std::launder(reinterpret_cast<T*>(scratch_));
+    }
+    /// For ImageDriver::make_scratch() and end_scratch(): the object that scratch() returns.
+    template <class T, class... Arguments>
+    T& make_scratch(Arguments&&... arguments) noexcept {
+        return *::new (static_cast<void*>(scratch_)) T(std::forward<Arguments>(arguments)...);
+    }
+    template <class T>
+    void end_scratch() noexcept {
+        std::destroy_at(&scratch<T>());
+    }
+
+    // The sender's.
+
+    /// Gives the request `memory`, of driver.scratch_size(), to be used with that driver alone, until detach(). Both
+    /// while it is not under way.
+    void attach(ImageDriver& driver, std::byte* memory) noexcept;
+    void detach(ImageDriver& driver) noexcept;
+    /// From now on it is under way: ImageDriver::start() or resize() is called next, and `completed` once.
+    void begin(Completed completed) noexcept {
+        BLKTAP_ASSERT(completed_ == nullptr);
+        completed_ = completed;
+    }
+    bool under_way() const noexcept { return completed_ != nullptr; }
+
+  private:
+    std::byte* scratch_ = nullptr;
+    Completed completed_ = nullptr;
+};
+
+}  // namespace blktap
