@@ -15,4 +15,9 @@ UniqueFd ImageOpener::open_named(const std::string& path, const std::string&, Ac
                      "the option data-file=PATH)");
 }
 
+UniqueFd ImageOpener::connect(const std::string& address) {
+    throw_reason(std::make_error_code(std::errc::operation_not_supported),
+                 address + ": images on servers are not opened through a controller");
+}
+
 }  // namespace blktap

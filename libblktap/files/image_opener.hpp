@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageOpener: the only way by which an image driver gets a file. A tapdisk that runs alone opens locally; under
-// tapback the open is a request to tapback, which checks, locks and passes a descriptor, so that a tapdisk can do
-// without any right to the file system.
+// ImageOpener: the only way by which an image driver gets a file or a connection. A tapdisk that runs alone opens
+// locally; under tapback the open is a request to tapback, which checks, locks and passes a descriptor, so that a
+// tapdisk can do without any right to the file system.
 #pragma once
 
 #include <string>
@@ -27,6 +27,11 @@ class ImageOpener {
     /// guest may have written that name, so by default such a file is opened for reading only.
     /// Errors: as open(); EPERM: the image may not have it.
     virtual UniqueFd open_named(const std::string& path, const std::string& by, Access access, Caching caching);
+    /// Connects to the server of an image that is elsewhere: "unix:PATH", or "HOST:PORT" with an IPv6 address in
+    /// brackets. A stream socket. Errors: throws std::system_error whose text names the address and the reason: EINVAL
+    /// (no such address), ECONNREFUSED and others of connect(2); EOPNOTSUPP: this opener connects to nothing, which is
+    /// the default. Context: may block.
+    virtual UniqueFd connect(const std::string& address);
 };
 
 }  // namespace blktap

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "libblktap/base/error.hpp"
+#include "libblktap/files/connect_stream.hpp"
 #include "libblktap/files/image_lock.hpp"
 
 namespace blktap {
@@ -43,6 +44,10 @@ void require_writable_device(int fd, const std::string& path) {
 }
 
 }  // namespace
+
+UniqueFd LocalImageOpener::connect(const std::string& address) {
+    return connect_stream(address);
+}
 
 UniqueFd LocalImageOpener::open(const std::string& path, Access access, Caching caching) {
     // Looked at before it is opened, because opening some character devices has effects (a tape, a watchdog); and again

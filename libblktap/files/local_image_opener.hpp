@@ -8,7 +8,7 @@
 // volume group or RAID, or claimed by another writer. Files and devices are locked as QEMU's programs lock them
 // (libblktap/files/image_lock.hpp).
 //
-// Tested by tests/unit/files/local_image_opener_test.cpp.
+// Tested by tests/unit/files/local_image_opener_test.cpp and connect_test.cpp.
 #pragma once
 
 #include "libblktap/files/image_opener.hpp"
@@ -19,6 +19,7 @@ class LocalImageOpener final : public ImageOpener {
   public:
     /// As ImageOpener::open(), and EBUSY for an image in use. Does not wait for a writer of a FIFO.
     UniqueFd open(const std::string& path, Access access, Caching caching) override;
+    UniqueFd connect(const std::string& address) override;
 };
 
 }  // namespace blktap
