@@ -21,9 +21,18 @@ void Registry::add(const Format& format, OpenImage open) {
     BLKTAP_ASSERT(added);
 }
 
-std::unique_ptr<ImageDriver> Registry::open(const ImageSpec& spec, const DriverContext& context) const {
-    if (const auto found = drivers_.find(spec.format); found != drivers_.end())
-        return found->second.open(spec, context);
+void Registry::open(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening) const noexcept {
+    try {
+        opener_of(spec)(spec, context, opening);
+    } catch (const std::system_error& error) {
+        opening.fail(error);
+    } catch (const std::exception& error) {
+        opening.fail({std::make_error_code(std::errc::not_enough_memory), error.what()});
+    }
+}
+
+OpenImage Registry::opener_of(const ImageSpec& spec) const {
+    if (const auto found = drivers_.find(spec.format); found != drivers_.end()) return found->second.open;
     std::string known;
     for (const Format* const format : formats())
         known.append(known.empty() ? "" : ", ").append(format->name);
@@ -40,10 +49,10 @@ std::vector<const Format*> Registry::formats() const {
 
 Registry all_drivers() {
     Registry registry;
-    registry.add(null_format, &open_null_image);
-    registry.add(qcow2::format, &qcow2::open_qcow2_image);
-    registry.add(raw_format, &open_raw_image);
-    registry.add(vhd::format, &vhd::open_vhd_image);
+    registry.add(null_format, &open_at_once<&open_null_image>);
+    registry.add(qcow2::format, &open_at_once<&qcow2::open_qcow2_image>);
+    registry.add(raw_format, &open_at_once<&open_raw_image>);
+    registry.add(vhd::format, &open_at_once<&vhd::open_vhd_image>);
     return registry;
 }
 

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "drivers/formats/format.hpp"
-#include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/driver_api/image_opening.hpp"
 
 namespace blktap {
 
@@ -24,15 +24,17 @@ class Registry {
     /// Makes `format` known; each name once. Lifetime: `format` must outlive this and its copies.
     void add(const Format& format, OpenImage open);
     void add(const Format&& format, OpenImage open) = delete;
-    /// Opens `spec` with the driver that it names. Lifetime: what `context` refers to must outlive the driver.
-    /// Errors: throws std::system_error: EINVAL for an unknown format, naming the known ones, and what the driver
-    /// throws.
-    std::unique_ptr<ImageDriver> open(const ImageSpec& spec, const DriverContext& context) const;
+    /// Opens `spec` with the driver that it names. Lifetime: what `context` refers to must outlive the driver, and
+    /// `opening` its end. Errors: through `opening`: EINVAL for an unknown format, naming the known ones, and the
+    /// driver's.
+    void open(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening) const noexcept;
 
     /// In the order of their names.
     std::vector<const Format*> formats() const;
 
   private:
+    OpenImage opener_of(const ImageSpec& spec) const;
+
     struct Driver {
         const Format* format;
         OpenImage open;

@@ -32,10 +32,11 @@ struct ControlServer::Handlers {
     ControlServer& server;
     Vbd& vbd;
 
-    ipc::DeviceDescription operator()(const ipc::Open& message, ipc::Call& call) {
-        if (vbd.state() == Vbd::State::closed) server.files_.clear();
-        vbd.open(to_spec(message), server.opener_for(call.client, message));
-        return vbd.describe();
+    void operator()(const ipc::Open& message, ipc::Call& call) {
+        if (vbd.state() == Vbd::State::closed && !vbd.opening()) server.files_.clear();
+        server.open_for(call.client, [&] {
+            vbd.open(to_spec(message), server.opener_for(call.client, message), opened(call, false));
+        });
     }
     void operator()(const ipc::Connect& message, ipc::Call& call);
     void operator()(const ipc::Disconnect& message, ipc::Call& call) {
@@ -43,7 +44,7 @@ struct ControlServer::Handlers {
     }
     void operator()(const ipc::Abandon& message, ipc::Call& call);
     void operator()(const ipc::Pause&, ipc::Call& call) { vbd.pause(later(call)); }
-    ipc::DeviceDescription operator()(const ipc::Resume& message, ipc::Call& call);
+    void operator()(const ipc::Resume& message, ipc::Call& call);
     void operator()(const ipc::Record& message, ipc::Call& call) {
         if (!message.start) return vbd.stop_recording(later(call));
         vbd.start_recording(call.take_descriptor(message.name));
@@ -67,6 +68,19 @@ struct ControlServer::Handlers {
         return [answer = call.answer](std::error_code error) {
             if (error) return answer.fail(error, error.message());
             answer(ipc::Nothing{});
+        };
+    }
+    Vbd::Opened opened(const ipc::Call& call, bool accept_loss) {
+        return [this, answer = call.answer, accept_loss](const std::system_error* error) {
+            server.opens_for_.reset();
+            if (error != nullptr) return answer.fail(error->code(), error->what());
+            try {
+                // Last: a resume that was refused has accepted nothing.
+                if (accept_loss) vbd.accept_loss();
+                answer(vbd.describe());
+            } catch (const std::system_error& refused) {
+                answer.fail(refused.code(), refused.what());
+            }
         };
     }
 };
@@ -95,19 +109,18 @@ void ControlServer::Handlers::operator()(const ipc::Abandon& message, ipc::Call&
         });
 }
 
-ipc::DeviceDescription ControlServer::Handlers::operator()(const ipc::Resume& message, ipc::Call& call) {
+void ControlServer::Handlers::operator()(const ipc::Resume& message, ipc::Call& call) {
+    const Vbd::Opened done = opened(call, message.accept_loss);
     if (vbd.state() == Vbd::State::paused) {
-        server.files_.clear();
+        if (!vbd.opening()) server.files_.clear();
         const auto image = message.image ? std::optional(to_spec(*message.image)) : std::nullopt;
-        vbd.resume(image, message.image ? server.opener_for(call.client, *message.image) : nullptr);
-    } else if (message.image) {
-        throw_error(Errc::wrong_state, "another image can only be opened while paused");
-    } else {
-        vbd.retry();
+        return server.open_for(call.client, [&] {
+            vbd.resume(image, message.image ? server.opener_for(call.client, *message.image) : nullptr, done);
+        });
     }
-    // Last: a resume that was refused has accepted nothing.
-    if (message.accept_loss) vbd.accept_loss();
-    return vbd.describe();
+    if (message.image) throw_error(Errc::wrong_state, "another image can only be opened while paused");
+    vbd.retry();
+    done(nullptr);
 }
 
 void ControlServer::Handlers::operator()(const ipc::Files&, ipc::Call& call) {
@@ -146,8 +159,22 @@ void ControlServer::add_client(ipc::MessageSocket socket, std::function<void()> 
     server_.add_client(std::move(socket), std::move(hung_up));
 }
 
+/// `open` opens an image for a client, whose end ends that.
+void ControlServer::open_for(ClientId id, const std::function<void()>& open) {
+    if (vbd_.opening()) return open();  // refused
+    opens_for_ = id;
+    try {
+        open();
+    } catch (...) {
+        opens_for_.reset();
+        throw;
+    }
+}
+
 void ControlServer::gone(ClientId id) {
     watchers_.erase(id);
+    // Nobody else knows of the image, or has its files.
+    if (opens_for_ == id) vbd_.cancel_opening();
     std::erase_if(owners_, [this, id](const auto& owner) {
         if (owner.second == id) vbd_.hang_up(owner.first);
         return owner.second == id;

@@ -51,6 +51,7 @@ class ControlServer {
     };
 
     void gone(ClientId id);
+    void open_for(ClientId id, const std::function<void()>& open);
     std::unique_ptr<ImageOpener> opener_for(ClientId id, const ipc::OpenArguments& arguments);
     void tell_problems() noexcept;
 
@@ -59,6 +60,7 @@ class ControlServer {
     ipc::MessageListener listener_;
     std::set<ClientId> watchers_;             ///< are told of problems
     std::map<std::string, ClientId> owners_;  ///< of connections, by name, that end when their owner hangs up
+    std::optional<ClientId> opens_for_;       ///< who asked for the image that is being opened
     std::vector<OpenedFile> files_;           ///< of the image that is open, or was last
     std::unique_ptr<AbandonedRings> abandoned_;
     std::unique_ptr<Handlers> handlers_;

@@ -54,6 +54,19 @@ void tell_starter(UniqueFd& starter, const std::exception& error) noexcept {
     }
 }
 
+/// Opens the image of the command line. Errors: throws std::system_error.
+void open_image(EventLoop& loop, Vbd& vbd, const ImageSpec& image) {
+    bool over = false;
+    std::optional<std::system_error> failed;
+    vbd.open(image, std::make_unique<LocalImageOpener>(), [&](const std::system_error* error) {
+        over = true;
+        if (error != nullptr) failed.emplace(*error);
+    });
+    while (!over)
+        loop.run_once();
+    if (failed) throw *failed;
+}
+
 /// Returns the exit status: 0, or 1 when the last flush failed. `starter` is closed when it has started.
 int serve(const Options& options, UniqueFd& starter) {
     const UniqueFd signals = open_signals();
@@ -70,16 +83,16 @@ int serve(const Options& options, UniqueFd& starter) {
         vbd_options.make_log_file = [path = *options.recovery_log_path] { return open_log_file(path); };
     }
     Vbd vbd(loop, kernel, drivers, vbd_options);
-    if (options.image) vbd.open(*options.image, std::make_unique<LocalImageOpener>());
+    loop.set_turn([&vbd] { return vbd.turn(); });
+    if (options.image) open_image(loop, vbd, *options.image);
     make_parent_directory(options.control_path);
     ControlServer server(loop, vbd, options.control_path);
-    loop.set_turn([&vbd] { return vbd.turn(); });
 
     int exit_status = 0;
     if (options.client_fd) {
         server.add_client(ipc::MessageSocket(UniqueFd(*options.client_fd)), [&] {
             // Nobody knows of a tapdisk without an image whose starter is gone.
-            if (vbd.state() == Vbd::State::closed) loop.stop();
+            if (vbd.state() == Vbd::State::closed) vbd.shut_down([&](std::error_code) { loop.stop(); });
         });
     }
     const EventLoop::Watch end(loop, signals.get(), EPOLLIN, [&](std::uint32_t) {

@@ -37,9 +37,10 @@ void Vbd::require_open(const char* while_paused) const {
     require(state() == State::open, state() == State::paused ? while_paused : "no image is open");
 }
 
-void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
+void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened) {
     require(state() == State::closed, "an image is open already");
-    disk_.open(image, std::move(files));
+    require(!opening(), "an image is being opened");
+    disk_.open(image, std::move(files), std::move(opened));
 }
 
 std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory) {
@@ -88,9 +89,10 @@ void Vbd::pause(Done done) {
     begin(Ending::pause, std::move(done));
 }
 
-void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files) {
+void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened) {
     require(state() == State::paused, "the image is not paused");
-    disk_.resume(image, std::move(files));
+    require(!opening(), "an image is being opened");
+    disk_.resume(image, std::move(files), std::move(opened));
 }
 
 void Vbd::retry() {
@@ -113,7 +115,7 @@ void Vbd::resize(std::uint64_t size_bytes, Done done) {
 }
 
 void Vbd::close(Done done) {
-    require(state() != State::closed, "no image is open");
+    require(state() != State::closed || opening(), "no image is open");
     for (const auto& connection : connections_.list()) {
         give_up_waiting(*connection);
         connection->client().close();

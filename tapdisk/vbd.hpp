@@ -7,8 +7,9 @@
 //   closed --open--> open --connect--> connected --disconnect--> open --close--> closed
 //                      \--- pause --->  paused   --- resume ---/   (with or without connections)
 //
-// Operations that must wait for I/O (pause, disconnect, close) answer through a callback, on the loop's thread, once.
-// At most one of them is under way. Everything throws std::system_error with a text that names the object.
+// Operations that must wait for I/O (open, resume, pause, disconnect, close) answer through a callback, on the loop's
+// thread, once. At most one of them is under way, but that an image that is being opened can be closed. Everything
+// throws std::system_error with a text that names the object.
 //
 // Tested by tests/unit/tapdisk/vbd_test.cpp, connections_test.cpp.
 #pragma once
@@ -36,6 +37,7 @@ class Vbd {
     };
     /// Called once when an operation is over.
     using Done = Disk::Done;
+    using Opened = Disk::Opened;
     using State = Disk::State;
 
     /// All references outlive the Vbd. Errors: throws std::system_error (AIO, descriptors).
@@ -44,8 +46,13 @@ class Vbd {
     Vbd& operator=(const Vbd&) = delete;
     ~Vbd();
 
-    /// Opens an image; `files` opens its files, also when it is resumed.
-    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files);
+    /// Opens an image; `files` opens its files, also when it is resumed. It has ended when `opened` is told; until then
+    /// the state is closed.
+    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened);
+    /// An image is being opened, for open() or resume().
+    bool opening() const noexcept { return disk_.opening(); }
+    /// Ends that with an error; no-op when none is.
+    void cancel_opening() noexcept { disk_.cancel_opening(); }
     /// Connects a frontend to the open image. `log_file`: where unanswered requests live; none: the options' maker.
     /// `memory`: of local rings. Returns what the frontend gets in return: descriptors of local rings.
     std::vector<UniqueFd> connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory = {});
@@ -59,14 +66,14 @@ class Vbd {
     void pause(Done done);
     /// Opens the paused image again, or another one at least as large, and goes on. `files`: null to use the same
     /// opener.
-    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files);
+    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened);
     /// While not paused: tries requests that wait for space at once.
     void retry();
     /// Answers held flushes with an error.
     void accept_loss();
     /// Makes the image and the device `size_bytes` long. Errors: also through `done`: see Disk::resize().
     void resize(std::uint64_t size_bytes, Done done);
-    /// Disconnects if needed, flushes and closes the image.
+    /// Disconnects if needed, flushes and closes the image, or ends its opening.
     void close(Done done);
     /// Stops taking requests, finishes what can be finished, flushes and closes; requests that wait for space stay in
     /// the recovery log. For SIGTERM.

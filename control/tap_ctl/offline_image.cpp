@@ -18,9 +18,38 @@ struct Asked : ImageRequest {
 }  // namespace
 
 OfflineImage::OfflineImage(const ImageSpec& spec)
-    : name_(image_name(spec)),
-      completions_(loop_, io_.completion_fd(), EPOLLIN | EPOLLET, [](auto) {}),
-      driver_(all_drivers().open(spec, {io_, workers_, files_})) {}
+    : name_(image_name(spec)), completions_(loop_, io_.completion_fd(), EPOLLIN | EPOLLET, [](auto) {}) {
+    bool over = false;
+    std::optional<std::system_error> failed;
+    ImageOpening opening{[&](OpenResult result) {
+        over = true;
+        if (auto* const error = std::get_if<std::system_error>(&result)) {
+            failed.emplace(*error);
+        } else {
+            driver_ = std::move(std::get<std::unique_ptr<ImageDriver>>(result));
+        }
+    }};
+    all_drivers().open(spec, {loop_, io_, workers_, files_}, opening);
+    run_until(over);
+    if (failed) throw *failed;
+}
+
+OfflineImage::~OfflineImage() {
+    bool over = false;
+    driver_->close([&over] { over = true; });
+    run_until(over);
+}
+
+void OfflineImage::run_until(const bool& over) {
+    for (;;) {
+        io_.submit_staged();
+        io_.reap();
+        if (over) return;
+        if (io_.can_submit()) continue;
+        loop_.run_once(io_.needs_retry_timer() ? std::chrono::milliseconds{1} : Nanoseconds{-1});
+        if (io_.needs_retry_timer()) io_.retry();
+    }
+}
 
 /// Starts `request` and runs the loop until it is answered.
 std::error_code OfflineImage::run(const std::function<void(ImageRequest&)>& start) {
@@ -32,14 +61,8 @@ std::error_code OfflineImage::run(const std::function<void(ImageRequest&)>& star
         static_cast<Asked&>(request).error = error;
     });
     start(asked);
-    for (;;) {
-        io_.submit_staged();
-        io_.reap();
-        if (asked.answered) return asked.error;
-        if (io_.can_submit()) continue;
-        loop_.run_once(io_.needs_retry_timer() ? std::chrono::milliseconds{1} : Nanoseconds{-1});
-        if (io_.needs_retry_timer()) io_.retry();
-    }
+    run_until(asked.answered);
+    return asked.error;
 }
 
 void OfflineImage::resize(std::uint64_t size_sectors) {

@@ -24,11 +24,17 @@ class OfflineImage {
     /// its data would be written, in a file that its option data-file does not name.
     explicit OfflineImage(const ImageSpec& spec);
 
+    OfflineImage(const OfflineImage&) = delete;
+    OfflineImage& operator=(const OfflineImage&) = delete;
+    /// Closes it. Blocks.
+    ~OfflineImage();
+
     const ImageInfo& info() const noexcept { return driver_->info(); }
     /// Makes the disk `size_sectors` long, durable. Errors: throws std::system_error as ImageDriver::resize(). Blocks.
     void resize(std::uint64_t size_sectors);
 
   private:
+    void run_until(const bool& over);
     std::error_code run(const std::function<void(ImageRequest&)>& start);
 
     const std::string name_;

@@ -22,7 +22,7 @@ class NullDriver final : public ImageDriver {
     const ImageInfo info_;
 };
 
-/// Opens "null:"; option size=BYTES[K|M|G|T], 1G when absent. An OpenImage.
+/// Opens "null:"; option size=BYTES[K|M|G|T], 1G when absent. An OpenImageAtOnce.
 std::unique_ptr<ImageDriver> open_null_image(const ImageSpec& spec, const DriverContext& context);
 
 }  // namespace blktap

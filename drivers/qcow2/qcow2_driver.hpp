@@ -21,7 +21,6 @@ namespace blktap::qcow2 {
 class Qcow2Driver final : public tables::TableDriver {
   public:
     /// Lifetime: what `context` refers to must outlive the driver. Errors: throws std::system_error (ENOMEM).
-    /// The destructor blocks: the last refcounts are written.
     Qcow2Driver(OpenedImage opened, const DriverContext& context, std::uint64_t cache_bytes);
 
   private:
@@ -37,7 +36,7 @@ class Qcow2Driver final : public tables::TableDriver {
 };
 
 /// Opens "qcow2:PATH"; options buffered=yes|no, metadata-cache=SIZE, memory-budget=SIZE and data-file=PATH. An
-/// OpenImage.
+/// OpenImageAtOnce.
 std::unique_ptr<ImageDriver> open_qcow2_image(const ImageSpec& spec, const DriverContext& context);
 
 }  // namespace blktap::qcow2

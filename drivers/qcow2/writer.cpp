@@ -26,7 +26,7 @@ Writer::Writer(Image& image, std::span<Task> tasks)
         free_buffers_.push_back(buffers_.bytes().subspan(i * buffer_bytes, buffer_bytes));
 }
 
-Writer::~Writer() {
+void Writer::finish() noexcept {
     Refcounts& refcounts = map_.refcounts();
     for (const WriteMap::NewTable& table : map_.new_tables()) {
         const bool unused = table.host_offset != 0 && table.users == 0;

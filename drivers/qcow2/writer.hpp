@@ -28,14 +28,13 @@ class Writer final : public tables::TableWriter, private tables::Committer::Grou
     /// `image` has refcounts. `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws
     /// std::system_error (ENOMEM).
     Writer(Image& image, std::span<Task> tasks);
-    /// Nothing is under way. Writes the refcounts that are not written yet, and gives back what is behind the last
-    /// cluster. Blocks.
-    ~Writer();
 
     WriteMap& map() noexcept { return map_; }
     /// Writes [task.at, task.end) from task.window, or discards its whole clusters, as the task's request wants, then
     /// ends the task. Errors: ENOSPC after undoing what was begun; Errc::image_invalid; those of the I/O.
     void change(tables::Task& task) noexcept override;
+    /// The refcounts that are not written yet; and gives back what is behind the last cluster.
+    void finish() noexcept override;
 
     /// Bytes of the disk that must not be written in place now: change() waits as it must.
     bool is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept;

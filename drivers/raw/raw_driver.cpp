@@ -45,7 +45,8 @@ RawDriver::RawDriver(RawImage image, const DriverContext& context)
       io_(context.io),
       workers_(context.workers),
       bounce_(image_.info.write_alignment_bytes),
-      sync_(context.io, context.workers, &synced, image_.fd.get()) {
+      sync_(context.io, context.workers, &synced, image_.fd.get()),
+      closing_(context.workers) {
     if (image_.block_device) return;
     growth_.emplace(image_.fd.get(), context,
                     FileGrowth::Sizes{round_up(image_.file_size_bytes, sector_size_bytes),
@@ -243,6 +244,11 @@ SectorRange RawDriver::granules_of(const ImageRequest& request) const noexcept {
 std::optional<SpaceSource> RawDriver::space() const noexcept {
     const bool may_allocate = growth_ && !image_.info.read_only;
     return may_allocate ? std::optional(SpaceSource{image_.fd.get(), growth_->end_bytes()}) : std::nullopt;
+}
+
+void RawDriver::close(Closed closed) noexcept {
+    if (!growth_ || !growth_->is_ahead()) return closed();
+    closing_.start([this] { growth_->give_back_ahead(); }, std::move(closed));
 }
 
 void RawDriver::resize(std::uint64_t size_sectors, ImageRequest& request) noexcept {

@@ -14,6 +14,7 @@
 
 #include "drivers/raw/raw_image.hpp"
 #include "drivers/shared/bounce_buffer.hpp"
+#include "drivers/shared/closing_job.hpp"
 #include "drivers/shared/file_growth.hpp"
 #include "drivers/shared/file_sync.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
@@ -34,6 +35,7 @@ class RawDriver final : public ImageDriver {
     void start(ImageRequest& request) noexcept override;
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     std::optional<SpaceSource> space() const noexcept override;
+    void close(Closed closed) noexcept override;
     ImageActivity activity() const noexcept override { return growth_ ? growth_->activity() : ImageActivity{}; }
 
   private:
@@ -73,9 +75,10 @@ class RawDriver final : public ImageDriver {
     FileSync sync_;
     std::optional<FileGrowth> growth_;  ///< of a file
     std::uint64_t resize_sectors_ = 0;  ///< of a resize under way
+    ClosingJob closing_;
 };
 
-/// Opens "raw:PATH"; options buffered=yes|no and size=SIZE. An OpenImage.
+/// Opens "raw:PATH"; options buffered=yes|no and size=SIZE. An OpenImageAtOnce.
 std::unique_ptr<ImageDriver> open_raw_image(const ImageSpec& spec, const DriverContext& context);
 
 }  // namespace blktap

@@ -28,8 +28,12 @@ FileGrowth::FileGrowth(int fd, const DriverContext& context, const Sizes& sizes,
 
 FileGrowth::~FileGrowth() {
     BLKTAP_ASSERT(!busy_ && waiting_.empty());
+}
+
+void FileGrowth::give_back_ahead() noexcept {
+    BLKTAP_ASSERT(!busy_ && waiting_.empty());
     // Of a file that somebody cut, this would make it longer.
-    if (sizes_.end > written_bytes_ && !require_length(fd_, written_bytes_)) (void)set_length(fd_, written_bytes_);
+    if (is_ahead() && !require_length(fd_, written_bytes_)) (void)set_length(fd_, written_bytes_);
 }
 
 std::uint64_t FileGrowth::end_of(SectorRange range) const noexcept {

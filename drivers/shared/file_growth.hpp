@@ -37,8 +37,7 @@ class FileGrowth {
     FileGrowth(int fd, const DriverContext& context, const Sizes& sizes, Resumed resumed);
     FileGrowth(const FileGrowth&) = delete;
     FileGrowth& operator=(const FileGrowth&) = delete;
-    /// Nothing is under way: when a flush that was the last request is answered, nothing is. Gives back what was
-    /// allocated ahead of the last write. Blocks for the time of a truncation.
+    /// Nothing is under way: when a flush that was the last request is answered, nothing is.
     ~FileGrowth();
 
     /// The file's length; what is behind it reads as zeros.
@@ -58,6 +57,12 @@ class FileGrowth {
     /// Makes file and device `device_bytes` long, a multiple of the block and not shorter than the device, then calls
     /// `resized` for `request`. One at a time. Errors through it: those of ftruncate(2); nothing has changed.
     void resize(std::uint64_t device_bytes, FileRequest& request, Resumed resized) noexcept;
+
+    /// Something was allocated ahead of the last write.
+    bool is_ahead() const noexcept { return sizes_.end > written_bytes_; }
+    /// Gives that back; the last thing to be done, while nothing is under way. Context: any thread; blocks for the time
+    /// of a truncation.
+    void give_back_ahead() noexcept;
 
     const ImageActivity& activity() const noexcept { return activity_; }
 

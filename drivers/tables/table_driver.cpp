@@ -15,7 +15,8 @@ namespace blktap::tables {
 TableDriver::TableDriver(const ImageInfo& info, std::unique_ptr<ImageIo> image)
     : info_(info),
       image_(std::move(image)),
-      sync_(image_->io(), image_->workers(), &synced, image_->top_file().fd.get(), image_->top_file().data_fd.get()) {
+      sync_(image_->io(), image_->workers(), &synced, image_->top_file().fd.get(), image_->top_file().data_fd.get()),
+      closing_(image_->workers()) {
     free_tasks_.reserve(tasks_max);
 }
 
@@ -36,6 +37,11 @@ void TableDriver::write_with(TableWriter& writer, Resizer& resizer) noexcept {
 
 void TableDriver::synced(FileRequest& request, std::error_code error) noexcept {
     static_cast<TableRequest&>(request).driver.writer_->committer().end_flush(request, error);
+}
+
+void TableDriver::close(Closed closed) noexcept {
+    if (!writable()) return closed();
+    closing_.start([this] { writer_->finish(); }, std::move(closed));
 }
 
 ImageActivity TableDriver::activity() const noexcept {

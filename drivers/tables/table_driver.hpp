@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "drivers/shared/closing_job.hpp"
 #include "drivers/shared/file_sync.hpp"
 #include "drivers/tables/committer.hpp"
 #include "drivers/tables/image_io.hpp"
@@ -44,6 +45,7 @@ class TableDriver : public ImageDriver {
     void resize(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
     std::optional<SpaceSource> space() const noexcept override;
     ImageActivity activity() const noexcept override;
+    void close(Closed closed) noexcept override;
 
     /// Begins `request`, of which start() asks nothing more, as a task; also behind the disk's end.
     void start_task(TableRequest& request) noexcept;
@@ -99,6 +101,7 @@ class TableDriver : public ImageDriver {
     FileSync sync_;
     TableWriter* writer_ = nullptr;  ///< null: the image is only read
     Resizer* resizer_ = nullptr;
+    ClosingJob closing_;
 };
 
 }  // namespace blktap::tables

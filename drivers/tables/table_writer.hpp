@@ -21,6 +21,9 @@ class TableWriter {
     /// Writes [task.at, task.end) from task.window, or discards it, which are whole granules then, as task.request
     /// wants; then ends the task. Called again it goes on where the task stopped.
     virtual void change(Task& task) noexcept = 0;
+    /// Writes what the image is left with when it is closed. Nothing is under way, and nothing comes after it. Context:
+    /// a worker's thread; blocks.
+    virtual void finish() noexcept = 0;
     virtual Committer& committer() noexcept = 0;
     virtual FileEnd& file_end() noexcept = 0;
 

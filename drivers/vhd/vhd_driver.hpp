@@ -21,7 +21,6 @@ namespace blktap::vhd {
 class VhdDriver final : public tables::TableDriver {
   public:
     /// Lifetime: what `context` refers to must outlive the driver. Errors: throws std::system_error (ENOMEM).
-    /// The destructor blocks: the footer is written.
     VhdDriver(OpenedImage opened, const DriverContext& context, std::uint64_t cache_bytes);
 
   private:
@@ -35,7 +34,7 @@ class VhdDriver final : public tables::TableDriver {
     std::optional<Resize> resize_;
 };
 
-/// Opens "vhd:PATH"; options buffered=yes|no, metadata-cache=SIZE and memory-budget=SIZE. An OpenImage.
+/// Opens "vhd:PATH"; options buffered=yes|no, metadata-cache=SIZE and memory-budget=SIZE. An OpenImageAtOnce.
 std::unique_ptr<ImageDriver> open_vhd_image(const ImageSpec& spec, const DriverContext& context);
 
 }  // namespace blktap::vhd

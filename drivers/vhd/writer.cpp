@@ -19,7 +19,7 @@ Writer::Writer(Image& image)
       plan_(image.top(), image.cache(), allocator_),
       committer_(image, plan_) {}
 
-Writer::~Writer() {
+void Writer::finish() noexcept {
     // Of a group that is stuck the file may know more than the memory: where the file must end is not known.
     if (!committer_.broken() && !committer_.stuck()) end_writing(image_.top());
 }

@@ -20,13 +20,13 @@ class Writer final : public tables::TableWriter {
   public:
     /// Lifetime: `image` outlives this. Errors: throws std::system_error (ENOMEM).
     explicit Writer(Image& image);
-    /// Nothing is under way. Cuts the file behind its last block, and writes the footer there. Blocks.
-    ~Writer();
 
     /// Writes [task.at, task.end) from task.window, or gives its storage back, as the task's request wants, then ends
     /// the task. What this image has of discarded sectors reads as zeros; what only its parent has stays. Errors:
     /// ENOSPC, EDQUOT and EFBIG before anything of the image has changed; Errc::image_invalid; those of the I/O.
     void change(tables::Task& task) noexcept override;
+    /// Cuts the file behind its last block, and writes the footer there.
+    void finish() noexcept override;
 
     tables::Committer& committer() noexcept override { return committer_; }
     Allocator& allocator() noexcept { return allocator_; }

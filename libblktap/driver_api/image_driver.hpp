@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -68,7 +69,7 @@ struct SpaceSource {
 
 class ImageDriver {
   public:
-    /// No request is under way, and none has scratch of it.
+    /// It is closed, and no request has scratch of it. Does not block.
     virtual ~ImageDriver() = default;
     virtual const ImageInfo& info() const noexcept = 0;
 
@@ -93,10 +94,16 @@ class ImageDriver {
     /// Nothing: writes take no space that could run out, or only the storage knows.
     virtual std::optional<SpaceSource> space() const noexcept { return std::nullopt; }
     virtual ImageActivity activity() const noexcept { return {}; }
+
+    /// Ends everything of the driver's own, then calls `closed` as the last thing that it does: that may destroy the
+    /// driver. Once, while no request is under way; none comes after it. What was not flushed may be lost.
+    using Closed = std::function<void()>;
+    virtual void close(Closed closed) noexcept { closed(); }
 };
 
 /// What a driver may use; outlives every driver.
 struct DriverContext {
+    EventLoop& loop;  ///< for descriptors and timers of the driver's own
     IoQueue& io;
     WorkerPool& workers;
     ImageOpener& files;
@@ -111,11 +118,6 @@ struct ImageSpec {
     Access access = Access::read_write;
     std::map<std::string, std::string> options;
 };
-
-/// Opens an image. Errors: throws std::system_error whose text names the image and the reason. An option that the
-/// driver does not know is an error (Errc::image_invalid is for contents; std::errc::invalid_argument for options).
-/// Whether a path is needed is for the driver to say.
-using OpenImage = std::unique_ptr<ImageDriver> (*)(const ImageSpec& spec, const DriverContext& context);
 
 /// Parses "FORMAT:PATH[?option=value&...]". Everything from the last '?' on is options when each part has the form
 /// name=value with a name of [a-z-]; otherwise it belongs to the path. The path may be empty ("null:").

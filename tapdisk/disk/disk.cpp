@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
 
 namespace blktap {
@@ -15,8 +16,19 @@ constexpr unsigned worker_threads = 4;
 
 }  // namespace
 
+/// An image on its way to being open, and what becomes the disk's when it is.
+struct Disk::Opening {
+    ImageSpec image;
+    std::unique_ptr<ImageOpener> files;  ///< null: the same as before
+    StoragePolicy policy;
+    Opened opened;
+    ImageOpening step;
+    std::unique_ptr<ImageDriver> refused;  ///< opened, unfit, and being closed
+};
+
 Disk::Disk(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options)
-    : drivers_(drivers),
+    : loop_(loop),
+      drivers_(drivers),
       options_(options),
       workers_(loop, worker_threads),
       io_(kernel, options.aio_slots),
@@ -31,57 +43,105 @@ Disk::Disk(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Op
 
 Disk::~Disk() = default;
 
-std::unique_ptr<ImageDriver> Disk::open_image(const ImageSpec& image, ImageOpener& files) {
+void Disk::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened) {
+    begin_opening(image, std::move(files), std::move(opened));
+}
+
+void Disk::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened) {
+    begin_opening(image.value_or(image_), std::move(files), std::move(opened));
+}
+
+void Disk::begin_opening(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened) {
     ImageSpec for_driver = image;
-    StoragePolicy policy = take_storage_policy(for_driver);
-    auto driver = drivers_.open(for_driver, DriverContext{io_, workers_, files, options_.memory_budget_bytes});
-    if (!policy.hold_errors) policy.hold_errors = driver->info().waits_for_storage;
-    scheduler_.parking().set_policy(policy);
-    return driver;
+    StoragePolicy policy;
+    try {
+        policy = take_storage_policy(for_driver);
+    } catch (const std::system_error& error) {
+        return opened(&error);
+    }
+    opening_.reset(new Opening{image,
+                               std::move(files),
+                               policy,
+                               std::move(opened),
+                               ImageOpening{[this](OpenResult result) { opening_over(std::move(result)); }},
+                               {}});
+    ImageOpener& opener = opening_->files ? *opening_->files : *files_;
+    drivers_.open(for_driver, {loop_, io_, workers_, opener, options_.memory_budget_bytes}, opening_->step);
 }
 
-void Disk::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
-    auto driver = open_image(image, *files);
-    use(std::move(driver));
-    files_ = std::move(files);
-    image_ = image;
-    info_ = driver_->info();
-    state_ = State::open;
-    watch_.image_opened();
-    log::info("image.open", {{"image", image_name(image_)},
-                             {"sectors", std::to_string(info_.size_sectors)},
-                             {"read_only", info_.read_only ? "yes" : "no"}});
+void Disk::opening_over(OpenResult result) noexcept {
+    if (const auto* const error = std::get_if<std::system_error>(&result)) return end_opening(error);
+    auto driver = std::move(std::get<std::unique_ptr<ImageDriver>>(result));
+    std::optional<std::system_error> unfit;
+    try {
+        if (state_ == State::paused) check_resumed(driver->info());
+        use(driver);
+    } catch (const std::system_error& error) {
+        unfit.emplace(error);
+    } catch (const std::exception& error) {
+        unfit.emplace(std::make_error_code(std::errc::not_enough_memory), error.what());
+    }
+    if (!unfit) return end_opening(nullptr);
+    opening_->refused = std::move(driver);
+    opening_->refused->close([this, error = std::move(*unfit)] {
+        opening_->refused.reset();
+        end_opening(&error);
+    });
 }
 
-void Disk::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files) {
-    ImageSpec next = image.value_or(image_);
-    ImageOpener& opener = files ? *files : *files_;
-    auto driver = open_image(next, opener);
-    const std::string name = image_name(next);
-    if (driver->info().size_sectors < info_.size_sectors) {
-        throw_reason(Errc::image_invalid, name + ": " + std::to_string(driver->info().size_sectors) +
+/// That a guest which knows the image as it was can go on with this one. Errors: throws std::system_error.
+void Disk::check_resumed(const ImageInfo& info) const {
+    const std::string name = image_name(opening_->image);
+    if (info.size_sectors < info_.size_sectors) {
+        throw_reason(Errc::image_invalid, name + ": " + std::to_string(info.size_sectors) +
                                               " sectors, but the guest was told " + std::to_string(info_.size_sectors));
     }
-    if (driver->info().read_only && !info_.read_only) {
+    if (info.read_only && !info_.read_only) {
         throw_reason(Errc::image_invalid, name + ": read-only, but the guest may write");
     }
-    use(std::move(driver));
-    if (files) files_ = std::move(files);
-    image_ = std::move(next);
-    health_.image_opened();
-    state_ = State::open;
-    watch_.image_opened();
-    log::info("image.resume", {{"image", name}});
 }
 
-/// Serves from `driver` from now on. Errors: throws std::bad_alloc; nothing has changed.
-void Disk::use(std::unique_ptr<ImageDriver> driver) {
+/// Serves from `driver` from now on, which is then the disk's. Errors: throws std::bad_alloc; nothing has changed.
+void Disk::use(std::unique_ptr<ImageDriver>& driver) {
+    const ImageInfo& info = driver->info();
+    StoragePolicy policy = opening_->policy;
+    if (!policy.hold_errors) policy.hold_errors = info.waits_for_storage;
     auto scratch = std::make_unique<ScratchMemory>(*driver, 2);
     scratch->add(final_flush_);
     scratch->add(resize_);
     scheduler_.set_image(*driver);
+    scheduler_.parking().set_policy(policy);
     scratch_ = std::move(scratch);
     driver_ = std::move(driver);
+
+    const bool resumed = state_ == State::paused;
+    if (opening_->files) files_ = std::move(opening_->files);
+    image_ = opening_->image;
+    if (resumed) {
+        health_.image_opened();
+    } else {
+        info_ = info;
+    }
+    state_ = State::open;
+    watch_.image_opened();
+    if (resumed) {
+        log::info("image.resume", {{"image", image_name(image_)}});
+    } else {
+        log::info("image.open", {{"image", image_name(image_)},
+                                 {"sectors", std::to_string(info_.size_sectors)},
+                                 {"read_only", info_.read_only ? "yes" : "no"}});
+    }
+}
+
+void Disk::end_opening(const std::system_error* error) noexcept {
+    const auto ended = std::move(opening_);
+    // Whoever wants to close the image has waited for this.
+    if (error != nullptr && final_flush_.done) final_flush_.result.emplace();
+    ended->opened(error);
+}
+
+void Disk::cancel_opening() noexcept {
+    if (opening_) opening_->step.cancel();
 }
 
 void Disk::retry() noexcept {
@@ -133,6 +193,7 @@ void Disk::flush_and_close(Done done) {
     scheduler_.pause();
     final_flush_.done = std::move(done);
     final_flush_.result.reset();
+    if (opening_) return cancel_opening();
     if (!driver_ || info_.read_only) {
         final_flush_.result.emplace();
         return;
@@ -153,8 +214,10 @@ bool Disk::look() {
     problems_.see({waiting.for_space > 0, waiting.for_health > 0, health_.flush_failed(),
                    watch_.low_space() && driver_ != nullptr, watch_.refused_for_long(), health_.image_cut()},
                   image_.path);
-    if (!final_flush_.result) return false;
-    close_flushed_image();
+    if (final_flush_.result) close_flushed_image();
+    if (!std::exchange(final_flush_.closed, false)) return false;
+    driver_.reset();
+    std::exchange(final_flush_.done, nullptr)(final_flush_.error);
     return true;
 }
 
@@ -163,10 +226,15 @@ void Disk::close_flushed_image() {
     // A lack of space is no loss, here as elsewhere: the next flush covers what this one did not.
     if (error && retry != Retry::when_space) health_.fail_flush();
     if (error) log::error("image.flush", {{"image", image_.path}, {"reason", error.message()}});
+    final_flush_.error = error;
     scheduler_.clear_image();
     scratch_.reset();
-    driver_.reset();
-    std::exchange(final_flush_.done, nullptr)(error);
+    if (!driver_) {
+        final_flush_.closed = true;
+        return;
+    }
+    // No more than a note: this may run inside the driver.
+    driver_->close([this] { final_flush_.closed = true; });
 }
 
 void Disk::become_closed() noexcept {

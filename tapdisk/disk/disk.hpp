@@ -6,10 +6,11 @@
 //   closed --open--> open --close--> closed
 //                      \--- pause ---> paused --- resume ---> open
 //
-// pause and close take time: whoever asks for one waits until quiet(), then calls flush_and_close(). Errors are thrown
-// as std::system_error with a text that names the image.
+// All of these take time. open and resume tell how they ended, and until then the state is what it was: opening(). Who
+// wants to pause or close waits until unused(), then calls flush_and_close(). Errors are std::system_error with a text
+// that names the image.
 //
-// Tested by tests/unit/tapdisk/vbd_test.cpp, pause_test.cpp.
+// Tested by tests/unit/tapdisk/vbd_test.cpp, pause_test.cpp, async_image_test.cpp.
 #pragma once
 
 #include <functional>
@@ -37,6 +38,9 @@ class Disk {
     };
     /// Called once when an operation is over.
     using Done = std::function<void(std::error_code)>;
+    /// Called once when an image is open, or is not: why. Perhaps before the call that began it returns. Must not
+    /// throw.
+    using Opened = std::function<void(const std::system_error* error)>;
     enum class State : std::uint8_t { closed, open, paused };
 
     /// All references outlive the disk. Errors: throws std::system_error (AIO, descriptors).
@@ -45,11 +49,15 @@ class Disk {
     Disk& operator=(const Disk&) = delete;
     ~Disk();
 
-    /// Opens an image; `files` opens its files, also when it is resumed.
-    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files);
+    /// Opens an image; `files` opens its files, also when it is resumed. Neither this nor resume() while opening().
+    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened);
     /// Opens the paused image again, or another one at least as large, and goes on. `files`: null to use the same
     /// opener.
-    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files);
+    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened);
+    /// open() or resume() has not ended.
+    bool opening() const noexcept { return opening_ != nullptr; }
+    /// Ends it with an error, at once or soon; no-op when there is none.
+    void cancel_opening() noexcept;
     /// Tries requests that wait for space, and what the kernel refused, at once.
     void retry() noexcept;
     /// Answers held flushes with an error.
@@ -60,8 +68,8 @@ class Disk {
 
     /// Nothing but the requests that the scheduler counts uses the open image.
     bool unused() const noexcept { return !watch_.busy() && !resize_.done; }
-    /// Flushes and closes the image, of which nothing is under way; calls `done` from a later look(). Requests wait
-    /// until resume().
+    /// Flushes and closes the image, of which nothing is under way; one that is being opened will not be. Calls `done`
+    /// from a later look(). Requests wait until resume().
     void flush_and_close(Done done);
     /// flush_and_close() was for a pause().
     void become_paused() noexcept { state_ = State::paused; }
@@ -75,7 +83,7 @@ class Disk {
     /// The image as it was opened first, or resized: what guests were told. Only while state() is not closed.
     const ImageInfo& info() const noexcept { return info_; }
     const ImageSpec& image() const noexcept { return image_; }
-    /// The open driver; null while paused or closed.
+    /// The open driver; null while paused or closed, and while it is being closed.
     const ImageDriver* driver() const noexcept { return driver_.get(); }
 
     Scheduler& scheduler() noexcept { return scheduler_; }
@@ -88,11 +96,16 @@ class Disk {
     WorkerPool& workers() noexcept { return workers_; }
 
   private:
-    std::unique_ptr<ImageDriver> open_image(const ImageSpec& image, ImageOpener& files);
-    void use(std::unique_ptr<ImageDriver> driver);
+    struct Opening;
+    void begin_opening(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened);
+    void opening_over(OpenResult result) noexcept;
+    void check_resumed(const ImageInfo& info) const;
+    void use(std::unique_ptr<ImageDriver>& driver);
+    void end_opening(const std::system_error* error) noexcept;
     void resized(std::error_code error);
     void close_flushed_image();
 
+    EventLoop& loop_;
     const Registry& drivers_;
     const Options options_;
     WorkerPool workers_;
@@ -106,6 +119,7 @@ class Disk {
     State state_ = State::closed;
     ImageSpec image_;
     std::unique_ptr<ImageOpener> files_;
+    std::unique_ptr<Opening> opening_;
     std::unique_ptr<ImageDriver> driver_;
     ImageInfo info_;
     struct FinalFlush : ImageRequest {
@@ -115,6 +129,8 @@ class Disk {
         };
         Done done{};
         std::optional<Result> result{};  ///< it has ended: close the image in the next look()
+        std::error_code error{};         ///< its result, for `done`
+        bool closed = false;             ///< the image is closed: tell `done` in the next look()
     } final_flush_;
     struct Resize : ImageRequest {
         Disk* disk = nullptr;

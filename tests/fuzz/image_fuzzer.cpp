@@ -71,7 +71,7 @@ UniqueFd MemoryOpener::open_named(const std::string& path, const std::string&, A
     return open(path, access, caching);
 }
 
-ImageFuzzer::ImageFuzzer(std::string format, OpenImage open, std::span<const std::byte> bytes)
+ImageFuzzer::ImageFuzzer(std::string format, OpenImageAtOnce open, std::span<const std::byte> bytes)
     : format_(std::move(format)), open_(open), size_bytes_(bytes.size()), files_(bytes) {
     kernel_.complete_at_submit();
 }
@@ -79,10 +79,17 @@ ImageFuzzer::ImageFuzzer(std::string format, OpenImage open, std::span<const std
 std::unique_ptr<ImageDriver> ImageFuzzer::open(Access access) {
     const ImageSpec spec{format_, "/image", access, {{"buffered", "yes"}, {"metadata-cache", "64K"}}};
     try {
-        return open_(spec, {io_, workers_, files_});
+        return open_(spec, {loop_, io_, workers_, files_});
     } catch (const std::system_error&) {
         return nullptr;
     }
+}
+
+void ImageFuzzer::close(ImageDriver& driver) {
+    bool closed = false;
+    driver.close([&closed] { closed = true; });
+    while (!closed)
+        loop_.run_once(Nanoseconds{0});
 }
 
 template <class Request>
@@ -128,6 +135,7 @@ void ImageFuzzer::exercise(const Format& format) {
         std::array<std::byte, piece_sectors * sector_size_bytes> memory;
         for (const SectorRange range : places(driver->info(), size_bytes_))
             run(*driver, ImageRequest::Kind::read, range, memory);
+        close(*driver);
     }
     if (const auto driver = open(Access::read_write)) {
         int turn = 0;
@@ -137,9 +145,12 @@ void ImageFuzzer::exercise(const Format& format) {
             if (format.grows && turn == 3) resize(*driver, driver->info().size_sectors + 5000);
         }
         run(*driver, ImageRequest::Kind::flush, {}, {});
+        close(*driver);
     }
     // What was written did not reach the tables.
-    BLKTAP_ASSERT((open(Access::read_only) != nullptr) == opened_before);
+    const auto driver = open(Access::read_only);
+    BLKTAP_ASSERT((driver != nullptr) == opened_before);
+    if (driver) close(*driver);
 }
 
 }  // namespace blktap::testing

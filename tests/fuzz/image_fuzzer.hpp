@@ -13,7 +13,7 @@
 
 #include "libblktap/base/clock.hpp"
 #include "libblktap/base/event_loop.hpp"
-#include "libblktap/driver_api/image_driver.hpp"
+#include "libblktap/driver_api/image_opening.hpp"
 #include "libblktap/driver_api/scratch_memory.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 
@@ -33,7 +33,7 @@ class MemoryOpener final : public ImageOpener {
 class ImageFuzzer {
   public:
     /// `format` and how it is opened. Lifetime: `bytes` are copied.
-    ImageFuzzer(std::string format, OpenImage open, std::span<const std::byte> bytes);
+    ImageFuzzer(std::string format, OpenImageAtOnce open, std::span<const std::byte> bytes);
 
     struct Format {
         bool grows = false;  ///< the disk is made larger too
@@ -46,6 +46,7 @@ class ImageFuzzer {
 
   private:
     std::unique_ptr<ImageDriver> open(Access access);
+    void close(ImageDriver& driver);
     std::error_code run(ImageDriver& driver, ImageRequest::Kind kind, SectorRange range, std::span<std::byte> memory);
     void resize(ImageDriver& driver, std::uint64_t sectors);
     template <class Request>
@@ -53,7 +54,7 @@ class ImageFuzzer {
     void write_and_read(ImageDriver& driver, SectorRange range, int turn, bool compare_all);
 
     const std::string format_;
-    const OpenImage open_;
+    const OpenImageAtOnce open_;
     const std::size_t size_bytes_;
     MonotonicClock clock_;
     EventLoop loop_{clock_};

@@ -54,9 +54,10 @@ class Comparison {
     struct Entry {
         Entry(Kind kind, SectorRange range, SectorRange its_blocks, std::size_t misalignment)
             : memory(Mapping::anonymous(range.length_bytes() + 2 * page_size_bytes)),
-              bytes(memory.bytes().subspan(misalignment, kind == Kind::discard ? 0 : range.length_bytes())),
+              bytes(memory.bytes().subspan(misalignment, has_data(kind) ? range.length_bytes() : 0)),
               blocks(its_blocks),
               request(kind, range) {}
+        static bool has_data(Kind kind) { return kind == Kind::read || kind == Kind::write; }
         Mapping memory;
         std::span<std::byte> bytes;
         SectorRange blocks;
@@ -70,6 +71,7 @@ class Comparison {
         const std::uint64_t draw = below(20);
         if (draw == 0) return Kind::flush;
         if (draw == 1 && discards_ && driver_.info().discard) return Kind::discard;
+        if (draw == 2 && driver_.info().write_zeroes) return Kind::write_zeroes;
         return draw < 11 ? Kind::write : Kind::read;
     }
     SectorRange random_range() {
@@ -113,6 +115,10 @@ class Comparison {
         if (kind == Kind::write) {
             ModelDisk::fill(range, ++stamp_, entry.bytes);
             model_.write(range, stamp_);
+        }
+        if (kind == Kind::write_zeroes) {
+            entry.request.may_unmap = chance(2);
+            model_.zero(range);
         }
         if (kind == Kind::discard) {
             const ImageInfo& info = driver_.info();

@@ -9,6 +9,7 @@
 #include "tests/property/driver_comparison.hpp"
 #include "tests/property/example_driver.hpp"
 #include "tests/support/loop_device.hpp"
+#include "tests/support/shift_filter.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;
@@ -63,6 +64,25 @@ TEST_CASE("raw driver: agrees with the model on a disk with blocks of 4096 bytes
     const TemporaryDirectory directory;
     const LoopDevice device{directory.make_file("disk", disk_sectors * 512), 4096};
     compare("raw:" + device.path());
+}
+
+TEST_CASE("shift filter: agrees with the model over a file, and leaves what is before its offset",
+          "[property][drivers]") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.make_file("disk", 4096 + disk_sectors * 512);
+    Registry drivers = all_drivers();
+    drivers.add(ShiftFilter::format, &open_shift);
+    DriverHarness harness;
+    {
+        const auto driver = harness.open("shift:raw:" + path + "?offset=4K", Access::read_write, drivers);
+        ModelDisk model{driver->info().size_sectors};
+        Comparison{harness, *driver, model, seed_of_this_run()}.run();
+        CHECK_FALSE(harness.flush(*driver));
+    }
+    const Mapping before = Mapping::anonymous(4096);
+    const auto raw = harness.open("raw:" + path);
+    REQUIRE_FALSE(harness.read(*raw, {0, 8}, before.bytes()));
+    CHECK(std::ranges::all_of(before.bytes(), [](std::byte byte) { return byte == std::byte{0}; }));
 }
 
 TEST_CASE("example driver: agrees with the model, leaves what is before its offset, and refuses what is too short",

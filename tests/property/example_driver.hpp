@@ -69,7 +69,7 @@ class ExampleDriver final : public ImageDriver {
     WorkerPool& workers_;
 };
 
-/// The OpenImage of it: reads and refuses options, opens by `context.files`, never trusts a size.
+/// The OpenImageAtOnce of it: reads and refuses options, opens by `context.files`, never trusts a size.
 inline std::unique_ptr<ImageDriver> open_example_image(const ImageSpec& spec, const DriverContext& context) {
     OptionReader options{spec};
     const std::uint64_t offset_bytes = options.take_size("offset", 1 << 20);

@@ -78,6 +78,16 @@ class TrustingOpener final : public ImageOpener {
     LocalImageOpener files_;
 };
 
+class DriverHarness;
+
+/// Closes a driver before it destroys it.
+struct Closer {
+    DriverHarness* harness = nullptr;
+    void operator()(ImageDriver* driver) const;
+};
+/// An open image. The harness must outlive it.
+using OpenDriver = std::unique_ptr<ImageDriver, Closer>;
+
 class DriverHarness {
   public:
     /// Lifetime: `kernel` must outlive the harness; drivers and requests must not outlive it.
@@ -87,19 +97,35 @@ class DriverHarness {
           completions_(loop_, io_.completion_fd(), EPOLLIN | EPOLLET, [](auto) {}) {}
     DriverHarness() : DriverHarness(linux_kernel()) {}
 
-    DriverContext context() { return {io_, workers_, files_}; }
+    DriverContext context() { return {loop_, io_, workers_, files_}; }
+    EventLoop& loop() { return loop_; }
     IoQueue& io() { return io_; }
 
-    std::unique_ptr<ImageDriver> open(const std::string& image, Access access = Access::read_write) {
-        return all_drivers().open(parse_image_spec(image, access), context());
+    /// Errors: throws what opening fails with.
+    OpenDriver open(const std::string& image, Access access = Access::read_write) {
+        return open(image, access, all_drivers());
     }
+    OpenDriver open(const std::string& image, Access access, const Registry& drivers) {
+        std::optional<OpenResult> result;
+        ImageOpening opening{[&](OpenResult ended) { result.emplace(std::move(ended)); }};
+        drivers.open(parse_image_spec(image, access), context(), opening);
+        run_until([&] { return result.has_value(); });
+        if (const auto* const error = std::get_if<std::system_error>(&*result)) throw std::system_error(*error);
+        return close_at_end(std::move(std::get<std::unique_ptr<ImageDriver>>(*result)));
+    }
+    /// Of a driver that was made without the registry.
+    OpenDriver close_at_end(std::unique_ptr<ImageDriver> driver) { return {driver.release(), Closer{this}}; }
 
     /// Runs the loop until `request`, already started, is answered.
     void finish(const TestRequest& request) {
+        run_until([&] { return request.answered; });
+    }
+    template <class Over>
+    void run_until(Over over) {
         for (;;) {
             io_.submit_staged();
             io_.reap();
-            if (request.answered) return;
+            if (over()) return;
             if (io_.can_submit()) continue;
             loop_.run_once(io_.needs_retry_timer() ? std::chrono::milliseconds{1} : Nanoseconds{-1});
             if (io_.needs_retry_timer()) io_.retry();
@@ -147,5 +173,12 @@ class DriverHarness {
     WorkerPool workers_;
     EventLoop::Watch completions_;
 };
+
+inline void Closer::operator()(ImageDriver* driver) const {
+    const std::unique_ptr<ImageDriver> closing{driver};
+    bool closed = false;
+    driver->close([&closed] { closed = true; });
+    harness->run_until([&closed] { return closed; });
+}
 
 }  // namespace blktap::testing

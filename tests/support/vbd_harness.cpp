@@ -89,7 +89,7 @@ VbdHarness::VbdHarness(Options options)
         return next;
     });
     const std::string image = options_.image.empty() ? image_name() : options_.image;
-    vbd_->open(parse_image_spec(image, options_.access), std::make_unique<LocalImageOpener>());
+    open(parse_image_spec(image, options_.access), std::make_unique<LocalImageOpener>());
     make_frontend(options_.frontend);
     if (options_.connect) connect();
 }
@@ -294,7 +294,7 @@ void VbdHarness::relink() {
     const std::string copy = directory_.path("image-" + std::to_string(++relinks_));
     std::filesystem::rename(image_path_, copy);
     image_path_ = copy;
-    vbd_->resume(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>());
+    resume(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>());
 }
 
 // ---- what can be seen ----

@@ -165,7 +165,25 @@ class VbdHarness {
     std::error_code shut_down() {
         return finish([this](Vbd::Done done) { vbd_->shut_down(std::move(done)); });
     }
-    void resume() { vbd_->resume(std::nullopt, nullptr); }
+    void resume() { resume(std::nullopt, nullptr); }
+    void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files) {
+        opened([&](Vbd::Opened done) { vbd_->resume(image, std::move(files), std::move(done)); });
+    }
+    void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
+        opened([&](Vbd::Opened done) { vbd_->open(image, std::move(files), std::move(done)); });
+    }
+    /// Calls `start` with a Vbd::Opened and waits until that is called. Errors: throws what it is told.
+    template <class Start>
+    void opened(Start start) {
+        bool over = false;
+        std::optional<std::system_error> failed;
+        start([&](const std::system_error* error) {
+            over = true;
+            if (error != nullptr) failed.emplace(*error);
+        });
+        if (!over) run_until([&over] { return over; });
+        if (failed) throw std::system_error(*failed);
+    }
     /// Resumes a paused disk on another copy of its image, as if that had been moved.
     void relink();
 

@@ -61,7 +61,7 @@ struct GrowingDisk {
 
     const std::string path;
     DriverHarness harness;
-    std::unique_ptr<ImageDriver> driver;
+    OpenDriver driver;
     ModelDisk model;
 };
 

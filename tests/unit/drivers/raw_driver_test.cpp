@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <sys/stat.h>
 
 #include "libblktap/base/error.hpp"
 #include "tests/support/driver_harness.hpp"
@@ -240,6 +241,48 @@ TEST_CASE("raw driver: discard is refused where the storage has none", "[unit][d
     image.info.discard = false;
     RawDriver driver{std::move(image), harness.context()};
     CHECK(harness.discard(driver, {0, 64}) == std::errc::operation_not_supported);
+}
+
+TEST_CASE("raw driver: write_zeroes leaves zeros and nothing else, also behind the end of a file that grows",
+          "[unit][drivers]") {
+    DriverHarness harness;
+    const TemporaryDirectory directory;
+    const auto driver = harness.open("raw:" + directory.make_file("disk", 64 * 1024) + "?size=1M");
+    REQUIRE(driver->info().write_zeroes);
+    ModelDisk model{2048};
+    write(harness, *driver, model, {0, 128}, 1);
+    for (const SectorRange range : {SectorRange{3, 2}, SectorRange{16, 64}, SectorRange{1000, 17}}) {
+        TestRequest request{ImageRequest::Kind::write_zeroes, range};
+        CHECK_FALSE(harness.run(*driver, request));
+        model.zero(range);
+    }
+    write(harness, *driver, model, {1016, 8}, 2);
+    CHECK_FALSE(first_difference(harness, *driver, model).has_value());
+    CHECK_FALSE(harness.flush(*driver));
+}
+
+TEST_CASE("raw driver: write_zeroes gives storage back only where it may", "[unit][drivers]") {
+    DriverHarness harness;
+    const TemporaryDirectory directory;
+    const std::string path = directory.make_file("disk", 1 << 20);
+    const auto driver = harness.open("raw:" + path);
+    const auto blocks = [&path] {
+        struct stat status {};
+        REQUIRE(::stat(path.c_str(), &status) == 0);
+        return status.st_blocks;
+    };
+    ModelDisk model{2048};
+    write(harness, *driver, model, {0, 2048}, 1);
+    const auto all = blocks();
+    TestRequest kept{ImageRequest::Kind::write_zeroes, {0, 1024}};
+    CHECK_FALSE(harness.run(*driver, kept));
+    CHECK(blocks() >= all);
+    TestRequest given_back{ImageRequest::Kind::write_zeroes, {0, 1024}};
+    given_back.may_unmap = true;
+    CHECK_FALSE(harness.run(*driver, given_back));
+    if (driver->info().discard) CHECK(blocks() < all);
+    model.zero({0, 1024});
+    CHECK_FALSE(first_difference(harness, *driver, model).has_value());
 }
 
 TEST_CASE("raw driver: needs a path, and names an option that it does not know", "[unit][drivers]") {

@@ -41,7 +41,7 @@ struct Disk {
     DriverHarness harness{};
     std::string path;
     std::string image;
-    std::unique_ptr<ImageDriver> driver{};
+    OpenDriver driver{};
     ModelDisk model{32768};
 };
 

@@ -15,7 +15,9 @@ namespace blktap::testing {
 
 /// A disk that is closed, its control socket, and the arguments to open and connect it.
 struct Controlled {
-    Controlled() { REQUIRE_FALSE(machine.close()); }
+    explicit Controlled(VbdHarness::Options options = unconnected()) : machine(std::move(options)) {
+        REQUIRE_FALSE(machine.close());
+    }
 
     static VbdHarness::Options unconnected() {
         VbdHarness::Options options;
@@ -36,7 +38,7 @@ struct Controlled {
     }
     ring::Status read(std::uint64_t id) { return machine.run(machine.read(id, 0, machine.pages(1))); }
 
-    VbdHarness machine{unconnected()};
+    VbdHarness machine;
     std::string path = machine.directory().path("control");
     std::optional<ControlServer> server{std::in_place, machine.loop(), machine.vbd(), path};
     ControlClient client{machine, path};

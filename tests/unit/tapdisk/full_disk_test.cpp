@@ -227,8 +227,8 @@ TEST_CASE("full disk: pause keeps what is parked, resume tries it on the new ima
     CHECK(t.machine.logged_ids() == std::vector<std::uint64_t>{1});
 
     const std::string other = t.machine.directory().make_file("other", 16 << 20);
-    t.machine.vbd().resume(parse_image_spec("raw:" + other + "?buffered=yes", Access::read_write),
-                           std::make_unique<LocalImageOpener>());
+    t.machine.resume(parse_image_spec("raw:" + other + "?buffered=yes", Access::read_write),
+                     std::make_unique<LocalImageOpener>());
     t.machine.settle();
     CHECK(t.machine.answer(1) == Status::okay);
     const UniqueFd file{::open(other.c_str(), O_RDONLY | O_CLOEXEC)};

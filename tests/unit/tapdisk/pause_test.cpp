@@ -99,7 +99,7 @@ TEST_CASE("vbd: a paused frontend sees its requests answered by the image that r
     const std::uint64_t size_bytes = GENERATE(8u << 20, 16u << 20);
     const std::string other = machine.directory().make_file("other", size_bytes);
     machine.send(machine.write(1, 0, data));
-    machine.vbd().resume(buffered(other), std::make_unique<LocalImageOpener>());
+    machine.resume(buffered(other), std::make_unique<LocalImageOpener>());
     machine.settle();
     CHECK(machine.answer(1) == Status::okay);
     CHECK(is_open(other));
@@ -114,7 +114,7 @@ TEST_CASE("vbd: resume refuses an image that does not fit, and the disk stays pa
     VbdHarness machine;
     REQUIRE_FALSE(machine.pause());
     const auto resume_on = [&](const ImageSpec& image) {
-        return thrown([&] { machine.vbd().resume(image, std::make_unique<LocalImageOpener>()); });
+        return thrown([&] { machine.resume(image, std::make_unique<LocalImageOpener>()); });
     };
     const std::string small = machine.directory().make_file("small", (8 << 20) - 512);
     const std::string same = machine.directory().make_file("same", 8 << 20);

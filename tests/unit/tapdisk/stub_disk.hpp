@@ -52,7 +52,7 @@ class StubDisk {
             automatic = true;
             complete_all();
         };
-        options.drivers.add(format, &open);
+        options.drivers.add(format, &open_at_once<&open>);
         options.image = "stub:memory";
         return options;
     }
@@ -76,6 +76,7 @@ class StubDisk {
     }
     SectorRange range(std::size_t index) const { return waiting_[index]->range; }
     std::span<const iovec> data(std::size_t index) const { return waiting_[index]->data; }
+    bool fua(std::size_t index) const { return waiting_[index]->fua; }
 
     void complete(std::size_t index, std::error_code error = {}) {
         BLKTAP_ASSERT(index < waiting_.size());

@@ -17,7 +17,7 @@ TEST_CASE("vbd: each operation is refused in the states in which it makes no sen
     VbdHarness machine;
     Vbd& vbd = machine.vbd();
     const auto arguments = machine.frontend().connect_arguments();
-    const auto open = [&] { vbd.open(buffered(machine.image_path()), std::make_unique<LocalImageOpener>()); };
+    const auto open = [&] { machine.open(buffered(machine.image_path()), std::make_unique<LocalImageOpener>()); };
 
     // Connected.
     CHECK(is_wrong_state(open));
