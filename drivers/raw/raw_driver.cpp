@@ -23,17 +23,6 @@ namespace {
 constexpr std::uint64_t first_write_by_worker_bytes = 64 * 1024;
 constexpr std::uint64_t size_max_sectors = INT64_MAX / sector_size_bytes;  // of off_t
 
-}  // namespace
-
-/// A request's scratch.
-struct RawRequest : FileRequest {
-    RawRequest(ImageRequest& its_request, RawDriver& its_driver) noexcept
-        : FileRequest(its_request), driver(its_driver) {}
-    RawDriver& driver;
-};
-
-namespace {
-
 RawDriver& driver_of(FileRequest& request) noexcept {
     return static_cast<RawRequest&>(request).driver;
 }
@@ -129,12 +118,12 @@ void RawDriver::stage(RawRequest& ours, IoOp::Kind kind, bool allocates) noexcep
 template <RawDriver::Work work>
 void RawDriver::start_job(RawRequest& ours) noexcept {
     ours.job.run = [](WorkerJob& job) noexcept {
-        FileRequest& its = FileRequest::of(job);
-        its.job_error = (driver_of(its).*work)(its.request);
+        RawRequest& its = RawRequest::of(job);
+        its.job_error = (its.driver.*work)(its.request);
     };
     ours.job.done = [](WorkerJob& job) noexcept {
-        FileRequest& its = FileRequest::of(job);
-        driver_of(its).look_at_growth(its.request);
+        RawRequest& its = RawRequest::of(job);
+        its.driver.look_at_growth(its.request);
         its.complete(its.job_error);
     };
     workers_.start(ours.job);
@@ -179,10 +168,10 @@ void RawDriver::start_write(RawRequest& ours) noexcept {
 }
 
 void RawDriver::transfer_completed(IoOp& io) noexcept {
-    FileRequest& request = FileRequest::of(io);
-    driver_of(request).look_at_growth(request.request);
+    RawRequest& ours = RawRequest::of(io);
+    ours.driver.look_at_growth(ours.request);
     const bool cut_off = !io.error && io.remaining_bytes > 0;
-    request.complete(cut_off ? Errc::unexpected_end_of_file : io.error);
+    ours.complete(cut_off ? Errc::unexpected_end_of_file : io.error);
 }
 
 void RawDriver::look_at_growth(const ImageRequest& request) noexcept {

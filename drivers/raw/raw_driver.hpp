@@ -21,7 +21,9 @@
 
 namespace blktap {
 
-struct RawRequest;
+class RawDriver;
+/// A request's scratch.
+using RawRequest = FileRequestOf<RawDriver>;
 
 class RawDriver final : public ImageDriver {
   public:

@@ -42,6 +42,7 @@ std::uint64_t FileGrowth::end_of(SectorRange range) const noexcept {
 
 bool FileGrowth::covers(const ImageRequest& request) const noexcept {
     using Kind = ImageRequest::Kind;
+    if (request.kind == Kind::read) return true;
     const bool writes = request.kind == Kind::write || request.kind == Kind::write_zeroes;
     return !writes || end_of(request.range) <= sizes_.end;
 }
@@ -88,7 +89,8 @@ bool FileGrowth::prepare() noexcept {
 
 /// The worker will hold the file's lock: what is staged would meet it inside io_submit().
 void FileGrowth::look() noexcept {
-    if (!busy_ && !io_.staged() && prepare()) start();
+    const bool wanted = resizing_ != nullptr || !waiting_.empty();
+    if (wanted && !busy_ && !io_.staged() && prepare()) start();
 }
 
 void FileGrowth::look_ahead() noexcept {

@@ -31,10 +31,7 @@ struct FileRequest {
     FileSync* sync = nullptr;     ///< FileSync's own
 
     /// Answers the request; the error says whether to retry.
-    void complete(std::error_code error) noexcept {
-        if (error) return request.complete(error, retry_of(error));
-        request.complete();
-    }
+    void complete(std::error_code error) noexcept { request.complete(error, error ? retry_of(error) : Retry::never); }
 
     /// The one whose `io` or `job` this is: for IoOp::completed, WorkerJob::run and WorkerJob::done.
     static FileRequest& of(IoOp& io) noexcept {
@@ -43,6 +40,17 @@ struct FileRequest {
     static FileRequest& of(WorkerJob& job) noexcept {
         return *boost::intrusive::get_parent_from_member<FileRequest>(&job, &FileRequest::job);
     }
+};
+
+/// The whole scratch of a driver that keeps no more than that.
+template <class Driver>
+struct FileRequestOf : FileRequest {
+    FileRequestOf(ImageRequest& its_request, Driver& its_driver) noexcept
+        : FileRequest(its_request), driver(its_driver) {}
+    Driver& driver;
+
+    static FileRequestOf& of(IoOp& io) noexcept { return static_cast<FileRequestOf&>(FileRequest::of(io)); }
+    static FileRequestOf& of(WorkerJob& job) noexcept { return static_cast<FileRequestOf&>(FileRequest::of(job)); }
 };
 
 /// Requests that wait for one thing, by their jobs.

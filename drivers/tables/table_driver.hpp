@@ -22,13 +22,8 @@
 namespace blktap::tables {
 
 class TableDriver;
-
 /// A request's scratch.
-struct TableRequest : FileRequest {
-    TableRequest(ImageRequest& its_request, TableDriver& its_driver) noexcept
-        : FileRequest(its_request), driver(its_driver) {}
-    TableDriver& driver;
-};
+using TableRequest = FileRequestOf<TableDriver>;
 
 class TableDriver : public ImageDriver {
   public:

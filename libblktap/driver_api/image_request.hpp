@@ -57,7 +57,7 @@ struct ImageRequest {
     using Completed = void (*)(ImageRequest&, std::error_code, Retry) noexcept;
 
     Kind kind = Kind::read;
-    /// A write that is durable when it is complete; only where ImageInfo::fua.
+    /// With ImageInfo::fua a write is durable when it is complete. Others ignore it: a flush follows.
     bool fua = false;
     /// Of write_zeroes: the storage of the range need not be kept.
     bool may_unmap = false;

@@ -73,6 +73,7 @@ void Scheduler::admit(DiskRequest& request) noexcept {
     // A flush with data is served as a barrier that does not drain: nothing less makes both meanings true.
     const bool flushes_first = request.drains() || (request.kind == DiskRequest::Kind::flush && request.has_data());
     request.phase = flushes_first ? DiskRequest::Phase::flush_before : DiskRequest::Phase::data;
+    request.image.fua = flushes_first;
     if (order_.admit(request, live_)) ordered_.push_back(request);
 }
 
@@ -165,7 +166,6 @@ void Scheduler::start(DiskRequest& request) noexcept {
     } else {
         image.kind = request.kind_of_data();
         image.range = request.range;
-        image.fua = fua_ && request.flushes();
     }
     image.begin(&Scheduler::on_complete);
     ++in_driver_;
@@ -205,7 +205,7 @@ void Scheduler::completed(DiskRequest& request, std::error_code error, Retry ret
             request.phase = DiskRequest::Phase::data;
             return ready(request);
         case DiskRequest::Phase::data:
-            if (!request.flushes() || !request.has_data() || request.image.fua) return finish(request, {});
+            if (!request.flushes() || !request.has_data() || fua_) return finish(request, {});
             request.phase = DiskRequest::Phase::flush_after;
             return starting_.push_back(request);
         case DiskRequest::Phase::flush_after:

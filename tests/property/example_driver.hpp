@@ -21,7 +21,7 @@ class ExampleDriver final : public ImageDriver {
         : fd_(std::move(fd)), offset_bytes_(offset_bytes), info_(info), workers_(workers) {}
     const ImageInfo& info() const noexcept override { return info_; }
 
-    // What this driver keeps of a request is a FileRequest, in memory that comes with the request.
+    // What this driver keeps of a request, in memory that comes with the request.
     ScratchSize scratch_size() const noexcept override { return ScratchSize::of<Ours>(); }
     void make_scratch(ImageRequest& request) noexcept override { request.make_scratch<Ours>(request, *this); }
     void end_scratch(ImageRequest& request) noexcept override { request.end_scratch<Ours>(); }
@@ -32,11 +32,11 @@ class ExampleDriver final : public ImageDriver {
         }
         auto& ours = request.scratch<Ours>();
         ours.job.run = [](WorkerJob& job) noexcept {
-            auto& its = static_cast<Ours&>(FileRequest::of(job));
+            Ours& its = Ours::of(job);
             its.job_error = its.driver.work(its.request);
         };
         ours.job.done = [](WorkerJob& job) noexcept {
-            FileRequest& its = FileRequest::of(job);
+            Ours& its = Ours::of(job);
             its.complete(its.job_error);
         };
         workers_.start(ours.job);
@@ -44,11 +44,7 @@ class ExampleDriver final : public ImageDriver {
 
   private:
     using Kind = ImageRequest::Kind;
-    struct Ours : FileRequest {
-        Ours(ImageRequest& its_request, ExampleDriver& its_driver) noexcept
-            : FileRequest(its_request), driver(its_driver) {}
-        ExampleDriver& driver;
-    };
+    using Ours = FileRequestOf<ExampleDriver>;
     /// Context: a worker's thread.
     std::error_code work(ImageRequest& request) const noexcept {
         std::uint64_t at = offset_bytes_ + request.range.offset_bytes();
