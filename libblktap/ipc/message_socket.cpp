@@ -164,8 +164,10 @@ std::optional<Message> MessageSocket::receive() {
     msghdr header{};
     header.msg_iov = &data;
     header.msg_iovlen = 1;
-    header.msg_control = &control;
-    header.msg_controllen = sizeof control;
+    if (takes_descriptors_) {
+        header.msg_control = &control;
+        header.msg_controllen = sizeof control;
+    }
 
     ssize_t size = 0;
     while ((size = ::recvmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
@@ -178,6 +180,8 @@ std::optional<Message> MessageSocket::receive() {
     if ((header.msg_flags & MSG_TRUNC) != 0) {
         throw_error(Errc::bad_message, "longer than " + std::to_string(message_size_max_bytes) + " bytes");
     }
+    if ((header.msg_flags & MSG_CTRUNC) != 0 && !takes_descriptors_)
+        throw_error(Errc::bad_message, "with a descriptor");
     if ((header.msg_flags & MSG_CTRUNC) != 0) {
         throw_error(Errc::bad_message, "more than " + std::to_string(message_descriptors_max) +
                                            " descriptors, or more than this process may have");

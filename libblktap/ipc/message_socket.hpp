@@ -40,6 +40,9 @@ class MessageSocket {
     void send(const std::string& text, const std::vector<int>& descriptors = {});
     /// How long send() waits for a peer that does not read: one second unless told.
     void set_patience(std::chrono::nanoseconds patience) noexcept { patience_ = patience; }
+    /// From now on receive() takes no descriptor: a message that brings one is Errc::bad_message, and its descriptors
+    /// are never this process's. To close a file may take as long as its storage does.
+    void refuse_descriptors() noexcept { takes_descriptors_ = false; }
     /// Takes the next message without waiting; nullopt when none is there. An empty message counts as a hang-up.
     /// Errors: throws std::system_error: Errc::peer_closed, Errc::bad_message (too long, too many descriptors; the
     /// message is gone and the connection usable), or errno. Descriptors of a refused message are closed.
@@ -54,6 +57,7 @@ class MessageSocket {
   private:
     UniqueFd fd_;
     std::chrono::nanoseconds patience_ = std::chrono::seconds(1);
+    bool takes_descriptors_ = true;
 };
 
 /// A listening socket at a path; the path is removed on destruction, if it still is this socket.

@@ -126,6 +126,19 @@ TEST_CASE("message socket: descriptors without text are closed, and are a hang-u
     CHECK(open_descriptors() == before);
 }
 
+TEST_CASE("message socket: one that wants no descriptors never has one, and refuses the message", "[unit][ipc]") {
+    auto [here, there] = connected_pair();
+    MessageSocket socket(std::move(there));
+    socket.refuse_descriptors();
+    Pipe pipe;
+    const std::size_t before = open_descriptors();
+    REQUIRE(send_raw(here.get(), "a gift", {pipe.writer.get()}));
+    CHECK_THAT(error_of([&] { socket.receive(); }).what(), Catch::Contains("with a descriptor"));
+    CHECK(open_descriptors() == before);
+    REQUIRE(::send(here.get(), "plain", 5, 0) == 5);
+    CHECK(socket.receive()->text == "plain");
+}
+
 TEST_CASE("message socket: a process out of descriptors refuses the message, not the connection", "[unit][ipc]") {
     auto [here, there] = connected_pair();
     MessageSocket socket(std::move(there));
