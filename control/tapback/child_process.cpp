@@ -49,15 +49,14 @@ class SpawnSettings {
     /// All others of our descriptors close on exec.
     void keep(int fd) { require(::posix_spawn_file_actions_adddup2(&actions_, fd, fd), "posix_spawn"); }
 
-    pid_t spawn(const std::vector<std::string>& command) const {
+    pid_t spawn(const std::vector<std::string>& command, const std::string& program) const {
         std::vector<char*> arguments;
         for (const std::string& argument : command)
             arguments.push_back(const_cast<char*>(argument.c_str()));
         arguments.push_back(nullptr);
         pid_t pid = -1;
-        const int error =
-            ::posix_spawn(&pid, command.front().c_str(), &actions_, &attributes_, arguments.data(), environ);
-        if (error != 0) throw_error({error, std::system_category()}, command.front());
+        const int error = ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, arguments.data(), environ);
+        if (error != 0) throw_error({error, std::system_category()}, program);
         return pid;
     }
 
@@ -81,10 +80,10 @@ void ChildProcess::kill() const noexcept {
     ::waitpid(pid, nullptr, 0);
 }
 
-ChildProcess spawn_child(const std::vector<std::string>& command, int kept) {
+ChildProcess spawn_child(const std::vector<std::string>& command, int kept, const std::string& program) {
     SpawnSettings settings;
     if (kept >= 0) settings.keep(kept);
-    ChildProcess child{settings.spawn(command), {}};
+    ChildProcess child{settings.spawn(command, program.empty() ? command.front() : program), {}};
     try {
         child.pidfd = open_pidfd(child.pid);
         return child;

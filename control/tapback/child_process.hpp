@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Processes that tapback starts: tapdisks, and the operator's hook. In a session of their own, with no signal blocked
-// or ignored, and with none of our descriptors but those that are named.
+// Processes that tapback starts: tapdisks, the starter of storage processes, and the operator's hook. In a session of
+// their own, with no signal blocked or ignored, and with none of our descriptors but those that are named.
 //
 // Tested by tests/unit/tapback/problem_hook_test.cpp and tests/control.
 #pragma once
@@ -26,9 +26,10 @@ struct ChildProcess {
     void kill() const noexcept;
 };
 
-/// Starts `command`, its program first, with the descriptor `kept` (-1: none).
-/// Errors: throws std::system_error naming the program (ENOENT, EACCES, EMFILE, ...).
-ChildProcess spawn_child(const std::vector<std::string>& command, int kept = -1);
+/// Starts `command`, its program first, with the descriptor `kept` (-1: none). `program`: the file to run, where the
+/// command's first word is only a name. Errors: throws std::system_error naming the program (ENOENT, EACCES, EMFILE,
+/// ...).
+ChildProcess spawn_child(const std::vector<std::string>& command, int kept = -1, const std::string& program = {});
 
 /// Errors: throws std::system_error.
 UniqueFd open_pidfd(pid_t pid);

@@ -29,8 +29,8 @@ bool matters(const std::string& below) {
 
 Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
-      tapdisks_(loop, tapdisk_command(options)),
-      files_(options.image_directories, options.backing_directories),
+      storage_(loop, storage::settings_of(options)),
+      tapdisks_(loop, search_, tapdisk_command(options)),
       problem_hook_(loop, options.problem_hook),
       session_(loop, store_hooks()),
       host_{.loop = loop,
@@ -42,7 +42,7 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .mark = [this](const auto& vbd) { mark(vbd); },
             .mark_later = [this](const auto& vbd) { later_.insert(vbd.name()); },
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
-      strays_(loop),
+      strays_(loop, search_),
       taps_(host_),
       waiting_(loop),
       tick_(loop, [this] { tick(); }) {

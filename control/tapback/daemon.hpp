@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 
+#include "control/tapback/storage/process_starter.hpp"
 #include "control/tapback/stray_tapdisks.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/taps.hpp"
@@ -71,8 +72,10 @@ class Daemon {
     const XenStore& store() const { return session_.require(); }
 
     EventLoop& loop_;
+    storage::ProcessStarter storage_;
+    ImageFiles files_{loop_, storage_.directories(), [this] { return storage_.start(); }};
+    TapdiskSearch search_{loop_, [this] { return storage_.start(); }};
     TapdiskProcesses tapdisks_;
-    ImageFiles files_;
     ProblemHook problem_hook_;
     StoreSession session_;
     Host host_;

@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include <utility>
 
-#include "control/tapback/kept_files.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "libblktap/base/log.hpp"
 
@@ -78,6 +77,7 @@ void DiskSession::perform(SessionStep step) {
             });
         case SessionStep::terminate:
             retry_timer_.disarm();
+            places_.files.refuse_open(disk_.name());
             return tapdisk_->terminate();
         case SessionStep::forget_image:
             return forget_image();
@@ -185,7 +185,7 @@ SessionEvent DiskSession::event_of(const ipc::DiskState& disk) const {
 
 void DiskSession::keep_files() {
     if (is_paused() || places_.files.count(disk_.name()) != 0 || std::exchange(asked_for_files_, true)) return;
-    keep_files_of(*tapdisk_, places_.files, disk_.name(), *image_, [] {});
+    places_.files.take(disk_.name(), ipc::open_arguments(*image_, true), socket_path(), tapdisk_->pid(), [] {});
 }
 
 // A tapdisk that is started.
@@ -264,7 +264,13 @@ void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
 
 // Its end.
 
+/// Until its storage has let go of its files nobody else can have them.
 void DiskSession::died() {
+    if (state_ != Session::ending) return gone();
+    places_.files.forget(disk_.name(), [this] { gone(); });
+}
+
+void DiskSession::gone() {
     const std::string reason = tapdisk_->end_reason();
     const std::string pid = std::to_string(tapdisk_->pid());
     ::unlink(socket_path().c_str());
@@ -322,10 +328,10 @@ TapdiskHandle& DiskSession::require() const {
 
 TapdiskHandle::Hooks DiskSession::tapdisk_hooks() {
     return {.open_file =
-                [this](const ipc::OpenFileArguments& wanted) {
+                [this](FileRequest request) {
                     const auto& image = next_ ? next_ : image_;
-                    if (!image) throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
-                    return places_.files.open(disk_.name(), ipc::open_arguments(*image, true), wanted);
+                    if (!image) throw_error(Errc::wrong_state, request.file().path + ": no image was asked for");
+                    places_.files.open(disk_.name(), ipc::open_arguments(*image, true), std::move(request));
                 },
             .ended = [this] { died(); },
             .problems = [this](const ipc::Problems& problems) { hooks_.problems(problems); },
@@ -340,10 +346,14 @@ void DiskSession::pause(Done done) {
         pausing_ = false;
         // Any other error is that of the last flush: the image is paused all the same.
         const bool refused = is_error(reply, Errc::wrong_state) || is_error(reply, Errc::peer_closed);
-        // Kept, the file would be served again instead of what its path names by then.
-        if (!refused) places_.files.release(disk_.name());
         refused ? hooks_.changed() : handle(SessionEvent::pause);
-        done(reply);
+        if (refused) return done(reply);
+        // Kept, the file would be served again instead of what its path names by then.
+        const bool failed = !reply.error_code.empty();
+        const std::error_code code = ipc::error_code_named(reply.error_code);
+        places_.files.release(disk_.name(), [done, failed, code, message = reply.error_message] {
+            done(failed ? error_reply(code, message) : ipc::Reply{});
+        });
     });
 }
 
@@ -375,18 +385,6 @@ void DiskSession::resume(const ipc::ImageArguments& image, bool name_image, bool
 }
 
 // What outlives it.
-
-void DiskSession::put_into(VbdRecord& record) const {
-    record.image = image_.value();
-    record.next = next_;
-    record.process = process_;
-    record.socket = socket_;
-    if (tap_) record.tap = tap_->name;
-}
-
-std::string DiskSession::socket_path() const {
-    return places_.run_directory + '/' + (socket_.empty() ? disk_.file_name() + ".sock" : socket_);
-}
 
 /// The record names both images until then, which the next tapback can live with.
 void DiskSession::try_to_record() noexcept {

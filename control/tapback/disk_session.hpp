@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-#include "control/tapback/image_files.hpp"
 #include "control/tapback/session_machine.hpp"
+#include "control/tapback/storage/image_files.hpp"
 #include "control/tapback/tapdisk_handle.hpp"
 #include "control/tapback/vbd_record.hpp"
 #include "libblktap/base/event_loop.hpp"
@@ -111,8 +111,16 @@ class DiskSession {
     /// Null unless its tapdisk came by take() or share().
     const VbdTap* tap() const noexcept { return tap_ ? &*tap_ : nullptr; }
     /// Its part of the disk's record. Only with an image.
-    void put_into(VbdRecord& record) const;
-    std::string socket_path() const;
+    void put_into(VbdRecord& record) const {
+        record.image = image_.value();
+        record.next = next_;
+        record.process = process_;
+        record.socket = socket_;
+        if (tap_) record.tap = tap_->name;
+    }
+    std::string socket_path() const {
+        return places_.run_directory + '/' + (socket_.empty() ? disk_.file_name() + ".sock" : socket_);
+    }
 
   private:
     void handle(SessionEvent event);
@@ -132,6 +140,7 @@ class DiskSession {
     void opened(const ipc::Reply& reply, const Done& done);
     void revive();
     void died();
+    void gone();
     void keep_files();
     void try_to_record() noexcept;
 

@@ -11,6 +11,7 @@
 
 #include "control/tapback/control_socket.hpp"
 #include "control/tapback/service_manager.hpp"
+#include "control/tapback/storage/storage_process.hpp"
 #include "libblktap/base/signals.hpp"
 
 namespace blktap::tapback {
@@ -77,6 +78,8 @@ void serve(const Options& options) {
 }  // namespace blktap::tapback
 
 int main(int argument_count, char** arguments) {
+    if (blktap::tapback::storage::is_starter(argument_count, arguments))
+        return blktap::tapback::storage::run_starter(argument_count, arguments);
     int exit_status = 0;
     const auto options = blktap::tapback::parse_options(argument_count, arguments, exit_status);
     if (!options) return exit_status;

@@ -3,7 +3,6 @@
 //
 #include "control/tapback/own_device.hpp"
 
-#include <array>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
@@ -11,11 +10,10 @@
 #include <sstream>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <thread>
 #include <unistd.h>
 #include <vector>
 
-#include "libblktap/base/error.hpp"
+#include "libblktap/base/unique_fd.hpp"
 
 namespace blktap::tapback {
 namespace {
@@ -136,40 +134,6 @@ std::string OwnDevice::use() const {
     for (const BlockDevice& device : devices)
         if (is_claimed(device, places_.nodes)) return "in use: /dev/" + device.name + " is claimed by another program";
     return {};
-}
-
-// UseCheck
-
-UseCheck::UseCheck(EventLoop& loop, OwnDevice device, Done done)
-    : done_(std::move(done)), timer_(loop, [this] { finish(std::nullopt); }) {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw_system_error("pipe");
-    pipe_.reset(ends[0]);
-    UniqueFd other(ends[1]);
-    watch_.emplace(loop, pipe_.get(), EPOLLIN, [this](std::uint32_t) { answer(); });
-    timer_.arm(patience);
-    // It shares nothing with us, and may be left behind: a disk may make it wait for as long as it likes.
-    std::thread([device = std::move(device), other = std::move(other)] {
-        std::string use = "in use: not known";
-        try {
-            use = device.use();
-        } catch (const std::exception&) {  // no memory
-        }
-        [[maybe_unused]] const auto written = ::write(other.get(), use.data(), use.size());
-    }).detach();
-}
-
-void UseCheck::answer() {
-    std::array<char, 4096> bytes{};
-    const ssize_t count = ::read(pipe_.get(), bytes.data(), bytes.size());
-    if (count > 0) return void(told_.append(bytes.data(), static_cast<std::size_t>(count)));
-    if (count == 0) finish(told_);
-}
-
-void UseCheck::finish(const std::optional<std::string>& use) {
-    watch_.reset();
-    timer_.disarm();
-    done_(use);
 }
 
 }  // namespace blktap::tapback

@@ -8,11 +8,8 @@
 // Tested by tests/unit/tapback/own_device_test.cpp.
 #pragma once
 
-#include <functional>
-#include <optional>
+#include <cstdint>
 #include <string>
-
-#include "libblktap/base/event_loop.hpp"
 
 namespace blktap::tapback {
 
@@ -36,38 +33,12 @@ class OwnDevice {
     /// sent to the disk is answered.
     bool present() const;
     /// Who uses it, for people: "in use: mounted on /mnt"; empty: nobody. What has merely opened it does not count.
-    /// Context: may wait for the disk, for instance while its partitions are being looked for.
+    /// Context: may wait for the disk, for instance while its partitions are being looked for; see use_check.hpp.
     std::string use() const;
 
   private:
     DevicePlaces places_;
     std::string directory_;  ///< of the device in sysfs
-};
-
-/// Asks for OwnDevice::use() without waiting for it.
-class UseCheck {
-  public:
-    /// nullopt: it did not become known in time.
-    using Done = std::function<void(const std::optional<std::string>& use)>;
-    static constexpr Nanoseconds patience = std::chrono::seconds(10);
-
-    /// Calls `done` later, once, unless this is destroyed before. `done` must not destroy it.
-    /// Errors: throws std::system_error (no thread, no descriptor).
-    UseCheck(EventLoop& loop, OwnDevice device, Done done);
-    UseCheck(const UseCheck&) = delete;
-    UseCheck& operator=(const UseCheck&) = delete;
-
-    bool running() const noexcept { return watch_.has_value(); }
-
-  private:
-    void answer();
-    void finish(const std::optional<std::string>& use);
-
-    Done done_;
-    UniqueFd pipe_;
-    std::string told_;
-    std::optional<EventLoop::Watch> watch_;
-    EventLoop::Timer timer_;
 };
 
 }  // namespace blktap::tapback

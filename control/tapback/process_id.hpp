@@ -31,7 +31,8 @@ std::optional<ProcessId> identify(pid_t pid);
 std::optional<UniqueFd> open_process(const ProcessId& process);
 
 /// Whether tapback started the process as the tapdisk of this socket: its arguments end as only tapback's spawning
-/// makes them. For a process of which no record says so.
+/// makes them. For a process of which no record says so. Context, of this and the next: may wait for a process that
+/// hangs, so only a storage process calls them.
 bool was_started_for(pid_t pid, const std::string& socket_path);
 /// The living process for which was_started_for() holds. Looks at all of the host's: not often.
 std::optional<pid_t> find_started_for(const std::string& socket_path);

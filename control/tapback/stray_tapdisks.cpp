@@ -37,26 +37,34 @@ void StrayTapdisks::end(const std::string& directory, const Known& known) {
 
 void StrayTapdisks::look(const std::string& socket_path) {
     try {
-        const pid_t pid = ipc::MessageSocket::connect_to(socket_path).peer_pid();
-        if (!was_started_for(pid, socket_path)) {
+        const auto id = identify(ipc::MessageSocket::connect_to(socket_path).peer_pid());
+        if (!id) return;
+        search_.ask(id->pid, socket_path, [this, id = *id, socket_path](bool yes) {
+            if (yes) return end(id, socket_path);
             log::warning("tapdisk.foreign", {{"socket", socket_path},
-                                             {"pid", std::to_string(pid)},
+                                             {"pid", std::to_string(id.pid)},
                                              {"state", "not started by tapback: left alone"}});
-            return;
-        }
-        auto process = TapdiskProcess::find(loop_, identify(pid), socket_path,
-                                            {.open_file = [](const ipc::OpenFileArguments& wanted) -> int {
-                                                 throw_error(Errc::wrong_state, wanted.path);
-                                             },
-                                             .ended = [socket_path] { ::unlink(socket_path.c_str()); }});
-        if (!process) return;
-        log::warning("tapdisk.stray", {{"socket", socket_path}, {"pid", std::to_string(pid)}, {"state", "is ended"}});
-        process->terminate();
-        ending_.push_back(std::move(process));
+        });
     } catch (const std::system_error& error) {
         if (error.code() == std::errc::connection_refused) ::unlink(socket_path.c_str());
         if (error.code() != std::errc::connection_refused)
             log::warning("tapdisk.stray", {{"socket", socket_path}, {"reason", error.what()}});
+    }
+}
+
+void StrayTapdisks::end(const ProcessId& id, const std::string& socket_path) {
+    try {
+        auto process = TapdiskProcess::find(
+            loop_, search_, id, socket_path,
+            {.open_file = [](const FileRequest& request) { throw_error(Errc::wrong_state, request.file().path); },
+             .ended = [socket_path] { ::unlink(socket_path.c_str()); }});
+        if (!process) return;
+        log::warning("tapdisk.stray",
+                     {{"socket", socket_path}, {"pid", std::to_string(id.pid)}, {"state", "is ended"}});
+        process->terminate();
+        ending_.push_back(std::move(process));
+    } catch (const std::system_error& error) {
+        log::warning("tapdisk.stray", {{"socket", socket_path}, {"reason", error.what()}});
     }
 }
 

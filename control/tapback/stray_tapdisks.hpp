@@ -22,17 +22,20 @@ class StrayTapdisks {
     /// Whether a socket of this name in the run directory is a known disk's.
     using Known = std::function<bool(const std::string& name)>;
 
-    /// `loop` outlives this.
-    explicit StrayTapdisks(EventLoop& loop) noexcept : loop_(loop) {}
+    /// Both outlive this.
+    StrayTapdisks(EventLoop& loop, TapdiskSearch& search) noexcept : loop_(loop), search_(search) {}
 
-    /// Ends those whose sockets are in `directory`, and removes sockets with names of ours on which nobody listens.
+    /// Ends those whose sockets are in `directory`, one after the other as it becomes known that they are ours, and
+    /// removes sockets with names of ours on which nobody listens.
     /// Errors: throws std::filesystem::filesystem_error: the directory cannot be read.
     void end(const std::string& directory, const Known& known);
 
   private:
     void look(const std::string& socket_path);
+    void end(const ProcessId& id, const std::string& socket_path);
 
     EventLoop& loop_;
+    TapdiskSearch& search_;
     std::vector<std::unique_ptr<TapdiskProcess>> ending_;  ///< few, and kept when they have ended
 };
 

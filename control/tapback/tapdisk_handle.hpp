@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control/tapback/process_id.hpp"
+#include "control/tapback/storage/file_request.hpp"
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
 
@@ -20,8 +21,9 @@ namespace blktap::tapback {
 
 class TapdiskHandle {
   public:
-    /// Opens an image file for the tapdisk; the descriptor stays the callee's. May throw std::system_error.
-    using OpenFile = std::function<int(const ipc::OpenFileArguments&)>;
+    /// The tapdisk asks for a file: the callee answers it, now or later. May throw std::system_error, which is the
+    /// answer.
+    using OpenFile = std::function<void(FileRequest request)>;
     /// Called once, when the process and its I/O are gone. Must not destroy this object: its owner does later.
     using Ended = std::function<void()>;
     using Done = std::function<void(ipc::Reply)>;
@@ -79,7 +81,7 @@ class TapdiskSource {
     virtual std::unique_ptr<TapdiskHandle> start(const std::string& socket_path, TapdiskHandle::Hooks hooks) = 0;
     /// The one that an earlier tapback started: by its process, or, where that was not written down, by who listens on
     /// `socket_path`, or by how it was started. It may come without a connection. Null: it has ended.
-    /// Errors: throws std::system_error (EMFILE, ETIMEDOUT, ...): it cannot be said whether it lives.
+    /// Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): it cannot be said, yet, whether it lives.
     virtual std::unique_ptr<TapdiskHandle> find(const std::optional<ProcessId>& known, const std::string& socket_path,
                                                 TapdiskHandle::Hooks hooks) = 0;
 

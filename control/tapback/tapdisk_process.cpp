@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <exception>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "libblktap/base/log.hpp"
@@ -77,7 +78,8 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::spawn(EventLoop& loop, std::vect
     return process;
 }
 
-std::unique_ptr<TapdiskProcess> TapdiskProcess::find(EventLoop& loop, const std::optional<ProcessId>& known,
+std::unique_ptr<TapdiskProcess> TapdiskProcess::find(EventLoop& loop, TapdiskSearch& search,
+                                                     const std::optional<ProcessId>& known,
                                                      const std::string& socket_path, Hooks hooks) {
     std::optional<ProcessId> id = known;
     ipc::MessageSocket socket;
@@ -86,7 +88,7 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::find(EventLoop& loop, const std:
         if (!id) id = identify(socket.peer_pid());
     } catch (const std::system_error& error) {
         if (!id && !is_no_listener(error)) throw;
-        if (const auto pid = id ? std::nullopt : find_started_for(socket_path)) id = identify(*pid);
+        if (const auto pid = id ? std::nullopt : search.find(socket_path)) id = identify(*pid);
     }
     auto pidfd = id ? open_process(*id) : std::nullopt;
     if (!pidfd) return nullptr;
@@ -107,10 +109,13 @@ TapdiskProcess::TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProces
     end_watch_.emplace(loop, process_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
 }
 
-TapdiskProcess::~TapdiskProcess() = default;
+TapdiskProcess::~TapdiskProcess() {
+    hang_up();
+}
 
 void TapdiskProcess::use(ipc::MessageSocket socket) {
     socket.set_patience(Nanoseconds{0});  // all disks would wait for one tapdisk that does not read
+    socket.refuse_descriptors();          // and for the storage of a file that we would close
     channel_.emplace(std::move(socket));
     channel_watch_.emplace(loop_, channel_->fd(), EPOLLIN, [this](std::uint32_t) { receive(); });
 }
@@ -178,13 +183,12 @@ void TapdiskProcess::handle(ipc::Parsed message) {
 }
 
 void TapdiskProcess::serve(const ipc::Request& request) {
-    std::vector<int> descriptors;
     std::optional<std::system_error> refusal;
     try {
         if (request.name == ipc::TellProblems::name) {
             hooks_.problems(request.arguments.get<ipc::TellProblems>());
         } else if (request.name == ipc::OpenFile::name) {
-            descriptors.push_back(hooks_.open_file(request.arguments.get<ipc::OpenFile>()));
+            return ask_for_file(request);
         } else {
             throw_error(Errc::unknown_request, '"' + request.name + '"');
         }
@@ -193,18 +197,30 @@ void TapdiskProcess::serve(const ipc::Request& request) {
     }
     try {
         if (refusal) return channel_->reply_error(request.id, refusal->code(), refusal->what());
-        channel_->reply(request.id, ipc::Json::object(), descriptors);
+        channel_->reply(request.id, ipc::Json::object());
     } catch (const std::system_error& error) {
         if (error.code() != std::errc::timed_out) throw;
         ban("it does not read the answers to what it asks");
     }
 }
 
+void TapdiskProcess::ask_for_file(const ipc::Request& request) {
+    UniqueFd connection(::fcntl(channel_->fd(), F_DUPFD_CLOEXEC, 0));
+    if (!connection) throw_system_error("a connection for a file");
+    hooks_.open_file({request.arguments.get<ipc::OpenFile>(), request.id, std::move(connection)});
+}
+
 // The end of the connection, and of the process.
 
-void TapdiskProcess::drop_connection(const std::string& reason) {
+/// For whoever answers its questions as well: the tapdisk waits for nobody any more.
+void TapdiskProcess::hang_up() noexcept {
     channel_watch_.reset();
+    if (channel_) ::shutdown(channel_->fd(), SHUT_RDWR);
     channel_.reset();
+}
+
+void TapdiskProcess::drop_connection(const std::string& reason) {
+    hang_up();
     lost_reason_ = reason;
     lost_timer_.arm(end_may_follow);
 }

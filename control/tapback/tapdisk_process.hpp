@@ -20,6 +20,7 @@
 
 #include "control/tapback/child_process.hpp"
 #include "control/tapback/tapdisk_handle.hpp"
+#include "control/tapback/tapdisk_search.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/pace.hpp"
 #include "libblktap/ipc/channel.hpp"
@@ -42,10 +43,12 @@ class TapdiskProcess : public TapdiskHandle {
     static std::unique_ptr<TapdiskProcess> spawn(EventLoop& loop, std::vector<std::string> command,
                                                  const std::string& socket_path, Hooks hooks);
     /// Finds the one that an earlier tapback started: by its process, or, where that was not written down, by who
-    /// listens on `socket_path`, or by how it was started. It may come without a connection. Null: it has ended.
-    /// Errors: throws std::system_error (EMFILE, ETIMEDOUT, ...): it cannot be said whether it lives.
-    static std::unique_ptr<TapdiskProcess> find(EventLoop& loop, const std::optional<ProcessId>& known,
-                                                const std::string& socket_path, Hooks hooks);
+    /// listens on `socket_path`, or by how it was started, which `search` knows. It may come without a connection.
+    /// Null: it has ended. Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): it cannot be said, yet,
+    /// whether it lives.
+    static std::unique_ptr<TapdiskProcess> find(EventLoop& loop, TapdiskSearch& search,
+                                                const std::optional<ProcessId>& known, const std::string& socket_path,
+                                                Hooks hooks);
     ~TapdiskProcess() override;
 
     void set_hooks(Hooks hooks) override { hooks_ = std::move(hooks); }
@@ -55,6 +58,7 @@ class TapdiskProcess : public TapdiskHandle {
     void terminate() override;
     const ProcessId& id() const noexcept override { return id_; }
     const std::string& end_reason() const noexcept override { return end_reason_; }
+    const std::string& socket_path() const noexcept { return socket_path_; }
 
   private:
     TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProcess process, Hooks hooks);
@@ -63,6 +67,8 @@ class TapdiskProcess : public TapdiskHandle {
     void receive();
     void handle(ipc::Parsed message);
     void serve(const ipc::Request& request);
+    void ask_for_file(const ipc::Request& request);
+    void hang_up() noexcept;
     void drop_connection(const std::string& reason);
     void ban(const std::string& reason);
     void connection_lost();
@@ -93,18 +99,20 @@ class TapdiskProcess : public TapdiskHandle {
 /// Tapdisks as processes of this host.
 class TapdiskProcesses : public TapdiskSource {
   public:
-    /// `command`: the program and its arguments. `loop` outlives this.
-    TapdiskProcesses(EventLoop& loop, std::vector<std::string> command) : loop_(loop), command_(std::move(command)) {}
+    /// `command`: the program and its arguments. `loop` and `search` outlive this.
+    TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::vector<std::string> command)
+        : loop_(loop), search_(search), command_(std::move(command)) {}
     std::unique_ptr<TapdiskHandle> start(const std::string& socket_path, TapdiskHandle::Hooks hooks) override {
         return TapdiskProcess::spawn(loop_, command_, socket_path, std::move(hooks));
     }
     std::unique_ptr<TapdiskHandle> find(const std::optional<ProcessId>& known, const std::string& socket_path,
                                         TapdiskHandle::Hooks hooks) override {
-        return TapdiskProcess::find(loop_, known, socket_path, std::move(hooks));
+        return TapdiskProcess::find(loop_, search_, known, socket_path, std::move(hooks));
     }
 
   private:
     EventLoop& loop_;
+    TapdiskSearch& search_;
     const std::vector<std::string> command_;
 };
 

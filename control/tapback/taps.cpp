@@ -9,7 +9,6 @@
 #include <sstream>
 #include <unistd.h>
 
-#include "control/tapback/kept_files.hpp"
 #include "control/tapback/list_page.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "libblktap/base/log.hpp"
@@ -135,7 +134,8 @@ void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
     const bool open = stats.error_code.empty() && ipc::disk_state(stats.result).state == ipc::DiskState::State::open;
     if (!open || !tap->image) return end(*tap);
     // A disk gets it with its files.
-    keep_files_of(*processes_.at(pid), host_.files, owner_of(pid), *tap->image, [this, pid] {
+    const auto image = ipc::open_arguments(*tap->image, true);
+    host_.files.take(owner_of(pid), image, path(tap->socket), static_cast<pid_t>(pid), [this, pid] {
         Tap* const kept = table_.find(pid);
         if (kept == nullptr) return;
         kept->open = true;
@@ -181,11 +181,11 @@ void Taps::attach(const ipc::TapArguments& name) {
 
 TapdiskHandle::Hooks Taps::hooks(std::uint32_t pid) {
     return {.open_file =
-                [this, pid](const ipc::OpenFileArguments& wanted) {
+                [this, pid](FileRequest request) {
                     const Tap* const tap = table_.find(pid);
                     if (tap == nullptr || !tap->image)
-                        throw_error(Errc::wrong_state, wanted.path + ": no image was asked for");
-                    return host_.files.open(owner_of(pid), ipc::open_arguments(*tap->image, true), wanted);
+                        throw_error(Errc::wrong_state, request.file().path + ": no image was asked for");
+                    host_.files.open(owner_of(pid), ipc::open_arguments(*tap->image, true), std::move(request));
                 },
             .ended = [this, pid] { ended(pid); },
             .lost =
@@ -368,7 +368,6 @@ void Taps::ended(std::uint32_t pid) {
     ::unlink(path(table_.taps().at(pid).socket).c_str());
     gone_.push_back(std::move(process.mapped()));
     table_.remove(pid);
-    host_.files.forget(owner_of(pid));
     save();
     wake_waiting();
     timer_.arm(Nanoseconds{0});
@@ -377,8 +376,10 @@ void Taps::ended(std::uint32_t pid) {
     for (auto call = begin; call != last; ++call)
         calls.push_back(std::move(call->second));
     when_ended_.erase(pid);
-    for (const auto& call : calls)
-        call();
+    host_.files.forget(owner_of(pid), [calls = std::move(calls)] {
+        for (const auto& call : calls)
+            call();
+    });
 }
 
 void Taps::tick() {

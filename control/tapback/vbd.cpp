@@ -204,13 +204,15 @@ void Vbd::forget() {
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
     ::unlink(session_.socket_path().c_str());
-    host_.files.forget(address_.name());
     log::info("vbd.gone", {{"vbd", address_.name()}});
     finished_ = true;
     unplug_timer_.disarm();
-    if (unplug_done_) std::exchange(unplug_done_, nullptr)({});
-    for (const auto& call : std::exchange(when_finished_, {}))
-        call();
+    const auto told = [unplugged = std::exchange(unplug_done_, nullptr), calls = std::exchange(when_finished_, {})] {
+        if (unplugged) unplugged({});
+        for (const auto& call : calls)
+            call();
+    };
+    host_.files.forget(address_.name(), told);
 }
 
 /// Whoever waits for the end of the disk finds it closed, whatever the state was.

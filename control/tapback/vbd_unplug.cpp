@@ -24,9 +24,8 @@ bool Vbd::is_own_domain() const {
 void Vbd::check_use(const char* request, std::function<void()> go_on, const Done& done) {
     if (use_check_ && use_check_->running())
         throw_error(Errc::wrong_state, address_.name() + ": being taken away already");
-    OwnDevice device(default_device_places(), address_.device);
     const std::string name = address_.name() + " (" + ipc::device_name(address_.device) + ')';
-    use_check_.emplace(host_.loop, std::move(device), [=, go_on = std::move(go_on)](const auto& use) {
+    const auto judge = [=, go_on = std::move(go_on)](const auto& use) {
         if (!use) {
             done(error_reply(std::make_error_code(std::errc::timed_out),
                              std::string(request) + ": " + name + ": whether it is in use does not become known"));
@@ -39,7 +38,8 @@ void Vbd::check_use(const char* request, std::function<void()> go_on, const Done
                 done(error_reply(error.code(), error.what()));
             }
         }
-    });
+    };
+    use_check_.emplace(host_.loop, host_.files.start_process(), default_device_places(), address_.device, judge);
 }
 
 void Vbd::detach(Done done) {

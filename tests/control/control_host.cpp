@@ -123,11 +123,24 @@ std::string ControlHost::make_image(const std::string& name, std::uint64_t size_
     return directory_.make_file(name, size_bytes);
 }
 
-std::vector<pid_t> ControlHost::tapdisks() const {
+std::vector<pid_t> ControlHost::processes_named(const std::string& name) const {
     std::vector<pid_t> found;
     for (const WorldProcess& process : processes_of(world_.directory()))
-        if (process.name == "tapdisk") found.push_back(process.pid);
+        if (process.name == name) found.push_back(process.pid);
     return found;
+}
+
+std::vector<pid_t> ControlHost::tapdisks() const {
+    return processes_named("tapdisk");
+}
+
+std::vector<pid_t> ControlHost::storage_processes() const {
+    return processes_named("tapback-storage");
+}
+
+bool ControlHost::holds(const std::string& path) const {
+    const auto processes = storage_processes();
+    return std::ranges::any_of(processes, [&](pid_t pid) { return has_open(pid, path); });
 }
 
 std::vector<std::string> ControlHost::leftovers() const {
@@ -166,8 +179,11 @@ void ControlHost::check_nothing_left() {
     CHECK(testing::wait_until([this] { return tapdisks().empty(); }, 10s));
     CHECK(testing::wait_until([this] { return leftovers().empty(); }, 10s));
     CHECK(leftovers() == std::vector<std::string>{});
+    // One is left that starts others.
+    CHECK(testing::wait_until([this] { return storage_processes().size() <= 1; }, 10s));
     CHECK(tapback_.running());
     CHECK(stop_tapback() == 0);
+    CHECK(testing::wait_until([this] { return storage_processes().empty(); }, 10s));
     CHECK_FALSE(std::filesystem::exists(run_directory() + "/tapback.sock"));
     CHECK(world_.pages_mapped_by(0) == 0);
     CHECK(world_.ports_of(0) == 0);

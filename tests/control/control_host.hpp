@@ -77,6 +77,10 @@ class ControlHost {
     std::string path(const std::string& name) const { return directory_.path(name); }
     std::string run_directory() const { return directory_.path("run"); }
     std::vector<pid_t> tapdisks() const;
+    /// The processes that touch storage for tapback, and the one that makes them.
+    std::vector<pid_t> storage_processes() const;
+    /// Whether one of them has this file open.
+    bool holds(const std::string& path) const;
     /// What is in the run directory besides tapback's own socket.
     std::vector<std::string> leftovers() const;
     /// The end of what tapback and its tapdisks said.
@@ -88,6 +92,7 @@ class ControlHost {
     std::string take_unbound() const;
 
   private:
+    std::vector<pid_t> processes_named(const std::string& name) const;
     void check_nothing_left();
 
     fakexen::World world_{};

@@ -25,14 +25,6 @@ void wait_until_forgotten(const Scene& scene) {
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).is_null(); }, 10s));
 }
 
-/// Whether a process has the file open.
-bool has_open(pid_t pid, const std::string& path) {
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", error))
-        if (std::filesystem::read_symlink(entry.path(), error) == path) return true;
-    return false;
-}
-
 /// Runs `life` with tapback replaced after the first change of xenstore, after the second, ... until a whole life has
 /// fewer. `settle` runs between two lives.
 void at_every_step(
@@ -190,9 +182,9 @@ TEST_CASE("restart: an image stays locked when its tapdisk dies under the next t
     const std::string image = scene.host.path("image-5-51712");
     scene.attach(scene.disk);
     scene.host.replace_tapback();
-    const pid_t tapback = scene.host.tapback_pid();
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "waiting for the guest"; }));
-    CHECK(testing::wait_until([&] { return has_open(tapback, image); }));
+    CHECK(testing::wait_until([&] { return scene.host.holds(image); }));
+    CHECK_FALSE(has_open(scene.host.tapback_pid(), image));
     for (const pid_t pid : scene.host.tapdisks())
         ::kill(pid, SIGKILL);
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "held"; }));
@@ -213,9 +205,9 @@ TEST_CASE("restart: an image that is paused is open nowhere, whichever tapback p
     const std::string image = scene.host.path("image-5-51712");
     scene.attach(scene.disk);
     scene.host.replace_tapback();
-    CHECK(testing::wait_until([&] { return has_open(scene.host.tapback_pid(), image); }));
+    CHECK(testing::wait_until([&] { return scene.host.holds(image); }));
     CHECK(scene.host.call("pause", {{"domain", 5}, {"device", xvda}}).error_message == "");
-    CHECK_FALSE(has_open(scene.host.tapback_pid(), image));
+    CHECK_FALSE(scene.host.holds(image));
     CHECK(LocalImageOpener().open(image, Access::read_write, Caching::direct));
     CHECK(scene.host.call("resume", {{"domain", 5}, {"device", xvda}}).error_message == "");
     check_serves(scene.host, scene.disk);
@@ -233,9 +225,11 @@ TEST_CASE("restart: a tapdisk whose socket is gone serves on, is told of, and en
     // As an earlier version wrote it, too: without its process.
     if (GENERATE(false, true)) forget_process(scene.host);
     scene.host.start_tapback();
+    CHECK(scene.host.entry(5, xvda).value("state", "") == "unreachable");
+    // Without its process it is looked for first.
+    CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("pid", 0) == tapdisks.at(0); }));
     const ipc::Json entry = scene.host.entry(5, xvda);
     CHECK(entry.value("state", "") == "unreachable");
-    CHECK(entry.value("pid", 0) == tapdisks.at(0));
     CHECK_THAT(entry.value("problem", ""), Catch::Contains("runs but cannot be asked"));
     CHECK(scene.host.tapdisks() == tapdisks);
     CHECK(scene.host.world().pages_mapped_by(0) > 0);

@@ -36,6 +36,13 @@ std::vector<WorldProcess> processes_of(const std::string& directory) {
     return found;
 }
 
+bool has_open(pid_t pid, const std::string& path) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", error))
+        if (std::filesystem::read_symlink(entry.path(), error) == path) return true;
+    return false;
+}
+
 void end_processes_of(const std::string& directory) {
     testing::wait_until([&] {
         const auto processes = processes_of(directory);

@@ -20,6 +20,8 @@ struct WorldProcess {
 
 /// The living processes whose environment names the world in `directory`.
 std::vector<WorldProcess> processes_of(const std::string& directory);
+/// Whether a process has the file open.
+bool has_open(pid_t pid, const std::string& path);
 /// SIGKILL for all of them, until there are none.
 void end_processes_of(const std::string& directory);
 

@@ -66,7 +66,8 @@ struct SessionHost {
     ManualClock clock{};
     EventLoop loop{clock};
     FakeTapdisks tapdisks{};
-    ImageFiles files{{"/"}};
+    /// No disk has files here.
+    ImageFiles files{loop, {{"/"}, {}}, []() -> ipc::MessageSocket { throw_error(Errc::wrong_state, "storage"); }};
     const ipc::ImageArguments image{"raw", "/images/a", false, {}};
     const ipc::Json device = ipc::DeviceDescription{.size_sectors = 8};
     bool full = false;

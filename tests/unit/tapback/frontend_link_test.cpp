@@ -90,7 +90,7 @@ struct LinkHost {
     EventLoop loop{clock};
     StoreSession store_session{loop, {.found = [](bool) {}, .lost = [] {}, .all_seen = [] { return true; }}};
     FakeTapdisks tapdisks{};
-    ImageFiles files{{"/"}};
+    ImageFiles files{loop, {{"/"}, {}}, []() -> ipc::MessageSocket { throw_error(Errc::wrong_state, "storage"); }};
     const ipc::Json device = ipc::DeviceDescription{.size_sectors = 8};
     std::optional<ipc::ConnectArguments> recorded{};
     std::string problem{};

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
-//
-#include "control/tapback/image_files.hpp"
-
+// Which files a disk gets: the rules, and the files that are opened by them, without a process between the two.
 #include <atomic>
 #include <cstdio>
 #include <fcntl.h>
@@ -15,8 +13,10 @@
 #include "tests/support/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
+#include "tests/unit/tapback/judged_files.hpp"
 
 using namespace blktap;
+using namespace blktap::tapback;
 using namespace blktap::testing;
 
 namespace {
@@ -30,11 +30,12 @@ ipc::OpenArguments image(const std::string& path, Access access = Access::read_w
 }
 
 /// Opens an image as its own tapdisk would.
-int open_image(ImageFiles& files, const std::string& vbd, const std::string& path, Access access = Access::read_write) {
+int open_image(JudgedFiles& files, const std::string& vbd, const std::string& path,
+               Access access = Access::read_write) {
     return files.open(vbd, image(path, access), {path, access == Access::read_only, false});
 }
 
-std::system_error refusal(ImageFiles& files, const std::string& path) {
+std::system_error refusal(JudgedFiles& files, const std::string& path) {
     return thrown([&] { open_image(files, "5/51712", path); });
 }
 
@@ -54,7 +55,7 @@ struct Folders {
             REQUIRE(::mkdir(all.path(name).c_str(), 0700) == 0);
     }
     TemporaryDirectory all{};
-    ImageFiles files{{all.path("images"), all.path("absent")}};
+    JudgedFiles files{{all.path("images"), all.path("absent")}};
 };
 
 void link(const std::string& target, const std::string& name) {
@@ -75,13 +76,13 @@ struct Chain {
         image.format = "qcow2";
     }
     void open_top() { files.open("5/51712", image, {top, false, false}); }
-    int open(ImageFiles& by, const std::string& path, const std::string& named_by = {}) const {
+    int open(JudgedFiles& by, const std::string& path, const std::string& named_by = {}) const {
         return by.open("5/51712", image, {path, true, false, named_by});
     }
     Folders f{};
     std::string top{}, below{}, beside{}, by_link{};
     ipc::OpenArguments image{};
-    ImageFiles files{{"/"}};
+    JudgedFiles files{{"/"}};
 };
 
 }  // namespace
@@ -112,7 +113,7 @@ TEST_CASE("image files: a symbolic link counts as what it leads to", "[unit][tap
     link(f.all.path("images"), f.all.path("also"));
     CHECK(refusal(f.files, f.all.path("images/out")).code() == std::errc::operation_not_permitted);
     CHECK(open_image(f.files, "5/51712", f.all.path("in")) >= 0);
-    ImageFiles by_link{{f.all.path("also")}};
+    JudgedFiles by_link{{f.all.path("also")}};
     f.files.release("5/51712");
     CHECK(open_image(by_link, "5/51712", f.all.path("images/disk")) >= 0);
 }
@@ -145,7 +146,7 @@ TEST_CASE("image files: a path that is exchanged while it is opened leads nowher
 
 TEST_CASE("image files: the root directory allows everything, but no relative path", "[unit][tapback]") {
     Folders f;
-    ImageFiles all{{"/"}};
+    JudgedFiles all{{"/"}};
     CHECK(open_image(all, "5/51712", f.all.make_file("disk", 4096)) >= 0);
     CHECK(refusal(all, "disk").code() == std::errc::invalid_argument);
 }
@@ -205,7 +206,7 @@ TEST_CASE("image files: what an image names is opened below its folder only, or 
                                        Catch::EndsWith("backing-directories (none)"));
     }
     t.files.forget("5/51712");
-    ImageFiles configured{{t.f.all.path("images/vm")}, {t.f.all.path("absent"), t.f.all.path("images/bases")}};
+    JudgedFiles configured{{t.f.all.path("images/vm")}, {t.f.all.path("absent"), t.f.all.path("images/bases")}};
     configured.open("5/51712", t.image, {t.top, false, false});
     for (const std::string& path : {t.beside, t.by_link})
         CHECK(t.open(configured, path) >= 0);
@@ -265,14 +266,14 @@ TEST_CASE("image files: an image on a block device names no file by itself", "[u
     ipc::OpenArguments image;
     image.format = "vhd";
     image.path = device.path();
-    const auto open = [&](ImageFiles& files, const std::string& path) {
+    const auto open = [&](JudgedFiles& files, const std::string& path) {
         return files.open("5/51712", image, {path, true, false});
     };
-    ImageFiles files{{"/"}};
+    JudgedFiles files{{"/"}};
     open(files, device.path());
     CHECK_THAT(thrown([&] { open(files, other.path()); }).what(),
                Catch::Contains("a block device, names it") && Catch::Contains("backing-directories"));
-    ImageFiles configured{{"/"}, {"/dev"}};
+    JudgedFiles configured{{"/"}, {"/dev"}};
     open(configured, device.path());
     CHECK(open(configured, other.path()) >= 0);
 }
@@ -338,10 +339,10 @@ TEST_CASE("image files: two disks may read one file; a second writer is told whi
 TEST_CASE("image files: what a tapdisk gives back is kept and locked as if it had been opened here", "[unit]") {
     const Folders folders;
     const std::string path = folders.all.make_file("images/a", 4096);
-    std::optional<ImageFiles> before{std::in_place, std::vector<std::string>{"/"}};
+    std::optional<JudgedFiles> before{std::in_place, std::vector<std::string>{"/"}};
     UniqueFd at_tapdisk{::fcntl(open_image(*before, "5/51712", path), F_DUPFD_CLOEXEC, 0)};
     before.reset();
-    ImageFiles files{{"/"}};
+    JudgedFiles files{{"/"}};
     CHECK(thrown([&] {
               files.keep("5/51712", image("/other"), {path, false, false},
                          UniqueFd{::fcntl(at_tapdisk.get(), F_DUPFD_CLOEXEC, 0)});

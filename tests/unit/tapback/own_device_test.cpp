@@ -4,8 +4,12 @@
 #include "control/tapback/own_device.hpp"
 
 #include <fstream>
+#include <sys/socket.h>
 
+#include "control/tapback/storage/process_starter.hpp"
+#include "control/tapback/use_check.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;
@@ -91,9 +95,35 @@ TEST_CASE("own device: the answer comes through the loop", "[unit]") {
     const MonotonicClock clock;
     EventLoop loop(clock);
     std::optional<std::string> use;
-    UseCheck check(loop, OwnDevice(it.places, 51712), [&](const auto& told) { use = told; });
+    storage::ProcessStarter starter(loop, {.program = BLKTAP_BIN_DIR "/tapback"});
+    UseCheck check(loop, starter.start(), it.places, 51712, [&](const auto& told) { use = told; });
     CHECK(check.running());
     while (check.running())
         loop.run_once(std::chrono::seconds(20));
     CHECK(use == "in use: mounted on /mnt/d0");
+}
+
+TEST_CASE("own device: an answer that does not come in time is none, and one that comes later is not heard", "[unit]") {
+    const Machine it;
+    ManualClock clock;
+    clock.advance(std::chrono::hours(1));
+    EventLoop loop(clock);
+    int ends[2] = {-1, -1};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    ipc::Channel process(ipc::MessageSocket{UniqueFd{ends[0]}});
+    int calls = 0;
+    std::optional<std::string> use = "not called";
+    UseCheck check(loop, ipc::MessageSocket{UniqueFd{ends[1]}}, it.places, 51712, [&](const auto& told) {
+        ++calls;
+        use = told;
+    });
+    const auto asked = process.next_request();
+    REQUIRE(asked.has_value());
+    clock.advance(UseCheck::patience);
+    loop.run_once(std::chrono::milliseconds(0));
+    CHECK_FALSE(check.running());
+    CHECK(use == std::nullopt);
+    process.reply(asked->id, {{"use", "in use"}});
+    loop.run_once(std::chrono::milliseconds(0));
+    CHECK(calls == 1);
 }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control/tapback/storage/process_starter.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -58,7 +59,9 @@ struct Fixture {
     testing::TemporaryDirectory directory{BLKTAP_BIN_DIR};
     MonotonicClock clock{};
     EventLoop loop{clock};
-    StrayTapdisks strays{loop};
+    storage::ProcessStarter starter{loop, {.program = BLKTAP_BIN_DIR "/tapback"}};
+    TapdiskSearch search{loop, [this] { return starter.start(); }};
+    StrayTapdisks strays{loop, search};
     std::string known{};
 };
 
@@ -82,7 +85,7 @@ TEST_CASE("stray tapdisks: one that a tapback started and nobody knows is ended"
     bool opened = false;
     auto process =
         TapdiskProcess::spawn(t.loop, {BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1"}, t.directory.path("5-51712.sock"),
-                              {.open_file = [](const ipc::OpenFileArguments&) -> int { return -1; }, .ended = [] {}});
+                              {.open_file = [](const FileRequest&) {}, .ended = [] {}});
     const ProcessId id = process->id();
     const ipc::Open open{{"raw", image, false, {{"buffered", "yes"}}, false}};
     process->call(open, {}, [&](const ipc::Reply& reply) { opened = reply.error_code.empty(); });

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 
+#include "control/tapback/storage/process_starter.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/few_descriptors.hpp"
 #include "tests/support/places.hpp"
@@ -30,9 +32,7 @@ struct Fixture {
     }
 
     TapdiskProcess::Hooks hooks() {
-        return {.open_file = [](const ipc::OpenFileArguments& wanted) -> int {
-                    throw_error(Errc::wrong_state, wanted.path);
-                },
+        return {.open_file = [](const FileRequest& request) { throw_error(Errc::wrong_state, request.file().path); },
                 .ended = [this] { ended = true; },
                 .problems = [this](const ipc::Problems&) { ++problems; },
                 .lost = [this](const std::string& reason) { lost = reason; }};
@@ -50,7 +50,18 @@ struct Fixture {
     }
     /// As another tapback does, which starts now.
     bool find(const std::optional<ProcessId>& known) {
-        process = TapdiskProcess::find(loop, known, socket, hooks());
+        bool is_known = false;
+        const auto look = [&] {
+            try {
+                process = TapdiskProcess::find(loop, search, known, socket, hooks());
+                is_known = true;
+            } catch (const std::system_error& error) {
+                if (error.code() != std::errc::resource_unavailable_try_again) throw;
+            }
+            return is_known;
+        };
+        const bool found_out = run_until(look);  // which may throw
+        REQUIRE(found_out);
         return process != nullptr;
     }
     void forget() {
@@ -60,9 +71,11 @@ struct Fixture {
 
     template <class Condition>
     bool run_until(Condition condition) {
-        for (int i = 0; i < 2000 && !condition(); ++i)
+        for (int i = 0; i < 2000; ++i) {
+            if (condition()) return true;
             loop.run_once(10ms);
-        return condition();
+        }
+        return false;
     }
     /// The reply to a message; none within a while: an error that says so.
     template <ipc::DeclaredMessage M>
@@ -85,6 +98,8 @@ struct Fixture {
     std::string socket = directory.path("5-51712.sock");
     ManualClock clock{};
     EventLoop loop{clock};
+    storage::ProcessStarter starter{loop, {.program = BLKTAP_BIN_DIR "/tapback"}};
+    TapdiskSearch search{loop, [this] { return starter.start(); }};
     std::unique_ptr<TapdiskProcess> process{};
     bool ended = false;
     int problems = 0;
@@ -252,6 +267,22 @@ TEST_CASE("tapdisk process: one that says too much is listened to in small piece
     CHECK_FALSE(t.ended);  // its guest is served on
     t.process->terminate();
     CHECK(t.run_until([&] { return t.ended; }));
+}
+
+TEST_CASE("tapdisk process: one that sends a file is not listened to, and the file never arrives", "[unit][tapback]") {
+    Fixture t;
+    ipc::MessageListener listener(t.socket);
+    REQUIRE(t.find(identify(::getpid())));
+    t.ended = true;  // it is this process, which is not to be ended after the test
+    std::optional<ipc::MessageSocket> tapdisk;
+    REQUIRE(t.run_until([&] { return tapdisk || (tapdisk = listener.accept()); }));
+    const UniqueFd file{::open(t.directory.make_file("image", 4096).c_str(), O_RDWR | O_CLOEXEC)};
+    tapdisk->send(R"({"version": 1, "id": 1, "request": "problems", "arguments": {"problems": []}})", {file.get()});
+    CHECK(t.run_until([&] { return !t.process->is_connected(); }));
+    t.clock.advance(5s);
+    CHECK(t.run_until([&] { return !t.lost.empty(); }));
+    CHECK_THAT(t.lost, Contains("with a descriptor"));
+    CHECK(t.problems == 0);
 }
 
 TEST_CASE("tapdisk process: one that was too noisy is not listened to again", "[unit][tapback]") {

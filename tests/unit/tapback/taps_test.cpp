@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "control/tapback/storage/process_starter.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
@@ -36,8 +37,10 @@ struct Fixture {
     Options options{};
     ManualClock clock{};
     EventLoop loop{clock};
-    TapdiskProcesses tapdisks{loop, {BLKTAP_BIN_DIR "/tapdisk"}};
-    ImageFiles files{{"/"}};
+    storage::ProcessStarter starter{loop, {.directories = {{"/"}, {}}, .program = BLKTAP_BIN_DIR "/tapback"}};
+    ImageFiles files{loop, {{"/"}, {}}, [this] { return starter.start(); }};
+    TapdiskSearch search{loop, [this] { return starter.start(); }};
+    TapdiskProcesses tapdisks{loop, search, {BLKTAP_BIN_DIR "/tapdisk"}};
     ProblemHook problem_hook{loop, ""};
     StoreSession session{loop, {}};
     Host host{.loop = loop,

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// ProcessStarter: starts storage processes (storage_process.hpp). They are copies of one small process that is started
+// from tapback's own program file, and so have none of tapback's descriptors, and none of another disk's; and they cost
+// less than a program each. See docs/decisions/0020.
+//
+// Tested by tests/unit/tapback/storage_process_test.cpp.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "control/tapback/child_process.hpp"
+#include "control/tapback/options.hpp"
+#include "control/tapback/storage/held_files.hpp"
+#include "libblktap/base/event_loop.hpp"
+#include "libblktap/base/log.hpp"
+#include "libblktap/ipc/message_socket.hpp"
+
+namespace blktap::tapback::storage {
+
+class ProcessStarter {
+  public:
+    struct Settings {
+        ImageDirectories directories{};
+        log::Level level = log::Level::info;
+        log::Sink sink = log::Sink::standard_error;
+        /// This very program: an upgrade that replaces the file changes nothing for a tapback that runs.
+        std::string program = "/proc/self/exe";
+    };
+
+    /// `loop` outlives this. Errors: throws std::system_error: the program cannot be run.
+    ProcessStarter(EventLoop& loop, Settings settings);
+    ProcessStarter(const ProcessStarter&) = delete;
+    ProcessStarter& operator=(const ProcessStarter&) = delete;
+    /// Hangs up: processes end when they are in no call.
+    ~ProcessStarter();
+
+    const ImageDirectories& directories() const noexcept { return settings_.directories; }
+    /// A connection to a new process. One that cannot be made hangs up. Errors: throws std::system_error (EMFILE, ...).
+    ipc::MessageSocket start();
+
+  private:
+    void run_program();
+    void ended();
+
+    EventLoop& loop_;
+    const Settings settings_;
+    ipc::MessageSocket socket_;
+    std::optional<ChildProcess> child_;
+    std::optional<EventLoop::Watch> watch_;
+};
+
+ProcessStarter::Settings settings_of(const Options& options);
+
+}  // namespace blktap::tapback::storage
