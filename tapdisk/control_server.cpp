@@ -39,9 +39,7 @@ struct ControlServer::Handlers {
         });
     }
     void operator()(const ipc::Connect& message, ipc::Call& call);
-    void operator()(const ipc::Disconnect& message, ipc::Call& call) {
-        vbd.disconnect(message.connection, message.rings, later(call));
-    }
+    void operator()(const ipc::Disconnect& message, ipc::Call& call);
     void operator()(const ipc::Abandon& message, ipc::Call& call);
     void operator()(const ipc::Pause&, ipc::Call& call) { vbd.pause(later(call)); }
     void operator()(const ipc::Resume& message, ipc::Call& call);
@@ -86,15 +84,27 @@ struct ControlServer::Handlers {
 };
 
 void ControlServer::Handlers::operator()(const ipc::Connect& message, ipc::Call& call) {
-    UniqueFd memory = message.local ? call.take_first_descriptor(message.name) : UniqueFd{};
-    UniqueFd log_file = call.descriptors.empty() ? UniqueFd{} : call.take_descriptor(message.name);
+    // A log that the program could write would change requests after they were judged: a local ring's is ours.
+    UniqueFd memory = message.local ? call.take_descriptor(message.name) : UniqueFd{};
+    UniqueFd log_file = call.descriptors.empty() || message.local ? UniqueFd{} : call.take_descriptor(message.name);
     const std::vector<UniqueFd> for_peer = vbd.connect(message, std::move(log_file), std::move(memory));
     server.owners_.erase(message.connection);
     if (message.until_hangup) server.owners_.emplace(message.connection, call.client);
+    if (message.local && message.until_hangup) {
+        // It was trusted to connect; from now on somebody who talks to it may speak through it.
+        server.server_.restrict_client(call.client, {ipc::Disconnect::name, ipc::Watch::name});
+    }
     std::vector<int> descriptors;
     for (const UniqueFd& fd : for_peer)
         descriptors.push_back(fd.get());
-    call.answer(vbd.describe(), descriptors);
+    call.answer(vbd.describe(message.connection), descriptors);
+}
+
+void ControlServer::Handlers::operator()(const ipc::Disconnect& message, ipc::Call& call) {
+    const auto owner = server.owners_.find(message.connection);
+    if (server.server_.is_restricted(call.client) && (owner == server.owners_.end() || owner->second != call.client))
+        throw_error(std::make_error_code(std::errc::operation_not_permitted), "disconnect: not its connection");
+    vbd.disconnect(message.connection, message.rings, later(call));
 }
 
 void ControlServer::Handlers::operator()(const ipc::Abandon& message, ipc::Call& call) {

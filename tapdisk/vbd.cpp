@@ -46,6 +46,7 @@ void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opene
 std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory) {
     require_open("the image is paused");
     require(connections_.find(frontend.connection) == nullptr, "a frontend is connected already");
+    require(connections_.list().size() < connections_max, "no more connections");
     const ImageInfo& info = disk_.info();
     Connection::Options options;
     options.frontend = frontend;
@@ -210,7 +211,8 @@ void Vbd::over(std::error_code error) {
     std::exchange(ending_done_, nullptr)(error);
     if (shut_down_next_) {
         begin(Ending::shut_down, std::exchange(shut_down_next_, nullptr));
-    } else if (!hang_up_next_.empty()) {
+    }
+    while (ending_ == Ending::none && !hang_up_next_.empty()) {
         const std::string name = std::move(hang_up_next_.front());
         hang_up_next_.pop_front();
         hang_up(name);
@@ -224,6 +226,8 @@ void Vbd::drop(const Connection& connection) {
     }
     log::info("ring.disconnect", {{"domain", peer_of(connection.frontend())},
                                   {"requests", std::to_string(connection.client().stats().taken)}});
+    // Its name may be another one's soon.
+    std::erase(hang_up_next_, connection.frontend().connection);
     connections_.remove(connection);
 }
 
@@ -272,14 +276,14 @@ void Vbd::trim_when_idle() {
         connection->client().trim();
 }
 
-ipc::DeviceDescription Vbd::describe() const {
+ipc::DeviceDescription Vbd::describe(std::string_view connection) const {
     if (state() == State::closed) throw_error(Errc::wrong_state, "no image is open");
     const ImageInfo& info = disk_.info();
     ipc::DeviceDescription device;
     device.size_sectors = info.size_sectors;
     device.read_only = info.read_only;
     device.physical_sector_size_bytes = info.physical_sector_size_bytes;
-    const Connection* const frontend = connections_.find({});
+    const Connection* const frontend = connections_.find(connection);
     device.discard = info.discard && (frontend == nullptr || frontend->frontend().discard_enabled);
     device.discard_granularity_bytes = info.discard_granularity_bytes;
     device.discard_alignment_bytes = info.discard_alignment_bytes;
@@ -291,7 +295,8 @@ ipc::Json Vbd::stats() const {
     ipc::Json json = disk_stats(disk_);
     json["connected"] = connected();
     if (state() != State::closed) json["image"]["device"] = describe();
-    if (connected()) json["connection"] = connection_stats(*connections_.list().front(), connections_, disk_);
+    if (const Connection* const guest = connections_.find({}))
+        json["connection"] = connection_stats(*guest, connections_, disk_);
     json["connections"] = ipc::Json::array();
     for (const auto& connection : connections_.list())
         json["connections"].push_back(connection_stats(*connection, connections_, disk_));

@@ -39,6 +39,8 @@ class Vbd {
     using Done = Disk::Done;
     using Opened = Disk::Opened;
     using State = Disk::State;
+    /// Each has memory, descriptors and a part of the turn.
+    static constexpr std::size_t connections_max = 8;
 
     /// All references outlive the Vbd. Errors: throws std::system_error (AIO, descriptors).
     Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Options& options);
@@ -84,9 +86,10 @@ class Vbd {
     void stop_recording(Done done);
 
     State state() const noexcept { return disk_.state(); }
-    bool connected() const noexcept { return !connections_.empty(); }
+    /// The guest is connected, whoever else is.
+    bool connected() const noexcept { return connections_.find({}) != nullptr; }
     /// What a guest is offered. Only while an image was opened.
-    ipc::DeviceDescription describe() const;
+    ipc::DeviceDescription describe(std::string_view connection = {}) const;
     /// What is wrong now, or soon will be, or was until a moment ago.
     const ipc::Problems& problems() const noexcept { return disk_.problems().told(); }
     /// `changed` is called on the loop's thread whenever problems() has changed. It must not throw.

@@ -104,6 +104,8 @@ class Channel {
     /// Answers a message that could not be parsed: its id is unknown, so null.
     void reply_bad_message(const std::system_error& error);
 
+    /// As MessageSocket::refuse_descriptors().
+    void refuse_descriptors() noexcept { socket_.refuse_descriptors(); }
     int fd() const noexcept { return socket_.fd(); }
     pid_t peer_pid() const { return socket_.peer_pid(); }
 

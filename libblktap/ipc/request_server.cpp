@@ -3,6 +3,8 @@
 //
 #include "libblktap/ipc/request_server.hpp"
 
+#include <algorithm>
+
 #include "libblktap/base/log.hpp"
 
 namespace blktap::ipc {
@@ -15,6 +17,7 @@ struct RequestServer::Client {
     std::function<void()> hung_up{};
     std::map<std::uint64_t, std::uint64_t> unanswered{};  ///< requests' ids, by our numbers
     bool does_not_read = false;
+    std::optional<std::vector<std::string>> allowed{};  ///< requests; none: all
 };
 
 // Answers.
@@ -41,13 +44,6 @@ UniqueFd Call::take_descriptor(const char* request) {
                                            " descriptors in the message instead of 1");
     }
     return std::move(descriptors.front());
-}
-
-UniqueFd Call::take_first_descriptor(const char* request) {
-    if (descriptors.empty()) throw_error(Errc::bad_message, std::string(request) + ": no descriptor in the message");
-    UniqueFd first = std::move(descriptors.front());
-    descriptors.erase(descriptors.begin());
-    return first;
 }
 
 // Clients.
@@ -133,12 +129,28 @@ void RequestServer::handle(Client& client, ClientId id, Request request) {
     try {
         const auto handler = handlers_.find(request.name);
         if (handler == handlers_.end()) throw_error(Errc::unknown_request, '"' + request.name + '"');
+        if (client.allowed && std::ranges::find(*client.allowed, request.name) == client.allowed->end()) {
+            throw_error(std::make_error_code(std::errc::operation_not_permitted),
+                        request.name + ": not for a client with a local ring");
+        }
         handler->second(request.arguments, call);
     } catch (const std::system_error& error) {
         call.answer.fail(error.code(), error.what());
     } catch (const std::exception& error) {
         call.answer.fail(std::make_error_code(std::errc::not_enough_memory), error.what());
     }
+}
+
+void RequestServer::restrict_client(ClientId id, std::vector<std::string> requests) {
+    Client* const client = find(id);
+    if (client == nullptr) return;
+    client->allowed = std::move(requests);
+    client->channel.refuse_descriptors();
+}
+
+bool RequestServer::is_restricted(ClientId id) {
+    const Client* const client = find(id);
+    return client != nullptr && client->allowed.has_value();
 }
 
 void RequestServer::finish(ClientId id, std::uint64_t number, const Send& send) {

@@ -4,8 +4,9 @@
 // RequestServer: a socket that serves messages: accepts clients, reads what they ask, has each request answered exactly
 // once, now or later. A client that goes away takes nothing with it: what it asked for is done all the same.
 //
-// Clients are trusted (the socket has mode 0600); what they send is still parsed strictly, so that a mistake is an
-// error reply and never a crash. One that asks without end, or does not read, does not keep the others waiting.
+// Clients are trusted (the socket has mode 0600), but those that were restricted; what they send is still parsed
+// strictly, so that a mistake is an error reply and never a crash. One that asks without end, or does not read, does
+// not keep the others waiting.
 //
 // Tested by tests/unit/ipc/request_server_test.cpp.
 #pragma once
@@ -54,8 +55,6 @@ struct Call {
 
     /// The one descriptor of the message. Errors: throws Errc::bad_message: not one.
     UniqueFd take_descriptor(const char* request);
-    /// The first, of more to come. Errors: throws Errc::bad_message: there is none.
-    UniqueFd take_first_descriptor(const char* request);
 };
 
 class RequestServer {
@@ -88,6 +87,9 @@ class RequestServer {
 
     /// Serves a client that is connected already; `hung_up` is called when it goes away.
     void add_client(MessageSocket socket, std::function<void()> hung_up);
+    /// From now on this client may only ask for `requests`, and sends no descriptors: it is not trusted any more.
+    void restrict_client(ClientId client, std::vector<std::string> requests);
+    bool is_restricted(ClientId client);
     /// Sends a client a request of ours whose answer nobody waits for. Errors: none; logged.
     template <DeclaredMessage M>
     void tell(ClientId client, const M& message) noexcept {

@@ -48,6 +48,9 @@ TapdiskConnection::TapdiskConnection(std::string socket_path, std::string name)
       channel_(ipc::MessageSocket::connect_to(socket_path_)) {}
 
 Connected TapdiskConnection::connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) {
+    // A client with a local ring may connect but once.
+    if (rings.local && std::exchange(was_local_, rings.local))
+        channel_ = ipc::Channel(ipc::MessageSocket::connect_to(socket_path_));
     ipc::Connect message{rings};
     message.until_hangup = true;
     message.connection = name_;

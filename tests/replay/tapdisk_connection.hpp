@@ -27,6 +27,7 @@ class TapdiskConnection final : public Connection {
   private:
     std::string socket_path_;
     std::string name_;
+    bool was_local_ = false;
     ipc::Channel channel_;
 };
 

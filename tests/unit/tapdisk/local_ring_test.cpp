@@ -170,12 +170,93 @@ TEST_CASE("local ring: a controller connects one beside the guest, until it hang
         t.machine.run_until([&] { return frontend.ring(1).response_waiting(); });
         CHECK(frontend.take(1).value()->status == Status::okay);
 
+        for (const char* request : {"pause", "close", "stats", "files", "abandon"})
+            CHECK(other.error(request) == "system:EPERM");
+        CHECK(other.error("connect", frontend.connect_arguments()) == "system:EPERM");
+        CHECK(other.error("disconnect") == "system:EPERM");  // the guest
+        CHECK(other.error("watch").empty());
+    }
+    {
+        ControlClient other{t.machine, t.path};
         CHECK(other.error("connect", rings_at({{0}}), {}) == "bad-message");
         CHECK(other.error("abandon", rings_at({{0}}), {}) == "bad-message");
+        const UniqueFd log = make_anonymous_log_file();
+        const SealedMemory memory = memory_of(1);
+        CHECK(other.error("connect", rings_at({{0}}), {memory.fd(), log.get()}) == "bad-message");
         ipc::ConnectArguments many = rings_at({{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}});
         CHECK_THAT(other.call("connect", many, frontend.connect_descriptors()).error_message,
                    Contains("at most 7 of local rings"));
     }
     t.machine.run_until([&] { return t.machine.vbd().stats().at("connections").size() == 1; });
     CHECK(t.read(1) == Status::okay);
+}
+
+TEST_CASE("local ring: a program that has one may send no descriptor, and end nothing but its own", "[unit][tapdisk]") {
+    Controlled t;
+    t.serve(t.client);
+    replay::Frontend frontend{local()};
+    ControlClient other{t.machine, t.path};
+    ipc::Json arguments = frontend.connect_arguments();
+    arguments["connection"] = "second";
+    arguments["lifetime"] = "connection";
+    REQUIRE(other.error("connect", arguments, frontend.connect_descriptors()).empty());
+    other.send("watch", ipc::Json::object(), frontend.connect_descriptors());
+    CHECK(other.reply(0).error_code == "bad-message");
+    CHECK(other.error("disconnect", {{"connection", "third"}}) == "system:EPERM");
+    CHECK(other.error("disconnect", {{"connection", "second"}}).empty());
+    CHECK(t.read(1) == Status::okay);
+}
+
+TEST_CASE("connections: the guest is connected or not, whoever else is", "[unit][tapdisk]") {
+    VbdHarness machine;
+    SecondPeer peer{machine, local()};
+    CHECK(machine.vbd().stats().at("connected") == true);
+    REQUIRE_FALSE(machine.disconnect());
+    CHECK(machine.vbd().stats().at("connected") == false);
+    CHECK_FALSE(machine.vbd().stats().contains("connection"));
+    machine.make_frontend({});
+    machine.connect();
+    CHECK(machine.vbd().stats().at("connected") == true);
+    CHECK(machine.vbd().stats().at("connection").at("name") == "");
+}
+
+TEST_CASE("connections: there are only so many, and what all of them tell of fits into a message", "[unit][tapdisk]") {
+    VbdHarness machine;
+    const SealedMemory memory = memory_of(1);
+    for (std::size_t count = 1; count < Vbd::connections_max; ++count) {
+        ipc::ConnectArguments arguments = rings_at({{0}});
+        arguments.connection = std::string(64, 'n') + std::to_string(count);
+        machine.vbd().connect(arguments, {}, duplicate(memory));
+    }
+    const std::system_error refused = thrown([&] { machine.vbd().connect(rings_at({{0}}), {}, duplicate(memory)); });
+    CHECK(refused.code() == Errc::wrong_state);
+    CHECK(machine.vbd().stats().dump().size() < ipc::message_size_max_bytes);
+}
+
+TEST_CASE("connections: those that hang up together all end, and none in the place of another", "[unit][tapdisk]") {
+    VbdHarness machine;
+    const SealedMemory memory = memory_of(1);
+    const auto connect = [&](const char* name) {
+        ipc::ConnectArguments arguments = rings_at({{0}});
+        arguments.connection = name;
+        machine.vbd().connect(arguments, {}, duplicate(memory));
+    };
+    connect("a");
+    connect("b");
+    std::optional<std::error_code> ended;
+    machine.vbd().disconnect("a", ipc::RingsLeft::untouched, [&](std::error_code error) {
+        ended = error;
+        connect("c");
+    });
+    for (const char* name : {"a", "b", "a"})
+        machine.vbd().hang_up(name);
+    machine.run_until([&] { return ended.has_value(); });
+    machine.settle();
+    const ipc::Json connections = machine.vbd().stats().at("connections");
+    REQUIRE(connections.size() == 2);
+    CHECK(connections.at(0).at("name") == "");
+    CHECK(connections.at(1).at("name") == "c");
+    CHECK_FALSE(machine.disconnect());
+    machine.settle();
+    CHECK(machine.vbd().stats().at("connections").size() == 1);
 }
