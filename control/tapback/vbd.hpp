@@ -5,7 +5,7 @@
 // (xenbus_machine.hpp). look() reads the nodes that have changed and does what is to be done; everything else only
 // changes what look() will find, and asks for it. Each round trip to xenstored is time that a guest waits for its disk.
 //
-// Tested by tests/control.
+// Tested by tests/unit/tapback/vbd_test.cpp and tests/control.
 #pragma once
 
 #include <functional>

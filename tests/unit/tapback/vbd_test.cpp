@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Vbd between Debian's own xenstored, where the test is toolstack and guest, and a tapdisk that answers when the test
+// says so. What whole programs do is in tests/control; here every moment between two answers can be looked at.
+#include "control/tapback/vbd.hpp"
+
+#include <filesystem>
+
+#include "tests/support/temporary_directory.hpp"
+#include "tests/support/xenstored.hpp"
+#include "tests/unit/tapback/fake_tapdisk.hpp"
+
+using namespace blktap;
+using namespace blktap::tapback;
+using Catch::Contains;
+
+namespace {
+
+struct VbdHost {
+    static constexpr ipc::VbdAddress address{ipc::VbdAddress::Kind::vbd3, 5, 51712};
+    static constexpr const char* frontend = "/local/domain/5/device/vbd/51712";
+
+    VbdHost() {
+        store_session.connect();
+        options.run_directory = files_directory.path("");
+        make_directory();
+        vbd.emplace(host, address);
+        look();
+    }
+    VbdHost(const VbdHost&) = delete;
+    VbdHost& operator=(const VbdHost&) = delete;
+
+    const XenStore& store() const { return store_session.require(); }
+    std::string backend(const std::string& name) const { return address.backend_path() + '/' + name; }
+    std::string node(const std::string& name) const { return store().read(backend(name)).value_or("none"); }
+    /// As a toolstack does: whatever was there goes.
+    void make_directory() const {
+        store().transact([this](const StoreTransaction& nodes) {
+            nodes.remove(address.backend_path());
+            for (const auto& [name, value] :
+                 {std::pair{"frontend", frontend}, {"online", "1"}, {"state", "1"}, {"mode", "w"}})
+                nodes.write(backend(name), value);
+            nodes.write(std::string(frontend) + "/state", "1");
+        });
+    }
+    /// What the guest writes, and what tapback makes of it.
+    void enter(const std::string& state) {
+        store().write(std::string(frontend) + "/state", state);
+        look();
+    }
+    void publish() {
+        store().write(std::string(frontend) + "/ring-ref", "8");
+        store().write(std::string(frontend) + "/event-channel", "3");
+        store().write(std::string(frontend) + "/protocol", "x86_64-abi");
+        enter("3");
+    }
+    /// Everything may have changed.
+    void look() {
+        vbd->all_changed();
+        do {
+            marked = false;
+            vbd->look();
+        } while (marked && !vbd->finished());
+    }
+    /// The tapdisk's answer, and what tapback makes of it.
+    void answer(const ipc::Json& result = ipc::Json::object()) {
+        tapdisk().answer(result);
+        look();
+    }
+    void attach() {
+        vbd->attach({"raw", "/images/a", false, {}}, "",
+                    [this](const auto& reply) { told = reply.error_message + '.'; });
+        look();
+        answer(device);
+        answer(ipc::Problems{});
+    }
+    void attach_and_connect() {
+        attach();
+        publish();
+        answer(device);
+        REQUIRE(node("state") == "4");
+        enter("4");
+    }
+    FakeTapdisk& tapdisk() const { return *tapdisks.last; }
+    bool has_record() const { return std::filesystem::exists(files_directory.path("5-51712.json")); }
+
+    testing::Xenstored xenstored{};
+    testing::TemporaryDirectory files_directory{};
+    ManualClock clock{};
+    EventLoop loop{clock};
+    Options options{};
+    FakeTapdisks tapdisks{};
+    /// No disk has files here.
+    ImageFiles files{loop, {{"/"}, {}}, []() -> ipc::MessageSocket { throw_error(Errc::wrong_state, "storage"); }};
+    ProblemHook problem_hook{loop, ""};
+    StoreSession store_session{loop, {.found = [](bool) {}, .lost = [] {}, .all_seen = [] { return true; }}};
+    bool marked = false;
+    int later = 0;
+    Host host{.loop = loop,
+              .options = options,
+              .tapdisks = tapdisks,
+              .files = files,
+              .problem_hook = problem_hook,
+              .session = store_session,
+              .mark = [this](const auto&) { marked = true; },
+              .mark_later = [this](const auto&) { ++later; },
+              .mark_status = [](const auto&) {}};
+    const ipc::Json device = ipc::DeviceDescription{.size_sectors = 8};
+    std::string told{};
+    std::optional<Vbd> vbd{};
+};
+
+}  // namespace
+
+TEST_CASE("vbd: the way of a disk from its toolstack's first node to its last", "[unit][tapback]") {
+    VbdHost t;
+    CHECK(t.node("state") == "2");
+    CHECK(t.node("max-ring-pages") == "16");
+    CHECK_FALSE(t.has_record());
+    t.attach();
+    CHECK(t.told == ".");
+    CHECK(t.has_record());
+    CHECK(t.vbd->entry(true).state == "waiting for the guest");
+    t.publish();
+    CHECK(t.tapdisk().asked() == "connect ");
+    CHECK(t.node("state") == "2");  // nothing is promised before the tapdisk has the rings
+    t.answer(t.device);
+    CHECK(t.node("state") == "4");
+    CHECK(t.node("sectors") == "8");
+    t.enter("4");
+    t.enter("5");
+    CHECK(t.node("state") == "5");
+    t.enter("6");
+    CHECK(t.tapdisk().asked() == "disconnect ");
+    CHECK(t.node("state") == "5");
+    t.answer();
+    CHECK(t.node("state") == "6");
+    CHECK_FALSE(t.tapdisk().terminated);  // online: it may come back
+    t.store().write(t.backend("online"), "0");
+    t.look();
+    CHECK(t.tapdisk().terminated);
+    t.tapdisk().end("exited with status 0");
+    t.look();
+    CHECK_FALSE(t.has_record());
+    t.store().remove(t.address.backend_path());
+    t.look();
+    CHECK(t.vbd->finished());
+}
+
+TEST_CASE("vbd: a disk whose directory was made anew ends in the background, and writes nothing there",
+          "[unit][tapback]") {
+    VbdHost t;
+    t.attach_and_connect();
+    t.make_directory();
+    t.look();
+    CHECK(t.tapdisk().asked() == "disconnect ");
+    CHECK_THAT(t.vbd->entry(true).problem.value_or(""), Contains("made anew"));
+    const auto untouched = [&] {
+        return t.node("state") == "1" && t.node("tapdisk/life") == "none" && t.node("tapdisk/status") == "none";
+    };
+    CHECK(untouched());
+    t.publish();  // the next disk's guest
+    CHECK(t.tapdisk().asked() == "disconnect ");
+    t.answer();
+    CHECK(t.tapdisk().terminated);
+    CHECK(untouched());
+    CHECK_FALSE(t.vbd->finished());
+    t.tapdisk().end("exited with status 0");
+    t.look();
+    CHECK(t.vbd->finished());
+    CHECK(untouched());
+    CHECK_FALSE(t.has_record());
+}
+
+TEST_CASE("vbd: what a tapdisk that died left is answered when the guest closes, and not before", "[unit][tapback]") {
+    VbdHost t;
+    t.attach_and_connect();
+    t.tapdisk().end("killed by signal 9");
+    t.look();
+    CHECK(t.vbd->entry(true).state == "held");
+    CHECK(t.node("state") == "4");
+    CHECK(t.has_record());
+    t.enter("5");
+    CHECK(t.node("state") == "5");
+    CHECK(t.tapdisks.next_pid == 101);  // no other was started
+    t.enter("6");
+    CHECK(t.tapdisk().pid() == 101);
+    CHECK(t.tapdisk().asked() == "abandon ");
+    CHECK(t.node("state") == "5");
+    t.answer();
+    t.tapdisk().end("exited with status 0");
+    t.look();
+    CHECK(t.node("state") == "6");
+}
+
+TEST_CASE("vbd: a guest that comes while its disk is paused waits for it", "[unit][tapback]") {
+    VbdHost t;
+    t.attach();
+    t.vbd->pause([](const auto&) {});
+    t.publish();
+    CHECK(t.tapdisk().asked() == "pause ");
+    t.answer();
+    CHECK(t.vbd->entry(true).state == "paused");
+    CHECK(t.tapdisk().asked().empty());
+    t.vbd->resume({}, [](const auto&) {});
+    t.look();
+    CHECK(t.tapdisk().asked() == "resume ");
+    t.answer();
+    CHECK(t.tapdisk().asked() == "connect ");
+}
+
+TEST_CASE("vbd: a tapdisk that cannot be asked keeps its guest, and is ended with its disk", "[unit][tapback]") {
+    VbdHost t;
+    t.attach_and_connect();
+    t.tapdisk().lose();
+    t.look();
+    CHECK(t.vbd->entry(true).state == "unreachable");
+    CHECK(t.node("state") == "4");
+    t.enter("5");
+    t.enter("6");
+    CHECK(t.node("state") == "4");  // what it does is not known
+    CHECK_FALSE(t.tapdisk().terminated);
+    t.store().write(t.backend("online"), "0");
+    t.look();
+    CHECK(t.tapdisk().terminated);
+    t.tapdisk().end("killed by signal 15");
+    t.look();
+    CHECK(t.vbd->entry(true).problem.has_value());
+}
+
+TEST_CASE("vbd: an image is attached to the directory that names it, once", "[unit][tapback]") {
+    VbdHost t;
+    const auto attach = [&](const std::string& life) {
+        t.vbd->attach({"raw", "/images/a", false, {}}, life, [](const auto&) {});
+    };
+    CHECK_THROWS_AS(attach("0123"), std::system_error);
+    CHECK(t.tapdisks.last == nullptr);
+    attach(t.node("tapdisk/life"));
+    CHECK(t.tapdisk().asked() == "open ");
+    CHECK_THROWS_AS(attach(t.node("tapdisk/life")), std::system_error);
+}
+
+TEST_CASE("vbd: an image that does not open leaves its reason where xl looks, until one does", "[unit][tapback]") {
+    VbdHost t;
+    std::string told;
+    t.vbd->attach({"raw", "/images/a", false, {}}, "", [&](const auto& reply) { told = reply.error_message; });
+    t.look();
+    t.tapdisk().fail(std::make_error_code(std::errc::permission_denied), "/images/a: no right to it");
+    t.look();
+    CHECK(t.node("hotplug-error") == "/images/a: no right to it");
+    CHECK(told.empty());
+    t.tapdisk().end("exited with status 0");
+    t.look();
+    CHECK(told == "/images/a: no right to it");
+    CHECK_FALSE(t.has_record());
+    t.attach();
+    CHECK(t.node("hotplug-error") == "none");
+    CHECK(t.vbd->entry(true).state == "waiting for the guest");
+}
