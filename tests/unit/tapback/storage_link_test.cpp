@@ -15,8 +15,8 @@ using Catch::Contains;
 
 namespace {
 
-struct Fixture {
-    Fixture() {
+struct PlayedProcess {
+    PlayedProcess() {
         int ends[2] = {-1, -1};
         REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
         process.emplace(ipc::MessageSocket{UniqueFd{ends[0]}});
@@ -44,7 +44,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("storage link: jobs are done one after the other", "[unit][tapback]") {
-    Fixture t;
+    PlayedProcess t;
     t.add("first");
     t.add("second");
     const ipc::Request first = t.request();
@@ -63,7 +63,7 @@ TEST_CASE("storage link: jobs are done one after the other", "[unit][tapback]") 
 }
 
 TEST_CASE("storage link: a process that says nonsense is lost, and each job is answered once", "[unit][tapback]") {
-    Fixture t;
+    PlayedProcess t;
     t.add("first");
     t.add("second");
     const ipc::Request first = t.request();
@@ -91,7 +91,7 @@ TEST_CASE("storage link: a process that says nonsense is lost, and each job is a
 }
 
 TEST_CASE("storage link: one that answers twice, or speaks unasked, is lost as well", "[unit][tapback]") {
-    Fixture t;
+    PlayedProcess t;
     t.add("first");
     const ipc::Request first = t.request();
     t.process->reply(first.id, {});
@@ -107,7 +107,7 @@ TEST_CASE("storage link: one that answers twice, or speaks unasked, is lost as w
 }
 
 TEST_CASE("storage link: what its owner throws is the answer to a question", "[unit][tapback]") {
-    Fixture t;
+    PlayedProcess t;
     t.link->add(
         storage::Release{}, -1,
         [](const ipc::Request&) { throw_error(std::make_error_code(std::errc::operation_not_permitted), "x"); },
@@ -122,7 +122,7 @@ TEST_CASE("storage link: what its owner throws is the answer to a question", "[u
 }
 
 TEST_CASE("storage link: jobs of one that goes away are never answered", "[unit][tapback]") {
-    Fixture t;
+    PlayedProcess t;
     t.add("first");
     t.link.reset();
     t.turn();
