@@ -136,7 +136,7 @@ void Disk::use(std::unique_ptr<ImageDriver>& driver) {
 void Disk::end_opening(const std::system_error* error) noexcept {
     const auto ended = std::move(opening_);
     // Whoever wants to close the image has waited for this.
-    if (error != nullptr && final_flush_.done) final_flush_.result.emplace();
+    if (error != nullptr && final_flush_.done) final_flush_.result = FinalFlush::Result{};
     ended->opened(error);
 }
 
@@ -195,7 +195,7 @@ void Disk::flush_and_close(Done done) {
     final_flush_.result.reset();
     if (opening_) return cancel_opening();
     if (!driver_ || info_.read_only) {
-        final_flush_.result.emplace();
+        final_flush_.result = FinalFlush::Result{};
         return;
     }
     final_flush_.kind = ImageRequest::Kind::flush;
