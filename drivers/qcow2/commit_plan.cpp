@@ -26,7 +26,7 @@ CommitPlan::CommitPlan(WriteMap& map)
 /// Besides what is asked for there must be room for what seal() adds: refcounts, and for each change an L1 piece, and
 /// the zeros under its table.
 bool CommitPlan::has_room(std::size_t writes, std::size_t changes) const noexcept {
-    const std::size_t sealed = map_.refcounts().dirty_count() + 2 * WriteMap::new_tables_max + 64;
+    const std::size_t sealed = map_.refcounts().dirty().count() + 2 * WriteMap::new_tables_max + 64;
     return staged_.size() + writes + sealed <= writes_max && changes_.size() + changes <= changes_max;
 }
 
@@ -131,21 +131,21 @@ void CommitPlan::add_refcounts() noexcept {
     Refcounts& refcounts = map_.refcounts();
     const std::uint64_t file_end = map_.layer().file_end;
     // A new block may be counted by another one, and must be before the table leads to it.
-    const bool new_blocks = refcounts.has_new_blocks();
-    for (auto piece = refcounts.next_dirty(0); piece; piece = refcounts.next_dirty(*piece + 1)) {
+    const bool new_blocks = refcounts.table().has_new();
+    for (auto piece = refcounts.dirty().next(0); piece; piece = refcounts.dirty().next(*piece + 1)) {
         if (refcounts.piece_offset(*piece) >= file_end) continue;
         // Some are left for the next group, and so is the table, which leads to whole blocks only.
         if (writes_.size() >= writes_max - staged_.size() - 2 * WriteMap::new_tables_max) return;
         const auto data = new_piece();
         refcounts.encode_piece(*piece, data);
         write(new_blocks ? 0 : 1, refcounts.piece_offset(*piece), data);
-        refcounts.clean(*piece);
+        refcounts.dirty().clear(*piece);
         refcount_pieces_.push_back(*piece);
     }
-    refcounts.begin_table_write(file_end, [&](std::uint64_t piece) {
+    refcounts.table().begin_write(file_end, [&](std::uint64_t piece) {
         const auto data = new_piece();
-        refcounts.encode_table_piece(piece, data);
-        write(1, refcounts.table_piece_offset(piece), data);
+        refcounts.table().encode_piece(piece, data);
+        write(1, refcounts.table().piece_offset(piece), data);
     });
 }
 
@@ -215,7 +215,7 @@ void CommitPlan::finish() noexcept {
         layer.l1[table.l1_index] = table.host_offset | flag_copied;
         *map_.new_table(table.l1_index) = {};
     }
-    map_.refcounts().end_table_write(true);
+    map_.refcounts().table().end_write(true);
     clear();
 }
 
@@ -224,8 +224,8 @@ void CommitPlan::abandon() noexcept {
         if (staged.slot != SliceCache::none) map_.cache().unpin(staged.slot);
     }
     for (const std::uint64_t piece : refcount_pieces_)
-        map_.refcounts().mark_dirty(piece);
-    map_.refcounts().end_table_write(false);
+        map_.refcounts().dirty().set(piece);
+    map_.refcounts().table().end_write(false);
     clear();
 }
 

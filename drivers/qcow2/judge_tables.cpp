@@ -79,9 +79,9 @@ class Judge {
 
     void mark_metadata() {
         mark(0, cluster_, "the header");
-        mark(refcounts_->table_offset(), refcounts_->table().size() * 8, "the refcount table");
+        mark(refcounts_->table().offset(), refcounts_->table().size() * 8, "the refcount table");
         mark(layer_.header.l1_offset, layer_.l1.size() * 8, "the L1 table");
-        for (const std::uint64_t block : refcounts_->table()) {
+        for (const std::uint64_t block : refcounts_->table().entries()) {
             if (block != 0) mark(block, cluster_, "a refcount block");
         }
         for (const std::uint64_t entry : layer_.l1) {
@@ -92,7 +92,7 @@ class Judge {
 
     void load_blocks() {
         for (std::size_t index = 0; index < refcounts_->table().size(); ++index) {
-            const std::uint64_t block = refcounts_->table()[index];
+            const std::uint64_t block = refcounts_->table().entries()[index];
             if (block == 0) continue;
             const Mapping memory = read_table(layer_, block, cluster_);
             if (refcounts_->load_block(index, memory.bytes())) continue;

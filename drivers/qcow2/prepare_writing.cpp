@@ -79,12 +79,12 @@ class Preparation {
             std::min(std::bit_ceil(round_up(wanted, cluster_ / 8)), refcount_table_bytes_max / 8);
         const std::uint64_t old_entries = refcounts_->table().size();
         if (!layer_.growable || entries <= old_entries) return;
-        const std::uint64_t old_offset = refcounts_->table_offset();
+        const std::uint64_t old_offset = refcounts_->table().offset();
         const std::uint64_t table_clusters = entries * 8 / cluster_;
         const auto place = refcounts_->take_fresh(table_clusters);
         if (!place) refuse_damaged(layer_, "its refcounts tell of clusters far outside of the file");
         const std::uint64_t first = *place;
-        refcounts_->move_table(first * cluster_, entries);
+        refcounts_->table().move(first * cluster_, entries);
         if (!refcounts_->make_missing_blocks()) refuse(layer_, "its refcount table cannot become longer");
         // Nothing leads to the new table while it is written, blocks and all.
         write_refcounts(layer_, *refcounts_);
@@ -111,8 +111,8 @@ class Preparation {
         const Mapping memory = Mapping::anonymous(SliceCache::slice_bytes_max);
         const auto piece_bytes = memory.bytes().first(refcounts_->piece_bytes());
         for (std::uint64_t piece = 0; piece * piece_bytes.size() < refcounts_->table().size() * 8; ++piece) {
-            refcounts_->encode_table_piece(piece, piece_bytes);
-            write_table(layer_, refcounts_->table_piece_offset(piece), piece_bytes);
+            refcounts_->table().encode_piece(piece, piece_bytes);
+            write_table(layer_, refcounts_->table().piece_offset(piece), piece_bytes);
         }
     }
 
@@ -148,18 +148,18 @@ std::unique_ptr<Refcounts> prepare_for_writing(Layer& layer, MemoryBudget& memor
 void write_refcounts(const Layer& layer, Refcounts& refcounts) {
     const Mapping memory = Mapping::anonymous(SliceCache::slice_bytes_max);
     const auto bytes = memory.bytes().first(refcounts.piece_bytes());
-    for (auto piece = refcounts.next_dirty(0); piece; piece = refcounts.next_dirty(*piece + 1)) {
+    for (auto piece = refcounts.dirty().next(0); piece; piece = refcounts.dirty().next(*piece + 1)) {
         refcounts.encode_piece(*piece, bytes);
         write_table(layer, refcounts.piece_offset(*piece), bytes);
-        refcounts.clean(*piece);
+        refcounts.dirty().clear(*piece);
     }
-    if (!refcounts.has_new_blocks()) return;
+    if (!refcounts.table().has_new()) return;
     sync_tables(layer);
-    refcounts.begin_table_write(UINT64_MAX, [&](std::uint64_t piece) {
-        refcounts.encode_table_piece(piece, bytes);
-        write_table(layer, refcounts.table_piece_offset(piece), bytes);
+    refcounts.table().begin_write(UINT64_MAX, [&](std::uint64_t piece) {
+        refcounts.table().encode_piece(piece, bytes);
+        write_table(layer, refcounts.table().piece_offset(piece), bytes);
     });
-    refcounts.end_table_write(true);
+    refcounts.table().end_write(true);
 }
 
 }  // namespace blktap::qcow2

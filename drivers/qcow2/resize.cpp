@@ -138,7 +138,7 @@ std::error_code Resize::plan() {
     const std::uint64_t entries = (size_bytes_ - 1) / layer.header.bytes_per_table() + 1;
     l1_count_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(entries, layer.l1.size()));
     l1_ = {layer.header.l1_offset, round_up(layer.l1.size() * 8, cluster)};
-    table_ = {refcounts.table_offset(), refcounts.table().size() * 8};
+    table_ = {refcounts.table().offset(), refcounts.table().size() * 8};
     if (entries > l1_bytes_max / 8) return std::make_error_code(std::errc::operation_not_supported);
     const std::uint64_t l1_clusters = entries * 8 > l1_.length ? divide_up(entries * 8, cluster) : 0;
     if (!image_.top().growable) {
@@ -198,9 +198,9 @@ void Resize::begin_writing() noexcept {
 /// The loop's thread goes on making refcount blocks, which the table on disk has when they are written.
 void Resize::copy_table() noexcept {
     const Refcounts& refcounts = *image_.refcounts();
-    if (table_.offset == refcounts.table_offset()) return;
+    if (table_.offset == refcounts.table().offset()) return;
     for (std::size_t block = 0; block < refcounts.table().size(); ++block)
-        next_table_[block] = refcounts.table_entry_on_disk(block);
+        next_table_[block] = refcounts.table().entry_on_disk(block);
 }
 
 /// `words` from number `first` on, to the end of `place` with zeros.
@@ -273,10 +273,10 @@ void Resize::use_new_tables() noexcept {
         layer.l1.swap(next_l1_);
         layer.header.l1_offset = l1_.offset;
     }
-    if (table_.offset != refcounts.table_offset()) {
-        const std::uint64_t old_offset = refcounts.table_offset();
+    if (table_.offset != refcounts.table().offset()) {
+        const std::uint64_t old_offset = refcounts.table().offset();
         const std::uint64_t old_clusters = refcounts.table().size() * 8 >> bits;
-        refcounts.move_table(table_.offset, table_.length / 8);
+        refcounts.table().move(table_.offset, table_.length / 8);
         refcounts.release(old_offset >> bits, old_clusters);
         layer.header.refcount_table_offset = table_.offset;
         layer.header.refcount_table_clusters = static_cast<std::uint32_t>(table_.length >> bits);

@@ -56,7 +56,7 @@ TEST_CASE("qcow2 commit: refcounts come before the entry that needs them", "[uni
     t.plan.finish();
     CHECK(t.entry(1) == (change.host_offset | flag_copied));
     CHECK(t.plan.empty());
-    CHECK(t.refcounts.dirty_count() == 0);
+    CHECK(t.refcounts.dirty().count() == 0);
 }
 
 TEST_CASE("qcow2 commit: a new L2 table is written before the L1 table leads to it", "[unit][qcow2]") {
@@ -118,11 +118,11 @@ TEST_CASE("qcow2 commit: abandoned, it has changed nothing, and refcounts are wr
     t.set(1, 0);
     REQUIRE(t.add(t.allocated(1)) == CommitPlan::Added::yes);
     t.plan.seal();
-    CHECK(t.refcounts.dirty_count() == 0);
+    CHECK(t.refcounts.dirty().count() == 0);
     t.plan.abandon();
     CHECK(t.plan.empty());
     CHECK(t.entry(1) == 0);
-    CHECK(t.refcounts.dirty_count() == 1);
+    CHECK(t.refcounts.dirty().count() == 1);
     CHECK(t.cache.insert({0, 1 << 20}) != SliceCache::none);
 }
 

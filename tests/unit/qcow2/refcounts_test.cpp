@@ -83,25 +83,25 @@ TEST_CASE("qcow2 refcounts: a new block counts itself and is written before the 
     const auto rest = refcounts.allocate(10);
     REQUIRE(rest);
     CHECK(rest->count == 2);
-    CHECK_FALSE(refcounts.has_new_blocks());
+    CHECK_FALSE(refcounts.table().has_new());
     const auto next = refcounts.allocate(10);
     REQUIRE(next);
     CHECK(next->first == 2049);
     CHECK(next->count == 10);
-    CHECK(refcounts.table()[1] == 2048 * 4096);
+    CHECK(refcounts.table().entries()[1] == 2048 * 4096);
     CHECK(refcounts.metadata(2048));
     CHECK(refcounts.used(2048));
-    REQUIRE(refcounts.has_new_blocks());
+    REQUIRE(refcounts.table().has_new());
     CHECK_FALSE(refcounts.in_new_block(0));
     CHECK(refcounts.in_new_block(1));
     std::vector<std::uint64_t> pieces;
-    refcounts.begin_table_write(1 << 30, [&](std::uint64_t piece) { pieces.push_back(piece); });
+    refcounts.table().begin_write(1 << 30, [&](std::uint64_t piece) { pieces.push_back(piece); });
     CHECK(pieces == std::vector<std::uint64_t>{0});
-    refcounts.end_table_write(false);
+    refcounts.table().end_write(false);
     CHECK(refcounts.in_new_block(1));
-    refcounts.begin_table_write(1 << 30, [](std::uint64_t) {});
-    refcounts.end_table_write(true);
-    CHECK_FALSE(refcounts.has_new_blocks());
+    refcounts.table().begin_write(1 << 30, [](std::uint64_t) {});
+    refcounts.table().end_write(true);
+    CHECK_FALSE(refcounts.table().has_new());
 }
 
 TEST_CASE("qcow2 refcounts: the table gets every new block of one write, also those beside each other",
@@ -114,18 +114,18 @@ TEST_CASE("qcow2 refcounts: the table gets every new block of one write, also th
         REQUIRE(refcounts.allocate(1));
     std::vector<std::byte> piece(512);
     int visits = 0;
-    refcounts.begin_table_write(UINT64_MAX, [&](std::uint64_t number) {
+    refcounts.table().begin_write(UINT64_MAX, [&](std::uint64_t number) {
         ++visits;
-        refcounts.encode_table_piece(number, piece);
+        refcounts.table().encode_piece(number, piece);
     });
     CHECK(visits == 1);
     for (std::uint64_t block = 0; block < 5; ++block)
-        CHECK(load<std::uint64_t>(piece, block * 8) == refcounts.table()[block]);
+        CHECK(load<std::uint64_t>(piece, block * 8) == refcounts.table().entries()[block]);
     CHECK(load<std::uint64_t>(piece, 4 * 8) != 0);
     CHECK_FALSE(refcounts.written(256, 1));
-    refcounts.end_table_write(true);
-    CHECK_FALSE(refcounts.has_new_blocks());
-    CHECK(refcounts.table_entry_on_disk(4) == refcounts.table()[4]);
+    refcounts.table().end_write(true);
+    CHECK_FALSE(refcounts.table().has_new());
+    CHECK(refcounts.table().entry_on_disk(4) == refcounts.table().entries()[4]);
 }
 
 TEST_CASE("qcow2 refcounts: a new block behind the file's end is not named yet", "[unit][qcow2]") {
@@ -140,12 +140,12 @@ TEST_CASE("qcow2 refcounts: a new block behind the file's end is not named yet",
     CHECK(refcounts.block_of(2049) == 2048 * 4096);
     int visits = 0;
     std::vector<std::byte> piece(4096);
-    refcounts.begin_table_write(2048 * 4096, [&](std::uint64_t) { ++visits; });
-    refcounts.encode_table_piece(0, piece);
+    refcounts.table().begin_write(2048 * 4096, [&](std::uint64_t) { ++visits; });
+    refcounts.table().encode_piece(0, piece);
     CHECK(visits == 0);
     CHECK(load<std::uint64_t>(piece, 8) == 0);
-    refcounts.begin_table_write(2049 * 4096, [&](std::uint64_t) { ++visits; });
-    refcounts.encode_table_piece(0, piece);
+    refcounts.table().begin_write(2049 * 4096, [&](std::uint64_t) { ++visits; });
+    refcounts.table().encode_piece(0, piece);
     CHECK(visits == 1);
     CHECK(load<std::uint64_t>(piece, 8) == 2048 * 4096);
 }
