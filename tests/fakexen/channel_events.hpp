@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How a port becomes pending; for channels.cpp and channel_ports.cpp only.
+// How a port becomes pending; for channels.cpp and channels.cpp only.
 #pragma once
 
 #include "tests/fakexen/shared_world.hpp"

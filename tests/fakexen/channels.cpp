@@ -1,17 +1,207 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Event channels: signalling. (Binding: channel_ports.cpp.)
+// Handles and ports come and go under the world's lock; signalling takes none.
 #include "tests/fakexen/channels.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
 #include <poll.h>
+#include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "libblktap/base/error.hpp"
 #include "tests/fakexen/channel_events.hpp"
 #include "tests/fakexen/failures.hpp"
 
 namespace fakexen {
+namespace {
+
+constexpr DomainId nobody = 0x7FFF;  // no domain has this number (DOMID_MASK)
+
+int fail(int error) noexcept {
+    errno = error;
+    return -1;
+}
+
+HandleId free_handle(SharedWorld& world, const WorldLock& lock) {
+    auto& handles = world.layout().handles;
+    const auto find_free = [&] {
+        return std::find_if(handles.begin() + 1, handles.end(), [](const Handle& each) { return each.process == 0; });
+    };
+    auto* handle = find_free();
+    if (handle == handles.end()) {
+        bury_the_dead(world, lock);
+        handle = find_free();
+    }
+    if (handle == handles.end()) blktap::throw_error({EMFILE, std::system_category()}, "fakexen: event channel handle");
+    return static_cast<HandleId>(handle - handles.begin());
+}
+
+std::string fifo_name(HandleId handle) {
+    return "evtchn." + std::to_string(handle);
+}
+
+// A FIFO stays in the directory for the next handle of its number; what the last one left unread is thrown away.
+blktap::UniqueFd open_fifo(SharedWorld& world, HandleId handle, bool close_on_exec) {
+    const std::string name = fifo_name(handle);
+    const bool made = ::mkfifoat(world.directory(), name.c_str(), 0666) == 0;
+    // Whatever this process's umask is: the peer may be another user's.
+    if (made && ::fchmodat(world.directory(), name.c_str(), 0666, 0) != 0)
+        blktap::throw_system_error("fakexen: mode of " + name);
+    const int flags = O_RDWR | O_NONBLOCK | (close_on_exec ? O_CLOEXEC : 0);
+    blktap::UniqueFd fifo{::openat(world.directory(), name.c_str(), flags)};
+    if (!fifo) blktap::throw_system_error("fakexen: " + name);
+    std::array<Port, 256> stale{};
+    while (::read(fifo.get(), stale.data(), sizeof(stale)) > 0) {
+    }
+    ::fcntl(fifo.get(), F_SETFL, ::fcntl(fifo.get(), F_GETFL) & ~O_NONBLOCK);
+    return fifo;
+}
+
+HandleId handle_behind(SharedWorld& world, int fd) {
+    struct stat wanted {};
+    struct stat found {};
+    if (::fstat(fd, &wanted) == 0) {
+        for (HandleId handle = 1; handle < handle_count; ++handle) {
+            if (world.layout().handles[handle].process == 0) continue;
+            const bool exists = ::fstatat(world.directory(), fifo_name(handle).c_str(), &found, 0) == 0;
+            if (exists && found.st_ino == wanted.st_ino && found.st_dev == wanted.st_dev) return handle;
+        }
+    }
+    blktap::throw_error({EINVAL, std::system_category()}, "fakexen: not an event channel descriptor");
+}
+
+// The other end becomes unbound, for whoever comes next from the same domain.
+void close_port(SharedWorld& world, Port port) noexcept {
+    PortEntry& entry = world.port(port);
+    const Port peer = entry.peer.exchange(0);
+    if (peer != 0 && world.port(peer).peer.load() == port) world.port(peer).peer.store(0);
+    entry.handle.store(0);
+}
+
+template <class Predicate>
+void close_ports(SharedWorld& world, Predicate predicate) noexcept {
+    for (Port port = 1; port < world.used_ports().size(); ++port) {
+        const HandleId handle = world.port(port).handle.load();
+        if (handle != 0 && predicate(handle)) close_port(world, port);
+    }
+}
+
+bool owner_is_alive(const SharedWorld& world, Port port) noexcept {
+    return is_alive(world, world.layout().handles[world.port(port).handle.load()].process);
+}
+
+}  // namespace
+
+ChannelHandle::ChannelHandle(SharedWorld& world, DomainId domain, bool close_on_exec) : world_(world), domain_(domain) {
+    const WorldLock lock{world_};
+    id_ = free_handle(world_, lock);
+    fifo_ = open_fifo(world_, id_, close_on_exec);
+    world_.layout().handles[id_].process = world_.self();
+    world_.bell(id_);  // for our own bindings, which may be made when this process may open nothing any more
+}
+
+ChannelHandle::ChannelHandle(SharedWorld& world, DomainId domain, blktap::UniqueFd fd)
+    : world_(world), domain_(domain), fifo_(std::move(fd)) {
+    const WorldLock lock{world_};
+    id_ = handle_behind(world_, fifo_.get());
+    world_.layout().handles[id_].process = world_.self();
+}
+
+ChannelHandle::~ChannelHandle() {
+    const WorldLock lock{world_};
+    close_ports(world_, [this](HandleId handle) { return handle == id_; });
+    world_.layout().handles[id_].process = 0;
+}
+
+int ChannelHandle::allocate(const WorldLock&, DomainId remote_domain) noexcept {
+    for (Port port = 1; port < port_count; ++port) {
+        PortEntry& entry = world_.port(port);
+        if (entry.handle.load() != 0) continue;
+        world_.layout().header.used_ports = std::max(world_.layout().header.used_ports, port + 1);
+        entry.domain = domain_;
+        entry.remote_domain = remote_domain;
+        entry.peer.store(0);
+        entry.handle.store(id_);
+        // After the handle: a late event of the port's last life is either wiped here or finds us to wake.
+        entry.events.store(0);
+        return static_cast<int>(port);
+    }
+    return fail(ENOSPC);
+}
+
+bool ChannelHandle::is_forbidden(DomainId remote_domain) const noexcept {
+    return restricted_to_ && *restricted_to_ != remote_domain;
+}
+
+int ChannelHandle::bind_unbound(DomainId remote_domain) noexcept {
+    if (const int error = due_failure(Call::bind); error != 0) return fail(error);
+    if (is_forbidden(remote_domain)) return fail(EACCES);
+    const WorldLock lock{world_};
+    return allocate(lock, remote_domain);
+}
+
+int ChannelHandle::bind_virq() noexcept {
+    if (restricted_to_) return fail(EACCES);
+    const WorldLock lock{world_};
+    return allocate(lock, nobody);
+}
+
+bool ChannelHandle::offers(DomainId remote_domain, Port remote_port) const noexcept {
+    if (remote_port == 0 || remote_port >= port_count) return false;
+    const PortEntry& remote = world_.port(remote_port);
+    return remote.handle.load() != 0 && remote.domain == remote_domain && remote.remote_domain == domain_;
+}
+
+int ChannelHandle::bind_interdomain(DomainId remote_domain, Port remote_port) noexcept {
+    if (const int error = due_failure(Call::bind); error != 0) return fail(error);
+    if (is_forbidden(remote_domain)) return fail(EACCES);
+    const WorldLock lock{world_};
+    if (!offers(remote_domain, remote_port)) return fail(EINVAL);
+    PortEntry& remote = world_.port(remote_port);
+    const bool taken = remote.peer.load() != 0;
+    if (!owner_is_alive(world_, remote_port) || (taken && !owner_is_alive(world_, remote.peer.load()))) {
+        bury_the_dead(world_, lock);
+    }
+    if (!offers(remote_domain, remote_port) || remote.peer.load() != 0) return fail(EINVAL);
+
+    const int port = allocate(lock, remote_domain);
+    if (port < 0) return port;
+    PortEntry& local = world_.port(static_cast<Port>(port));
+    local.peer.store(remote_port);
+    remote.peer.store(static_cast<Port>(port));
+    raise(world_, static_cast<Port>(port));
+    world_.bell(remote.handle.load());  // so that the first event costs no more than the others
+    // The last peer may have been killed between making the port pending and waking its handle.
+    if (remote.events.load() == event::pending) ring_bell(world_, remote_port);
+    return port;
+}
+
+int ChannelHandle::unbind(Port port) noexcept {
+    const WorldLock lock{world_};
+    if (!owns(port)) return fail(port < port_count ? ENOTCONN : EINVAL);
+    close_port(world_, port);
+    return 0;
+}
+
+int ChannelHandle::restrict_to(DomainId remote_domain) noexcept {
+    if (restricted_to_) return fail(EACCES);
+    restricted_to_ = remote_domain;
+    return 0;
+}
+
+void forget_channels(SharedWorld& world, const WorldLock&, const ProcessSet& processes) noexcept {
+    auto& handles = world.layout().handles;
+    close_ports(world, [&](HandleId handle) { return processes[handles[handle].process]; });
+    for (auto& handle : handles) {
+        if (handle.process != 0 && processes[handle.process]) handle.process = 0;
+    }
+}
 
 // A write that fails means a FIFO full of stale numbers or no FIFO at all: nobody reads it.
 void ring_bell(SharedWorld& world, Port port) noexcept {
