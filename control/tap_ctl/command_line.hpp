@@ -18,23 +18,28 @@
 
 namespace blktap {
 
+/// What a new image shall be.
+struct NewImageOptions {
+    std::string cluster_size{};
+    std::string backing{};    ///< FORMAT:PATH
+    std::string data_file{};  ///< where its data is
+    bool raw_data = false;    ///< the data file is a raw image by itself
+    bool extended_l2 = false;
+    bool fixed = false;
+};
+
 /// What the command line said. Commands read their own part of it.
 struct CommandLine {
     std::string socket = default_tapback_socket();
     bool json = false;
-    std::ostream* notes = nullptr;         ///< standard error, for what is no error
-    std::string vbd{};                     ///< "5/51712", "5/xvda" or "guest/xvda"
-    std::string domain{};                  ///< number or name
-    std::string device{};                  ///< "xvdb" or a number
-    std::string image{};                   ///< FORMAT:/path[?option=value&...]
-    std::string file{};                    ///< a trace, or what block-tap looks for
-    std::string size{};                    ///< bytes, or with a unit: 20G
-    std::string cluster_size{};            ///< of a new image
-    std::string backing{};                 ///< FORMAT:PATH, of a new image
-    std::string data_file{};               ///< of a new image: where its data is
-    bool raw_data = false;                 ///< of a new image: that is a raw image by itself
-    bool extended_l2 = false;              ///< of a new image
-    bool fixed = false;                    ///< of a new image
+    std::ostream* notes = nullptr;  ///< standard error, for what is no error
+    std::string vbd{};              ///< "5/51712", "5/xvda" or "guest/xvda"
+    std::string domain{};           ///< number or name
+    std::string device{};           ///< "xvdb" or a number
+    std::string image{};            ///< FORMAT:/path[?option=value&...]
+    std::string file{};             ///< a trace, or what block-tap looks for
+    std::string size{};             ///< bytes, or with a unit: 20G
+    NewImageOptions new_image{};
     std::string type{};                    ///< of an image, as block-tap calls it
     std::optional<std::uint32_t> pid{};    ///< of a tapdisk
     std::optional<std::uint32_t> minor{};  ///< of a tapdisk, as block-tap names it

@@ -41,17 +41,17 @@ void require_possible(const Inspected& image, const CommandLine& line) {
                      image.path + ": a " + image.format.name + " image " + what);
     };
     const NewImageCan& can = image.format.can;
-    if (line.fixed && !can.be_fixed) refuse("is never fixed");
-    if (line.extended_l2 && !can.have_subclusters) refuse("has no extended L2 entries");
-    if (!line.data_file.empty() && !can.have_data_file) refuse("has no data file");
+    if (line.new_image.fixed && !can.be_fixed) refuse("is never fixed");
+    if (line.new_image.extended_l2 && !can.have_subclusters) refuse("has no extended L2 entries");
+    if (!line.new_image.data_file.empty() && !can.have_data_file) refuse("has no data file");
 }
 
 int create(const CommandLine& line, std::ostream&) {
     const Inspected image = inspected(line.image);
     require_possible(image, line);
     image.format.create(image.path, line);
-    if (!line.backing.empty()) {
-        const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
+    if (!line.new_image.backing.empty()) {
+        const ImageSpec backing = parse_image_spec(line.new_image.backing, Access::read_only);
         note_where_base_is(image.path, path_beside(image.path, backing.path), *line.notes);
     }
     return 0;
@@ -127,13 +127,16 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     image.fallthrough();
     CLI::App& make = add_for_image(image, line, "create", "Make an image", create);
     make.add_option("--size", line.size, "Of the disk: bytes, or with K, M, G or T: 20G")->required();
-    make.add_option("--cluster-size", line.cluster_size, "64K when absent; of a VHD, its blocks, 2M");
-    make.add_flag("--extended-l2", line.extended_l2, "Clusters, of at least 16K, have 32 subclusters (qcow2)");
-    make.add_flag("--fixed", line.fixed, "The file is as long as the disk from the start (vhd)");
-    auto* data =
-        make.add_option("--data-file", line.data_file, "A file of its own for the data, which is made (qcow2)");
-    make.add_flag("--data-file-raw", line.raw_data, "That file is a raw image of the disk at any time")->needs(data);
-    make.add_option("--backing", line.backing, "FORMAT:PATH of what the image begins as: raw, or of the same format");
+    make.add_option("--cluster-size", line.new_image.cluster_size, "64K when absent; of a VHD, its blocks, 2M");
+    make.add_flag("--extended-l2", line.new_image.extended_l2,
+                  "Clusters, of at least 16K, have 32 subclusters (qcow2)");
+    make.add_flag("--fixed", line.new_image.fixed, "The file is as long as the disk from the start (vhd)");
+    auto* data = make.add_option("--data-file", line.new_image.data_file,
+                                 "A file of its own for the data, which is made (qcow2)");
+    make.add_flag("--data-file-raw", line.new_image.raw_data, "That file is a raw image of the disk at any time")
+        ->needs(data);
+    make.add_option("--backing", line.new_image.backing,
+                    "FORMAT:PATH of what the image begins as: raw, or of the same format");
     add_for_image(image, line, "info", "What an image and its backing files are", info);
     add_for_image(image, line, "check", "Whether an image's tables agree with each other", check);
     add_for_image(image, line, "map", "Where the disk's contents are", map);

@@ -30,13 +30,15 @@ void create(const std::string& path, const CommandLine& line) {
     qcow2::NewImage image;
     image.path = path;
     image.size_bytes = parse_bytes(line.size, "--size");
-    if (!line.cluster_size.empty()) image.cluster_bytes = parse_bytes(line.cluster_size, "--cluster-size");
-    image.extended_l2 = line.extended_l2;
+    if (!line.new_image.cluster_size.empty())
+        image.cluster_bytes = parse_bytes(line.new_image.cluster_size, "--cluster-size");
+    image.extended_l2 = line.new_image.extended_l2;
     // QEMU looks for a relative one where it happens to run.
-    if (!line.data_file.empty()) image.data_file = tidied(std::filesystem::absolute(line.data_file));
-    image.raw_data = line.raw_data;
-    if (!line.backing.empty()) {
-        const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
+    if (!line.new_image.data_file.empty())
+        image.data_file = tidied(std::filesystem::absolute(line.new_image.data_file));
+    image.raw_data = line.new_image.raw_data;
+    if (!line.new_image.backing.empty()) {
+        const ImageSpec backing = parse_image_spec(line.new_image.backing, Access::read_only);
         image.backing_file = backing.path;
         image.backing_format = backing.format;
     }

@@ -31,10 +31,11 @@ void create(const std::string& path, const CommandLine& line) {
     vhd::NewImage image;
     image.path = path;
     image.size_bytes = parse_bytes(line.size, "--size");
-    image.fixed = line.fixed;
-    if (!line.cluster_size.empty()) image.block_bytes = parse_bytes(line.cluster_size, "--cluster-size");
-    if (!line.backing.empty()) {
-        const ImageSpec backing = parse_image_spec(line.backing, Access::read_only);
+    image.fixed = line.new_image.fixed;
+    if (!line.new_image.cluster_size.empty())
+        image.block_bytes = parse_bytes(line.new_image.cluster_size, "--cluster-size");
+    if (!line.new_image.backing.empty()) {
+        const ImageSpec backing = parse_image_spec(line.new_image.backing, Access::read_only);
         if (backing.format != "vhd" && backing.format != "raw") {
             refuse(path, "the format of its parent must be vhd or raw");
         }
