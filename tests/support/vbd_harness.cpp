@@ -122,8 +122,8 @@ GuestBuffer VbdHarness::buffer(const std::vector<Shape>& shapes, xen::PageAccess
     return buffer;
 }
 
-ring::RawRequest VbdHarness::transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
-                                      const GuestBuffer& data) {
+ring::RawRequest GuestRequests::transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
+                                         const GuestBuffer& data) {
     if (data.segments.size() > ring::segments_direct_max) return indirect(operation, id, sector, data);
     ring::RawRequest request{};
     request.operation = static_cast<std::uint8_t>(operation);
@@ -134,20 +134,20 @@ ring::RawRequest VbdHarness::transfer(ring::Operation operation, std::uint64_t i
     return request;
 }
 
-ring::RawRequest VbdHarness::read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data) {
+ring::RawRequest GuestRequests::read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data) {
     return transfer(ring::Operation::read, id, sector, data);
 }
 
-ring::RawRequest VbdHarness::write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data) {
+ring::RawRequest GuestRequests::write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data) {
     return transfer(ring::Operation::write, id, sector, data);
 }
 
-ring::RawRequest VbdHarness::barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data) {
+ring::RawRequest GuestRequests::barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data) {
     return transfer(ring::Operation::write_barrier, id, sector, data);
 }
 
-ring::RawRequest VbdHarness::indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
-                                      const GuestBuffer& data) {
+ring::RawRequest GuestRequests::indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
+                                         const GuestBuffer& data) {
     std::memcpy(data.descriptors.data(), data.segments.data(), std::span(data.segments).size_bytes());
     ring::RawRequest request{};
     request.operation = static_cast<std::uint8_t>(ring::Operation::indirect);
@@ -160,7 +160,7 @@ ring::RawRequest VbdHarness::indirect(ring::Operation operation, std::uint64_t i
     return request;
 }
 
-ring::RawRequest VbdHarness::flush(std::uint64_t id) {
+ring::RawRequest GuestRequests::flush(std::uint64_t id) {
     ring::RawRequest request{};
     request.operation = static_cast<std::uint8_t>(ring::Operation::flush_diskcache);
     request.id = id;
@@ -168,7 +168,7 @@ ring::RawRequest VbdHarness::flush(std::uint64_t id) {
     return request;
 }
 
-ring::RawRequest VbdHarness::discard(std::uint64_t id, SectorRange range) {
+ring::RawRequest GuestRequests::discard(std::uint64_t id, SectorRange range) {
     ring::RawRequest request{};
     request.operation = static_cast<std::uint8_t>(ring::Operation::discard);
     request.id = id;

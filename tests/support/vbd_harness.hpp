@@ -57,7 +57,23 @@ struct GuestBuffer {
     SectorRange at(std::uint64_t sector) const { return {sector, sector_count()}; }
 };
 
-class VbdHarness {
+/// Requests as a frontend puts them into a ring.
+class GuestRequests {
+  public:
+    /// Direct with at most 11 segments, else indirect.
+    static ring::RawRequest transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
+                                     const GuestBuffer& data);
+    static ring::RawRequest read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
+    static ring::RawRequest write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
+    static ring::RawRequest barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
+    /// `operation` around `data`, however few segments it has.
+    static ring::RawRequest indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
+                                     const GuestBuffer& data);
+    static ring::RawRequest flush(std::uint64_t id);
+    static ring::RawRequest discard(std::uint64_t id, SectorRange range);
+};
+
+class VbdHarness : public GuestRequests {
   public:
     static constexpr xen::DomainId guest_domain = 5;
 
@@ -98,21 +114,10 @@ class VbdHarness {
     const std::string& image_path() const { return image_path_; }
     const Options& options() const { return options_; }
 
-    // The guest's memory and requests. Memory lasts until the guest vanishes, whatever becomes of its frontend.
+    // The guest's memory. It lasts until the guest vanishes, whatever becomes of its frontend.
 
     GuestBuffer buffer(const std::vector<Shape>& shapes, xen::PageAccess access = xen::PageAccess::read_write);
     GuestBuffer pages(std::size_t count) { return buffer(std::vector<Shape>(count)); }
-    /// Direct with at most 11 segments, else indirect.
-    ring::RawRequest transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
-                              const GuestBuffer& data);
-    ring::RawRequest read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    ring::RawRequest write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    ring::RawRequest barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    /// `operation` around `data`, however few segments it has.
-    ring::RawRequest indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
-                              const GuestBuffer& data);
-    static ring::RawRequest flush(std::uint64_t id);
-    static ring::RawRequest discard(std::uint64_t id, SectorRange range);
 
     // Traffic.
 
