@@ -7,7 +7,7 @@
 // A toolstack may remove a directory and make another of the same path, for another disk, between two of our looks. So
 // a disk knows its directory by a random mark in it (`tapdisk/life`), which is in the disk's record as well. A
 // directory without that mark, or with another, is not this disk's: from then on this disk reads and writes nothing
-// there. Every write is in a transaction that reads the mark first. See docs/decisions/0020.
+// there. Every write is in a transaction that reads the mark first. See docs/decisions/0023.
 //
 // Tested by tests/unit/tapback/backend_directory_test.cpp and tests/control/life_test.cpp.
 #pragma once

@@ -59,6 +59,23 @@ def check_named_files(top):
                     yield f"{path}:{number}: names docs/decisions/{decision}, which does not exist"
 
 
+# Folders of the product: each says in its README what each of its files is for. Of tapback's, control/README.md does.
+PRODUCT = ("libblktap", "drivers", "tapdisk", "control")
+
+
+def check_readmes(top):
+    for folder in sorted({path.parent for path in paths(top, ".cpp", ".hpp") if path.parts[0] in PRODUCT}):
+        stems = {path.stem for path in paths(top, ".cpp", ".hpp") if path.parent == folder}
+        readme = folder / "README.md"
+        if not (top / readme).exists():
+            if stems - {"registry"}:
+                yield f"{readme}:1: does not exist, and says nothing of {', '.join(sorted(stems))}"
+            continue
+        named = set(re.findall(r"[\w]+", (top / readme).read_text()))
+        for stem in sorted(stems - named):
+            yield f"{readme}:1: does not name {stem}"
+
+
 def programs(top):
     """The programs that are built into bin/."""
     for path in paths(top, "CMakeLists.txt"):
@@ -83,4 +100,4 @@ def check_man_pages(top):
 
 
 if __name__ == "__main__":
-    report(check_links, check_named_files, check_man_pages)
+    report(check_links, check_named_files, check_man_pages, check_readmes)

@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 import commands
+import constants
 import documents
 import layers
 import service
@@ -33,6 +34,24 @@ class ChecksFindFaults(unittest.TestCase):
         self.assertEqual(len(found), 1, found)
         self.assertIn(expected, found[0])
         self.assertEqual(self.findings(check, good), [])
+
+    def test_a_number_in_a_document_is_the_constant(self):
+        rows = [("docs/a.md", r"at most ([\d,]+) (KiB)", "tapdisk/a.hpp", "size_max_bytes")]
+        for worth in ("64 * 1024", "std::size_t{64} << 10", "65'536"):
+            good = {"docs/a.md": "at most 64 KiB", "tapdisk/a.hpp": f"static constexpr std::size_t size_max_bytes = {worth};"}
+            self.assertEqual(self.findings(lambda top: constants.check(top, rows), good), [])
+        for bad, what in (({"docs/a.md": "at most 65 KiB"}, "says 65"), ({"docs/a.md": "64 KiB"}, "has no text"),
+                          ({"tapdisk/a.hpp": ""}, "has no constant")):
+            found = self.findings(lambda top: constants.check(top, rows), {**good, **bad})
+            self.assertEqual(len(found), 1)
+            self.assertIn(what, found[0])
+
+    def test_a_readme_names_each_file_of_its_folder(self):
+        self.assert_finds(documents.check_readmes, "does not name b",
+                          {"tapdisk/a.cpp": "", "tapdisk/b.hpp": "", "tapdisk/README.md": "`a`"},
+                          {"tapdisk/a.cpp": "", "tapdisk/b.hpp": "", "tapdisk/README.md": "`a`, `b`"})
+        self.assert_finds(documents.check_readmes, "does not exist",
+                          {"tapdisk/a.cpp": ""}, {"tapdisk/a.cpp": "", "tapdisk/README.md": "`a`"})
 
     def test_a_lower_folder_may_not_include_a_higher_one(self):
         self.assert_finds(layers.check, "libblktap/ring may not include libblktap/xen/x.hpp",
