@@ -213,7 +213,14 @@ TEST_CASE("storage process: one that was killed is told of, and the next request
         const pid_t starter = t.starter_pid();
         ::kill(stopped, SIGKILL);
         ::kill(starter, SIGKILL);
-        CHECK(t.run_until([&] { return word_of(starter, "State").empty(); }));
+        const auto is_over = [](pid_t pid) {
+            const std::string state = word_of(pid, "State");
+            return state.empty() || state.starts_with('Z');
+        };
+        CHECK(t.run_until([&] { return is_over(starter) && is_over(stopped); }));
+        // Both have closed their ends; that is found in the next round.
+        int rounds = 0;
+        CHECK(t.run_until([&] { return ++rounds > 3; }));
     }
     t.files->release("5/51712");
     t.open("5/51712", image);
