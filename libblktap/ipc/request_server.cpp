@@ -131,7 +131,7 @@ void RequestServer::handle(Client& client, ClientId id, Request request) {
         if (handler == handlers_.end()) throw_error(Errc::unknown_request, '"' + request.name + '"');
         if (client.allowed && std::ranges::find(*client.allowed, request.name) == client.allowed->end()) {
             throw_error(std::make_error_code(std::errc::operation_not_permitted),
-                        request.name + ": not for a client with a local ring");
+                        request.name + ": this client may not ask for it");
         }
         handler->second(request.arguments, call);
     } catch (const std::system_error& error) {
