@@ -42,6 +42,20 @@ SessionTurn while_opening(SessionEvent event, const SessionFacts& facts) noexcep
     }
 }
 
+/// What each state does in which a tapdisk is there and has its image, or may have it.
+SessionTurn while_alive(Session state, SessionEvent event, const SessionFacts& facts) noexcept {
+    switch (event) {
+        case SessionEvent::unanswered:
+            return {Session::lost, SessionStep::ask_later};
+        case SessionEvent::ended:
+            return died(facts);
+        case SessionEvent::end:
+            return {Session::ending, SessionStep::terminate};
+        default:
+            return {state, SessionStep::none};
+    }
+}
+
 SessionTurn while_asking(SessionEvent event, const SessionFacts& facts) noexcept {
     switch (event) {
         case SessionEvent::says_open:
@@ -55,14 +69,8 @@ SessionTurn while_asking(SessionEvent event, const SessionFacts& facts) noexcept
             return {Session::opening, SessionStep::reopen_image};
         case SessionEvent::retry:
             return {Session::asking, SessionStep::ask};
-        case SessionEvent::unanswered:
-            return {Session::lost, SessionStep::ask_later};
-        case SessionEvent::ended:
-            return died(facts);
-        case SessionEvent::end:
-            return {Session::ending, SessionStep::terminate};
         default:
-            return {Session::asking, SessionStep::none};
+            return while_alive(Session::asking, event, facts);
     }
 }
 
@@ -72,14 +80,8 @@ SessionTurn while_serving(Session state, SessionEvent event, const SessionFacts&
             return {Session::paused, SessionStep::none};
         case SessionEvent::resume:
             return {Session::open, SessionStep::none};
-        case SessionEvent::unanswered:
-            return {Session::lost, SessionStep::ask_later};
-        case SessionEvent::ended:
-            return died(facts);
-        case SessionEvent::end:
-            return {Session::ending, SessionStep::terminate};
         default:
-            return {state, SessionStep::none};
+            return while_alive(state, event, facts);
     }
 }
 
