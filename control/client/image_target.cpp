@@ -13,7 +13,10 @@
 namespace blktap {
 namespace {
 
-constexpr std::string_view libxl_raw = "aio:";  // what libxl and block-tap call a raw image
+/// What libxl and block-tap write before the path of a plain image.
+std::string plain_prefix() {
+    return std::string(plain_format().tap_type) + ':';
+}
 
 [[noreturn]] void refuse(const std::string& reason) {
     throw_reason(std::make_error_code(std::errc::invalid_argument), reason);
@@ -28,7 +31,7 @@ ipc::ImageArguments checked(ipc::ImageArguments image) {
 }
 
 ipc::ImageArguments plain(std::string_view path, bool read_only) {
-    return checked({"raw", std::string(path), read_only, {}});
+    return checked({std::string(plain_format().name), std::string(path), read_only, {}});
 }
 
 }  // namespace
@@ -58,10 +61,11 @@ ipc::ImageArguments image_of_params(const std::string& params, const std::string
     if (params.empty())
         refuse("the disk has no target; write target=FORMAT:/path, for example target=raw:/srv/disk.img");
     if (params.starts_with('/')) return plain(params, read_only);
-    if (!params.starts_with(libxl_raw)) return image_named(params, read_only);
-    const std::string rest = params.substr(libxl_raw.size());
+    const std::string prefix = plain_prefix();
+    if (!params.starts_with(prefix)) return image_named(params, read_only);
+    const std::string rest = params.substr(prefix.size());
     if (rest.starts_with("/")) return plain(rest, read_only);
-    if (rest.starts_with(libxl_raw)) return plain(rest.substr(libxl_raw.size()), read_only);
+    if (rest.starts_with(prefix)) return plain(rest.substr(prefix.size()), read_only);
     return image_named(rest, read_only);
 }
 

@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "control/client/image_target.hpp"
+#include "drivers/formats/formats.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -67,6 +68,11 @@ int create(const CommandLine&, std::ostream&) {
         "write script=block-tapdisk in the disk line");
 }
 
+/// The one type that block-tap calls otherwise than we do, for help texts.
+std::string plain_type() {
+    return std::string(plain_format().tap_type) + " is " + std::string(plain_format().name);
+}
+
 void add_pid(CLI::App& command, CommandLine& line) {
     command.add_option("-p,--pid", line.pid, "The tapdisk's process");
 }
@@ -109,7 +115,7 @@ bool matches(const TapFilter& filter, const ipc::TapEntry& tap) {
 void add_block_tap_filter(CLI::App& list, CommandLine& line) {
     add_pid(list, line);
     add_minor(list, line);
-    list.add_option("-t,--type", line.type, "For block-tap: only images of this type; aio is raw");
+    list.add_option("-t,--type", line.type, "For block-tap: only images of this type; " + plain_type());
     list.add_option("-f,--file", line.file, "For block-tap: only this file");
 }
 
@@ -143,7 +149,7 @@ void add_block_tap_commands(CLI::App& app, CommandLine& line) {
     add_command(app, line, "spawn", "Start a tapdisk", spawn).group(group);
     add_for_tap(app, line, "attach", "Give a tapdisk a number", attach).group(group);
     CLI::App& opens = add_for_tap(app, line, "open", "Open an image", open);
-    opens.add_option("-a,--args", line.image, "TYPE:FILE; aio is raw")->required();
+    opens.add_option("-a,--args", line.image, "TYPE:FILE; " + plain_type())->required();
     opens.add_flag("-R,--read-only", line.read_only, "For reading only");
     opens.group(group);
     add_for_tap(app, line, "destroy", "Close the image, end the tapdisk, free the number", destroy).group(group);

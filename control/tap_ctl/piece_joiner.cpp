@@ -12,6 +12,8 @@ void PieceJoiner::add(const DiskPiece& piece) {
     }
     finish();
     piece_ = piece;
+    file_ = piece.file;
+    piece_.file = file_;
 }
 
 void PieceJoiner::finish() {

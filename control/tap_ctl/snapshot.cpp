@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control/tap_ctl/image_formats.hpp"
 #include "control/tap_ctl/offline_image.hpp"
 #include "drivers/formats/formats.hpp"
+#include "drivers/tools.hpp"
 #include "libblktap/base/error.hpp"
 
 namespace blktap {
@@ -68,9 +68,25 @@ ipc::ImageArguments arguments_of(const ImageSpec& spec) {
     return {spec.format, absolute(spec.path), spec.access == Access::read_only, spec.options};
 }
 
+/// Those that make an image of `format` over one of `base_format`. Errors: throws std::system_error (EINVAL): nothing
+/// can be made over `base_format`, or not a `format`.
+const FormatTools& overlay_tools(const std::string& base_format, const std::string& format) {
+    std::string possible;
+    for (const FormatTools* const tools : all_tools()) {
+        if (std::ranges::find(tools->bases, base_format) == tools->bases.end()) continue;
+        if (format == tools->format->name) return *tools;
+        possible.append(possible.empty() ? "" : " or ").append(tools->format->name);
+    }
+    const std::string reason = possible.empty()
+                                   ? "no image can be made over one of the format '" + base_format + "'"
+                                   : "over an image of the format '" + base_format + "' one can have the format " +
+                                         possible + ", not '" + format + "'";
+    throw_reason(std::make_error_code(std::errc::invalid_argument), reason);
+}
+
 /// The overlay as it will be made over an image of `base_format`.
 ImageSpec placed(const ImageSpec& overlay, const std::string& base_format, bool relative) {
-    const bool begins_there = relative || overlay_format(base_format, overlay.format).always_relative;
+    const bool begins_there = relative || overlay_tools(base_format, overlay.format).base_is_relative;
     ImageSpec made = overlay;
     made.path = begins_there ? in_its_directory(overlay.path) : absolute(overlay.path);
     return made;
@@ -96,20 +112,36 @@ bool same_file(const std::string& one, const std::string& other) {
 
 /// An image over `base` finds its data by the name that stands in it: options are of a disk, not of a backing file.
 void require_own_data_file(const ipc::ImageArguments& base) {
-    const auto given = base.options.find("data-file");
+    const FormatTools* const tools = find_tools(base.format);
+    if (tools == nullptr || tools->named_data_file == nullptr) return;
+    const std::string option{tools->format->data_file_option};
+    const auto given = base.options.find(option);
     if (given == base.options.end()) return;
-    const std::string named = named_data_file(base.format, base.path);
+    const std::string named = tools->named_data_file(base.path);
     if (!named.empty() && same_file(fs::path(base.path).parent_path() / given->second, named)) return;
     throw_reason(std::make_error_code(std::errc::invalid_argument),
-                 base.path + ": its data is in '" + given->second +
-                     "', by the option data-file, but an image over it would " +
-                     (named.empty() ? "find none" : "read '" + named + "'") + ", as its header says");
+                 base.path + ": its data is in '" + given->second + "', by the option " + option +
+                     ", but an image over it would " + (named.empty() ? "find none" : "read '" + named + "'") +
+                     ", as its header says");
+}
+
+/// The path that the name of its base, as it stands in the image at `path`, leads to.
+std::string base_found(const FormatTools& tools, const std::string& path) {
+    try {
+        return tools.describe(path).at(1).path;
+    } catch (const std::system_error&) {
+        ::unlink(path.c_str());
+        throw;
+    }
 }
 
 void make(const ipc::ImageArguments& base, const ImageSpec& overlay, std::uint64_t size_bytes, bool relative) {
-    const OverlayFormat& format = overlay_format(base.format, overlay.format);
-    const std::string found =
-        format.make({overlay.path, name_of_base(base.path, overlay.path, relative), base.format, size_bytes});
+    const FormatTools& tools = overlay_tools(base.format, overlay.format);
+    tools.create({.path = overlay.path,
+                  .size_bytes = size_bytes,
+                  .base = name_of_base(base.path, overlay.path, relative),
+                  .base_format = base.format});
+    const std::string found = base_found(tools, overlay.path);
     if (same_file(found, base.path)) return;
     ::unlink(overlay.path.c_str());
     throw_reason(std::make_error_code(std::errc::invalid_argument),

@@ -7,6 +7,7 @@
 #include "control/tap_ctl/command_line.hpp"
 #include "control/tap_ctl/takeover.hpp"
 #include "control/tap_ctl/vbd_list.hpp"
+#include "drivers/formats/formats.hpp"
 #include "libblktap/ipc/json_text.hpp"
 
 namespace blktap {
@@ -87,7 +88,8 @@ int status(const CommandLine& line, std::ostream& out) {
 }  // namespace
 
 void add_takeover_commands(CLI::App& app, CommandLine& line) {
-    CLI::App& takeover = *app.add_subcommand("takeover", "Let plain disk lines ('/path,raw,xvda,w') run on tapdisk");
+    CLI::App& takeover = *app.add_subcommand(
+        "takeover", "Let plain disk lines ('/path," + std::string(plain_format().name) + ",xvda,w') run on tapdisk");
     takeover.require_subcommand(1);
     takeover.add_option("--root", line.root, "The host's files are below this directory")->capture_default_str();
     takeover.fallthrough();

@@ -26,6 +26,10 @@ std::span<const Format* const> all_formats() noexcept {
     return formats;
 }
 
+const Format& plain_format() noexcept {
+    return raw_format;
+}
+
 const Format* find_format(std::string_view name) noexcept {
     return find(&Format::name, name);
 }

@@ -15,6 +15,9 @@ namespace blktap {
 std::span<const Format* const> all_formats() noexcept;
 /// The format of that name; null: there is none.
 const Format* find_format(std::string_view name) noexcept;
+/// The format of an image that is named by its path alone, as in libxl's plain disk lines: the file's bytes are the
+/// disk's.
+const Format& plain_format() noexcept;
 /// The format that block-tap calls `type`; null: there is none.
 const Format* find_tap_type(std::string_view type) noexcept;
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import commands
 import constants
 import documents
+import formats
 import layers
 import service
 import sources
@@ -75,6 +76,19 @@ class ChecksFindFaults(unittest.TestCase):
         self.assert_finds(layers.check, "control/tapback may not include drivers/qcow2/header.hpp",
                           {"control/tapback/a.cpp": '#include "drivers/qcow2/header.hpp"\n'},
                           {"control/tapback/a.cpp": '#include "drivers/formats/formats.hpp"\n'})
+
+    def test_a_program_knows_formats_by_the_registries_alone(self):
+        for path in ("tapdisk/a.cpp", "control/tap_ctl/a.cpp"):
+            self.assert_finds(layers.check, "may not include drivers/qcow2/create.hpp",
+                              {path: '#include "drivers/qcow2/create.hpp"\n'}, {path: '#include "drivers/registry.hpp"\n'})
+
+    def test_no_format_is_named_outside_of_its_folder(self):
+        known = {"drivers/vhd/format.hpp": 'Format format{.name = "vhd", .tap_type = "vpc"};'}
+        for bad in ('if (format == "vhd")', '"in blocks (VHD)"', '"vhd:PATH"', '"vpc:"'):
+            with self.subTest(bad):
+                self.assert_finds(formats.check, "names the format", known | {"control/a.cpp": bad + "\n"},
+                                  known | {"drivers/vhd/a.cpp": bad + "\n", "tests/a.cpp": bad + "\n",
+                                           "control/a.cpp": '"for example vhd:/srv/a", "--vhd-rows" // "vpc:"\n'})
 
     def test_a_disk_may_include_neither_ring_nor_xen(self):
         for name in ("tapdisk/ring/a.hpp", "libblktap/ring/a.hpp", "libblktap/xen/a.hpp"):

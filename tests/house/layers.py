@@ -8,6 +8,8 @@ from pathlib import Path
 from tree import SOURCES, includes, paths, report
 
 LIBRARY = {"libblktap"}
+# Formats as programs know them: none by its own headers.
+FORMATS = {"drivers/formats", "drivers/shared", "drivers/registry.hpp"}
 # A folder may include itself, what its row names, and what lies inside those. The longest row that fits a file is its own.
 MAY_INCLUDE = {
     "libblktap/base": set(),
@@ -22,14 +24,14 @@ MAY_INCLUDE = {
     # What formats say of themselves, which programs have without any driver; a DESCRIPTION belongs to it.
     "drivers/formats": set(),
     # A disk serves whoever asks: it knows no ring and no Xen.
-    "tapdisk/disk": {"libblktap/base", "libblktap/aio", "libblktap/ipc", "libblktap/driver_api", "drivers"},
+    "tapdisk/disk": {"libblktap/base", "libblktap/aio", "libblktap/ipc", "libblktap/driver_api"} | FORMATS,
     "tapdisk/ring": LIBRARY | {"tapdisk/disk"},
-    "tapdisk": LIBRARY | {"drivers"},
+    "tapdisk": LIBRARY | FORMATS,
     # drivers/shared: options as an operator writes them. No driver.
     "control/tapback": LIBRARY | {"drivers/formats", "drivers/shared"},
     "control/client": LIBRARY | {"drivers/formats"},
     "control/hotplug": LIBRARY | {"control/client"},
-    "control/tap_ctl": LIBRARY | {"control/client", "drivers"},
+    "control/tap_ctl": LIBRARY | {"control/client", "drivers/tools.hpp"} | FORMATS,
     # The simulated guest knows what a guest knows, so that it cannot agree with tapdisk by sharing its mistakes.
     "tests/replay": {"libblktap/base", "libblktap/ring", "libblktap/xen", "libblktap/xenstore", "libblktap/ipc",
                      "tests/support"},

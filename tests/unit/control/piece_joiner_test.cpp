@@ -3,6 +3,7 @@
 //
 #include "control/tap_ctl/piece_joiner.hpp"
 
+#include <string>
 #include <vector>
 
 #include "tests/support/catch.hpp"
@@ -13,8 +14,7 @@ namespace {
 
 std::vector<DiskPiece> joined(const std::vector<DiskPiece>& pieces) {
     std::vector<DiskPiece> result;
-    const PieceVisitor visit = [&](const DiskPiece& piece) { result.push_back(piece); };
-    PieceJoiner joiner{visit};
+    PieceJoiner joiner{[&](const DiskPiece& piece) { result.push_back(piece); }};
     for (const DiskPiece& piece : pieces)
         joiner.add(piece);
     joiner.finish();
@@ -42,4 +42,16 @@ TEST_CASE("piece joiner: compressed data has no place on the disk's scale, and i
           "[unit][control]") {
     CHECK(joined({{0, 512, "compressed", "/a"}, {512, 512, "compressed", "/a"}}).size() == 1);
     CHECK(joined({{0, 512, "compressed", "/a"}, {512, 512, "data", "/a", 512}}).size() == 2);
+}
+
+TEST_CASE("piece joiner: a file's name is needed only while a piece is added", "[unit][control]") {
+    std::vector<std::string> files;
+    PieceJoiner joiner{[&](const DiskPiece& piece) { files.emplace_back(piece.file); }};
+    std::string name = "/a";
+    joiner.add({0, 512, "data", name, 0});
+    name = "/b";
+    joiner.add({512, 512, "data", name, 0});
+    name = "/c";
+    joiner.finish();
+    CHECK(files == std::vector<std::string>{"/a", "/b"});
 }

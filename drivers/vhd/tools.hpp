@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What can be done with VHD images that nobody serves.
+//
+// Tested by tests/unit/drivers/tools_test.cpp and tests/unit/control/image_commands_test.cpp.
+#pragma once
+
+#include "drivers/formats/tools.hpp"
+
+namespace blktap::vhd {
+
+extern const FormatTools tools;
+
+}  // namespace blktap::vhd
