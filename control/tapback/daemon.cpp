@@ -44,6 +44,17 @@ Daemon::Daemon(EventLoop& loop, const Options& options)
             .mark_status = [this](const auto& vbd) { untold_.insert(vbd.name()); }},
       strays_(loop, search_),
       taps_(host_),
+      vacated_({.release = [this](const std::string& name) { waiting_.release(name); },
+                .look =
+                    [this](const ipc::VbdAddress& place) {
+                        try {
+                            find_or_refuse({ipc::VbdAddress::Kind::vbd3, place.domain, place.device});
+                        } catch (const std::system_error&) {
+                            session_.check_lost();
+                            throw;
+                        }
+                    },
+                .is_store_lost = [this] { return session_.store() == nullptr; }}),
       waiting_(loop),
       tick_(loop, [this] { tick(); }) {
     restore();
@@ -118,7 +129,7 @@ void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& wor
         log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
     }
     if (!vbd->finished()) return;
-    vacated_.emplace(name, vbd->address());
+    vacated_.add(vbd->address());
     taps_.forget(*vbd);
     vbds_.erase(name);
 }
@@ -133,21 +144,6 @@ void Daemon::look(const std::string& name) {
     });
 }
 
-/// A directory in the place of a disk that has ended has waited for that.
-void Daemon::look_at_vacated() {
-    for (const auto& [name, address] : std::exchange(vacated_, {})) {
-        waiting_.release(name);
-        if (session_.store() == nullptr) continue;  // all of them are looked through when it is back
-        try {
-            find_or_refuse({ipc::VbdAddress::Kind::vbd3, address.domain, address.device});
-        } catch (const std::system_error& error) {
-            log::warning("vbd.look", {{"vbd", name}, {"reason", error.what()}, {"state", "looks again"}});
-            vacated_.emplace(name, address);
-            if (session_.check_lost()) return;
-        }
-    }
-}
-
 EventLoop::Next Daemon::turn() {
     session_.take_events();
     for (int i = 0; i < looks_per_turn && !marked_.empty(); ++i) {
@@ -156,7 +152,7 @@ EventLoop::Next Daemon::turn() {
         last_looked_ = marked_.extract(next == marked_.end() ? marked_.begin() : next).value();
         look(last_looked_);
     }
-    look_at_vacated();
+    vacated_.look();
     return marked_.empty() ? EventLoop::Next::sleep : EventLoop::Next::turn_again;
 }
 

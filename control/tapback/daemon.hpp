@@ -16,6 +16,7 @@
 #include "control/tapback/stray_tapdisks.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/taps.hpp"
+#include "control/tapback/vacated_places.hpp"
 #include "control/tapback/waiting_requests.hpp"
 
 namespace blktap::tapback {
@@ -64,7 +65,6 @@ class Daemon {
     void backend_changed(const ipc::BackendNode& node);
     void directory_changed(const std::string& path);
     void find_or_refuse(const ipc::VbdAddress& backend);
-    void look_at_vacated();
     void scan();
     void scan(ipc::VbdAddress::Kind kind);
     void check_domains();
@@ -87,8 +87,7 @@ class Daemon {
     std::string last_looked_;       ///< of `marked_`, by name
     std::set<std::string> later_;   ///< VBDs that are to look at the next tick: their last look failed, or was too soon
     std::set<std::string> untold_;  ///< whose status is to be written at the next tick
-    std::map<std::string, ipc::VbdAddress>
-        vacated_;  ///< by name, VBDs that have ended: others may wait for their places
+    VacatedPlaces vacated_;
     WaitingRequests waiting_;
     EventLoop::Timer tick_;
 };
