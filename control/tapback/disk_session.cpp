@@ -18,13 +18,22 @@ constexpr Nanoseconds retry_delay_max = std::chrono::seconds(16);
 
 const DiskSession::Done nobody = [](const ipc::Reply&) {};
 
-/// Whether a tapdisk says that this is its image.
-bool has_image(const ipc::DiskState& disk, const ipc::ImageArguments& image) {
-    return disk.image && disk.image->format == image.format && disk.image->path == image.path;
+/// What a tapdisk says that has been asked for its state. `only_reads`: a disk that only reads took it from block-tap.
+SessionEvent event_of(const ipc::DiskState& disk, bool only_reads,
+                      const std::optional<ipc::DeviceDescription>& device) {
+    if (disk.state == ipc::DiskState::State::closed) return SessionEvent::says_closed;
+    // Xen's block-tap script opens every image for writing, and the disk's mode comes later.
+    if (only_reads && device && !device->read_only && !disk.connected) return SessionEvent::says_too_open;
+    return disk.state == ipc::DiskState::State::paused ? SessionEvent::says_paused : SessionEvent::says_open;
 }
 
-bool is_error(const ipc::Reply& reply, Errc code) {
-    return !reply.error_code.empty() && ipc::error_code_named(reply.error_code) == code;
+/// Where it fails, the record that is there has what the next tapback can live with.
+void try_to_record(const DiskSession::Hooks& hooks, const std::string& disk) noexcept {
+    try {
+        hooks.write_record();
+    } catch (const std::exception& error) {
+        log::error("record", {{"vbd", disk}, {"reason", error.what()}});
+    }
 }
 
 }  // namespace
@@ -33,7 +42,8 @@ DiskSession::DiskSession(Places places, const ipc::VbdAddress& disk, Hooks hooks
     : places_(std::move(places)),
       disk_(disk),
       hooks_(std::move(hooks)),
-      retry_timer_(places_.loop, [this] { handle(SessionEvent::retry); }),
+      pausing_(image_, places_.files, disk_.name(), pause_hooks()),
+      retry_timer_(places_.loop, [this] { retry(); }),
       retry_delay_(retry_delay_min) {}
 
 DiskSession::~DiskSession() = default;
@@ -41,7 +51,7 @@ DiskSession::~DiskSession() = default;
 // The machine.
 
 SessionFacts DiskSession::facts() const {
-    return {.may_revive = tap_ && image_ && !revived_ && hooks_.may_revive(),
+    return {.may_revive = tap_ && image() && !revived_ && hooks_.may_revive(),
             .reopens = tap_.has_value(),
             .has_process = tapdisk_ != nullptr};
 }
@@ -62,9 +72,7 @@ void DiskSession::perform(SessionStep step) {
         case SessionStep::ask:
             return ask();
         case SessionStep::ask_later:
-            retry_timer_.arm(retry_delay_);
-            retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
-            return;
+            return ask_later();
         case SessionStep::look_for_it:
             return find();
         case SessionStep::open_image:
@@ -87,12 +95,42 @@ void DiskSession::perform(SessionStep step) {
 // A tapdisk that is found.
 
 void DiskSession::restore(const VbdRecord& record) {
-    image_ = record.image;
+    image_.set(record.image, record.next);
     if (record.tap) tap_ = {*record.tap, record.image};
     socket_ = record.socket;
     process_ = record.process;
-    next_ = record.next;
     find();
+}
+
+TapdiskHandle::Hooks DiskSession::tapdisk_hooks() {
+    return {.open_file =
+                [this](FileRequest request) {
+                    const auto& image = image_.asked_for();
+                    if (!image) throw_error(Errc::wrong_state, request.file().path + ": no image was asked for");
+                    places_.files.open(disk_.name(), ipc::open_arguments(*image, true), std::move(request));
+                },
+            .ended =
+                [this] {
+                    if (state_ != Session::ending) return gone();
+                    // Until its storage has let go of its files nobody else can have them.
+                    places_.files.forget(disk_.name(), [this] { gone(); });
+                },
+            .problems = [this](const ipc::Problems& problems) { hooks_.problems(problems); },
+            .lost = [this](const std::string& reason) { lost(reason); }};
+}
+
+PauseControl::Hooks DiskSession::pause_hooks() {
+    return {.tapdisk = [this]() -> TapdiskHandle& { return require(); },
+            .state = [this] { return state_; },
+            .happened = [this](SessionEvent event) { handle(event); },
+            .changed = [this] { hooks_.changed(); },
+            .write_record = [this] { hooks_.write_record(); },
+            .try_to_record = [this] { try_to_record(hooks_, disk_.name()); }};
+}
+
+TapdiskHandle& DiskSession::require() const {
+    if (!tapdisk_) throw_error(Errc::wrong_state, disk_.name() + ": no image is open");
+    return *tapdisk_;
 }
 
 void DiskSession::find() {
@@ -106,13 +144,13 @@ void DiskSession::find() {
         if (state_ == Session::none) hooks_.problem("its tapdisk ended while tapback was away");
         return hooks_.ended(state_ == Session::none ? End::was_away : End::revives);
     }
-    if (std::exchange(process_, tapdisk_->id()) != tapdisk_->id()) try_to_record();
+    if (std::exchange(process_, tapdisk_->id()) != tapdisk_->id()) try_to_record(hooks_, disk_.name());
     handle(SessionEvent::found);
 }
 
 void DiskSession::take(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process) {
     tap_ = tap;
-    image_ = tap.image;
+    image_.set(tap.image);
     socket_ = socket;
     process_ = process->id();
     try {
@@ -140,11 +178,25 @@ void DiskSession::ask() {
     tapdisk_->call(ipc::Stats{}, {}, [this](const ipc::Reply& reply) { answered(reply); });
 }
 
+void DiskSession::ask_later() {
+    retry_timer_.arm(retry_delay_);
+    retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
+}
+
 void DiskSession::lost(const std::string& reason) {
-    const bool matters =
-        state_ == Session::asking || state_ == Session::open || state_ == Session::paused || state_ == Session::lost;
-    if (!matters) return;  // whoever waits for it to open has an error, and what is to end does
+    if (state_ == Session::none || state_ == Session::ending || state_ == Session::reviving) return;
+    // Whoever waits for the image has an error.
+    if (state_ == Session::opening) return handle(SessionEvent::unanswered);
     tell_lost("its tapdisk, process " + std::to_string(tapdisk_->pid()) + ", runs but cannot be asked: " + reason);
+}
+
+/// Also asks a tapdisk whose answer to a pause was lost, until it says that it has paused.
+void DiskSession::retry() {
+    if (state_ != Session::open) return handle(SessionEvent::retry);
+    if (!pausing_.is_unknown()) return;
+    pausing_.look([this](const ipc::Reply&) {
+        if (state_ == Session::open && pausing_.is_unknown()) ask_later();
+    });
 }
 
 void DiskSession::tell_lost(const std::string& problem) {
@@ -161,70 +213,67 @@ void DiskSession::answered(const ipc::Reply& stats) {
         return;
     }
     const ipc::DiskState disk = ipc::disk_state(stats.result);
+    const bool is_closed = disk.state == ipc::DiskState::State::closed;
+    if (!is_closed && disk.image && !image_.is_next(disk) && !image_.is_now(disk))
+        return tell_lost("its tapdisk, process " + std::to_string(tapdisk_->pid()) + ", says that it serves " +
+                         disk.image->path + ", which it was not asked for");
     retry_delay_ = retry_delay_min;
     if (std::exchange(told_lost_, false)) hooks_.problem("");
-    if (disk.state != ipc::DiskState::State::closed) {
-        if (next_ && has_image(disk, *next_)) image_ = next_;
-        if (std::exchange(next_, std::nullopt)) try_to_record();
+    if (!is_closed) {
+        const bool is_news = image_.next().has_value();
+        image_.is_next(disk) ? image_.change(*image_.next()) : image_.keep();
+        if (is_news) try_to_record(hooks_, disk_.name());
         if (disk.image && disk.image->device) description_ = disk.image->device;
     }
     hooks_.found(disk.connected);
-    handle(event_of(disk));
+    handle(event_of(disk, tap_ && image()->read_only, description_));
+    if (state_ == Session::paused) pausing_.has_paused([] {});
+    if (state_ == Session::open && pausing_.is_unknown()) ask_later();
     if (state_ != Session::open && state_ != Session::paused) return;
-    keep_files();
+    if (!is_paused() && places_.files.count(disk_.name()) == 0 && !std::exchange(asked_for_files_, true))
+        places_.files.take(disk_.name(), ipc::open_arguments(*image(), true), socket_path(), tapdisk_->pid(), [] {});
     log::info("vbd.found", {{"vbd", disk_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
-}
-
-SessionEvent DiskSession::event_of(const ipc::DiskState& disk) const {
-    if (disk.state == ipc::DiskState::State::closed) return SessionEvent::says_closed;
-    // Xen's block-tap script opens every image for writing, and the disk's mode comes later.
-    const bool too_open = tap_ && image_->read_only && description_ && !description_->read_only && !disk.connected;
-    if (too_open) return SessionEvent::says_too_open;
-    return disk.state == ipc::DiskState::State::paused ? SessionEvent::says_paused : SessionEvent::says_open;
-}
-
-void DiskSession::keep_files() {
-    if (is_paused() || places_.files.count(disk_.name()) != 0 || std::exchange(asked_for_files_, true)) return;
-    places_.files.take(disk_.name(), ipc::open_arguments(*image_, true), socket_path(), tapdisk_->pid(), [] {});
 }
 
 // A tapdisk that is started.
 
-void DiskSession::spawn(const ipc::ImageArguments& image) {
-    image_ = image;
+/// With the image that is set. Errors: throws std::system_error, and the image stays.
+void DiskSession::spawn() {
     hooks_.problem("");
     process_.reset();
+    hooks_.write_record();
+    tapdisk_ = places_.tapdisks.start(socket_path(), tapdisk_hooks());
+    process_ = tapdisk_->id();
+    try_to_record(hooks_, disk_.name());  // without its process the next tapback asks who listens on the socket
+}
+
+void DiskSession::begin(const ipc::ImageArguments& image, Done done) {
+    retired_.reset();
+    image_.set(image);
     try {
-        hooks_.write_record();
-        tapdisk_ = places_.tapdisks.start(socket_path(), tapdisk_hooks());
+        spawn();
     } catch (const std::system_error&) {
         image_.reset();
+        tap_.reset();
         hooks_.remove_record();
         throw;
     }
-    process_ = tapdisk_->id();
-    try_to_record();  // without its process the next tapback asks who listens on the socket
-}
-
-void DiskSession::start(const ipc::ImageArguments& image, Done done) {
-    retired_.reset();
-    spawn(image);
     done_ = std::move(done);
     handle(SessionEvent::started);
 }
 
+void DiskSession::start(const ipc::ImageArguments& image, Done done) {
+    tap_.reset();
+    begin(image, std::move(done));
+}
+
 void DiskSession::share(const VbdTap& tap) {
     tap_ = tap;
-    try {
-        start(tap.image, nobody);
-    } catch (const std::system_error&) {
-        tap_.reset();
-        throw;
-    }
+    begin(tap.image, nobody);
 }
 
 void DiskSession::open() {
-    tapdisk_->call(ipc::Open{ipc::open_arguments(image_.value(), true)}, {},
+    tapdisk_->call(ipc::Open{ipc::open_arguments(image().value(), true)}, {},
                    [this, done = std::exchange(done_, nobody)](const ipc::Reply& reply) { opened(reply, done); });
 }
 
@@ -241,34 +290,33 @@ void DiskSession::reopen() {
 }
 
 void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
-    if (!reply.error_code.empty()) {
-        // Its end follows, and another one begins.
-        if (is_error(reply, Errc::peer_closed) && facts().may_revive) return;
-        hooks_.problem(reply.error_message);
-        // A retry finds no trace of this one.
-        when_ended_.emplace_back([done, code = ipc::error_code_named(reply.error_code), message = reply.error_message] {
-            done(error_reply(code, message));
-        });
-        return handle(SessionEvent::not_opened);
+    // Its end follows, and another one begins.
+    if (is_error(reply, Errc::peer_closed) && facts().may_revive) return;
+    if (!reply.error_code.empty())
+        return not_opened(ipc::error_code_named(reply.error_code), reply.error_message, done);
+    try {
+        description_ = reply.result.get<ipc::DeviceDescription>();
+    } catch (const std::system_error& error) {
+        return not_opened(error.code(), std::string("its tapdisk's answer: ") + error.what(), done);
     }
-    description_ = reply.result.get<ipc::DeviceDescription>();
     hooks_.opened();
     handle(SessionEvent::opened);
     log::info("vbd.attached", {{"vbd", disk_.name()},
-                               {"image", image_->format + ":" + image_->path},
+                               {"image", image()->format + ":" + image()->path},
                                {"pid", std::to_string(tapdisk_->pid())}});
     ipc::Reply result;
     result.result = reply.result;
     done(result);
 }
 
-// Its end.
-
-/// Until its storage has let go of its files nobody else can have them.
-void DiskSession::died() {
-    if (state_ != Session::ending) return gone();
-    places_.files.forget(disk_.name(), [this] { gone(); });
+/// `done` is told when nothing is left of the tapdisk: a retry finds no trace of it.
+void DiskSession::not_opened(std::error_code code, const std::string& message, const Done& done) {
+    hooks_.problem(message);
+    when_ended_.emplace_back([done, code, message] { done(error_reply(code, message)); });
+    handle(SessionEvent::not_opened);
 }
+
+// Its end.
 
 void DiskSession::gone() {
     const std::string reason = tapdisk_->end_reason();
@@ -277,7 +325,8 @@ void DiskSession::gone() {
     retired_ = std::move(tapdisk_);
     retry_timer_.disarm();
     description_.reset();
-    pausing_ = told_lost_ = false;
+    pausing_.reset();
+    told_lost_ = false;
     const bool asked = state_ == Session::ending;
     handle(SessionEvent::ended);
     const End how = asked ? End::asked : state_ == Session::reviving ? End::revives : End::held;
@@ -293,106 +342,27 @@ void DiskSession::gone() {
 }
 
 void DiskSession::forget_image() {
+    retry_timer_.disarm();
     image_.reset();
-    next_.reset();
     process_.reset();
     hooks_.remove_record();
     places_.files.forget(disk_.name());
 }
 
+/// block-tap knows nothing of a tapback that was killed in the middle: what was never connected can begin again.
 void DiskSession::tidy() {
     retired_.reset();
-    if (state_ == Session::reviving) revive();
-}
-
-/// block-tap knows nothing of a tapback that was killed in the middle: what was never connected can begin again.
-void DiskSession::revive() {
+    if (state_ != Session::reviving || retry_timer_.armed()) return;
     revived_ = true;
     socket_.clear();  // the one that ended may still be about to remove its own
     try {
-        spawn(image_.value());
+        spawn();
     } catch (const std::system_error& error) {
-        handle(SessionEvent::not_opened);
-        return hooks_.problem(error.what());
+        hooks_.problem(error.what());
+        return handle(SessionEvent::not_opened);
     }
     done_ = nobody;
     handle(SessionEvent::started);
-}
-
-// What it is asked for.
-
-TapdiskHandle& DiskSession::require() const {
-    if (!tapdisk_) throw_error(Errc::wrong_state, disk_.name() + ": no image is open");
-    return *tapdisk_;
-}
-
-TapdiskHandle::Hooks DiskSession::tapdisk_hooks() {
-    return {.open_file =
-                [this](FileRequest request) {
-                    const auto& image = next_ ? next_ : image_;
-                    if (!image) throw_error(Errc::wrong_state, request.file().path + ": no image was asked for");
-                    places_.files.open(disk_.name(), ipc::open_arguments(*image, true), std::move(request));
-                },
-            .ended = [this] { died(); },
-            .problems = [this](const ipc::Problems& problems) { hooks_.problems(problems); },
-            .lost = [this](const std::string& reason) { lost(reason); }};
-}
-
-void DiskSession::pause(Done done) {
-    TapdiskHandle& tapdisk = require();
-    pausing_ = true;
-    hooks_.changed();
-    tapdisk.call(ipc::Pause{}, {}, [this, done = std::move(done)](const ipc::Reply& reply) {
-        pausing_ = false;
-        // Any other error is that of the last flush: the image is paused all the same.
-        const bool refused = is_error(reply, Errc::wrong_state) || is_error(reply, Errc::peer_closed);
-        refused ? hooks_.changed() : handle(SessionEvent::pause);
-        if (refused) return done(reply);
-        // Kept, the file would be served again instead of what its path names by then.
-        const bool failed = !reply.error_code.empty();
-        const std::error_code code = ipc::error_code_named(reply.error_code);
-        places_.files.release(disk_.name(), [done, failed, code, message = reply.error_message] {
-            done(failed ? error_reply(code, message) : ipc::Reply{});
-        });
-    });
-}
-
-void DiskSession::resume(const ipc::ImageArguments& image, bool name_image, bool accept_loss, Done done) {
-    TapdiskHandle& tapdisk = require();
-    ipc::Resume request;
-    request.accept_loss = accept_loss;
-    const bool another = name_image && image != image_;
-    if (name_image) request.image = ipc::open_arguments(image, true);
-    if (another) {
-        next_ = image;  // whoever comes after this tapback must know of both
-        try {
-            hooks_.write_record();
-        } catch (const std::system_error&) {
-            next_.reset();
-            throw;
-        }
-    }
-    tapdisk.call(request, {}, [this, image, another, done = std::move(done)](const ipc::Reply& reply) {
-        const bool resumed = reply.error_code.empty();
-        if (another) next_.reset();
-        if (another && resumed) image_ = image;
-        // What was refused must not stay locked, nor be served when its path names another file by then.
-        if (!resumed && is_paused()) places_.files.release(disk_.name());
-        resumed ? handle(SessionEvent::resume) : hooks_.changed();
-        if (another) try_to_record();
-        done(reply);
-    });
-}
-
-// What outlives it.
-
-/// The record names both images until then, which the next tapback can live with.
-void DiskSession::try_to_record() noexcept {
-    try {
-        hooks_.write_record();
-    } catch (const std::exception& error) {
-        log::error("record", {{"vbd", disk_.name()}, {"reason", error.what()}});
-    }
 }
 
 }  // namespace blktap::tapback

@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "control/tapback/pause_control.hpp"
+#include "control/tapback/session_image.hpp"
 #include "control/tapback/session_machine.hpp"
 #include "control/tapback/storage/image_files.hpp"
 #include "control/tapback/tapdisk_handle.hpp"
@@ -91,9 +93,9 @@ class DiskSession {
     /// inside a hook.
     void tidy();
 
-    /// Errors, of these: throw std::system_error (Errc::wrong_state: no tapdisk); others are replies.
-    void pause(Done done);
-    void resume(const ipc::ImageArguments& image, bool name_image, bool accept_loss, Done done);
+    /// Asks the tapdisk to let go of its image, and to go on.
+    PauseControl& pausing() noexcept { return pausing_; }
+    /// Errors: throws std::system_error (Errc::wrong_state: no tapdisk); others are replies.
     template <ipc::DeclaredMessage M>
     void call(const M& message, const std::vector<int>& descriptors, Done done) {
         require().call(message, descriptors, std::move(done));
@@ -103,17 +105,17 @@ class DiskSession {
 
     Session state() const noexcept { return state_; }
     /// Also while a pause is on its way: a frontend that comes now waits.
-    bool is_paused() const noexcept { return state_ == Session::paused || pausing_; }
+    bool is_paused() const noexcept { return state_ == Session::paused || pausing_.is_asked(); }
     /// Null: none, or one that has ended.
     const TapdiskHandle* tapdisk() const noexcept { return tapdisk_.get(); }
-    const std::optional<ipc::ImageArguments>& image() const noexcept { return image_; }
+    const std::optional<ipc::ImageArguments>& image() const noexcept { return image_.now(); }
     const std::optional<ipc::DeviceDescription>& description() const noexcept { return description_; }
     /// Null unless its tapdisk came by take() or share().
     const VbdTap* tap() const noexcept { return tap_ ? &*tap_ : nullptr; }
     /// Its part of the disk's record. Only with an image.
     void put_into(VbdRecord& record) const {
-        record.image = image_.value();
-        record.next = next_;
+        record.image = image_.now().value();
+        record.next = image_.next();
         record.process = process_;
         record.socket = socket_;
         if (tap_) record.tap = tap_->name;
@@ -128,28 +130,28 @@ class DiskSession {
     SessionFacts facts() const;
     TapdiskHandle& require() const;
     TapdiskHandle::Hooks tapdisk_hooks();
+    PauseControl::Hooks pause_hooks();
     void find();
     void ask();
+    void ask_later();
+    void retry();
     void answered(const ipc::Reply& stats);
-    SessionEvent event_of(const ipc::DiskState& disk) const;
     void lost(const std::string& reason);
     void tell_lost(const std::string& problem);
-    void spawn(const ipc::ImageArguments& image);
+    void begin(const ipc::ImageArguments& image, Done done);
+    void spawn();
     void open();
     void reopen();
     void opened(const ipc::Reply& reply, const Done& done);
-    void revive();
-    void died();
+    void not_opened(std::error_code code, const std::string& message, const Done& done);
     void gone();
-    void keep_files();
-    void try_to_record() noexcept;
 
     const Places places_;
     const ipc::VbdAddress disk_;
     const Hooks hooks_;
     Session state_ = Session::none;
-    std::optional<ipc::ImageArguments> image_;
-    std::optional<ipc::ImageArguments> next_;  ///< asked for in the place of `image_`; the tapdisk knows which it has
+    SessionImage image_;
+    PauseControl pausing_;
     std::optional<VbdTap> tap_;
     std::string socket_;  ///< the tapdisk's file in the run directory; empty: the usual one
     std::unique_ptr<TapdiskHandle> tapdisk_;
@@ -159,7 +161,6 @@ class DiskSession {
     Done done_;  ///< of whoever waits for the image to be open
     EventLoop::Timer retry_timer_;
     Nanoseconds retry_delay_;
-    bool pausing_ = false;
     bool told_lost_ = false;        ///< the problem is that it cannot be asked
     bool revived_ = false;          ///< not a second time
     bool asked_for_files_ = false;  ///< once: where descriptors are short, the answer costs the connection

@@ -190,8 +190,9 @@ bool FrontendLink::connect(const Asked& asked) {
 void FrontendLink::connected(const ipc::Reply& reply) {
     if (is_no_answer(reply)) return;
     state_ = reply.error_code.empty() ? State::up : State::none;
-    // Another operation is in the way, which is not the frontend's fault.
-    if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return hooks_.changed_later();
+    // Another operation is in the way, which is not the frontend's fault: a pause, say, that was not answered.
+    if (ipc::error_code_named(reply.error_code) == Errc::wrong_state)
+        return session_.pausing().look([this](const ipc::Reply&) { hooks_.changed_later(); });
     refused_ = !reply.error_code.empty();
     if (refused_) {
         rings_.reset();

@@ -37,7 +37,9 @@ SessionTurn while_opening(SessionEvent event, const SessionFacts& facts) noexcep
             return {Session::asking, SessionStep::ask_later};
         case SessionEvent::ended:
             return died(facts);
-        default:  // no connection, no answer: that is an answer to "open" as well
+        case SessionEvent::unanswered:  // it cannot be asked again whether it has the image
+            return {Session::opening, SessionStep::terminate};
+        default:
             return {Session::opening, SessionStep::none};
     }
 }
@@ -123,7 +125,8 @@ SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& fac
         case Session::reviving:
             if (event == SessionEvent::started) return {Session::opening, SessionStep::open_image};
             if (event == SessionEvent::end) return {Session::none, SessionStep::forget_image};
-            if (event == SessionEvent::not_opened) return {Session::none, SessionStep::hold};
+            if (event == SessionEvent::not_opened) return {Session::reviving, SessionStep::ask_later};
+            if (event == SessionEvent::retry) return {Session::reviving, SessionStep::revive};
             return {Session::reviving, SessionStep::none};
         case Session::ending:
             if (event == SessionEvent::ended) return {Session::none, SessionStep::forget_image};

@@ -62,6 +62,10 @@ ipc::Reply error_reply(std::error_code code, const std::string& message) {
     return reply;
 }
 
+bool is_error(const ipc::Reply& reply, Errc code) {
+    return !reply.error_code.empty() && ipc::error_code_named(reply.error_code) == code;
+}
+
 std::unique_ptr<TapdiskProcess> TapdiskProcess::spawn(EventLoop& loop, std::vector<std::string> command,
                                                       const std::string& socket_path, Hooks hooks) {
     int ends[2] = {-1, -1};

@@ -118,5 +118,7 @@ class TapdiskProcesses : public TapdiskSource {
 
 /// The error reply that stands for "no reply will come".
 ipc::Reply error_reply(std::error_code code, const std::string& message);
+/// Whether a reply is this error.
+bool is_error(const ipc::Reply& reply, Errc code);
 
 }  // namespace blktap::tapback

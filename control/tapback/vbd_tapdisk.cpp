@@ -134,15 +134,13 @@ bool Vbd::may_be_replaced() const {
 }
 
 void Vbd::pause(Done done) {
-    session_.pause(std::move(done));
+    session_.pausing().pause(std::move(done));
 }
 
 void Vbd::resume(const ipc::VbdResume& arguments, Done done) {
     if (!has_image()) throw_error(Errc::wrong_state, address_.name() + ": no image is open");
-    // Named also when it is the same: the one who opened it first may have been another tapback.
-    const bool named = arguments.image || session_.is_paused();
     const auto image = as_mode_allows(arguments.image.value_or(*session_.image()));
-    session_.resume(image, named, arguments.accept_loss, std::move(done));
+    session_.pausing().resume(image, arguments.image.has_value(), arguments.accept_loss, std::move(done));
 }
 
 // Its end.

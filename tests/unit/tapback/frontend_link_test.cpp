@@ -152,6 +152,11 @@ TEST_CASE("frontend link: what another operation is in the way of is tried again
     t.tapdisk().fail(make_error_code(Errc::wrong_state), "pausing");
     CHECK(t.link->state() == FrontendLink::State::none);
     CHECK_FALSE(t.situation().refused);
+    CHECK(t.later == 0);
+    CHECK(t.tapdisk().asked() == "stats ");
+    const bool paused = GENERATE(false, true);
+    t.tapdisk().answer({{"state", paused ? "paused" : "open"}});
+    CHECK(t.session->is_paused() == paused);
     CHECK(t.later == 1);
 }
 

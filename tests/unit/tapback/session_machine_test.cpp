@@ -37,6 +37,7 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
     {{Session::opening, SessionEvent::not_opened}, {Session::ending, SessionStep::terminate}},
     {{Session::opening, SessionEvent::not_now}, {Session::asking, SessionStep::ask_later}},
     {{Session::opening, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::opening, SessionEvent::unanswered}, {Session::opening, SessionStep::terminate}},
     {{Session::asking, SessionEvent::says_open}, {Session::open, SessionStep::serve}},
     {{Session::asking, SessionEvent::says_paused}, {Session::paused, SessionStep::serve}},
     {{Session::asking, SessionEvent::says_too_open}, {Session::opening, SessionStep::reopen_image}},
@@ -52,7 +53,8 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
     {{Session::lost, SessionEvent::found}, {Session::asking, SessionStep::ask}},
     {{Session::lost, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
     {{Session::reviving, SessionEvent::started}, {Session::opening, SessionStep::open_image}},
-    {{Session::reviving, SessionEvent::not_opened}, {Session::none, SessionStep::hold}},
+    {{Session::reviving, SessionEvent::not_opened}, {Session::reviving, SessionStep::ask_later}},
+    {{Session::reviving, SessionEvent::retry}, {Session::reviving, SessionStep::revive}},
     {{Session::reviving, SessionEvent::end}, {Session::none, SessionStep::forget_image}},
     {{Session::ending, SessionEvent::ended}, {Session::none, SessionStep::forget_image}},
 };
