@@ -126,7 +126,7 @@ void Vbd::close(Done done) {
 
 /// The end of a connection fails what waits; the operator is told how much that is.
 void Vbd::give_up_waiting(const Connection& connection) const {
-    const Scheduler::Stranded stranded = disk_.scheduler().stranded(connection.client());
+    const Parking::Stranded stranded = disk_.scheduler().parking().stranded(connection.client());
     if (stranded.parked + stranded.held_flushes == 0) return;
     log::error("ring.gave_up", {{"domain", peer_of(connection.frontend())},
                                 {"image", disk_.image().path},

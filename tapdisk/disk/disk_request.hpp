@@ -24,6 +24,7 @@ namespace blktap {
 
 class DiskClient;
 class Scheduler;
+class Stages;
 
 struct StageTag;
 struct LiveTag;
@@ -93,6 +94,28 @@ inline DiskRequest& take_first(StageList& list) noexcept {
     list.pop_front();
     return request;
 }
+/// Takes the requests that `is_meant(const DiskRequest&)` out of `list` and gives each to `take(DiskRequest&)`, which
+/// may append to the list. True: there was one.
+template <class IsMeant, class Take>
+bool take_those(StageList& list, IsMeant is_meant, Take take) noexcept {
+    bool any = false;
+    for (auto next = list.begin(); next != list.end();) {
+        DiskRequest& request = *next;
+        if (!is_meant(request)) {
+            ++next;
+            continue;
+        }
+        next = list.erase(next);
+        any = true;
+        take(request);
+    }
+    return any;
+}
+template <class Take>
+bool take_those_of(const DiskClient& client, StageList& list, Take take) noexcept {
+    return take_those(
+        list, [&client](const DiskRequest& request) { return request.client == &client; }, take);
+}
 /// Every request that was admitted and not finished, in order of admission.
 using LiveList = boost::intrusive::list<DiskRequest, boost::intrusive::base_hook<LiveHook>>;
 
@@ -123,6 +146,7 @@ class DiskClient {
 
   private:
     friend class Scheduler;
+    friend class Stages;
     /// Requests go to `driver` from now on, until clear_image(): each gets its scratch, and memory as its storage needs
     /// it. Called when an image is opened, and when the client joins; nothing of the client is under way. Errors:
     /// throws std::bad_alloc; then clear_image() is called.

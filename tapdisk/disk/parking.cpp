@@ -3,6 +3,8 @@
 //
 #include "tapdisk/disk/parking.hpp"
 
+#include <algorithm>
+
 namespace blktap {
 
 Lack Parking::lack_of(const DiskRequest& request, Retry retry) const noexcept {
@@ -35,6 +37,14 @@ void Parking::forget(DiskRequest& request) noexcept {
     if (request.lack == Lack::nothing) return;
     health_.count(request.lack, Lack::nothing);
     request.lack = Lack::nothing;
+}
+
+Parking::Stranded Parking::stranded(const DiskClient& client) const noexcept {
+    const auto count = [&client](const StageList& list) {
+        const auto is_its = [&client](const DiskRequest& request) { return request.client == &client; };
+        return static_cast<std::size_t>(std::ranges::count_if(list, is_its));
+    };
+    return {count(parked_), count(held_)};
 }
 
 }  // namespace blktap

@@ -17,6 +17,12 @@ namespace blktap {
 
 class Parking {
   public:
+    /// What the end of a client would answer with an error.
+    struct Stranded {
+        std::size_t parked = 0;
+        std::size_t held_flushes = 0;
+    };
+
     /// Both outlive the object.
     Parking(const Clock& clock, StorageHealth& health) noexcept : clock_(clock), health_(health) {}
 
@@ -28,6 +34,11 @@ class Parking {
 
     /// What `request`, of which the driver says to `retry`, should wait for instead of being answered with an error.
     Lack lack_of(const DiskRequest& request, Retry retry) const noexcept;
+    /// `request`, of an image that was cut, waits for another image instead of being answered with an error.
+    bool waits_for_whole_image(const DiskRequest& request) const noexcept {
+        // An answer to a flush would be about what is lost as well; see hold() for why it is not an error.
+        return (request.plain_flush() || holds_errors()) && !request.client->closing();
+    }
     /// Keeps `request`, which is in no list, until it is tried again. It counts as waiting until it is over.
     void park(DiskRequest& request, Lack lack) noexcept;
     /// Keeps a flush that no answer would be true to.
@@ -41,6 +52,7 @@ class Parking {
     const StageList& parked() const noexcept { return parked_; }
     StageList& held() noexcept { return held_; }
     const StageList& held() const noexcept { return held_; }
+    Stranded stranded(const DiskClient& client) const noexcept;
     /// Times that a request was parked, and parked requests that were answered with an error.
     std::uint64_t times_parked() const noexcept { return times_parked_; }
     std::uint64_t gave_up() const noexcept { return gave_up_; }

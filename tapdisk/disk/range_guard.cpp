@@ -48,6 +48,21 @@ bool RangeGuard::acquire_among_others(Claim& claim) noexcept {
     return pass_orders(claim);
 }
 
+bool RangeGuard::would_wait(SectorRange range, Mode mode) noexcept {
+    if (exclusives_.stands_in(range)) return true;
+    if (mode == Mode::exclusive) {
+        note_recent();
+        return exclusives_.held_in(range);
+    }
+    return mode != Mode::shared && (orders_.stands_in(range) || orders_.held_in(range));
+}
+
+void RangeGuard::hold_again(Claim& claim) noexcept {
+    const bool ordered = claim.mode == Mode::ordered_write;
+    const bool held = acquire(claim, claim.range, ordered ? Mode::shared_write : claim.mode);
+    BLKTAP_ASSERT(held);
+}
+
 /// From now on the first line knows all who share a range.
 void RangeGuard::note_recent() noexcept {
     for (Claim& claim : recent_)

@@ -54,6 +54,12 @@ class RangeGuard {
     /// that one hands it to its callback. Until released the claim is linked here.
     bool acquire(Claim& claim, SectorRange range, Mode mode) noexcept;
 
+    /// acquire() of `range` would wait. For rare moments: it looks at more than acquire() does.
+    bool would_wait(SectorRange range, Mode mode) noexcept;
+    /// Claims again, after clear(), what was held: claims that were held together may be again. No write is ordered
+    /// then.
+    void hold_again(Claim& claim) noexcept;
+
     /// Ends a claim that is held, and calls `granted(Claim&)` for each waiting claim that holds now, of those that
     /// overlap the earlier one first. `granted` must not acquire or release.
     template <class Granted>

@@ -116,8 +116,7 @@ void RangeQueue::leave(Place& place) noexcept {
 bool RangeQueue::reach_front(Place& place) noexcept {
     if (!place.heeds_holders) return true;
     place.front.place = &place;
-    place.front.holders =
-        count_before(begins_.root, place.range.end()) - count_before(ends_.root, place.range.first + 1);
+    place.front.holders = holders_in(place.range);
     if (place.front.holders == 0) return true;
     place.front.more_below = 0;
     front_.insert(place.front, next_priority());
@@ -185,6 +184,10 @@ void RangeQueue::clear() noexcept {
     seen_.clear();
     begins_.root = ends_.root = nullptr;
     front_.root = nullptr;
+}
+
+std::uint32_t RangeQueue::holders_in(SectorRange range) noexcept {
+    return count_before(begins_.root, range.end()) - count_before(ends_.root, range.first + 1);
 }
 
 std::uint32_t RangeQueue::count_before(const Bound* tree, std::uint64_t sector) noexcept {

@@ -113,6 +113,9 @@ class RangeQueue {
     /// Somebody in line overlaps `range`.
     bool stands_in(SectorRange range) noexcept;
 
+    /// Somebody holds a part of `range`.
+    bool held_in(SectorRange range) noexcept { return holders_in(range) > 0; }
+
     void hold(Holder& holder, SectorRange range) noexcept;
     void let_go(Holder& holder, SectorRange range) noexcept;
 
@@ -137,6 +140,7 @@ class RangeQueue {
     bool reach_front(Place& place) noexcept;
     void add_to_front(SectorRange range, std::int32_t count) noexcept;
     void append_ready(Place& place) noexcept;
+    std::uint32_t holders_in(SectorRange range) noexcept;
     std::uint32_t count_before(const Bound* tree, std::uint64_t sector) noexcept;
     std::uint32_t next_priority() noexcept;
 

@@ -18,25 +18,6 @@ RangeGuard::Mode mode_of(const DiskRequest& request) noexcept {
     return parked_before ? RangeGuard::Mode::ordered_write : RangeGuard::Mode::shared_write;
 }
 
-/// Takes the requests of `client` out of `list`, and gives each to `take`, which may append to the list.
-template <class Take>
-void take_those_of(const DiskClient& client, StageList& list, Take take) noexcept {
-    for (auto next = list.begin(); next != list.end();) {
-        DiskRequest& request = *next;
-        if (request.client != &client) {
-            ++next;
-            continue;
-        }
-        next = list.erase(next);
-        take(request);
-    }
-}
-
-std::size_t count_those_of(const DiskClient& client, const StageList& list) noexcept {
-    const auto is_its = [&client](const DiskRequest& request) { return request.client == &client; };
-    return static_cast<std::size_t>(std::ranges::count_if(list, is_its));
-}
-
 }  // namespace
 
 Scheduler::~Scheduler() {
@@ -54,12 +35,11 @@ void Scheduler::leave(DiskClient& client) noexcept {
     if (client.unfinished_ > 0) {
         begin_again();
         const auto forget = [this](DiskRequest& request) {
-            if (request.LiveHook::is_linked()) leave_order(request);
+            stages_.end(request);
             parking_.forget(request);
             --request.client->unfinished_;
         };
-        order_.abandon(client, forget);
-        take_those_of(client, ordered_, forget);
+        stages_.take_those_of(client, forget);
         take_those_of(client, parking_.held(), forget);
     }
     BLKTAP_ASSERT(client.unfinished_ == 0);
@@ -69,12 +49,11 @@ void Scheduler::leave(DiskClient& client) noexcept {
 
 void Scheduler::admit(DiskRequest& request) noexcept {
     ++request.client->unfinished_;
-    live_.push_back(request);
     // A flush with data is served as a barrier that does not drain: nothing less makes both meanings true.
     const bool flushes_first = request.drains() || (request.kind == DiskRequest::Kind::flush && request.has_data());
     request.phase = flushes_first ? DiskRequest::Phase::flush_before : DiskRequest::Phase::data;
     request.image.fua = flushes_first;
-    if (order_.admit(request, live_)) ordered_.push_back(request);
+    stages_.admit(request);
 }
 
 // --- from order to the driver
@@ -88,7 +67,11 @@ bool Scheduler::refuse(DiskRequest& request) noexcept {
     } else if (request.plain_flush() && health_.flush_failed() && !client.closing_) {
         hold(request);
     } else if (health_.image_cut()) {
-        refuse_of_cut_image(request);
+        if (parking_.waits_for_whole_image(request)) {
+            park(request, Lack::health);
+        } else {
+            finish(request, Errc::unexpected_end_of_file);
+        }
     } else if ((flushes && health_.flush_failed()) || (request.changes_disk() && health_.writes_refused())) {
         finish(request, Errc::image_failed);
     } else {
@@ -97,21 +80,14 @@ bool Scheduler::refuse(DiskRequest& request) noexcept {
     return true;
 }
 
-void Scheduler::refuse_of_cut_image(DiskRequest& request) noexcept {
-    // An answer to a flush would be about what is lost as well; see Parking::hold() for why it is not an error.
-    if ((request.plain_flush() || parking_.holds_errors()) && !request.client->closing_)
-        return park(request, Lack::health);
-    finish(request, Errc::unexpected_end_of_file);
-}
-
 void Scheduler::claim() noexcept {
     std::size_t left = turn_budget;
-    for (; left > 0 && !ranged_.empty(); --left) {
-        DiskRequest& request = take_first(ranged_);
+    for (; left > 0 && !stages_.ranged.empty(); --left) {
+        DiskRequest& request = take_first(stages_.ranged);
         if (!refuse(request)) ready(request);
     }
-    for (; left > 0 && !ordered_.empty(); --left) {
-        DiskRequest& request = take_first(ordered_);
+    for (; left > 0 && !stages_.ordered.empty(); --left) {
+        DiskRequest& request = take_first(stages_.ordered);
         if (!refuse(request)) claim_range(request);
     }
 }
@@ -128,8 +104,7 @@ void Scheduler::claim_range(DiskRequest& request) noexcept {
         const std::uint64_t first = round_down(range.first, block_sectors);
         range = {first, round_up(range.end(), block_sectors) - first};
     }
-    if (ranges_.acquire(request.claim, range,
-                        discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(request))) {
+    if (stages_.claim(request, range, discard || partial_block ? RangeGuard::Mode::exclusive : mode_of(request))) {
         ready(request);
     } else {
         ++stats_.waited_for_range;
@@ -139,21 +114,21 @@ void Scheduler::claim_range(DiskRequest& request) noexcept {
 void Scheduler::ready(DiskRequest& request) noexcept {
     const bool needs_memory =
         request.phase == DiskRequest::Phase::data && request.has_data() && request.kind != DiskRequest::Kind::discard;
-    (needs_memory ? request.client->wanting_ : starting_).push_back(request);
+    (needs_memory ? request.client->wanting_ : stages_.starting).push_back(request);
 }
 
 void Scheduler::run(std::size_t reaped_max) noexcept {
-    for (std::size_t left = turn_budget; left > 0 && !starting_.empty(); --left) {
-        DiskRequest& request = take_first(starting_);
+    for (std::size_t left = turn_budget; left > 0 && !stages_.starting.empty(); --left) {
+        DiskRequest& request = take_first(stages_.starting);
         if (paused_ || regrouping_) {
-            postponed_.push_back(request);
+            stages_.postponed.push_back(request);
         } else {
             start(request);
         }
     }
     submit();
     io_.reap(reaped_max);
-    if (!parking_.parked().empty() && somebody_is_stuck()) regrouping_ = true;
+    if (!parking_.parked().empty() && stages_.holds_back_closing()) regrouping_ = true;
     if (regrouping_ && in_driver_ == 0) free_stuck();
 }
 
@@ -182,8 +157,8 @@ void Scheduler::submit() noexcept {
 }
 
 bool Scheduler::can_go_on() const noexcept {
-    const bool startable = !paused_ && !starting_.empty();
-    return startable || !ordered_.empty() || !ranged_.empty() || io_.can_submit() || io_.reap_left();
+    const bool startable = !paused_ && !stages_.starting.empty();
+    return startable || !stages_.ordered.empty() || !stages_.ranged.empty() || io_.can_submit() || io_.reap_left();
 }
 
 // --- from the driver back
@@ -207,7 +182,7 @@ void Scheduler::completed(DiskRequest& request, std::error_code error, Retry ret
         case DiskRequest::Phase::data:
             if (!request.flushes() || !request.has_data() || fua_) return finish(request, {});
             request.phase = DiskRequest::Phase::flush_after;
-            return starting_.push_back(request);
+            return stages_.starting.push_back(request);
         case DiskRequest::Phase::flush_after:
             return finish(request, {});
     }
@@ -228,26 +203,18 @@ void Scheduler::failed(DiskRequest& request, std::error_code error, Retry retry)
 
 /// Nothing waits for a flush that may never be answered.
 void Scheduler::hold(DiskRequest& request) noexcept {
-    leave_order(request);
+    stages_.leave_order(request);
     parking_.hold(request);
 }
 
 void Scheduler::park(DiskRequest& request, Lack lack) noexcept {
     request.client->take_memory_back(request);
     parking_.park(request, lack);
-    if (request.claim.is_linked()) ranges_.order(request.claim);
-}
-
-void Scheduler::leave_order(DiskRequest& request) noexcept {
-    live_.erase(LiveList::s_iterator_to(request));
-    order_.finished(request, live_, [this](DiskRequest& next) { ordered_.push_back(next); });
+    stages_.keep_place(request);
 }
 
 void Scheduler::finish(DiskRequest& request, std::error_code error) noexcept {
-    if (request.claim.is_linked()) {
-        ranges_.release(request.claim, [this](RangeGuard::Claim& claim) { ranged_.push_back(request_of(claim)); });
-    }
-    if (request.LiveHook::is_linked()) leave_order(request);
+    stages_.end(request);
     parking_.forget(request);
     request.result = error;
     --request.client->unfinished_;
@@ -274,21 +241,7 @@ void Scheduler::set_image(ImageDriver& driver) {
 /// Sends every request that has not started back to where it claims its range and its memory: both depend on the image.
 void Scheduler::begin_again() noexcept {
     BLKTAP_ASSERT(in_driver_ == 0);
-    for (DiskRequest& request : live_) {
-        if (request.claim.is_linked() && request.claim.waiting) ordered_.push_back(request);
-    }
-    const auto take_back = [this](StageList& list) {
-        for (DiskRequest& request : list)
-            request.client->take_memory_back(request);
-        ordered_.splice(ordered_.end(), list);
-    };
-    for (StageList* list : {&ranged_, &starting_, &postponed_, &parking_.parked()})
-        take_back(*list);
-    for (DiskClient* client : clients_)
-        take_back(client->wanting_);
-    // In the order in which they were taken: what waited for a parked write must not overtake it.
-    ordered_.sort([](const DiskRequest& a, const DiskRequest& b) { return a.sequence < b.sequence; });
-    ranges_.clear();  // all that claimed a range are in `ordered_` now
+    stages_.begin_again(parking_.parked(), clients_);
 }
 
 void Scheduler::clear_image() noexcept {
@@ -306,14 +259,16 @@ void Scheduler::clear_clients() noexcept {
 }
 
 bool Scheduler::quiet() const noexcept {
-    const bool nothing_starts = paused_ || (starting_.empty() && ordered_.empty() && ranged_.empty());
+    const bool nothing_starts =
+        paused_ || (stages_.starting.empty() && stages_.ordered.empty() && stages_.ranged.empty());
     return in_driver_ == 0 && nothing_starts;
 }
 
 // --- the storage
 
 void Scheduler::retry_parked() noexcept {
-    ranged_.splice(ranged_.end(), parking_.parked());  // a flush may have failed meanwhile: then they are refused there
+    stages_.ranged.splice(stages_.ranged.end(),
+                          parking_.parked());  // a flush may have failed meanwhile: then they are refused there
 }
 
 void Scheduler::release_held() noexcept {
@@ -324,7 +279,7 @@ void Scheduler::release_held() noexcept {
 Nanoseconds Scheduler::oldest_wait() const noexcept {
     const Nanoseconds now = clock_.now();
     Nanoseconds first = now;
-    for (const DiskRequest& request : live_) {
+    for (const DiskRequest& request : stages_.live()) {
         if (request.lack != Lack::nothing) first = std::min(first, request.waits_since);
     }
     return now - first;
@@ -334,7 +289,7 @@ Nanoseconds Scheduler::oldest_wait() const noexcept {
 
 void Scheduler::close(DiskClient& client) noexcept {
     fail_stranded(client);
-    starting_.splice(starting_.begin(), postponed_);
+    stages_.starting.splice(stages_.starting.begin(), stages_.postponed);
     if (driver_ == nullptr) abandon_waiting(client);
 }
 
@@ -342,10 +297,6 @@ void Scheduler::drain(DiskClient& client, bool fail) noexcept {
     fail_stranded(client);
     client.failing_ = fail || paused_;
     if (client.failing_) abandon_waiting(client);
-}
-
-Scheduler::Stranded Scheduler::stranded(const DiskClient& client) const noexcept {
-    return {count_those_of(client, parking_.parked()), count_those_of(client, parking_.held())};
 }
 
 /// Answers what waits for the storage: nobody will try it again.
@@ -360,39 +311,18 @@ void Scheduler::fail_stranded(DiskClient& client) noexcept {
 
 /// Answers everything of `client` that waits to be given to an image.
 void Scheduler::abandon_waiting(DiskClient& client) noexcept {
-    bool any = false;
-    const auto end = [this, &any](DiskRequest& request) {
-        any = true;
-        finish(request, Errc::wrong_state);
-    };
     // Without claims nobody of this client waits for a range that another one keeps for long.
     if (in_driver_ == 0) begin_again();
-    order_.abandon(client, end);
-    // The end of one lets others go on to the lists before it: until all are empty.
-    do {
-        any = false;
-        for (StageList* list : {&ordered_, &ranged_, &client.wanting_, &starting_, &postponed_})
-            take_those_of(client, *list, end);
-    } while (any);
+    stages_.take_those_of(client, [this](DiskRequest& request) { finish(request, Errc::wrong_state); });
 }
 
-/// A client that is leaving waits for what another one keeps for as long as the storage lacks something.
-bool Scheduler::somebody_is_stuck() const noexcept {
-    const bool leaving = std::ranges::any_of(clients_, [](const DiskClient* client) { return client->closing_; });
-    if (!leaving) return false;
-    return order_.holds_back_closing() || std::ranges::any_of(live_, [](const DiskRequest& request) {
-               return request.client->closing_ && request.claim.is_linked() && request.claim.waiting;
-           });
-}
-
-/// Lets the requests of leaving clients fail that wait for a range or a barrier of others. Only while the driver has
-/// nothing: then all claims can be given up and made again, in order.
+/// A client that is leaving may wait for what a parked request of another one keeps for as long as the storage lacks
+/// something: such requests fail. Only while the driver has nothing: then all claims can be given up and made again, in
+/// order.
 void Scheduler::free_stuck() noexcept {
     regrouping_ = false;
-    starting_.splice(starting_.begin(), postponed_);
-    for (DiskClient* client : clients_) {
-        if (client->closing_) abandon_waiting(*client);
-    }
+    stages_.take_stuck(parking_.parked(), [this](DiskRequest& request) { finish(request, Errc::wrong_state); });
+    begin_again();
 }
 
 }  // namespace blktap

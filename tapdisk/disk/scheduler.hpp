@@ -3,16 +3,17 @@
 //
 // Scheduler: brings the requests of all clients of one disk to the driver and back, in the order that the promises
 // about data need: barriers, overlapping ranges, flushes that failed, storage that is full or broken, images that come
-// and go. It knows neither where requests come from nor where their data lies.
+// and go. Where requests wait for each other is Stages, which of them wait for the storage Parking. It knows neither
+// where requests come from nor where their data lies.
 //
 // A turn is the clients' and the scheduler's together. A request is in one place at a time:
 //
-//   admit -> order_ (barriers) -> ordered_ -> ranges_ -> ranged_ -> its client's wanting_ (memory) -> starting_
-//         -> the driver -> its client's finished_                  (or parking_, postponed_ on the way)
+//   admit -> stages_ (barriers) -> ordered -> (overlapping requests) -> ranged -> its client's wanting_ (memory)
+//         -> starting -> the driver -> its client's finished_            (or parking_, postponed on the way)
 //
 // All of it runs on the loop's thread, never blocks, and allocates only where a client joins.
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp, connections_test.cpp,
+// Tested by tests/unit/tapdisk/request_engine_test.cpp, connections_test.cpp, leaving_test.cpp,
 // tests/property/engine_model_test.cpp, tests/fuzz/fuzz_conversation.cpp.
 #pragma once
 
@@ -24,10 +25,9 @@
 #include "libblktap/driver_api/image_driver.hpp"
 #include "tapdisk/disk/disk_request.hpp"
 #include "tapdisk/disk/parking.hpp"
-#include "tapdisk/disk/range_guard.hpp"
 #include "tapdisk/disk/scheduler_stats.hpp"
+#include "tapdisk/disk/stages.hpp"
 #include "tapdisk/disk/storage_health.hpp"
-#include "tapdisk/disk/write_order.hpp"
 
 namespace blktap {
 
@@ -36,11 +36,6 @@ class Scheduler {
     /// Requests that one turn lets claim their range or start, at most: the end of one may let thousands go on, and the
     /// loop must get to its control socket and its signals in between.
     static constexpr std::size_t turn_budget = 64;
-    /// What the end of a client would answer with an error.
-    struct Stranded {
-        std::size_t parked = 0;
-        std::size_t held_flushes = 0;
-    };
 
     /// All references outlive the scheduler.
     Scheduler(IoQueue& io, const Clock& clock, StorageHealth& health) noexcept
@@ -64,7 +59,7 @@ class Scheduler {
     /// Takes a judged request, whose `kind`, `range` and `sequence` are set. In order of the sequence.
     void admit(DiskRequest& request) noexcept;
     /// `request`, out of its client's wanting_, has its memory and what is to be written.
-    void begin(DiskRequest& request) noexcept { starting_.push_back(request); }
+    void begin(DiskRequest& request) noexcept { stages_.starting.push_back(request); }
     /// `request`, out of its client's wanting_, cannot be served. Also for the scheduler's own use.
     void finish(DiskRequest& request, std::error_code error) noexcept;
 
@@ -73,7 +68,6 @@ class Scheduler {
     /// The client is leaving and may send more until close(): each request is served or, with `fail` or without an
     /// image, answered with an error, as is what waits for the storage already.
     void drain(DiskClient& client, bool fail) noexcept;
-    Stranded stranded(const DiskClient& client) const noexcept;
 
     // The turn: claim(), then the clients give memory, then run(), then the clients answer.
 
@@ -112,7 +106,6 @@ class Scheduler {
 
   private:
     bool refuse(DiskRequest& request) noexcept;
-    void refuse_of_cut_image(DiskRequest& request) noexcept;
     void claim_range(DiskRequest& request) noexcept;
     void ready(DiskRequest& request) noexcept;
     void start(DiskRequest& request) noexcept;
@@ -122,12 +115,10 @@ class Scheduler {
     void failed(DiskRequest& request, std::error_code error, Retry retry) noexcept;
     void park(DiskRequest& request, Lack lack) noexcept;
     void hold(DiskRequest& request) noexcept;
-    void leave_order(DiskRequest& request) noexcept;
     void clear_clients() noexcept;
     void begin_again() noexcept;
     void fail_stranded(DiskClient& client) noexcept;
     void abandon_waiting(DiskClient& client) noexcept;
-    bool somebody_is_stuck() const noexcept;
     void free_stuck() noexcept;
 
     IoQueue& io_;
@@ -138,12 +129,8 @@ class Scheduler {
     bool fua_ = false;  ///< of the image: its writes can be durable without a flush
     std::vector<DiskClient*> clients_;
 
-    LiveList live_;
-    StageList ordered_, ranged_, starting_;
-    StageList postponed_;  ///< would start, but the image is paused
+    Stages stages_;
     Parking parking_;
-    WriteOrder order_;
-    RangeGuard ranges_;
 
     std::uint64_t sequence_ = 0;
     std::size_t in_driver_ = 0;

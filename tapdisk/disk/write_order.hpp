@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "libblktap/base/assert.hpp"
 #include "tapdisk/disk/disk_request.hpp"
 
 namespace blktap {
@@ -49,20 +50,24 @@ class WriteOrder {
         if (barrier_->client->closing() && unfinished_before_ > 0) return true;
         return std::ranges::any_of(behind_, [](const DiskRequest& each) { return each.client->closing(); });
     }
-    /// Takes out, for the end of `client`, what waits here of it; calls `take(DiskRequest&)` for each, which must call
-    /// finished().
+    /// Takes out what waits here and `is_meant(const DiskRequest&)`; calls `take(DiskRequest&)` for each, which must
+    /// call finished().
+    template <class IsMeant, class Take>
+    void abandon(IsMeant is_meant, Take take) noexcept {
+        take_those(behind_, is_meant, take);
+        if (barrier_ != nullptr && is_meant(*barrier_) && unfinished_before_ > 0) take(*barrier_);
+    }
+    /// abandon() of what clients that are leaving have behind `first_blocked`, the sequence of a request that will not
+    /// end soon.
     template <class Take>
-    void abandon(const DiskClient& client, Take take) noexcept {
-        for (auto next = behind_.begin(); next != behind_.end();) {
-            DiskRequest& request = *next;
-            if (request.client != &client) {
-                ++next;
-                continue;
-            }
-            next = behind_.erase(next);
-            take(request);
+    void abandon_closing(std::uint64_t first_blocked, Take take) noexcept {
+        const auto is_closing = [](const DiskRequest& request) { return request.client->closing(); };
+        // After the end of one barrier the next may be such a one too.
+        while (barrier_ != nullptr && first_blocked <= barrier_->sequence) {
+            if (!is_closing(*barrier_)) return void(take_those(behind_, is_closing, take));
+            BLKTAP_ASSERT(unfinished_before_ > 0);
+            take(*barrier_);
         }
-        if (barrier_ != nullptr && barrier_->client == &client && unfinished_before_ > 0) take(*barrier_);
     }
 
   private:

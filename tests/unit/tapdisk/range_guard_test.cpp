@@ -154,6 +154,40 @@ TEST_CASE("range guard: a write under way that becomes ordered keeps those waiti
     CHECK(t.granted == std::vector<std::size_t>{2});
 }
 
+TEST_CASE("range guard: what would wait for its range is what acquire() lets wait", "[unit][tapdisk]") {
+    constexpr SectorRange before{0, 8};
+    constexpr Mode modes[]{Mode::shared, Mode::shared_write, Mode::ordered_write, Mode::exclusive};
+    for (const Mode held : modes) {
+        for (const bool another_waits : {false, true}) {
+            for (const Mode mode : modes) {
+                for (const SectorRange range : {SectorRange{4, 8}, SectorRange{8, 8}}) {
+                    Claims t;
+                    REQUIRE(t.acquire(0, before, held));
+                    if (another_waits) t.acquire(1, before, Mode::exclusive);
+                    const bool would_wait = t.guard.would_wait(range, mode);
+                    CHECK(would_wait == !t.acquire(2, range, mode));
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("range guard: claims that were held together are held again together", "[unit][tapdisk]") {
+    Claims t;
+    CHECK(t.acquire(0, {0, 8}, Mode::shared_write));
+    CHECK(t.acquire(1, {4, 8}, Mode::shared_write));
+    CHECK(t.acquire(2, {100, 8}, Mode::exclusive));
+    t.order(0);
+    t.order(1);
+    t.guard.clear();
+    for (const std::size_t i : {0u, 1u, 2u})
+        t.guard.hold_again(t.claims[i]);
+    CHECK_FALSE(t.guard.would_wait({4, 1}, Mode::shared_write));
+    t.order(0);
+    CHECK(t.guard.would_wait({4, 1}, Mode::shared_write));
+    CHECK(t.guard.would_wait({107, 1}, Mode::shared));
+}
+
 TEST_CASE("range guard: ordering an exclusive claim changes nothing", "[unit][tapdisk]") {
     Claims t;
     CHECK(t.acquire(0, {0, 8}, Mode::exclusive));
