@@ -11,7 +11,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/unique_fd.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 
 std::string default_sysfs() {
     const char* path = std::getenv("TAPDISK_SYSFS");
@@ -31,4 +31,4 @@ bool unbind_from_blkback(const std::string& sysfs, const ipc::VbdAddress& vbd) {
     throw_system_error(path + ": " + device);
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

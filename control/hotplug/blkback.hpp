@@ -11,7 +11,7 @@
 
 #include "libblktap/ipc/vbd_address.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 
 /// The root of sysfs: $TAPDISK_SYSFS, or /sys.
 std::string default_sysfs();
@@ -20,4 +20,4 @@ std::string default_sysfs();
 /// not have are fine: true when it had it. Errors: throws std::system_error naming the file.
 bool unbind_from_blkback(const std::string& sysfs, const ipc::VbdAddress& vbd);
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

@@ -14,7 +14,7 @@
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/unique_fd.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
@@ -135,4 +135,4 @@ bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status, c
     return present;
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

@@ -17,7 +17,7 @@
 #include "libblktap/ipc/vbd_address.hpp"
 #include "libblktap/xenstore/xen_store.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 
 /// Where a hotplug program finds what it works with.
 struct HotplugPlaces {
@@ -55,4 +55,4 @@ class Hotplug {
     HotplugPlaces places_;
 };
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

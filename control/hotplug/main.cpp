@@ -13,7 +13,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 namespace {
 
 constexpr int no = 1;  // add: failed; owns, takes: it is not
@@ -77,13 +77,13 @@ int run(std::string_view command) {
 }
 
 }  // namespace
-}  // namespace blktap
+}  // namespace blktap::hotplug
 
 int main(int argument_count, char** arguments) {
     try {
-        return blktap::run(argument_count == 2 ? arguments[1] : "");
+        return blktap::hotplug::run(argument_count == 2 ? arguments[1] : "");
     } catch (const std::exception& error) {
         std::cerr << "block-tapdisk: " << error.what() << '\n';
-        return blktap::no;
+        return blktap::hotplug::no;
     }
 }

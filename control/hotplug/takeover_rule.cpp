@@ -3,7 +3,7 @@
 //
 #include "control/hotplug/takeover_rule.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 
 std::optional<std::string> reason_to_leave(const PlainDisk& disk) {
     if (!disk.kernel_kind) return "it is not in backend/vbd";
@@ -17,4 +17,4 @@ std::optional<std::string> reason_to_leave(const PlainDisk& disk) {
     return "the guest has an emulated device model (its type is " + *disk.guest_type + ")";
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

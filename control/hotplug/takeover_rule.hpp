@@ -15,7 +15,7 @@
 #include <optional>
 #include <string>
 
-namespace blktap {
+namespace blktap::hotplug {
 
 /// What is known about a disk.
 struct PlainDisk {
@@ -32,4 +32,4 @@ struct PlainDisk {
 /// nullopt: it is ours. Else why it is not, for the log.
 std::optional<std::string> reason_to_leave(const PlainDisk& disk);
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

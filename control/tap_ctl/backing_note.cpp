@@ -9,7 +9,7 @@
 #include "control/tap_ctl/table.hpp"
 #include "libblktap/files/image_path.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 namespace fs = std::filesystem;
 
@@ -23,4 +23,4 @@ void note_where_base_is(const std::string& path, const std::string& base, std::o
           << "; tapback opens it only where backing-directories says so, see tapdisk.conf(5)\n";
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

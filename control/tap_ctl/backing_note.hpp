@@ -10,9 +10,9 @@
 #include <iosfwd>
 #include <string>
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// A line in `notes` if tapback, as it is by default, does not open `base`, which the image at `path` names.
 void note_where_base_is(const std::string& path, const std::string& base, std::ostream& notes);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -9,7 +9,7 @@
 #include "drivers/formats/formats.hpp"
 #include "libblktap/base/error.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::Json;
@@ -163,4 +163,4 @@ void add_block_tap_commands(CLI::App& app, CommandLine& line) {
     creates.group(group);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

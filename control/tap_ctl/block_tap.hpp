@@ -16,7 +16,7 @@
 #include "control/tap_ctl/command_line.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// "pid=4711 minor=3 state=0 args=aio:/srv/a.img"; what is absent is left out.
 std::string tap_list_line(const ipc::TapEntry& tap);
@@ -37,4 +37,4 @@ void add_block_tap_filter(CLI::App& list, CommandLine& line);
 bool asks_as_block_tap(const CommandLine& line);
 int list_as_block_tap(const CommandLine& line, std::ostream& out);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

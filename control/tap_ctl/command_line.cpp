@@ -9,7 +9,7 @@
 #include "libblktap/base/version.hpp"
 #include "libblktap/ipc/json_text.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 constexpr int failed = 1;
@@ -63,4 +63,4 @@ int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& 
     }
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

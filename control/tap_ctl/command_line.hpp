@@ -16,7 +16,7 @@
 
 #include "control/client/tapback_client.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// What a new image shall be.
 struct NewImageOptions {
@@ -72,4 +72,4 @@ void add_takeover_commands(CLI::App& app, CommandLine& line);        // takeover
 /// The whole program: exit status 0, 1 (it failed; one line on `err`) or 2 (wrong usage).
 int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& out, std::ostream& err);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -14,7 +14,7 @@
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/error.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::Json;
@@ -96,4 +96,4 @@ void add_image_change_commands(CLI::App& image, CommandLine& line) {
     larger.add_option("SIZE", line.size, "The new size: bytes, or in units of 1024 with K, M, G or T: 20G")->required();
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -16,7 +16,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/files/image_path.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::Json;
@@ -219,4 +219,4 @@ void add_image_commands(CLI::App& app, CommandLine& line) {
     add_image_change_commands(image, line);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

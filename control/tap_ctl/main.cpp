@@ -9,5 +9,5 @@
 
 int main(int argument_count, char** arguments) {
     blktap::survive_file_size_limit();
-    return blktap::run_tap_ctl(argument_count, arguments, std::cout, std::cerr);
+    return blktap::tap_ctl::run_tap_ctl(argument_count, arguments, std::cout, std::cerr);
 }

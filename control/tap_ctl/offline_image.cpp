@@ -7,7 +7,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/driver_api/scratch_memory.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 struct Asked : ImageRequest {
@@ -76,4 +76,4 @@ void OfflineImage::resize(std::uint64_t size_sectors) {
     if (const auto error = run(flush)) throw_error(error, name_ + ": cannot flush");
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -16,7 +16,7 @@
 #include "libblktap/driver_api/image_driver.hpp"
 #include "libblktap/files/local_image_opener.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 class OfflineImage {
   public:
@@ -48,4 +48,4 @@ class OfflineImage {
     std::unique_ptr<ImageDriver> driver_;
 };
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -3,7 +3,7 @@
 //
 #include "control/tap_ctl/piece_joiner.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 void PieceJoiner::add(const DiskPiece& piece) {
     if (continues(piece)) {
@@ -26,4 +26,4 @@ bool PieceJoiner::continues(const DiskPiece& next) const noexcept {
     return piece_.at ? next.at == *piece_.at + piece_.length : !next.at;
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -11,7 +11,7 @@
 
 #include "drivers/formats/tools.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 class PieceJoiner {
   public:
@@ -30,4 +30,4 @@ class PieceJoiner {
     std::string file_{};  ///< of that piece, whose format's tools name it only until the next one
 };
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -10,7 +10,7 @@
 #include "control/tap_ctl/vbd_name.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 // Opening may follow a long chain; closing waits for the guest, and then for the disk.
@@ -57,4 +57,4 @@ void add_plug_commands(CLI::App& app, CommandLine& line) {
     away.add_flag("--force", line.force, "Do not ask the guest, which loses what it has not written");
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <unistd.h>
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 constexpr std::chrono::milliseconds first_after{1000};
@@ -34,4 +34,4 @@ void ProgressLine::clear() noexcept {
     std::fflush(stderr);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 class ProgressLine {
   public:
@@ -29,4 +29,4 @@ class ProgressLine {
     std::chrono::steady_clock::time_point next_;
 };
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

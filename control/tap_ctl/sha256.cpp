@@ -7,7 +7,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using State = std::array<std::uint32_t, 8>;
@@ -97,4 +97,4 @@ std::string sha256(std::string_view data) {
     return text;
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

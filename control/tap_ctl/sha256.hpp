@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// 64 hexadecimal digits, as sha256sum(1) prints them.
 std::string sha256(std::string_view data);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -16,7 +16,7 @@
 #include "drivers/tools.hpp"
 #include "libblktap/base/error.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 namespace fs = std::filesystem;
@@ -266,4 +266,4 @@ SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tap
     }
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -14,7 +14,7 @@
 #include "libblktap/driver_api/image_driver.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 struct SnapshotResult {
     ipc::ImageArguments image{};
@@ -33,4 +33,4 @@ SnapshotResult make_snapshot(const ImageSpec& base, const ImageSpec& overlay, bo
 SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tapback, const ImageSpec& overlay,
                                 bool relative);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

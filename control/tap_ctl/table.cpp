@@ -11,7 +11,7 @@
 #include "libblktap/base/utf8.hpp"
 #include "libblktap/ipc/json_text.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 /// Characters, not bytes: what continues one in UTF-8 takes no room.
@@ -145,4 +145,4 @@ void print_values(std::ostream& out, const ipc::Json& json) {
     print_table(out, rows);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -13,7 +13,7 @@
 
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// The text with control characters, and what is not UTF-8, as \xNN, so that it cannot move a terminal's cursor or make
 /// a second line.
@@ -34,4 +34,4 @@ void print_info(std::ostream& out, const ipc::VbdEntry& vbd);
 /// Every value of a JSON object on a line of its own, under the names that lead to it: "aio.in-kernel  0".
 void print_values(std::ostream& out, const ipc::Json& json);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

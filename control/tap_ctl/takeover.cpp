@@ -12,7 +12,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/small_file.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 // In a comment of every version of the wrapper, and of no script of Xen's.
@@ -198,4 +198,4 @@ bool is_sound(TakeoverState state) {
     return state == TakeoverState::enabled || state == TakeoverState::disabled;
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

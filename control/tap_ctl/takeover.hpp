@@ -12,7 +12,7 @@
 #include <optional>
 #include <string>
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 struct TakeoverFiles {
     std::string scripts;  ///< the directory of Xen's hotplug scripts
@@ -66,4 +66,4 @@ std::string advice(TakeoverState state);
 /// Nothing has to be done about it.
 bool is_sound(TakeoverState state);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -10,7 +10,7 @@
 #include "drivers/formats/formats.hpp"
 #include "libblktap/ipc/json_text.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 constexpr int needs_attention = 1;
@@ -98,4 +98,4 @@ void add_takeover_commands(CLI::App& app, CommandLine& line) {
     add_command(takeover, line, "status", "Whether it is enabled, and whether something changed since", status);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

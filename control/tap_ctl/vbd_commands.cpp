@@ -18,7 +18,7 @@
 #include "libblktap/ipc/json_text.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::Json;
@@ -139,4 +139,4 @@ void add_vbd_commands(CLI::App& app, CommandLine& line) {
     add_block_tap_filter(all, line);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -9,7 +9,7 @@
 #include "control/tap_ctl/vbd_name.hpp"
 #include "libblktap/base/error.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 constexpr std::chrono::seconds answer_time{10};
@@ -52,4 +52,4 @@ ipc::VbdArguments find_vbd(const std::string& text, TapbackClient& tapback) {
     return text.starts_with('/') ? vbd_with_image(text, tapback) : read_vbd(text, domains_named);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -12,7 +12,7 @@
 #include "control/client/tapback_client.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// Errors: throws std::system_error, as TapbackClient::call().
 std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
@@ -22,4 +22,4 @@ std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
 /// TapbackClient::call().
 ipc::VbdArguments find_vbd(const std::string& text, TapbackClient& tapback);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

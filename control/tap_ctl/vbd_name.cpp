@@ -9,7 +9,7 @@
 #include "libblktap/base/error.hpp"
 #include "libblktap/xenstore/xen_store.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 [[noreturn]] void refuse(std::errc code, const std::string& reason) {
@@ -63,4 +63,4 @@ ipc::VbdArguments read_vbd(const std::string& text, const FindDomains& find) {
     return {read_domain(text.substr(0, slash), find), device};
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

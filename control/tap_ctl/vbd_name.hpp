@@ -13,7 +13,7 @@
 
 #include "libblktap/ipc/tapback_messages.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 /// Domains with a name; asked only where a domain is not named by its number.
 using FindDomains = std::function<std::vector<std::uint16_t>(const std::string& name)>;
@@ -28,4 +28,4 @@ std::uint32_t read_device(const std::string& text);
 /// DOMAIN/DEVICE; the name of a domain may contain a '/'.
 ipc::VbdArguments read_vbd(const std::string& text, const FindDomains& find);
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -10,7 +10,7 @@
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 namespace {
 
 using testing::TemporaryDirectory;
@@ -50,4 +50,4 @@ TEST_CASE("blkback: sysfs is where the environment says", "[unit][control]") {
     ::unsetenv("TAPDISK_SYSFS");
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

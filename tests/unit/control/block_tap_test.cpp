@@ -7,7 +7,7 @@
 #include "tests/support/catch.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::Json;
@@ -112,4 +112,4 @@ TEST_CASE("block-tap: fails when tapback does not run", "[unit][control]") {
     }
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -17,7 +17,7 @@ extern "C" {
 #include <libxlutil.h>
 }
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 struct DiskLine {
@@ -94,4 +94,4 @@ TEST_CASE("disk lines: a script is named only where the page names one", "[unit]
     }
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

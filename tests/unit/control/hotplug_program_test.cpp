@@ -11,7 +11,7 @@
 #include "tests/support/places.hpp"
 #include "tests/unit/control/hotplug_fixture.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 namespace {
 
 namespace fs = std::filesystem;
@@ -172,4 +172,4 @@ TEST_CASE("block wrapper: a disk that tapdisk fails to open is not tried with th
     CHECK_THAT(read_file(host.output), Catch::Contains("tapback is not running") && !Catch::Contains("xen:"));
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

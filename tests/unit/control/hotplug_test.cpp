@@ -9,7 +9,7 @@
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/hotplug_fixture.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 namespace {
 
 using ipc::Json;
@@ -191,4 +191,4 @@ TEST_CASE("hotplug: knows of a disk what the takeover's rule asks", "[unit][cont
     CHECK_FALSE(hotplug.describe(vbd3).kernel_kind);
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

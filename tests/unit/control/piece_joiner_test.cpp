@@ -9,6 +9,7 @@
 #include "tests/support/catch.hpp"
 
 using namespace blktap;
+using namespace blktap::tap_ctl;
 
 namespace {
 

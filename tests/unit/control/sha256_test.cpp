@@ -7,7 +7,7 @@
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 
 TEST_CASE("sha256: the standard's examples", "[unit][control]") {
     CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -30,4 +30,4 @@ TEST_CASE("sha256: agrees with sha256sum at every length around a block", "[unit
     CHECK(testing::read_file(directory.path("sums")) == expected);
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

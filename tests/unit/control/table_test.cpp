@@ -8,7 +8,7 @@
 
 #include "tests/support/catch.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::Json;
@@ -108,4 +108,4 @@ TEST_CASE("table: statistics are lines of names and values", "[unit][control]") 
           "state      open\n");
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -5,7 +5,7 @@
 
 #include "tests/support/catch.hpp"
 
-namespace blktap {
+namespace blktap::hotplug {
 namespace {
 
 const PlainDisk taken{.params = "/srv/a.img",
@@ -52,4 +52,4 @@ TEST_CASE("takeover rule: what tapdisk cannot serve stays with the kernel", "[un
     CHECK_THAT(reason([](PlainDisk& disk) { disk.kernel_kind = false; }), Catch::Contains("backend/vbd"));
 }
 
-}  // namespace blktap
+}  // namespace blktap::hotplug

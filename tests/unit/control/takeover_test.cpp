@@ -16,7 +16,7 @@
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 namespace fs = std::filesystem;
@@ -237,4 +237,4 @@ TEST_CASE("takeover: disable says which disks go on", "[unit][control]") {
     CHECK_THAT(run("/nonexistent/tapback.sock", {}), Catch::Contains("tapback does not say which disks"));
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl

@@ -30,7 +30,7 @@ class TapCtl {
             pointers.push_back(argument.c_str());
         std::ostringstream out;
         std::ostringstream err;
-        const int status = run_tap_ctl(static_cast<int>(pointers.size()), pointers.data(), out, err);
+        const int status = tap_ctl::run_tap_ctl(static_cast<int>(pointers.size()), pointers.data(), out, err);
         return {status, out.str(), err.str()};
     }
 

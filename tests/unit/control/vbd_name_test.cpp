@@ -10,7 +10,7 @@
 #include "tests/support/thrown.hpp"
 #include "tests/support/xenstored.hpp"
 
-namespace blktap {
+namespace blktap::tap_ctl {
 namespace {
 
 using ipc::VbdArguments;
@@ -65,4 +65,4 @@ TEST_CASE("VBD name: names of domains are in xenstore", "[unit][control][xenstor
     CHECK(both == std::vector<std::uint16_t>{3, 12});
 }
 
-}  // namespace blktap
+}  // namespace blktap::tap_ctl
