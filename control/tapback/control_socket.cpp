@@ -28,20 +28,20 @@ struct ControlSocket::Handlers {
     ipc::StatusResult operator()(const ipc::Status&, ipc::Call&) { return daemon.status(); }
     ipc::VbdEntry operator()(const ipc::Info& message, ipc::Call&) { return daemon.vbd(message).entry(true); }
     void operator()(const ipc::VbdStats& message, ipc::Call& call) {
-        daemon.vbd(message).call_tapdisk(ipc::Stats{}, {}, done_of(call));
+        daemon.vbd(message).image().call(ipc::Stats{}, {}, done_of(call));
     }
-    void operator()(const ipc::VbdPause& message, ipc::Call& call) { daemon.vbd(message).pause(done_of(call)); }
+    void operator()(const ipc::VbdPause& message, ipc::Call& call) { daemon.vbd(message).image().pause(done_of(call)); }
     void operator()(const ipc::VbdResume& message, ipc::Call& call) {
-        daemon.vbd(message.vbd).resume(message, done_of(call));
+        daemon.vbd(message.vbd).image().resume(message, done_of(call));
     }
     void operator()(const ipc::VbdRecording& message, ipc::Call& call) {
         std::vector<int> descriptors;
         for (const UniqueFd& fd : call.descriptors)
             descriptors.push_back(fd.get());
-        daemon.vbd(message.vbd).call_tapdisk(ipc::Record{message.start}, descriptors, done_of(call));
+        daemon.vbd(message.vbd).image().call(ipc::Record{message.start}, descriptors, done_of(call));
     }
     void operator()(const ipc::VbdResize& message, ipc::Call& call) {
-        daemon.vbd(message.vbd).resize(message.size_bytes, done_of(call));
+        daemon.vbd(message.vbd).image().resize(message.size_bytes, done_of(call));
     }
     void operator()(const ipc::Plug& message, ipc::Call& call) { daemon.plug(message, done_of(call)); }
     void operator()(const ipc::Unplug& message, ipc::Call& call) { daemon.unplug(message, done_of(call)); }

@@ -327,7 +327,7 @@ void Daemon::attach_now(const ipc::Attach& arguments, Done done) {
         if (backend.kind == ipc::VbdAddress::Kind::vbd && store().read(path + '/' + owner_node) != owner_name)
             throw_error(Errc::wrong_state, path + ": not claimed");
     }
-    find_or_add(backend).attach(arguments.image, arguments.life, std::move(done));
+    find_or_add(backend).image().attach(arguments.image, arguments.life, std::move(done));
 }
 
 void Daemon::detach(const ipc::VbdAddress& backend, Done done) {
@@ -367,7 +367,7 @@ void Daemon::plug_now(const ipc::Plug& arguments, Done done) {
     vbd = std::make_unique<Vbd>(host_, address, Vbd::Plugged::yes, life);
     try {
         make_nodes(store(), address, life, arguments.image.read_only);
-        vbd->attach(arguments.image, life, [this, address, done](const ipc::Reply& reply) {
+        vbd->image().attach(arguments.image, life, [this, address, done](const ipc::Reply& reply) {
             Vbd* const plugged = find(address);
             if (reply.error_code.empty() || plugged == nullptr) return done(reply);
             plugged->detach([done, code = ipc::error_code_named(reply.error_code),

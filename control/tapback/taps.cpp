@@ -148,7 +148,7 @@ void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
 
 bool Taps::is_taken(std::uint32_t minor) const {
     for (const auto& [name, vbd] : paired_)
-        if (vbd->tap()->name.minor == minor) return true;
+        if (vbd->image().tap()->name.minor == minor) return true;
     return false;
 }
 
@@ -235,7 +235,7 @@ void Taps::destroy(const ipc::TapArguments& name, Done done) {
     }
     std::vector<Vbd*> users;
     for (const auto& [vbd_name, vbd] : paired_)
-        if (vbd->tap()->name == name) users.push_back(vbd);
+        if (vbd->image().tap()->name == name) users.push_back(vbd);
     // Nobody: it ended when its disk was closed, as "detach" has it.
     const auto left = std::make_shared<std::size_t>(users.size());
     if (users.empty()) return done({});
@@ -259,7 +259,7 @@ std::vector<ipc::TapEntry> Taps::entries() const {
     std::map<std::pair<std::uint32_t, std::uint32_t>, ipc::TapEntry> of_disks;
     for (const auto& [name, vbd] : paired_) {
         if (vbd->directory().is_gone()) continue;  // the script is not to give a disk what is about to end
-        const VbdTap& tap = *vbd->tap();
+        const VbdTap& tap = *vbd->image().tap();
         of_disks[{tap.name.pid, tap.name.minor}] = {tap.name.pid, tap.name.minor, tap.image};
     }
     std::vector<ipc::TapEntry> entries;
@@ -286,16 +286,16 @@ ipc::TapListResult Taps::list(const ipc::TapList& arguments) const {
 Vbd* Taps::user_of(const ipc::TapArguments& name) const {
     Vbd* user = nullptr;
     for (const auto& [vbd_name, vbd] : paired_)
-        if (vbd->tap()->name == name && (user == nullptr || user->is_opening())) user = vbd;
+        if (vbd->image().tap()->name == name && (user == nullptr || user->image().is_opening())) user = vbd;
     return user;
 }
 
 void Taps::look(Vbd& vbd) {
-    if (vbd.tap()) {
-        if (!vbd.is_opening()) wake_waiting();
+    if (vbd.image().tap()) {
+        if (!vbd.image().is_opening()) wake_waiting();
         return;
     }
-    if ((table_.empty() && paired_.empty()) || !host_.session.store() || !vbd.wants_tap()) return;
+    if ((table_.empty() && paired_.empty()) || !host_.session.store() || !vbd.image().wants_tap()) return;
     const auto named = read_named_tap(vbd.directory());
     if (!named) return;
     Tap* const tap = table_.find(named->name);
@@ -315,7 +315,7 @@ void Taps::pair(Vbd& vbd, Tap& tap, bool read_only) {
         return vbd.report(text_of(origin.name) + ": opened for reading only, and the disk is to be written");
     const std::uint32_t pid = tap.pid;
     origin.image.read_only = read_only;
-    vbd.pair(origin, tap.socket, processes_.at(pid));
+    vbd.image().pair(origin, tap.socket, processes_.at(pid));
     processes_.erase(pid);
     table_.remove(pid);
     host_.files.hand_over(owner_of(pid), vbd.address().name());
@@ -324,16 +324,16 @@ void Taps::pair(Vbd& vbd, Tap& tap, bool read_only) {
 }
 
 void Taps::share(Vbd& vbd, Vbd& first, bool read_only) {
-    const VbdTap& tap = *first.tap();
+    const VbdTap& tap = *first.image().tap();
     if (!read_only || !tap.image.read_only) {
         return vbd.report(text_of(tap.name) + ": serves " + first.address().name() +
                           ", and only disks that read share an image");
     }
-    if (first.is_opening()) {
+    if (first.image().is_opening()) {
         waiting_.insert(vbd.address());
         return;
     }
-    vbd.share(tap);
+    vbd.image().share(tap);
     paired_[vbd.address().name()] = &vbd;
 }
 
@@ -343,7 +343,7 @@ void Taps::wake_waiting() {
 }
 
 void Taps::add(Vbd& vbd) {
-    if (vbd.tap()) paired_[vbd.address().name()] = &vbd;
+    if (vbd.image().tap()) paired_[vbd.address().name()] = &vbd;
 }
 
 void Taps::forget(const Vbd& vbd) {

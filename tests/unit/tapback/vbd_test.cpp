@@ -7,9 +7,7 @@
 
 #include <filesystem>
 
-#include "tests/support/temporary_directory.hpp"
-#include "tests/support/xenstored.hpp"
-#include "tests/unit/tapback/fake_tapdisk.hpp"
+#include "tests/unit/tapback/disk_host.hpp"
 
 using namespace blktap;
 using namespace blktap::tapback;
@@ -17,43 +15,21 @@ using Catch::Contains;
 
 namespace {
 
-struct VbdHost {
-    static constexpr ipc::VbdAddress address{ipc::VbdAddress::Kind::vbd3, 5, 51712};
-    static constexpr const char* frontend = "/local/domain/5/device/vbd/51712";
-
+struct VbdHost : StoreHost {
     VbdHost() {
-        store_session.connect();
         options.run_directory = files_directory.path("");
-        make_directory();
         vbd.emplace(host, address);
         look();
     }
-    VbdHost(const VbdHost&) = delete;
-    VbdHost& operator=(const VbdHost&) = delete;
 
-    const XenStore& store() const { return store_session.require(); }
-    std::string backend(const std::string& name) const { return address.backend_path() + '/' + name; }
-    std::string node(const std::string& name) const { return store().read(backend(name)).value_or("none"); }
-    /// As a toolstack does: whatever was there goes.
-    void make_directory() const {
-        store().transact([this](const StoreTransaction& nodes) {
-            nodes.remove(address.backend_path());
-            for (const auto& [name, value] :
-                 {std::pair{"frontend", frontend}, {"online", "1"}, {"state", "1"}, {"mode", "w"}})
-                nodes.write(backend(name), value);
-            nodes.write(std::string(frontend) + "/state", "1");
-        });
-    }
     /// What the guest writes, and what tapback makes of it.
     void enter(const std::string& state) {
         store().write(std::string(frontend) + "/state", state);
         look();
     }
     void publish() {
-        store().write(std::string(frontend) + "/ring-ref", "8");
-        store().write(std::string(frontend) + "/event-channel", "3");
-        store().write(std::string(frontend) + "/protocol", "x86_64-abi");
-        enter("3");
+        write_keys();
+        look();
     }
     /// Everything may have changed.
     void look() {
@@ -69,8 +45,8 @@ struct VbdHost {
         look();
     }
     void attach() {
-        vbd->attach({"raw", "/images/a", false, {}}, "",
-                    [this](const auto& reply) { told = reply.error_message + '.'; });
+        vbd->image().attach({"raw", "/images/a", false, {}}, "",
+                            [this](const auto& reply) { told = reply.error_message + '.'; });
         look();
         answer(device);
         answer(ipc::Problems{});
@@ -82,19 +58,9 @@ struct VbdHost {
         REQUIRE(node("state") == "4");
         enter("4");
     }
-    FakeTapdisk& tapdisk() const { return *tapdisks.last; }
     bool has_record() const { return std::filesystem::exists(files_directory.path("5-51712.json")); }
 
-    testing::Xenstored xenstored{};
-    testing::TemporaryDirectory files_directory{};
-    ManualClock clock{};
-    EventLoop loop{clock};
     Options options{};
-    FakeTapdisks tapdisks{};
-    /// No disk has files here.
-    ImageFiles files{loop, {{"/"}, {}}, []() -> ipc::MessageSocket { throw_error(Errc::wrong_state, "storage"); }};
-    ProblemHook problem_hook{loop, ""};
-    StoreSession store_session{loop, {.found = [](bool) {}, .lost = [] {}, .all_seen = [] { return true; }}};
     bool marked = false;
     int later = 0;
     Host host{.loop = loop,
@@ -106,7 +72,6 @@ struct VbdHost {
               .mark = [this](const auto&) { marked = true; },
               .mark_later = [this](const auto&) { ++later; },
               .mark_status = [](const auto&) {}};
-    const ipc::Json device = ipc::DeviceDescription{.size_sectors = 8};
     std::string told{};
     std::optional<Vbd> vbd{};
 };
@@ -197,13 +162,13 @@ TEST_CASE("vbd: what a tapdisk that died left is answered when the guest closes,
 TEST_CASE("vbd: a guest that comes while its disk is paused waits for it", "[unit][tapback]") {
     VbdHost t;
     t.attach();
-    t.vbd->pause([](const auto&) {});
+    t.vbd->image().pause([](const auto&) {});
     t.publish();
     CHECK(t.tapdisk().asked() == "pause ");
     t.answer();
     CHECK(t.vbd->entry(true).state == "paused");
     CHECK(t.tapdisk().asked().empty());
-    t.vbd->resume({}, [](const auto&) {});
+    t.vbd->image().resume({}, [](const auto&) {});
     t.look();
     CHECK(t.tapdisk().asked() == "resume ");
     t.answer();
@@ -232,7 +197,7 @@ TEST_CASE("vbd: a tapdisk that cannot be asked keeps its guest, and is ended wit
 TEST_CASE("vbd: an image is attached to the directory that names it, once", "[unit][tapback]") {
     VbdHost t;
     const auto attach = [&](const std::string& life) {
-        t.vbd->attach({"raw", "/images/a", false, {}}, life, [](const auto&) {});
+        t.vbd->image().attach({"raw", "/images/a", false, {}}, life, [](const auto&) {});
     };
     CHECK_THROWS_AS(attach("0123"), std::system_error);
     CHECK(t.tapdisks.last == nullptr);
@@ -244,7 +209,7 @@ TEST_CASE("vbd: an image is attached to the directory that names it, once", "[un
 TEST_CASE("vbd: an image that does not open leaves its reason where xl looks, until one does", "[unit][tapback]") {
     VbdHost t;
     std::string told;
-    t.vbd->attach({"raw", "/images/a", false, {}}, "", [&](const auto& reply) { told = reply.error_message; });
+    t.vbd->image().attach({"raw", "/images/a", false, {}}, "", [&](const auto& reply) { told = reply.error_message; });
     t.look();
     t.tapdisk().fail(std::make_error_code(std::errc::permission_denied), "/images/a: no right to it");
     t.look();

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// OwnDisk: a disk that this domain may have from us itself. Its kernel is the guest then, so that we can ask who uses
+// the disk (own_device.hpp), and must not wait for what the kernel does only after we have answered.
+//
+// Tested by tests/unit/tapback/own_disk_test.cpp and tests/control/own_disk_test.cpp.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "control/tapback/own_device.hpp"
+#include "control/tapback/storage/image_files.hpp"
+#include "control/tapback/store_session.hpp"
+#include "control/tapback/use_check.hpp"
+#include "libblktap/ipc/tapback_messages.hpp"
+
+namespace blktap::tapback {
+
+class OwnDisk {
+  public:
+    using Done = std::function<void(const ipc::Reply&)>;
+    struct Places {
+        EventLoop& loop;
+        const StoreSession& store;
+        ImageFiles& files;
+        DevicePlaces devices;
+    };
+
+    /// All of `places` outlives this.
+    OwnDisk(Places places, const ipc::VbdAddress& disk) : places_(std::move(places)), disk_(disk) {}
+    OwnDisk(const OwnDisk&) = delete;
+    OwnDisk& operator=(const OwnDisk&) = delete;
+
+    /// Whether the disk's guest is this domain; false as well while xenstored is away. Errors: throws std::system_error
+    /// (xenstored's).
+    bool is_own() const;
+    /// Whether this domain's kernel is still busy with the end of the device, whose frontend nodes are gone. Errors: as
+    /// of is_own().
+    bool is_left_to_kernel() const;
+    /// Finds out, without waiting, whether this domain uses the disk: calls `go_on`, whose errors are replies, or
+    /// answers `done` with EBUSY. `request` asks. Errors: throws Errc::wrong_state: a check is under way.
+    void check_use(const char* request, std::function<void()> go_on, const Done& done);
+
+  private:
+    const Places places_;
+    const ipc::VbdAddress disk_;
+    std::optional<UseCheck> use_check_;
+};
+
+}  // namespace blktap::tapback
