@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// AioKernel: the four calls of Linux AIO that IoQueue makes, as a seam. The real one forwards to libaio; tests put a
-// simulated kernel behind it that fails the n-th call, submits part of a batch or answers in any order.
+// AioKernel: the four calls of Linux AIO that IoQueue makes, as a seam. The real implementation forwards to libaio; the
+// simulated one of the tests fails the n-th call, submits part of a batch or answers in any order.
 #pragma once
 
 #include <ctime>

@@ -49,7 +49,7 @@ UniqueFd make_completion_event() {
     return event;
 }
 
-/// Creates the context with `slots`, or with as many as the host has left. Returns how many those are.
+/// Creates the context with `slots` slots, or fewer if the host has fewer left. Returns the number of slots.
 unsigned set_up(AioKernel& kernel, unsigned slots, io_context_t& context) {
     BLKTAP_ASSERT(slots > 0);
     unsigned got = slots;
@@ -86,7 +86,7 @@ void prepare(IoOp& op, int completion_fd) noexcept {
     op.control_block.data = &op;
 }
 
-/// Moves the operation's beginning past the bytes that are done.
+/// Advances offset and data of the operation by `bytes`, which are done.
 void advance(IoOp& op, std::size_t bytes) noexcept {
     op.transferred_bytes += bytes;
     op.remaining_bytes -= bytes;
@@ -101,7 +101,7 @@ void advance(IoOp& op, std::size_t bytes) noexcept {
     first.iov_len -= bytes;
 }
 
-/// An operation that the storage refuses for now is tried again at once so many times in a row: mostly that is enough.
+/// How often in a row an operation that the storage refuses for now is retried at once: mostly that is enough.
 constexpr std::uint8_t refusals_at_once = 3;
 
 /// An error that says "not now" rather than "no". Never for a flush: Linux reports a lost write once, so that the
@@ -187,7 +187,8 @@ std::size_t IoQueue::reap(std::size_t count_max) noexcept {
     return complete_finished(count_max);
 }
 
-/// Only what is finished now: what a `completed` makes fail waits for the next reap(), so that this one ends.
+/// Completes only operations that are finished now: one that fails inside a `completed` waits for the next reap(), so
+/// that this one ends.
 std::size_t IoQueue::complete_finished(std::size_t count_max) noexcept {
     std::size_t count = 0;
     // A `completed` may call reap() itself: the list can be shorter than it was.
@@ -216,7 +217,7 @@ void IoQueue::take_from_mapped_ring() noexcept {
 
 void IoQueue::take_by_call() noexcept {
     if (in_kernel_ == 0) return;
-    // Read before the look: a completion after it makes the eventfd readable again.
+    // Read the eventfd before the ring: a later completion makes it readable again.
     eventfd_t ignored = 0;
     ::eventfd_read(completion_event_.get(), &ignored);
     std::array<io_event, default_slots> events;
@@ -242,7 +243,7 @@ void IoQueue::take(const io_event& event) noexcept {
     advance(op, static_cast<std::size_t>(result));
     if (op.remaining_bytes == 0) return finish(op, {});
     if (result > 0) return restage(op);
-    // No progress: a read is at the end of the file; a write that moves nothing found no space for its first byte.
+    // No progress: a read is at the end of the file; a write found no space for its first byte.
     finish(op, op.kind == IoOp::Kind::read ? std::error_code{} : std::error_code{ENOSPC, std::system_category()});
 }
 
@@ -267,10 +268,10 @@ void IoQueue::retry() noexcept {
     blocked_ = false;
     for (const IoOp& op : put_off_)
         staged_allocates_ = staged_allocates_ || op.allocates;
-    staged_.splice(staged_.begin(), put_off_);  // they are older than what is new
+    staged_.splice(staged_.begin(), put_off_);  // put off operations are older than staged ones
 }
 
-/// At the front: what is left of the oldest goes before what is new.
+/// Stages `op` at the front: the tail of an older operation goes before newer operations.
 void IoQueue::restage(IoOp& op) noexcept {
     ++stats_.resubmitted;
     op.state = IoOp::State::staged;

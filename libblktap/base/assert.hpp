@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// BLKTAP_ASSERT, for bugs of this program only. What a guest or an image says is never asserted on: it becomes an error
-// response or a logged event. Always on, because a wrong write costs more than a stopped process.
+// BLKTAP_ASSERT, for bugs of this program only. Input from a guest or an image is never asserted on: it becomes an
+// error response or a logged event. Always on, because a wrong write costs more than a stopped process.
 #pragma once
 
 namespace blktap {

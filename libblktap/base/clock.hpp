@@ -16,10 +16,10 @@ using Nanoseconds = std::chrono::nanoseconds;
 class Clock {
   public:
     virtual ~Clock() = default;
-    /// Time since an arbitrary fixed point; never goes back. A system call where the kernel cannot keep its clock in
-    /// user memory, which is so in a paravirtualised dom0 (clock source "xen"): not for each small step.
+    /// Time since an arbitrary fixed point; never goes back. Do not call it for each small step: it is a system call
+    /// where the kernel cannot keep its clock in user memory, as in a paravirtualised dom0 (clock source "xen").
     virtual Nanoseconds now() const noexcept = 0;
-    /// The same as of the kernel's last tick, some milliseconds ago at most. Never a system call.
+    /// now() as of the kernel's last tick, some milliseconds ago at most. Never a system call.
     virtual Nanoseconds coarse() const noexcept { return now(); }
 };
 

@@ -74,7 +74,7 @@ void throw_error(std::error_code code, const std::string& context) {
 
 void throw_reason(std::error_code code, const std::string& reason) {
     std::system_error error(code);
-    // system_error's own text is that of its base, which a derived class could not change for whoever copies the error.
+    // The text is kept in the base class: a derived class that overrides what() would be sliced off by a copy.
     static_cast<std::runtime_error&>(error) = std::runtime_error(reason);
     throw error;
 }

@@ -21,7 +21,7 @@ enum class Errc {
     read_only,                  ///< write, barrier or discard on a read-only disk
     bad_segment_count,          ///< 0, or more than the operation allows
     bad_segment,                ///< last < first, or a sector outside its page
-    out_of_range,               ///< past the end of the device, or overflows
+    out_of_range,               ///< beyond the end of the device, or overflows
     bad_indirect,               ///< inner operation other than read and write
     // A guest's memory and ring.
     grant_denied,  ///< a grant that was never given, was revoked, or forbids the access
@@ -52,8 +52,8 @@ std::error_code last_system_error() noexcept;
 /// Throws std::system_error with errno (or `code`) and "context: reason" as its text.
 [[noreturn]] void throw_system_error(const std::string& context);
 [[noreturn]] void throw_error(std::error_code code, const std::string& context);
-/// Throws std::system_error with `reason` as its whole text: the code's own, which tells programs what to do about it,
-/// would say less than that, or something else.
+/// Throws std::system_error with `reason` as its whole text. The text of `code`, which is for programs, is not
+/// appended: it would say less than `reason`, or something else.
 [[noreturn]] void throw_reason(std::error_code code, const std::string& reason);
 
 /// A value or an error_code; never throws by itself.

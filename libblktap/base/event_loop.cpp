@@ -13,7 +13,7 @@
 namespace blktap {
 namespace {
 
-/// Events taken from the kernel per round; what is ready beyond that comes with the next.
+/// Events taken from the kernel per round; further ones come with the next round.
 constexpr std::size_t events_per_round = 64;
 
 }  // namespace
@@ -79,7 +79,7 @@ void EventLoop::run_once(Nanoseconds limit) {
     if (turn_) again_ = turn_() == Next::turn_again;
 }
 
-/// Rounded up: a round that comes too early for its timer would be followed by another.
+/// Rounded up: a round that ends just before a timer is due would need a second round for the timer.
 int EventLoop::wait_timeout_ms(Nanoseconds limit) const noexcept {
     using std::chrono::milliseconds;
     constexpr auto never = Nanoseconds::max();
@@ -94,8 +94,8 @@ int EventLoop::wait_timeout_ms(Nanoseconds limit) const noexcept {
     return static_cast<int>(std::min<std::int64_t>(rounded_up.count(), std::numeric_limits<int>::max()));
 }
 
-/// Calls the handler of the watch or timer that `slot()` points to. A handler may destroy its owner (`slot()` is null
-/// from then on), so it runs from this frame and is put back afterwards.
+/// Calls the handler of the watch or timer that `slot()` points to. A handler may destroy that watch or timer (`slot()`
+/// is null from then on), so the handler is moved into this frame for the call and moved back afterwards.
 template <class Slot, class... Arguments>
 void EventLoop::call_handler(Slot slot, Arguments... arguments) {
     auto running = std::move(slot()->handler_);
@@ -117,8 +117,8 @@ void EventLoop::dispatch(int count) {
 }
 
 void EventLoop::fire_timers() {
-    // A timer that a handler makes or arms again waits for the next round, so that a round ends. The time is that of
-    // the round: one that becomes due while a handler runs waits too.
+    // Timers that a handler arms wait for the next round, so that this round ends. The time is read once: a timer that
+    // becomes due while a handler runs waits for the next round too.
     const Nanoseconds now = clock_.coarse();
     for (std::size_t index = 0, count = timers_.size(); index < count; ++index) {
         const auto slot = [this, index] { return timers_[index]; };

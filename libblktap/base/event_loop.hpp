@@ -2,9 +2,9 @@
 // Copyright (c) 2026, the blktap developers
 //
 // EventLoop: one epoll loop, for tapdisk and tapback alike. It waits for descriptors and timers, and after each round
-// of them calls its turn: one function that does the round's work in the order its owner wants (docs/ARCHITECTURE.md,
-// "the turn"). An idle loop sleeps in one epoll_wait() without a timeout and makes no other system call.
-// Why not Asio: the order of one turn, and what is not called in it, must be ours (docs/decisions/0003).
+// of events calls its turn: one function that does the round's work in the order its owner wants (docs/ARCHITECTURE.md,
+// "The life of one request"). An idle loop sleeps in one epoll_wait() without a timeout and makes no other system call.
+// Why not Asio: the order of a turn, and the system calls in it, must be ours (docs/decisions/0003).
 //
 // Tested by tests/unit/base/event_loop_test.cpp and timer_test.cpp.
 #pragma once
@@ -68,11 +68,11 @@ class EventLoop {
         bool armed_ = false;
     };
 
-    /// What the turn wants next.
+    /// What the loop does after a turn.
     enum class Next { sleep, turn_again };
-    /// Sets the function called after each round of events, before the loop sleeps; turn_again looks for new events
-    /// without sleeping and calls it once more. The round after this call does not sleep either, so that work which was
-    /// staged before run() gets its turn. Not from inside the turn itself.
+    /// Sets the function that is called after each round of events, before the loop sleeps. When it returns turn_again,
+    /// the loop looks for new events without sleeping and calls it once more. The round after set_turn() does not sleep
+    /// either, so that work that was staged before run() gets a turn. Not from inside the turn itself.
     void set_turn(std::function<Next()> turn) {
         turn_ = std::move(turn);
         again_ = true;
@@ -96,8 +96,8 @@ class EventLoop {
 
     const Clock& clock_;
     UniqueFd epoll_;
-    std::vector<epoll_event> ready_;  ///< the round that is being dispatched; a watch that dies is nulled
-    std::vector<Timer*> timers_;      ///< every living timer, a handful; null where one died
+    std::vector<epoll_event> ready_;  ///< events of the round being dispatched; null where a watch was destroyed
+    std::vector<Timer*> timers_;      ///< all timers, a handful; null where one was destroyed
     std::function<Next()> turn_;
     bool again_ = false;
     bool stopping_ = false;

@@ -104,7 +104,7 @@ void write(Level level, std::string_view event, std::initializer_list<Field> fie
             logger.log(to_spdlog(level), spdlog::string_view_t{line});
         }
     } catch (...) {
-        // Out of memory, say: the line is lost, the disk goes on.
+        // Out of memory, for example: the line is lost, the disk is served on.
     }
     errno = errno_of_caller;
 }

@@ -36,7 +36,7 @@ Mapping Mapping::shared_file(int fd, std::size_t size_bytes) {
 
 void Mapping::trim() const noexcept {
     if (address_ == nullptr || ::madvise(address_, size_bytes_, MADV_DONTNEED) == 0) return;
-    // It is locked. Kernels before 5.18 do not give up such memory at all: then it stays ours.
+    // The memory is locked (EINVAL). Kernels before 5.18 cannot release locked memory: then it stays ours.
     ::madvise(address_, size_bytes_, MADV_DONTNEED_LOCKED);
 }
 

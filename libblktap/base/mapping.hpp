@@ -42,7 +42,7 @@ class Mapping {
     std::size_t size_bytes_ = 0;
 };
 
-/// `count` objects that start as zero bytes. T must be happy with that, and with being forgotten.
+/// An array of `count` objects that start as zero bytes. No constructor or destructor of T runs.
 template <class T>
 class LazyArray {
     static_assert(std::is_trivially_destructible_v<T> && std::is_trivially_copyable_v<T>);

@@ -33,7 +33,7 @@ SealedMemory SealedMemory::create(const char* name, std::size_t size_bytes) {
 }
 
 SealedMemory SealedMemory::adopt(UniqueFd fd, std::size_t size_max_bytes) {
-    // First: it fails for all files but those of shmem and hugetlbfs, and asks no file system.
+    // The first check: it fails for all files but those of shmem and hugetlbfs, and calls no file system.
     const int seals = ::fcntl(fd.get(), F_GET_SEALS);
     if (seals < 0) refuse("not a memfd");
     if ((seals & F_SEAL_SHRINK) == 0) refuse("not sealed against shrinking");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SealedMemory: memory in a file of its own (a memfd) that two processes map and neither can make shorter. Without the
-// seal either could cut the file under the other, whose next access would be a SIGBUS.
+// SealedMemory: memory in a file of its own (a memfd) that two processes map and neither can shrink. Without the seal
+// either process could shrink the file under the other, whose next access would be a SIGBUS.
 //
 // Tested by tests/unit/base/sealed_memory_test.cpp.
 #pragma once
@@ -14,11 +14,11 @@ namespace blktap {
 
 class SealedMemory {
   public:
-    /// New zeroed memory, given by the kernel page by page as it is touched. `name` is for people, who see it in
-    /// /proc/PID/maps. Errors: throws std::system_error.
+    /// Makes zeroed memory, which the kernel allocates page by page as it is touched. `name` shows up in
+    /// /proc/PID/maps, for people. Errors: throws std::system_error.
     static SealedMemory create(const char* name, std::size_t size_bytes);
-    /// Memory that somebody else made, and who may be hostile: it must be a file of the kernel's own memory (no file
-    /// system's, whose pages may fail to come), sealed against shrinking, and of 1 to `size_max_bytes` bytes.
+    /// Maps memory that another process made, which may be hostile. The file must be a memfd without huge pages (pages
+    /// of a file system may fail to arrive), sealed against shrinking, and of 1 to `size_max_bytes` bytes.
     /// Errors: throws std::system_error, EINVAL with the reason.
     static SealedMemory adopt(UniqueFd fd, std::size_t size_max_bytes);
 

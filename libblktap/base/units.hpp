@@ -44,7 +44,7 @@ constexpr std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) noex
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) noexcept {
     return (value + unit - 1) & ~(unit - 1);
 }
-/// How many of `by` hold `value`. The sum of both must not overflow.
+/// `value` divided by `by`, rounded up. The sum of both must not overflow.
 constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) noexcept {
     return (value + by - 1) / by;
 }

@@ -11,7 +11,7 @@ bool is_between(char byte, unsigned first, unsigned last) noexcept {
     return first <= code && code <= last;
 }
 
-/// What may follow a first byte: neither a longer form than needed, nor half a UTF-16 pair, nor above U+10FFFF.
+/// Whether `second` may follow `first`: excludes overlong forms, UTF-16 surrogates, and code points above U+10FFFF.
 bool may_follow(char first, char second) noexcept {
     switch (static_cast<unsigned char>(first)) {
         case 0xe0:

@@ -12,8 +12,8 @@
 namespace blktap {
 namespace {
 
-/// Jobs are file system calls and the metadata code of image formats; the default of 8 MiB would only be promised
-/// memory.
+/// Enough for file system calls and the metadata code of image formats; the default of 8 MiB would reserve memory that
+/// no job uses.
 constexpr std::size_t stack_size_bytes = 256 * 1024;
 
 UniqueFd make_event() {
@@ -59,11 +59,11 @@ void WorkerPool::start(WorkerJob& job) noexcept {
     }
 }
 
-/// Failing is no error: the threads that there are, or the caller, do the work.
+/// Failing to start a thread is no error: the existing threads, or the caller, do the work.
 void WorkerPool::start_thread() noexcept {
     pthread_attr_t attributes;
     if (::pthread_attr_init(&attributes) != 0) return;
-    // Signals belong to the loop's thread: a worker must not be interrupted, nor take one that the loop waits for.
+    // Signals belong to the loop's thread: a worker must neither be interrupted nor receive a signal for the loop.
     sigset_t every_signal;
     ::sigfillset(&every_signal);
     const auto entry = [](void* pool) -> void* {
@@ -102,7 +102,7 @@ void WorkerPool::run_first(std::unique_lock<std::mutex>& lock) noexcept {
     lock.unlock();
     job.run(job);
     lock.lock();
-    // One wake-up for all that finish before the loop comes to look.
+    // One wake-up for all jobs that finish before the loop delivers them.
     if (finished_.empty()) ::eventfd_write(finished_event_.get(), 1);
     finished_.push_back(job);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// WorkerPool: a few threads for what may block (fallocate, an unaligned write, opening a table), so that the loop's
-// thread never does. Jobs are embedded in their owner's objects: queueing allocates nothing. Threads start with the
-// first job and sleep without wake-ups when there is none.
+// WorkerPool: a few threads for calls that may block (fallocate, an unaligned write, reading a table), so that the
+// loop's thread never blocks. Jobs are embedded in their owner's objects: queueing allocates nothing. Threads start
+// with the first job and sleep without wake-ups when there is no job.
 //
 // Tested by tests/unit/base/worker_pool_test.cpp.
 #pragma once
@@ -33,8 +33,8 @@ class WorkerPool {
     WorkerPool(EventLoop& loop, unsigned thread_count);
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
-    /// Every job must be done: a running job's memory is its owner's. Joins the idle threads. The last job's `done` may
-    /// destroy the pool.
+    /// All jobs must be done, because a running job uses memory of its owner. Joins the idle threads. The last job's
+    /// `done` may destroy the pool.
     ~WorkerPool();
 
     /// Queues `job`, which lives until its `done`. Context: loop thread. If no thread can be started, the job runs at
