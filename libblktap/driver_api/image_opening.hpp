@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageOpening: one image on its way to being open. Whoever opens it owns this and is told once how that ended; the
-// format's OpenImage ends it, at once or from a later round of the loop. It may be cancelled on the way: then it ends
-// with an error, as soon as the driver can.
+// ImageOpening: one image on its way to being open. The opener of the image owns the object and gets the result once;
+// the format's OpenImage ends the opening, at once or from a later round of the loop. An opening may be cancelled: then
+// it ends with an error, as soon as the driver can.
 //
 // Tested by tests/unit/drivers/image_opening_test.cpp, tests/unit/tapdisk/async_image_test.cpp.
 #pragma once
@@ -17,7 +17,7 @@
 
 namespace blktap {
 
-/// An open image, or why it is not: a text that names the image and the reason.
+/// The driver of an open image, or an error whose text names the image and the reason.
 using OpenResult = std::variant<std::unique_ptr<ImageDriver>, std::system_error>;
 
 class ImageOpening {
@@ -28,20 +28,20 @@ class ImageOpening {
     explicit ImageOpening(Done done) : done_(std::move(done)) {}
     ImageOpening(const ImageOpening&) = delete;
     ImageOpening& operator=(const ImageOpening&) = delete;
-    /// It has ended.
+    /// The opening must have ended.
     ~ImageOpening();
 
-    // The driver's: exactly one of the first two, as the last thing that it does with this.
+    // For the driver: it calls exactly one of the first two, as its last use of this object.
 
     void succeed(std::unique_ptr<ImageDriver> driver) noexcept;
     void fail(const std::system_error& error) noexcept;
-    /// `cancel` will be called when nobody wants the image any more, at most once, and ends the opening, at once or
-    /// soon. Without it, one that succeeds all the same is closed.
+    /// Sets the function that is called, at most once, when the image is no longer wanted; it must end the opening, at
+    /// once or soon. Without it, an image that opens all the same is closed.
     void on_cancel(std::function<void()> cancel) { on_cancel_ = std::move(cancel); }
 
-    // The opener's.
+    // For the opener.
 
-    /// Ends it with ECANCELED, at once or later.
+    /// Ends the opening with ECANCELED, at once or later.
     void cancel() noexcept;
     bool cancelled() const noexcept { return cancelled_; }
 
@@ -51,19 +51,19 @@ class ImageOpening {
     Done done_;
     std::function<void()> on_cancel_;
     bool cancelled_ = false;
-    std::unique_ptr<ImageDriver> unwanted_;  ///< being closed
+    std::unique_ptr<ImageDriver> unwanted_;  ///< opened after cancel(); being closed
 };
 
-/// Why an opening that was cancelled has failed.
+/// The error of a cancelled opening.
 std::system_error opening_cancelled();
 
 /// Begins to open an image. An option that the driver does not know is an error (std::errc::invalid_argument;
-/// Errc::image_invalid is for contents). Whether a path is needed is for the driver to say. `spec` and `context` are
-/// for the time of the call; what `context` refers to outlives the driver. Errors: through opening.fail(), or
-/// std::system_error thrown while that has not ended.
+/// Errc::image_invalid is for contents). The driver decides whether it needs a path. `spec` and `context` are valid
+/// only during the call; the objects that `context` refers to outlive the driver. Errors: through opening.fail(), or
+/// thrown as std::system_error before the opening has ended.
 using OpenImage = void (*)(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening);
 
-/// An OpenImage of a function that returns the driver, or throws.
+/// Makes an OpenImage of a function that returns the driver, or throws.
 using OpenImageAtOnce = std::unique_ptr<ImageDriver> (*)(const ImageSpec& spec, const DriverContext& context);
 template <OpenImageAtOnce open>
 void open_at_once(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening) {

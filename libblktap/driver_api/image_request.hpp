@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageRequest: one request to an image driver, embedded in whatever its sender keeps of it, and its scratch: memory in
-// which the driver keeps what it needs of that request. A driver says how much (ScratchSize); whoever sends requests
-// gives each of them so much before the first is sent, so that neither allocates on the way. A driver that passes
-// requests on has the child's request, and the child's scratch behind it, in its own.
+// ImageRequest: one request to an image driver, embedded in an object of its sender, and its scratch: memory in which
+// the driver keeps its state of that request. A driver announces the size of its scratch (ScratchSize); the sender
+// gives each request that much before the first is sent, so that neither allocates on the way. The scratch of a driver
+// that passes requests on holds the child's request, and the child's scratch behind it.
 //
 // Tested by tests/unit/drivers/image_request_test.cpp.
 #pragma once
@@ -33,7 +33,7 @@ enum class Retry : std::uint8_t {
     when_healthy,  ///< once the storage, or the way to it, is mended
 };
 
-/// Memory of one request that is its driver's.
+/// Size of the driver's memory in one request.
 struct ScratchSize {
     std::size_t bytes = 0;
     std::size_t alignment = 1;  ///< a power of two
@@ -42,46 +42,46 @@ struct ScratchSize {
     static constexpr ScratchSize of() noexcept {
         return {sizeof(T), alignof(T)};
     }
-    /// Where `next` begins that comes behind this.
+    /// The offset of a `next` that is placed behind this.
     constexpr std::size_t offset_of(const ScratchSize& next) const noexcept { return round_up(bytes, next.alignment); }
     constexpr ScratchSize followed_by(const ScratchSize& next) const noexcept {
         return {offset_of(next) + next.bytes, std::max(alignment, next.alignment)};
     }
-    /// From one to the next in an array.
+    /// The distance of two elements in an array.
     constexpr std::size_t stride() const noexcept { return round_up(bytes, alignment); }
 };
 
 struct ImageRequest {
     enum class Kind : std::uint8_t { read, write, flush, discard, write_zeroes };
-    /// Told the answer. The request may be sent again, or destroyed, from inside.
+    /// Gets the answer. It may send the request again, or destroy it.
     using Completed = void (*)(ImageRequest&, std::error_code, Retry) noexcept;
 
     Kind kind = Kind::read;
-    /// With ImageInfo::fua a write is durable when it is complete. Others ignore it: a flush follows.
+    /// For drivers with ImageInfo::fua: the write is durable when it is complete. Others ignore it: a flush follows.
     bool fua = false;
-    /// Of write_zeroes: the storage of the range need not be kept.
+    /// For write_zeroes: the driver may free the storage of the range.
     bool may_unmap = false;
     SectorRange range{};  ///< empty for flush
-    /// Read into or written from; together as long as `range`, and empty for every other kind. Valid until complete().
-    /// The driver may change entries.
+    /// Memory to read into or write from; together as long as `range`; empty for all other kinds. Valid until
+    /// complete(). The driver may change entries.
     std::span<iovec> data{};
 
     ImageRequest() = default;
     ImageRequest(const ImageRequest&) = delete;
     ImageRequest& operator=(const ImageRequest&) = delete;
-    /// It is not under way.
+    /// The request must not be under way.
     ~ImageRequest() { BLKTAP_ASSERT(!under_way()); }
 
-    // The driver's.
+    // For the driver.
 
-    /// Answers the request. Exactly once, on the loop's thread; may be called from inside ImageDriver::start(). After
-    /// it, neither the request nor its scratch is the driver's any more.
+    /// Answers the request. Exactly once, on the loop's thread; may be called from inside ImageDriver::start().
+    /// Afterwards the driver must touch neither the request nor its scratch.
     void complete(std::error_code error = {}, Retry retry = Retry::never) noexcept {
         const Completed completed = std::exchange(completed_, nullptr);
         BLKTAP_ASSERT(completed != nullptr);  // a second answer
         completed(*this, error, retry);
     }
-    /// What make_scratch() made.
+    /// The object that make_scratch() made.
     template <class T>
     T& scratch() const noexcept {
         return *std::launder(reinterpret_cast<T*>(scratch_));
@@ -96,13 +96,14 @@ struct ImageRequest {
         std::destroy_at(&scratch<T>());
     }
 
-    // The sender's.
+    // For the sender.
 
-    /// Gives the request `memory`, of driver.scratch_size(), to be used with that driver alone, until detach(). Both
-    /// while it is not under way.
+    /// Gives the request `memory`, of driver.scratch_size(), for use with that driver only, until detach(). Call both
+    /// while the request is not under way.
     void attach(ImageDriver& driver, std::byte* memory) noexcept;
     void detach(ImageDriver& driver) noexcept;
-    /// From now on it is under way: ImageDriver::start() or resize() is called next, and `completed` once.
+    /// Marks the request as under way: the caller calls ImageDriver::start() or resize() next, and the driver's answer
+    /// goes to `completed`, once.
     void begin(Completed completed) noexcept {
         BLKTAP_ASSERT(completed_ == nullptr);
         completed_ = completed;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ScratchMemory: the scratch of a number of requests, for as long as they are sent to one driver. Made when an image is
-// open and nothing is under way: how much a request needs is known only then, and another format may need more.
+// ScratchMemory: the scratch of a number of requests, for as long as they are sent to one driver. Made when an image
+// has just been opened: only then is the size known, and another format may need more.
 //
 // Tested by tests/unit/drivers/image_request_test.cpp.
 #pragma once
@@ -21,7 +21,7 @@ class ScratchMemory {
     ScratchMemory(ImageDriver& driver, std::size_t requests_max);
     ScratchMemory(const ScratchMemory&) = delete;
     ScratchMemory& operator=(const ScratchMemory&) = delete;
-    /// None of its requests is under way. They may be given to another driver.
+    /// None of its requests may be under way. They can be attached to another driver afterwards.
     ~ScratchMemory();
 
     /// Gives `request`, which outlives this, its scratch. At most requests_max times.

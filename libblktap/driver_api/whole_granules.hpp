@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What a discard may touch (ImageInfo): the engine must know it, to answer what touches nothing, and so must drivers.
+// The part of a discard that an image can discard (ImageInfo). Drivers need it, and the engine does, which answers a
+// discard of no whole granule itself.
 //
 // Tested by tests/unit/drivers/discard_test.cpp.
 #pragma once
@@ -12,7 +13,7 @@
 
 namespace blktap {
 
-/// The whole granules inside `range`; count is 0 when there is none.
+/// Returns the whole granules inside `range`; count is 0 if there are none.
 inline SectorRange whole_granules(SectorRange range, std::uint32_t granularity_bytes,
                                   std::uint32_t alignment_bytes) noexcept {
     const std::uint64_t granule = granularity_bytes / sector_size_bytes;

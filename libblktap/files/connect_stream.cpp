@@ -21,7 +21,7 @@ constexpr std::string_view unix_prefix = "unix:";
     throw_reason(std::make_error_code(std::errc::invalid_argument), address + ": " + reason);
 }
 
-/// Nothing: errno says why not.
+/// Returns an empty descriptor on an error, with errno set.
 UniqueFd connect_to(int family, int protocol, const sockaddr* address, socklen_t length) noexcept {
     UniqueFd fd{::socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol)};
     if (!fd || ::connect(fd.get(), address, length) != 0) return {};

@@ -12,9 +12,9 @@
 
 namespace blktap {
 
-/// A stream socket that is connected to "unix:PATH" or "HOST:PORT"; an IPv6 address is in brackets. Tries every address
-/// of a name. Errors: throws std::system_error naming `address`: EINVAL (of neither form), EADDRNOTAVAIL (the name is
-/// not known, or not now), those of connect(2). Context: blocks.
+/// Returns a stream socket that is connected to "unix:PATH" or "HOST:PORT"; an IPv6 address is in brackets. Tries every
+/// address of a name. Errors: throws std::system_error naming `address`: EINVAL (neither form), EADDRNOTAVAIL (the name
+/// cannot be resolved, perhaps only now), those of connect(2). Context: blocks.
 UniqueFd connect_stream(const std::string& address);
 
 }  // namespace blktap

@@ -21,7 +21,7 @@ constexpr off_t refused_byte = 200;  ///< + a permission's number: it is refused
 enum Permission : unsigned {
     consistent_read,
     write,
-    write_unchanged,  ///< writes that leave what a reader sees as it is, such as a copy from a backing file
+    write_unchanged,  ///< writes that do not change what a reader sees, such as a copy from a backing file
     resize,
     permission_count,
 };
@@ -40,7 +40,7 @@ struct Claim {
 Claim claim_of(Access access) {
     const Permissions change = set_of(write) | set_of(resize);
     if (access == Access::read_only) return {set_of(consistent_read), change};
-    // Not even unchanged writes: what such a writer read before our write it would put back after it.
+    // Not even unchanged writes: such a writer could write back old data that it read before our write.
     return {set_of(consistent_read) | change, change | set_of(write_unchanged)};
 }
 
@@ -53,7 +53,7 @@ struct flock lock_on(short type, off_t first, off_t count = 1) {
     return lock;
 }
 
-/// ENOLCK: a network file system whose server, or whose lock daemon, does not take part.
+/// ENOLCK: a network file system whose server or lock daemon does not support locks.
 bool means_no_locks_here(int error) {
     return error == EINVAL || error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS;
 }
@@ -65,12 +65,12 @@ bool means_no_locks_here(int error) {
     throw_reason({EBUSY, std::system_category()}, path + ": in use by " + find_lock_holders(name, byte));
 }
 
-/// Takes the lock on one byte, or returns why not.
+/// Takes the lock on one byte; returns 0 or an errno. Throws if another program has locked the file.
 int take(int fd, const std::string& path, off_t byte) {
     struct flock lock = lock_on(F_RDLCK, byte);
     if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return 0;
     if (errno != EAGAIN && errno != EACCES) return errno;
-    // Somebody who knows nothing of QEMU's convention has locked the file for himself alone.
+    // A program that does not follow QEMU's convention has locked the file exclusively.
     refuse_in_use(fd, path, byte);
 }
 
@@ -84,7 +84,7 @@ int take_all(int fd, const std::string& path, Claim claim) {
     return 0;
 }
 
-/// Throws when another has a lock on `byte`: our own are not in the way of the question.
+/// Throws if another user has a lock on `byte`; our own locks do not count.
 void require_unlocked(int fd, const std::string& path, off_t byte) {
     struct flock lock = lock_on(F_WRLCK, byte);
     if (::fcntl(fd, F_OFD_GETLK, &lock) != 0) throw_system_error(path + ": cannot look at its locks");

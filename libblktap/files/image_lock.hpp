@@ -4,11 +4,12 @@
 // Locks on image files that QEMU's programs understand and respect: two writers of one image destroy it, be they two
 // guests or a guest and qemu-img.
 //
-// QEMU's convention: what a user does with an image is a set of permissions. One shared lock on byte 100 + N says "I
-// use permission N", one on byte 200 + N "nobody else may use N". After taking its own, a user looks whether anyone has
-// the opposite of one of them. Nobody ever waits, so two that begin at the same instant may both be refused.
+// QEMU's convention: a user's access to an image is a set of permissions. One shared lock on byte 100 + N says "I use
+// permission N", one on byte 200 + N "nobody else may use N". After taking its own locks, a user checks whether another
+// one holds the opposite of any of them. Nobody ever waits, so two users that begin at the same instant may both be
+// refused.
 //
-// The locks are of the open file description: they live until its last descriptor is closed, wherever that is, so a
+// The locks belong to the open file description: they live until its last descriptor is closed, in any process, so a
 // descriptor that tapback keeps holds them past the death of a tapdisk.
 //
 // Tested by tests/unit/files/image_lock_test.cpp.
@@ -20,10 +21,10 @@
 
 namespace blktap {
 
-/// Locks the open image `fd`, whose name is `path`: for a writer against every other writer and against readers that do
-/// not put up with one, for a reader against writers only. False: its file system has no such locks; that is logged.
-/// Errors: throws std::system_error, EBUSY with a text that says who uses it ("/x: in use by qemu-img (pid 123)"); then
-/// nothing stays locked. Context: on EBUSY it looks through /proc, milliseconds for hundreds of processes.
+/// Locks the open image `fd`, whose name is `path`: for a writer against all other writers and against readers that do
+/// not allow a writer, for a reader against writers only. Returns false, and logs it, if the file system has no such
+/// locks. Errors: throws std::system_error, EBUSY with a text that names the user ("/x: in use by qemu-img (pid 123)");
+/// then nothing stays locked. Context: on EBUSY it searches /proc, milliseconds for hundreds of processes.
 bool lock_image(int fd, const std::string& path, Access access);
 
 }  // namespace blktap

@@ -11,19 +11,20 @@
 
 namespace blktap {
 
-/// `path` without its "." and doubled slashes. Each ".." stays: behind a link to a folder it leads somewhere else than
-/// the text before it says.
+/// Returns `path` without its "." and doubled slashes. Each ".." stays: behind a link to a folder it does not lead to
+/// the folder before it in the text.
 std::string tidied(const std::filesystem::path& path);
 
-/// The file that the image at `image_path` calls `name`: a relative name begins in the folder where the image is found,
-/// as it does for QEMU; the prefix of "file:/path" is none of the path, as for QEMU.
+/// Returns the path of the file that the image at `image_path` calls `name`. As in QEMU, a relative name begins in the
+/// folder where the image is found, and the prefix of "file:/path" does not belong to the path.
 std::string path_beside(const std::string& image_path, const std::string& name);
 
-/// "file:path": QEMU looks for such a relative path where it happens to run, so that it names no file of its own.
+/// Whether `name` is "file:path": QEMU resolves such a relative path from its working directory, so it names no certain
+/// file.
 bool depends_on_working_directory(const std::string& name) noexcept;
 
-/// `path` is `folder`, or below it. Both without links and "..", as canonical() gives them; whole names count:
-/// /srv-old is not below /srv.
+/// Whether `path` is `folder` or below it. Both must be canonical, without links and "..". Whole names count: /srv-old
+/// is not below /srv.
 bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder);
 
 }  // namespace blktap

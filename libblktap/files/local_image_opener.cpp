@@ -50,8 +50,9 @@ UniqueFd LocalImageOpener::connect(const std::string& address) {
 }
 
 UniqueFd LocalImageOpener::open(const std::string& path, Access access, Caching caching) {
-    // Looked at before it is opened, because opening some character devices has effects (a tape, a watchdog); and again
-    // when open, because the path may have been replaced in between. O_NONBLOCK: by a FIFO without a writer, say.
+    // The type is checked before opening, because opening some character devices has effects (a tape, a watchdog), and
+    // again afterwards, because the path may have been replaced in between, for example by a FIFO without a writer:
+    // hence O_NONBLOCK.
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) throw_system_error(path + purpose(access));
     require_image_file(status, path);

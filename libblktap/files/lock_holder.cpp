@@ -87,7 +87,7 @@ std::string describe(const fs::path& process) {
 }  // namespace
 
 std::string name_among_locks(int fd) {
-    // The device that stat() tells is another one on btrfs and overlayfs.
+    // On btrfs and overlayfs stat() returns another device number than the one in the list of locks.
     const auto own = read_locks("/proc/self/fdinfo/" + std::to_string(fd));
     if (!own.empty()) return own.front().file;
     struct stat status {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Who holds a lock on a file. The kernel does not say it of a lock that belongs to an open file description, but
-// /proc/PID/fdinfo lists the locks of each descriptor.
+// Finds the processes that hold a lock on a file. The kernel names no process for a lock that belongs to an open file
+// description, but /proc/PID/fdinfo lists the locks of each descriptor.
 //
 // Tested by tests/unit/files/image_lock_test.cpp.
 #pragma once
@@ -12,12 +12,13 @@
 
 namespace blktap {
 
-/// How the kernel names the file of `fd` in /proc: its device and inode. Exact while `fd` itself has a lock.
+/// Returns the name of the file of `fd` in the kernel's list of locks: device and inode. Exact only while `fd` itself
+/// holds a lock.
 std::string name_among_locks(int fd);
 
 /// Names the processes that hold a lock on the byte at `offset` of a file, for an operator: "qemu-img (pid 123)",
-/// several (a descriptor can be shared) joined by "and"; "another process (unknown)" when none can be found: it may be
-/// of another user, in another PID namespace, or on another host.
+/// several (a descriptor can be shared) joined by "and"; "another process (unknown)" if none is found: it may belong to
+/// another user, run in another PID namespace, or on another host.
 std::string find_lock_holders(const std::string& name_among_locks, off_t offset);
 
 }  // namespace blktap

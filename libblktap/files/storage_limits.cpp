@@ -22,7 +22,7 @@ namespace blktap {
 namespace {
 
 struct Alignment {
-    std::uint32_t offset_bytes = sector_size_bytes;  ///< of file offsets and lengths
+    std::uint32_t offset_bytes = sector_size_bytes;  ///< for file offsets and lengths
     std::uint32_t memory_bytes = sector_size_bytes;
 };
 
@@ -33,21 +33,21 @@ Value ask_device(int fd, unsigned long request, const std::string& name) {
     return value;
 }
 
-/// What the kernel says; nothing where it does not.
+/// Returns the alignment that the kernel reports; nullopt if it reports none.
 std::optional<Alignment> reported_alignment(int fd, const std::string& name) {
     struct statx status {};
     if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0) throw_system_error(name);
     if ((status.stx_mask & STATX_DIOALIGN) == 0) return std::nullopt;
-    // Such a file can be opened with O_DIRECT all the same, and is then cached: ext4 with data=journal, for one.
+    // Such a file can still be opened with O_DIRECT, but its I/O is cached: on ext4 with data=journal, for example.
     if (status.stx_dio_offset_align == 0) throw_error(Errc::direct_io_unsupported, name);
     return Alignment{std::max(status.stx_dio_offset_align, sector_size_bytes), status.stx_dio_mem_align};
 }
 
-/// Finds the smallest read that a file accepts. A misaligned one is refused before anything is read.
+/// Finds the smallest direct read that a file accepts. The kernel refuses a misaligned one before it reads.
 Alignment try_alignment(int fd, const std::string& name) {
     const Mapping memory = Mapping::anonymous(2 * page_size_bytes);
     for (const std::uint32_t size_bytes : {sector_size_bytes, 4096U}) {
-        // At an address that is a multiple of the size and of nothing greater.
+        // The address is a multiple of the size, but of no greater power of two.
         const ssize_t count = ::pread(fd, memory.data() + size_bytes, size_bytes, 0);
         if (count >= 0 || errno != EINVAL) return {size_bytes, size_bytes};
     }
@@ -72,10 +72,11 @@ Alignment find_alignment(int fd, bool block_device, const std::string& name) {
                                                   std::to_string(alignment.memory_bytes) + ")");
 }
 
-/// What the guest should align to. A file's block, although smaller writes work: the host would read the rest of it.
+/// The alignment that is best for the guest: for a file its block, because the host would have to read the rest of a
+/// block to write a part of it.
 std::uint32_t find_physical_sector_size(int fd, const struct stat& status, const std::string& name) {
     if (S_ISBLK(status.st_mode)) return ask_device<unsigned>(fd, BLKPBSZGET, name);
-    // Larger preferred sizes (a network's transfer, a stripe) are not what one write costs.
+    // Larger preferred sizes (a network's transfer size, a stripe) say nothing about the cost of one write.
     const auto block =
         std::clamp<std::uint64_t>(static_cast<std::uint64_t>(status.st_blksize), sector_size_bytes, 4096);
     return static_cast<std::uint32_t>(std::bit_ceil(block));

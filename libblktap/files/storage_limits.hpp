@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// StorageLimits: what the kernel says of an open file or block device: its size, and how direct I/O must be aligned.
+// StorageLimits: size and direct I/O alignment of an open file or block device, as the kernel reports them.
 //
-// Alignment comes from statx(STATX_DIOALIGN). Where the file system does not say (before Linux 6.1; NFS, btrfs, tmpfs)
-// a block device's logical block size is taken, and a file is tried with a read of 512 bytes, then of 4096.
+// Alignment comes from statx(STATX_DIOALIGN). Where the file system does not report it (before Linux 6.1; NFS, btrfs,
+// tmpfs), a block device's logical block size is used, and a file is probed with a read of 512 bytes, then of 4096.
 //
 // Tested by tests/unit/drivers/raw_image_test.cpp.
 #pragma once
@@ -25,14 +25,14 @@ struct StorageLimits {
     struct stat status {};
     bool block_device = false;
     std::uint64_t size_bytes = 0;
-    std::uint32_t offset_alignment_bytes = sector_size_bytes;  ///< of file offsets and lengths
+    std::uint32_t offset_alignment_bytes = sector_size_bytes;  ///< for file offsets and lengths
     std::uint32_t memory_alignment_bytes = sector_size_bytes;
     std::uint32_t physical_sector_size_bytes = sector_size_bytes;
     /// I/O may go straight to memory of the guest; false on network file systems.
     bool zero_copy_safe = true;
 };
 
-/// Asks the kernel; `name` is for errors. Errors: throws std::system_error: Errc::direct_io_unsupported, those of
+/// Queries the kernel; `name` is for errors. Errors: throws std::system_error: Errc::direct_io_unsupported, those of
 /// fstat(2) and of a device's ioctls. Context: blocks.
 StorageLimits find_storage_limits(int fd, const std::string& name, Caching caching);
 
