@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Memory order: the header says which store must come before which load, and why. Everything a function reads from
-// shared memory it reads once.
+// Memory order: the header says which store must come before which load, and why. A function reads each value of shared
+// memory once.
 #include "libblktap/ring/back_ring.hpp"
 
 #include "libblktap/base/assert.hpp"

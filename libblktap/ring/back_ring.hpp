@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // BackRing: the backend's half of a blkif ring over memory that a hostile guest writes. It copies requests out, writes
-// responses in, and decides when the other side must be woken. It knows no grant, no event channel and no disk.
+// responses in, and decides when the frontend must be woken. It knows no grant, no event channel and no disk.
 //
 // Memory order (Xen's io/ring.h states the barriers; why release is not enough is in docs/decisions/0004): the response
 // producer is stored seq_cst before the response event is read, and the request event is stored seq_cst before the
@@ -27,29 +27,30 @@ class BackRing {
     /// outlives this object. Starts at the frontend's current response producer: a fresh ring has 0 there.
     BackRing(std::span<std::byte> pages, Protocol protocol) noexcept;
 
-    /// Goes on where a backend that died was: it had taken the requests up to `consumed`, and `unanswered` of them have
-    /// no answer yet. Before anything else. False: that cannot be of this ring, and nothing has changed.
+    /// Continues for a backend that died after it had taken the requests up to `consumed`, of which `unanswered` have
+    /// no answer yet. Call before all other functions. Returns false, and changes nothing, if the numbers cannot belong
+    /// to this ring.
     [[nodiscard]] bool adopt(std::uint32_t consumed, std::uint32_t unanswered) noexcept;
 
     std::uint32_t slot_count() const noexcept { return shared_.slot_count; }
 
-    /// How many requests wait, from one load of the producer index.
-    /// Errors: Errc::ring_overrun when the producer is more than a ring ahead of what was answered; the ring is then
-    /// stopped for good: nothing is consumed any more. A frontend that does this is broken or hostile.
+    /// Returns the number of waiting requests, from one load of the producer index.
+    /// Errors: Errc::ring_overrun when the producer is more than a ring ahead of the answered requests; the ring is
+    /// then stopped for good: no request is consumed any more. A frontend that does this is broken or hostile.
     Result<std::uint32_t> pending_requests() noexcept;
-    /// Copies the next request out and advances. Only after pending_requests() said that there is one.
+    /// Copies the next request out and advances. Only if pending_requests() has counted it.
     RawRequest consume() noexcept;
 
-    /// Writes a response into the next free slot; seen by the frontend with publish(). Only for consumed requests.
+    /// Writes a response into the next free slot; publish() makes it visible. Only for consumed requests.
     void put_response(const Response& response) noexcept;
-    /// Makes the written responses visible. Returns true when the frontend asked to be woken for one of them.
+    /// Makes the written responses visible. Returns true if the frontend asked to be woken for one of them.
     [[nodiscard]] bool publish() noexcept;
     bool has_unpublished() const noexcept { return response_private_ != response_published_; }
 
-    /// Asks to be woken for the next request, then looks once more. Returns true when a request is already there (or
-    /// the ring was overrun, which the next pending_requests() reports): do not sleep.
+    /// Asks to be woken for the next request, then checks once more. Returns true, and the caller must not sleep, if a
+    /// request is already there (or the ring was overrun, which the next pending_requests() reports).
     [[nodiscard]] bool rearm() noexcept;
-    /// A cheap look for polling: the producer has moved past what was consumed.
+    /// For polling, and cheap: whether the producer has moved past the consumed requests.
     bool request_waiting() const noexcept;
 
     bool stopped() const noexcept { return stopped_; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The mirror image of back_ring.cpp, with the same memory order.
+// Mirrors back_ring.cpp, with the same memory order.
 #include "libblktap/ring/front_ring.hpp"
 
 #include <algorithm>

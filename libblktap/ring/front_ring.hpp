@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FrontRing: the frontend's half of a blkif ring, for ring-replay and for tests. It can also be told to misbehave,
-// which a real frontend's code could not.
+// FrontRing: the frontend's half of a blkif ring, for ring-replay and for tests. Unlike a real frontend it can also
+// misbehave on purpose.
 //
 // Tested by tests/unit/ring/front_ring_test.cpp, back_ring_test.cpp, ring_order_test.cpp and abi_test.cpp.
 #pragma once
@@ -29,19 +29,19 @@ class FrontRing {
 
     /// Writes a request into the next slot; only when not full().
     void put_request(const RawRequest& request) noexcept;
-    /// Makes the written requests visible. Returns true when the backend asked to be woken for one of them.
+    /// Makes the written requests visible. Returns true if the backend asked to be woken for one of them.
     [[nodiscard]] bool publish() noexcept;
 
-    /// The next response, if one is there.
-    /// Errors: Errc::ring_overrun when the backend answered more than was asked.
+    /// Returns the next response, if one is there.
+    /// Errors: Errc::ring_overrun when the backend answered more requests than there were.
     Result<std::optional<Response>> take_response() noexcept;
-    /// Asks to be woken for the next response, then looks once more: true when one is already there.
+    /// Asks to be woken for the next response, then checks once more. Returns true if one is already there.
     [[nodiscard]] bool rearm() noexcept;
     bool response_waiting() const noexcept;
 
-    /// Hostile: stores any value as the request producer.
+    /// Hostile: stores `value` as the request producer, whatever was put.
     void force_request_producer(std::uint32_t value) noexcept;
-    /// Hostile: a slot's bytes, to scribble on.
+    /// Hostile: returns a slot's bytes, to be overwritten.
     std::span<std::byte> slot_bytes(std::uint32_t index) noexcept;
     std::uint32_t requests_put() const noexcept { return request_private_; }
 

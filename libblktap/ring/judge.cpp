@@ -22,12 +22,12 @@ bool is_known(std::uint8_t operation) noexcept {
     return false;
 }
 
-/// The operation that is to be served, if it is known and offered.
+/// Returns the operation to serve, or the error if it is unknown or not offered.
 Result<Operation> judge_operation(const RawRequest& request, const DeviceRules& rules) noexcept {
     if (!is_known(request.operation)) return Errc::unsupported_operation;
     const auto operation = static_cast<Operation>(request.operation);
     if (operation == Operation::discard) {
-        // We offer no secure discard, and a plain one in its place would let the guest believe that the data is gone.
+        // Secure discard is not offered, and a plain discard instead would let the guest believe that the data is gone.
         if (!rules.discard || (request.discard_flag & discard_secure_flag) != 0) return Errc::unsupported_operation;
     }
     if (operation != Operation::indirect) return operation;
@@ -39,7 +39,7 @@ Result<Operation> judge_operation(const RawRequest& request, const DeviceRules& 
     return inner;
 }
 
-/// An empty flush carries nothing that could be forbidden. An empty barrier is still the request to write.
+/// An empty flush writes nothing. An empty barrier counts as a write all the same.
 bool needs_write_access(Operation operation, const RawRequest& request) noexcept {
     if (operation == Operation::read) return false;
     return operation != Operation::flush_diskcache || request.segment_count != 0;
@@ -51,7 +51,7 @@ bool segment_count_allowed(Operation operation, const RawRequest& request, const
     return request.segment_count <= count_max && (request.segment_count > 0 || may_be_empty);
 }
 
-/// The range that `segments`, at least one, cover from the request's first sector.
+/// Returns the range that `segments`, at least one, cover from the request's first sector on.
 Result<SectorRange> judge_segments(const RawRequest& request, std::span<const Segment> segments,
                                    const DeviceRules& rules) noexcept {
     SectorRange range{request.sector_number, 0};
@@ -64,7 +64,7 @@ Result<SectorRange> judge_segments(const RawRequest& request, std::span<const Se
     return range;
 }
 
-/// No frontend discards nothing. Refused, so that no driver ever meets an empty range.
+/// An empty discard, which no frontend sends, is refused, so that no driver ever gets an empty range.
 Result<SectorRange> judge_discard_range(const RawRequest& request, const DeviceRules& rules) noexcept {
     const SectorRange range{request.sector_number, request.discard_sectors};
     if (range.count == 0 || !range.fits(rules.size_sectors)) return Errc::out_of_range;
@@ -88,7 +88,7 @@ Result<Judged> judge(const RawRequest& request, const DeviceRules& rules) noexce
     }
 
     if (!segment_count_allowed(judged.operation, request, rules)) return Errc::bad_segment_count;
-    // The sector number of an empty flush means nothing, and Linux leaves -1 in it.
+    // The sector number of an empty flush has no meaning; Linux sets it to -1.
     if (request.indirect() || request.segment_count == 0) return judged;
 
     const Result<SectorRange> range =

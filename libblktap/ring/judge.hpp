@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Judging a request: from a private copy that may hold anything to a request that is safe to serve, or the error that
-// answers it. The order of the checks is the contract (docs/ARCHITECTURE.md, step 2): operation known, operation
+// Judging a request: turns a private copy that may hold anything into a request that is safe to serve, or the error
+// that answers it. The order of the checks is the contract (docs/ARCHITECTURE.md, step 3): operation known, operation
 // offered (an indirect request's inner operation last), not forbidden by read-only, segment count, segments, range.
 // Pure functions over values.
 //
@@ -21,7 +21,7 @@ namespace blktap::ring {
 struct DeviceRules {
     std::uint64_t size_sectors = 0;
     bool read_only = false;
-    bool discard = false;  ///< the image can, and the toolstack did not disable it
+    bool discard = false;  ///< the image can discard, and the toolstack did not disable it
     std::uint16_t indirect_segments_max = segments_indirect_max;  ///< 0: indirect requests are not offered
 };
 
@@ -43,7 +43,7 @@ Result<Judged> judge(const RawRequest& request, const DeviceRules& rules) noexce
 Result<Judged> judge_indirect(const RawRequest& request, std::span<const Segment> segments,
                               const DeviceRules& rules) noexcept;
 
-/// Descriptor pages that `segment_count` segments need; at most indirect_pages_max for a judged request.
+/// Number of descriptor pages for `segment_count` segments; at most indirect_pages_max for a judged request.
 constexpr std::size_t indirect_page_count(std::size_t segment_count) noexcept {
     return (segment_count + segments_per_indirect_page - 1) / segments_per_indirect_page;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Between a slot in shared memory and the private structs. Words are the only unit in which shared memory is touched:
-// each is loaded or stored once, and everything else happens on the private image of the slot.
+// Copies between a slot in shared memory and the private structs. Shared memory is accessed in words only: each word is
+// loaded or stored once, and all other work is done on the private copy of the slot.
 #include "libblktap/ring/request.hpp"
 
 #include <array>
@@ -16,15 +16,15 @@ namespace {
 using SlotImage = std::array<std::byte, wide_stride_bytes>;
 using ResponseImage = std::array<std::byte, wide_response_bytes>;
 
-/// Calls `work` with each number below `count`, without a loop: for so few words its counting would cost more than the
-/// words.
+/// Calls `work` with each number below `count`, unrolled: for so few words the counting of a loop would cost more than
+/// the copies.
 template <std::size_t count, class Work>
 void for_each_word(Work work) noexcept {
     [&]<std::size_t... index>(std::index_sequence<index...>) { (work(index), ...); }(std::make_index_sequence<count>{});
 }
 
-// The builtins rather than std::atomic_ref, which takes neither const nor volatile in C++20. Relaxed: the order against
-// the other side is that of the ring's indices.
+// The builtins rather than std::atomic_ref, which accepts neither const nor volatile in C++20. Relaxed: accesses to the
+// ring's indices establish the order between the two sides.
 template <class Word, std::size_t size_bytes>
 void load_words(std::byte* image, const volatile std::byte* shared) noexcept {
     const auto* words = reinterpret_cast<const volatile Word*>(shared);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A request as it was copied from the ring: the same shape for every layout, in private memory, not yet judged. It is
-// trivially copyable and of fixed size because it is what a recovery log slot holds (docs/formats/recovery-log.md).
+// A request as it was copied from the ring: the same struct for every layout, in private memory, not yet judged. It is
+// trivially copyable and of fixed size because slots of the recovery log hold it (docs/formats/recovery-log.md).
 //
 // Tested by tests/unit/ring/request_test.cpp and abi_test.cpp.
 #pragma once
@@ -43,8 +43,8 @@ struct RawRequest {
     };
 
     bool indirect() const noexcept { return operation == static_cast<std::uint8_t>(Operation::indirect); }
-    /// What a response names: the inner operation of an indirect request (a Linux frontend disables the disk on a
-    /// response that says "indirect"), the operation itself otherwise.
+    /// The operation for the response: the inner operation of an indirect request (a Linux frontend disables the disk
+    /// on a response that says "indirect"), the operation itself otherwise.
     std::uint8_t response_operation() const noexcept { return indirect() ? indirect_operation : operation; }
 };
 static_assert(sizeof(RawRequest) == 120 && std::is_trivially_copyable_v<RawRequest>);
@@ -55,11 +55,11 @@ struct Response {
     Status status;
 };
 
-/// Copies the request in the slot at `slot` once: every byte of shared memory is read one time, so that what is judged
-/// is what is used. `slot` points to shared memory that changes at any moment, aligned as in a ring: to 4 bytes in
-/// i386's layout, else to 8. The same holds for the functions below.
+/// Copies the request in the slot at `slot`. Every byte of shared memory is read only once, so that the judged bytes
+/// are the bytes that are used. `slot` points to shared memory that may change at any moment, aligned as in a ring: to
+/// 4 bytes in i386's layout, else to 8. The same holds for the functions below.
 RawRequest copy_request(const Layout& layout, const volatile std::byte* slot) noexcept;
-/// Writes a request into a slot, for frontends. Fields that its operation does not have are written as zeros.
+/// Writes a request into a slot, for frontends. Fields that the operation does not have are written as zeros.
 void write_request(const Layout& layout, volatile std::byte* slot, const RawRequest& request) noexcept;
 /// Writes a response with its padding zeroed (XSA-216).
 void write_response(const Layout& layout, volatile std::byte* slot, const Response& response) noexcept;

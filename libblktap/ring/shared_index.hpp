@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // The four indices of a shared ring, in memory that the other side may change at any moment: every access is one atomic
-// load or store of 32 bits with the order that its user states.
+// load or store of 32 bits with the order that the caller states.
 //
 // Tested by tests/unit/ring/back_ring_test.cpp and ring_order_test.cpp.
 #pragma once

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SharedRing: where things are in a ring's pages: the four indices and the slots. What both halves of a ring have in
-// common, and no more: who reads and writes what, and in which order, is back_ring.hpp's and front_ring.hpp's business.
+// SharedRing: where the four indices and the slots lie in a ring's pages; both halves of a ring share it. Who reads and
+// writes them, and in which order, is in back_ring.hpp and front_ring.hpp.
 //
 // Tested by tests/unit/ring/back_ring_test.cpp, front_ring_test.cpp and abi_test.cpp.
 #pragma once
@@ -18,7 +18,7 @@
 namespace blktap::ring {
 
 struct SharedRing {
-    /// `pages` is contiguous, 1 to 16 pages, and outlives this object; nothing in it is read or written here.
+    /// `pages` is contiguous, 1 to 16 pages, and outlives this object. The pages are not accessed here.
     SharedRing(std::span<std::byte> pages, Protocol protocol) noexcept
         : layout(&layout_of(protocol)),
           base(pages.data()),

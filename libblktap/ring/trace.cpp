@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// docs/formats/trace.md has the tables. Whatever is decoded may come from anybody: lengths are checked before bytes are
-// read, and what no encoder writes is refused rather than guessed at.
+// docs/formats/trace.md has the tables. Decoded bytes are hostile: lengths are checked before bytes are read, and bytes
+// that no encoder writes are refused.
 #include "libblktap/ring/trace.hpp"
 
 #include <algorithm>
@@ -63,7 +63,7 @@ bool is_full_page(std::uint8_t shape) noexcept {
     return shape == full_page_shape;
 }
 
-/// The segments whose shapes are recorded: none unless all of them are known and one is not a full page.
+/// Returns the segments whose shapes are recorded: none unless all are known and at least one is not a full page.
 std::span<const Segment> shaped(const TraceRecord& record, std::span<const Segment> segments) noexcept {
     const bool all_known = segments.size() == record.segment_count && segments.size() <= segments_indirect_max;
     const auto full = [](const Segment& segment) { return is_full_page(shape_of(segment)); };

@@ -38,13 +38,13 @@ struct TraceHeader {
 struct TraceRecord {
     std::uint64_t time_ns = 0;  ///< since the recording began
     std::uint64_t sector_number = 0;
-    /// Of a read, write, barrier or flush: of its segments; of a discard: as asked, capped at 2^32 - 1.
+    /// Read, write, barrier, flush: sectors of the segments. Discard: as the guest wrote it, capped at 2^32 - 1.
     std::uint32_t sector_count = 0;
     std::uint16_t segment_count = 0;
     std::uint8_t operation = 0;  ///< wire value; the inner one of an indirect request
     std::uint8_t queue = 0;
     bool indirect = false;
-    bool rejected = false;          ///< it was answered with an error by the judge
+    bool rejected = false;          ///< the judge answered it with an error
     std::uint32_t lost_before = 0;  ///< requests before this one that the recorder had no room for (saturating)
     /// Decoding only. Present when some segment is not the full page [0, 7]; else empty. 15 stands for 15 or more.
     std::vector<std::uint8_t> shapes;
@@ -55,13 +55,13 @@ std::string encode_trace_header(const TraceHeader& header);
 /// Parses the header line (without '\n'). Errors: Errc::bad_message, bad_version.
 Result<TraceHeader> decode_trace_header(std::string_view line);
 
-/// Writes a record's bytes to `out`, at least trace_record_max_bytes long; returns how many. `record.shapes` is not
-/// used: `segments` are the request's, judged or not; their shapes are written when one is not a full page and there
-/// are `record.segment_count` of them (fewer are known of a request that was rejected for its count). Allocates
-/// nothing.
+/// Writes a record to `out`, which is at least trace_record_max_bytes long; returns the number of bytes.
+/// `record.shapes` is not used: `segments` are the request's, judged or not. Their shapes are written if one is not a
+/// full page and there are `record.segment_count` of them (of a request that was rejected for its count, fewer are
+/// known). Allocates nothing.
 std::size_t encode_trace_record(const TraceRecord& record, std::span<const Segment> segments,
                                 std::span<std::byte> out) noexcept;
-/// Reads the record at the start of `bytes` and drops it from `bytes`; nullopt when it ends before a whole record.
+/// Reads the record at the start of `bytes` and removes it from `bytes`; nullopt if `bytes` holds no whole record.
 /// Errors: Errc::bad_message for a record that no encoder writes.
 Result<std::optional<TraceRecord>> decode_trace_record(std::span<const std::byte>& bytes);
 

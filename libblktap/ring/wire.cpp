@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The three slot layouts. x86_32 and x86_64 are facts of the protocol, written as numbers; "native" is asked of this
-// host's compiler, so that a port to another architecture needs no table of its own.
+// The three slot layouts. x86_32 and x86_64 are defined by the protocol and written as numbers; "native" is computed by
+// this host's compiler, so that a port to another architecture needs no table of its own.
 #include "libblktap/ring/wire.hpp"
 
 #include <bit>
@@ -91,7 +91,7 @@ constexpr Layout x86_64_layout{
     .indirect_refs = 28,
 };
 
-// The fields whose place is the same in every layout are constants of Layout.
+// Fields that have the same offset in every layout are constants of Layout.
 static_assert(offsetof(NativeRequest, operation) == Layout::operation);
 static_assert(offsetof(NativeRequest, segment_count) == Layout::segment_count);
 static_assert(offsetof(NativeDiscard, flag) == Layout::segment_count);

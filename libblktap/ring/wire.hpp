@@ -6,8 +6,7 @@
 // nothing of Xen is included here.
 //
 // A 32-bit x86 guest packs a request to 4-byte alignment (108-byte stride, i386's struct layout), a 64-bit one to 8
-// (112 bytes). "native" is what this host's compiler makes of the structs; on every 64-bit architecture it equals
-// x86_64.
+// (112 bytes). "native" is the layout of this host's compiler; on every 64-bit architecture it equals x86_64.
 //
 // Tested by tests/unit/ring/wire_test.cpp and abi_test.cpp.
 #pragma once
@@ -39,7 +38,7 @@ std::optional<Protocol> parse_protocol(std::string_view text) noexcept;
 std::string_view protocol_name(Protocol protocol) noexcept;
 
 inline constexpr std::size_t segments_direct_max = 11;          ///< BLKIF_MAX_SEGMENTS_PER_REQUEST
-inline constexpr std::size_t segments_indirect_max = 256;       ///< what we advertise: 1 MiB a request, as blkback
+inline constexpr std::size_t segments_indirect_max = 256;       ///< advertised limit: 1 MiB a request, as blkback's
 inline constexpr std::size_t indirect_refs_in_slot = 8;         ///< BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST
 inline constexpr std::size_t segments_per_indirect_page = 512;  ///< a page of 8-byte descriptors
 inline constexpr std::size_t indirect_pages_max = 8;
@@ -47,8 +46,8 @@ inline constexpr std::size_t ring_pages_max = 16;       ///< max-ring-page-order
 inline constexpr std::size_t ring_slots_max = 512;      ///< of 16 pages, in every layout
 inline constexpr std::uint8_t discard_secure_flag = 1;  ///< BLKIF_DISCARD_SECURE in `flag`
 
-/// The two sizes that slots have. A stride of 108 bytes leaves every other slot aligned to 4 bytes only, so that shared
-/// memory is touched in words of 4 there, elsewhere in words of 8; a slot's last word does not reach into the next
+/// The two strides of slots. With 108 bytes every other slot is aligned to 4 bytes only, so shared memory is accessed
+/// in words of 4 bytes in that layout and of 8 bytes in the others; a slot's last word does not reach into the next
 /// slot.
 inline constexpr std::size_t narrow_stride_bytes = 108;  ///< i386's layout
 inline constexpr std::size_t wide_stride_bytes = 112;

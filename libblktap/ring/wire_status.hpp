@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What an error becomes on the wire. The one table for it; docs/ARCHITECTURE.md shows it to people.
+// The only table that maps errors to statuses on the wire; docs/ARCHITECTURE.md shows it to people.
 //
 // Tested by tests/unit/ring/wire_status_test.cpp.
 #pragma once
@@ -12,8 +12,8 @@
 
 namespace blktap::ring {
 
-/// No error is okay. Errc::unsupported_operation and EOPNOTSUPP are not_supported: the frontend then stops using the
-/// operation. Everything else is error.
+/// Returns okay for no error; not_supported, after which the frontend stops using the operation, for
+/// Errc::unsupported_operation and EOPNOTSUPP; error for everything else.
 Status wire_status(std::error_code error) noexcept;
 
 }  // namespace blktap::ring

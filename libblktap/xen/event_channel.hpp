@@ -27,7 +27,7 @@ class EventChannelHandle {
 
     /// Readable while a bound channel has an event that pending() has not taken. Non-blocking.
     int fd() const noexcept;
-    /// Takes the next channel that has an event; it is masked until unmask(). nullopt: none.
+    /// Takes the next channel that has an event; it stays masked until unmask(). nullopt: none.
     std::optional<Port> pending() noexcept;
     /// Lets `port` fire again; an event that came in between fires at once.
     void unmask(Port port) noexcept;
@@ -54,8 +54,8 @@ class EventChannel {
     ~EventChannel();
 
     Port port() const noexcept { return port_; }
-    /// Wakes the other side. A failure means that it is gone, which its own domain's end reports: false, never an
-    /// error.
+    /// Wakes the other side. Returns false if it is gone; that is no error, because the end of its domain is reported
+    /// elsewhere.
     bool notify() noexcept;
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Owners over libxengnttab's mapping side: pages that a guest granted to us, mapped or copied.
+// Owners over libxengnttab's mapping side: pages that a guest granted to this domain, mapped or copied.
 //
 // Costs (measured on Xen 4.17, docs/decisions/0005): mapping one page per request costs ten times a batched copy, so
 // guest data is copied in batches or stays mapped; nothing is ever mapped and unmapped per request.
@@ -27,7 +27,7 @@ enum class PageAccess : std::uint8_t { read_only, read_write };
 
 class GrantTable;
 
-/// Granted pages, mapped as one contiguous range until destruction. The table outlives it.
+/// Granted pages, mapped as one contiguous range until destruction. The table outlives this object.
 class GuestPages {
   public:
     GuestPages() noexcept = default;
@@ -53,7 +53,7 @@ class GuestPages {
 
 /// One piece of a grant copy: within one page of the guest and, to avoid a split by the kernel, one page of ours.
 using CopySegment = xengnttab_grant_copy_segment_t;
-/// Fills a segment that copies from the guest's page to `local`, or the other way.
+/// Fills in a segment that copies from the guest's page to `local`, or the other way.
 void set_copy_from_guest(CopySegment& segment, DomainId domain, GrantRef ref, std::uint16_t offset_bytes, void* local,
                          std::uint16_t length_bytes) noexcept;
 void set_copy_to_guest(CopySegment& segment, DomainId domain, GrantRef ref, std::uint16_t offset_bytes, void* local,
@@ -67,13 +67,13 @@ class GrantTable {
 
     /// Maps the pages behind `refs` of `domain`, in order, as one contiguous range.
     /// Units:    one 4096-byte page per ref; at least 1.
-    /// Errors:   Errc::grant_denied (never granted, revoked, or read-only where writing was asked), or errno. Nothing
+    /// Errors:   Errc::grant_denied (never granted, revoked, or read-only where `access` is write), or errno. Nothing
     ///           stays mapped.
     /// Context:  loop thread; one ioctl and one mmap.
     Result<GuestPages> map(DomainId domain, std::span<const GrantRef> refs, PageAccess access) noexcept;
 
-    /// Copies all segments with one call. Each has its own `status` afterwards, GNTST_okay (0) or negative; check
-    /// every one. Errors: the call itself failed and no status is meaningful.
+    /// Copies all segments with one call. Afterwards each has its own `status`, GNTST_okay (0) or negative; check every
+    /// one. Errors: the call itself failed, and no status is valid.
     std::error_code copy(std::span<CopySegment> segments) noexcept;
     xengnttab_handle* get() const noexcept { return handle_.get(); }
 

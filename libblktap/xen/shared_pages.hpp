@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Owners over libxengnttab's sharing side (/dev/xen/gntalloc): pages of ours that another domain may use. For
+// Owners over libxengnttab's sharing side (/dev/xen/gntalloc): pages of this domain that another may use. For
 // frontends: ring-replay and tests.
 //
 // Tested by tests/unit/xen/grant_table_test.cpp.
@@ -35,7 +35,7 @@ class ShareHandle {
 /// Contiguous zeroed pages granted to one domain until destruction. The handle outlives it.
 class SharedPages {
   public:
-    /// Errors: throws std::system_error; where gntalloc refuses for its limit the text names the module parameter
+    /// Errors: throws std::system_error; if gntalloc has reached its limit the text names the module parameter
     /// (xen_gntalloc.limit).
     SharedPages(ShareHandle& handle, DomainId domain, std::uint32_t page_count, PageAccess access);
     SharedPages(SharedPages&& other) noexcept;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// libxengnttab and libxenevtchn for C++: their headers do not say by themselves that they are C.
+// Includes libxengnttab and libxenevtchn with C linkage, which their headers do not declare.
 #pragma once
 
 extern "C" {

@@ -52,7 +52,7 @@ void StoreNodes::remove(const std::string& path) const {
 
 void StoreNodes::set_permissions(const std::string& path, std::uint16_t owner, std::uint16_t reader) const {
     std::array<xs_permissions, 2> permissions{};
-    permissions[0] = {.id = owner, .perms = XS_PERM_NONE};  // the first names the owner, and what all others may
+    permissions[0] = {.id = owner, .perms = XS_PERM_NONE};  // the first entry: the owner, and the rights of all others
     permissions[1] = {.id = reader, .perms = XS_PERM_READ};
     const unsigned count = owner == reader ? 1 : 2;
     if (!xs_set_permissions(handle_, transaction_, path.c_str(), permissions.data(), count)) fail("permissions", path);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// XenStore: the owner of one libxenstore connection, and its transactions. A missing node is a value, everything else
-// that goes wrong is an exception, and the two never look alike: to take "xenstored is gone" for "the disk is gone"
-// would end running guests.
+// XenStore: the owner of one libxenstore connection, and its transactions. A missing node is a value, every other
+// failure is an exception, so that they cannot be confused: mistaking "xenstored is gone" for "the disk is gone" would
+// end running guests.
 //
 // Tested by tests/unit/xenstore/xen_store_test.cpp, against the real xenstored.
 #pragma once
@@ -23,21 +23,21 @@ namespace blktap {
 
 /// Reads and writes nodes, of the store itself or of one transaction. Paths that do not begin with '/' are relative to
 /// the caller's own domain ("backend/vbd3" is "/local/domain/0/backend/vbd3" in dom0).
-/// Errors, of all functions: throws std::system_error naming the path: EQUOTA's and EACCES's kin of xenstored, or, with
-/// any errno, a lost connection (XenStore::answers() tells).
+/// Errors, of all functions: throws std::system_error naming the path: xenstored's own (quota, access), or, with any
+/// errno, a lost connection (XenStore::answers() tells it apart).
 class StoreNodes {
   public:
     /// The node's value; nullopt when there is no such node. Values are bytes: a guest may have written anything.
     std::optional<std::string> read(const std::string& path) const;
-    /// Makes the node, and its missing parents, as needed.
+    /// Writes the node; makes it and its missing parents if needed.
     void write(const std::string& path, const std::string& value) const;
     void write_number(const std::string& path, std::uint64_t value) const { write(path, std::to_string(value)); }
     /// Names of the children; empty when there are none or no such node.
     std::vector<std::string> list(const std::string& path) const;
-    /// Removes the node with all below it; nothing happens when there is no such node.
+    /// Removes the node and all nodes below it; nothing happens if there is no such node.
     void remove(const std::string& path) const;
-    /// `owner` has all rights, `reader` (unless it is `owner`) may read, all others nothing. What is made below
-    /// inherits it.
+    /// Gives `owner` all rights, `reader` (unless it is `owner`) the right to read, and all others none. Nodes that are
+    /// made below inherit this.
     void set_permissions(const std::string& path, std::uint16_t owner, std::uint16_t reader) const;
 
   protected:
@@ -54,9 +54,9 @@ class StoreTransaction : public StoreNodes {
   public:
     StoreTransaction(const StoreTransaction&) = delete;
     StoreTransaction& operator=(const StoreTransaction&) = delete;
-    /// Gives up what was not committed.
+    /// Aborts the transaction unless it was committed.
     ~StoreTransaction();
-    /// False: another client changed what was read here; nothing was written, begin again.
+    /// Returns false, and writes nothing, if another client changed a node that was read: start again.
     bool commit();
 
   private:
@@ -72,8 +72,8 @@ class XenStore : public StoreNodes {
     XenStore& operator=(const XenStore&) = delete;
     ~XenStore();
 
-    /// Runs `work(StoreTransaction&)` until it commits. `work` may run again from its start, so it writes nothing but
-    /// the transaction. Errors: also EAGAIN when others interfere a hundred times.
+    /// Runs `work(StoreTransaction&)` until the transaction commits. `work` may run several times, so it must change
+    /// nothing but the transaction. Errors: also EAGAIN when other clients interfere a hundred times.
     template <std::invocable<StoreTransaction&> Work>
     void transact(Work work) const {
         for (int tries = 0; tries < transaction_tries; ++tries) {
@@ -88,16 +88,17 @@ class XenStore : public StoreNodes {
         std::string path;
         std::string token;
     };
-    /// Reports each change of `path` or below it, and one event at once. `token` comes back with every event.
+    /// Watches `path` and all nodes below it; the first event comes at once. `token` is returned with every event.
     void watch(const std::string& path, const std::string& token) const;
-    /// Ends a watch; its events that are still queued are dropped. Nothing happens when there is none.
+    /// Ends a watch; its queued events are dropped. Nothing happens if there is no such watch.
     void unwatch(const std::string& path, const std::string& token) const noexcept;
-    /// The next event without waiting; nullopt: none.
+    /// Returns the next event without waiting; nullopt: none.
     std::optional<Event> next_event() const;
-    /// Readable while next_event() has one. A lost connection does not make it readable: ask answers() now and then.
+    /// Readable while next_event() has an event. A lost connection does not make it readable: call answers() now and
+    /// then.
     int fd() const noexcept { return fd_; }
 
-    /// Whether xenstored still answers; once false, this object is of no more use.
+    /// Whether xenstored still answers; once false, this object cannot be used any more.
     bool answers() const noexcept;
     /// Whether the toolstack has told xenstored about `domain`, and not yet that it is gone.
     bool is_domain_known(std::uint16_t domain) const noexcept;
