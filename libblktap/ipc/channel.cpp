@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t error_message_max_bytes = 4096;  // so that an error reply always fits a message
 constexpr std::size_t requests_kept_max = 16;          // each may hold descriptors of ours
-constexpr int replies_dropped_max = 16;                // at a time: others wait meanwhile
+constexpr int replies_dropped_max = 16;                // in one call: other clients wait meanwhile
 
 Json parse_json(const std::string& text) {
     const auto limit_depth = [](int depth, Json::parse_event_t event, Json&) {
@@ -84,7 +84,7 @@ std::string write_request(std::uint64_t id, const std::string& name, const Json&
     Json json = envelope(id);
     json["request"] = name;
     json["arguments"] = object_or_empty(arguments);
-    // To escape what is not UTF-8 would name another file.
+    // Refused, because an escaped path would name another file.
     if (const auto invalid = find_invalid_text(json)) {
         throw_reason(std::make_error_code(std::errc::illegal_byte_sequence),
                      name + ": '" + escape_invalid_utf8(*invalid) + "' is not UTF-8, as a name in a message must be");
@@ -103,7 +103,7 @@ std::string write_error(const Json& id, std::error_code code, const std::string&
 void throw_if_error(const Reply& reply) {
     if (reply.error_code.empty()) return;
     const std::error_code code = error_code_named(reply.error_code);
-    // The message is the whole text that the exception on the other side had.
+    // The message is the whole text of the exception on the other side.
     throw_reason(code, reply.error_message.empty() ? code.message() : reply.error_message);
 }
 

@@ -28,7 +28,7 @@
 namespace blktap::ipc {
 
 inline constexpr unsigned protocol_version = 1;
-/// Nesting of a message's JSON; "connect" has 5. Copying and writing JSON recurse, so that depth is stack.
+/// Nesting of a message's JSON; "connect" has 5. Copying and writing JSON recurse, so depth costs stack.
 inline constexpr int json_depth_max = 16;
 
 struct Request {
@@ -39,36 +39,35 @@ struct Request {
 };
 
 struct Reply {
-    std::uint64_t id = 0;          ///< 0: null, the answer to a message that could not be parsed
+    std::uint64_t id = 0;          ///< 0: null on the wire, the answer to a message that could not be parsed
     Json result = Json::object();  ///< meaningless when `error_code` is set
     std::string error_code;        ///< empty: success
     std::string error_message;
     std::vector<UniqueFd> descriptors;
 };
 
-/// Throws what an error reply says as std::system_error, as the other side caught it; does nothing for a result.
+/// Throws the error of an error reply as the std::system_error that the other side caught; does nothing for a result.
 void throw_if_error(const Reply& reply);
 
-/// What a message is: exactly one of the two.
+/// A parsed message: exactly one of the two.
 struct Parsed {
     std::optional<Request> request;
     std::optional<Reply> reply;
 };
-/// An error reply is read whatever its version: a peer that does not speak ours says so in its own.
-/// Errors: throws std::system_error (Errc::bad_message, Errc::bad_version) saying what is wrong; descriptors are
-/// closed.
+/// An error reply is read whatever its version, because a peer that does not speak this version refuses in its own.
+/// Errors: throws std::system_error (Errc::bad_message, Errc::bad_version) with the reason; descriptors are closed.
 Parsed parse_message(Message message);
 
 class Channel {
   public:
     explicit Channel(MessageSocket socket) noexcept : socket_(std::move(socket)) {}
 
-    /// Sends a request and waits for its reply; requests of the other side that arrive meanwhile are kept for
-    /// next_request(): ask it after each call, because what was kept no longer makes fd() readable. A null or empty
+    /// Sends a request and waits for its reply. Requests of the other side that arrive meanwhile are kept for
+    /// next_request(): call it after each call(), because kept requests do not make fd() readable. A null or empty
     /// `arguments` is sent as {}. Blocks: for clients, and for a tapdisk that opens a file through its controller.
     /// Errors: throws std::system_error: Errc::peer_closed, ETIMEDOUT, EILSEQ (a string is not UTF-8),
-    /// parse_message()'s, or the socket's. An error reply is a value, that of a peer that could not parse our request
-    /// included.
+    /// parse_message()'s, or the socket's. An error reply is a value, also one of a peer that could not parse the
+    /// request.
     Reply call(const std::string& name, const Json& arguments, const std::vector<int>& descriptors = {},
                std::chrono::milliseconds timeout = std::chrono::seconds(30));
     template <DeclaredMessage M>
@@ -77,29 +76,29 @@ class Channel {
         return call(M::name, message, descriptors, timeout);
     }
 
-    /// Sends a request without waiting for its reply, which next() will give; returns its id. For event loops. Not to
-    /// be mixed with call() and next_request() on one channel, which drop such replies. Errors: as call()'s sending.
+    /// Sends a request and returns its id, without waiting for the reply, which next() will return. For event loops. Do
+    /// not mix with call() and next_request() on one channel: they drop such replies. Errors: as call()'s sending.
     std::uint64_t send_request(const std::string& name, const Json& arguments,
                                const std::vector<int>& descriptors = {});
     template <DeclaredMessage M>
     std::uint64_t send_request(const M& message, const std::vector<int>& descriptors = {}) {
         return send_request(M::name, message, descriptors);
     }
-    /// The next message, request or reply, without waiting. Errors: as next_request().
+    /// Returns the next message, request or reply, without waiting. Errors: as next_request().
     std::optional<Parsed> next();
 
-    /// The next request of the other side without waiting; a reply that no call() waits for any more is dropped. After
-    /// some of those it gives up for now, although more is there: fd() stays readable.
+    /// Returns the next request of the other side without waiting. Drops replies to calls that timed out; after some of
+    /// them it returns nullopt although more messages are there: fd() stays readable.
     /// Errors: as MessageSocket::receive() and parse_message(). After bad_message or bad_version the connection is
     /// usable: answer with reply_bad_message().
     std::optional<Request> next_request();
 
-    /// Whether next_request() has one of which fd() does not tell.
+    /// Whether next_request() has a kept request, for which fd() is not readable.
     bool has_kept_request() const noexcept { return !requests_.empty(); }
 
     /// Answers a request; a null `result` is sent as {}. Errors, like all replies: MessageSocket::send()'s.
     void reply(std::uint64_t id, const Json& result, const std::vector<int>& descriptors = {});
-    /// `message` is cut at 4 KiB, and what is not UTF-8 in it replaced: it may quote what the peer sent.
+    /// `message` is cut at 4 KiB and bytes that are not UTF-8 are escaped, because it may quote what the peer sent.
     void reply_error(std::uint64_t id, std::error_code code, const std::string& message);
     /// Answers a message that could not be parsed: its id is unknown, so null.
     void reply_bad_message(const std::system_error& error);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The control protocol's names of errors: numbers would tie both sides to one version of our enum and one
-// architecture's errno. docs/control-protocol.md has the table.
+// The control protocol's names of errors. Numbers would tie both sides to one version of Errc and one architecture's
+// errno. docs/control-protocol.md has the table.
 //
 // Tested by tests/unit/ipc/error_names_test.cpp.
 #pragma once
@@ -16,7 +16,7 @@ namespace blktap::ipc {
 /// The protocol's name for an error: "wrong-state", "read-only", ..., or "system:ENOENT" for an errno.
 std::string error_code_name(std::error_code code);
 
-/// The error that has this name; Errc::bad_message for a name that this version does not know.
+/// Returns the error of this name; Errc::bad_message for a name that this version does not know.
 std::error_code error_code_named(std::string_view name) noexcept;
 
 }  // namespace blktap::ipc

@@ -10,7 +10,7 @@
 namespace blktap::ipc {
 namespace {
 
-/// What the peer wrote, short enough for a log line.
+/// Cuts text of a peer to the length of a log line.
 std::string shortened(std::string_view text) {
     constexpr std::size_t length_max = 64;
     if (text.size() <= length_max) return '"' + std::string(text) + '"';
@@ -85,12 +85,12 @@ void Fields::convert(std::string_view key, const Json& json, bool& value) const 
 void Fields::convert(std::string_view key, const Json& json, std::string& value) const {
     if (!json.is_string()) fail(key, "not a string");
     value = json.get<std::string>();
-    // open(2) would take the part before it for the whole name.
+    // open(2) would open the part before the NUL.
     if (value.find('\0') != std::string::npos) fail(key, "contains a NUL");
 }
 
 std::uint64_t Fields::to_number(std::string_view key, const Json& json, std::uint64_t max) const {
-    // Text parses to an unsigned number, but a C++ literal in Json made by hand is a signed one.
+    // Parsed text yields an unsigned number, but a C++ literal in a hand-made Json is signed.
     const bool counts = json.is_number_unsigned() || (json.is_number_integer() && json.get<std::int64_t>() >= 0);
     if (!counts || json.get<std::uint64_t>() > max) fail(key, "not a whole number from 0 to " + std::to_string(max));
     return json.get<std::uint64_t>();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageArguments: an image as the messages of tapback name it.
+// ImageArguments: how tapback's messages name an image.
 //
 // Tested by tests/unit/ipc/tapback_messages_test.cpp.
 #pragma once
@@ -12,10 +12,10 @@
 
 namespace blktap::ipc {
 
-/// Longest `path` of an image: the kernel takes no longer one either.
+/// Longest `path` of an image, which is also the kernel's limit.
 inline constexpr std::size_t image_path_max_bytes = 4095;
 
-/// An image as clients name it: "open" without the choice of who opens files.
+/// How clients name an image: the arguments of "open" without the choice of who opens files.
 struct ImageArguments {
     static constexpr const char* label = "image";
     std::string format{};

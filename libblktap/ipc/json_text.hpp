@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// JSON as text, for values that quote what somebody else wrote: a name in an image, a path. JSON is UTF-8 and such a
-// name need not be.
+// JSON as text, for values that quote foreign bytes: a name in an image, a path. JSON is UTF-8; such a name may not be.
 //
 // Tested by tests/unit/ipc/channel_test.cpp.
 #pragma once
@@ -14,11 +13,11 @@
 
 namespace blktap::ipc {
 
-/// `json` as text, as nlohmann::json::dump() makes it. What is not UTF-8 in its strings and keys is written
-/// as \xNN. For people: nobody can tell it from a name that has these characters.
+/// Returns `json` as text, like nlohmann::json::dump(). Bytes of its strings and keys that are not UTF-8 are written as
+/// \xNN. For people: a name that contains these characters looks the same.
 std::string to_text(const nlohmann::json& json, int indent = -1);
 
-/// The first string in `json` that is not UTF-8.
+/// Returns the first string in `json` that is not UTF-8.
 std::optional<std::string> find_invalid_text(const nlohmann::json& json);
 
 }  // namespace blktap::ipc

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What a message's declaration is made of. A struct lists its fields once, in a function that a reader and a writer of
-// JSON call alike:
+// The parts of a message's declaration. A struct lists its fields once, in a function that both the reader and the
+// writer of JSON call:
 //
 //   struct Resize {
 //       static constexpr const char* name = "resize";  // the request on the wire
@@ -11,8 +11,8 @@
 //       static void fields(auto& io, auto& it) { io.required("size", it.size_bytes); }
 //   };
 //
-// A struct that is only a part of messages has a `label` instead of a name: what errors call it. Fields that are not
-// known are refused, unless `others` says that a newer peer may say more.
+// A struct that is only a part of messages has a `label` instead of a name, for errors. Unknown fields are refused,
+// unless `others` says that a newer peer may send more.
 //
 // Tested by tests/unit/ipc/messages_test.cpp, tests/unit/ipc/message_wire_test.cpp.
 #pragma once
@@ -29,21 +29,21 @@ namespace blktap::ipc {
 
 using Json = nlohmann::json;
 
-/// What is done about a field that is not known here.
+/// How unknown fields are treated.
 enum class Others : std::uint8_t {
-    as_outer,  ///< what the struct around this one does; the outermost refuses
+    as_outer,  ///< as in the struct around this one; the outermost refuses
     refused,
     ignored,
 };
 
-/// Whether a field must be there, and is always written.
+/// Whether a field must be present, and whether it is always written.
 enum class Presence : std::uint8_t {
     required,  ///< always written; an error when absent
     optional,  ///< always written; the struct's default when absent
     sparing,   ///< written unless it is the default: an older peer may not know the field
 };
 
-/// A value and its word on the wire.
+/// A value and its name on the wire.
 template <class T>
 struct Choice {
     const char* word;
@@ -121,11 +121,11 @@ class FieldReader {
             words.push_back(choice.word);
         value = std::next(choices.begin(), static_cast<std::ptrdiff_t>(fields_.read_choice(key, words)))->value;
     }
-    /// A field for whoever reads the message; it follows from others.
+    /// A field that follows from others; written for other readers of the message, and not read.
     template <class T>
     void derived(const char*, const T&) {}
 
-    // What a value must be besides its type.
+    // Further conditions on a value.
     void not_empty(const char* key, const std::string& value) const { fields_.expect_not_empty(key, value); }
     void at_most(const char* key, std::uint64_t value, std::uint64_t max) const {
         if (value > max) fields_.fail(key, "at most " + std::to_string(max));
@@ -133,7 +133,7 @@ class FieldReader {
     void shorter_than(const char* key, const std::string& value, std::size_t bytes_max) const {
         if (value.size() > bytes_max) fields_.fail(key, "longer than " + std::to_string(bytes_max) + " bytes");
     }
-    /// `check(fields)` looks at what was read, and fails there.
+    /// Calls `check(fields)`, which checks the values read so far and fails with fields.fail().
     void check(std::invocable<const Fields&> auto check) const { check(fields_); }
 
     /// After the last field.
@@ -156,7 +156,7 @@ class FieldReader {
         T::fields(reader, value);
         reader.finish();
     }
-    /// A type with a text of its own, by functions beside it: from_field(fields, key, json, value), to_field(value).
+    /// For a type with its own text form: calls from_field(fields, key, json, value) and to_field(value), found by ADL.
     template <class T>
         requires requires(const Fields& fields, const Json& json, T& value) { from_field(fields, "", json, value); }
     void read(std::string_view key, const Json& json, T& value) const {
@@ -227,7 +227,7 @@ class FieldWriter {
     Json& json_;
 };
 
-// How nlohmann::json reads and writes each described struct. What the struct held before is forgotten.
+// How nlohmann::json reads and writes each described struct. Reading resets the struct first.
 // Errors: throws std::system_error (Errc::bad_message) naming the field: "connect: queues[1].ring-refs: 17 entries,
 // ...".
 template <Described T>
@@ -264,7 +264,7 @@ struct Nothing {
 /// All messages that one server serves.
 template <DeclaredMessage... M>
 struct MessageList {
-    /// Calls `visit.template operator()<M>()` for each.
+    /// Calls `visit.template operator()<M>()` for each message M.
     static void each(auto&& visit) { (visit.template operator()<M>(), ...); }
 };
 

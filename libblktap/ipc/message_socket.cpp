@@ -21,13 +21,13 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds patience{1};  // with a peer that neither reads nor accepts
+constexpr std::chrono::seconds patience{1};  // how long to wait for a peer that does not read or accept
 constexpr int backlog = 64;
 
 sockaddr_un address_of(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    // An empty name, or one that begins with a NUL, would be a socket of the abstract namespace: without permissions.
+    // An empty name, or one that begins with a NUL, names a socket of the abstract namespace, which has no permissions.
     if (path.empty() || path.find('\0') != std::string::npos) {
         throw_error(std::make_error_code(std::errc::invalid_argument), "socket path \"" + path + "\"");
     }
@@ -48,7 +48,7 @@ const sockaddr* generic(const sockaddr_un& address) {
     return reinterpret_cast<const sockaddr*>(&address);
 }
 
-/// Waits for `events` (or a hang-up); false when `deadline` came first.
+/// Waits for `events` (or a hang-up); returns false if `deadline` came first.
 bool wait_for(int fd, short events, SteadyClock::time_point deadline) {
     for (;;) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
@@ -78,7 +78,7 @@ void attach(msghdr& header, Control& control, const std::vector<int>& descriptor
     std::memcpy(CMSG_DATA(part), descriptors.data(), size_bytes);
 }
 
-/// Owns whatever descriptors the kernel gave us, before anything can fail. `owned` has room for them.
+/// Moves the received descriptors into `owned`, which has room for them, before anything can fail.
 void take_descriptors(msghdr& header, std::vector<UniqueFd>& owned) noexcept {
     for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
@@ -91,12 +91,12 @@ void take_descriptors(msghdr& header, std::vector<UniqueFd>& owned) noexcept {
     }
 }
 
-/// The kernel reports a reset connection once, ahead of what is still queued: the call after it tells the rest.
+/// The kernel reports a reset connection once, before the messages that are still queued: the next call returns those.
 bool call_again() noexcept {
     return errno == EINTR || errno == ECONNRESET;
 }
 
-/// A lock that goes with the descriptor; it leaves no file behind.
+/// Takes a lock that ends with the returned descriptor and leaves no file behind.
 UniqueFd lock_directory_of(const std::string& path) {
     const std::size_t slash = path.rfind('/');
     const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -108,7 +108,8 @@ UniqueFd lock_directory_of(const std::string& path) {
     return lock;
 }
 
-/// Whether the path is a socket on which nobody listens: connecting to any other file would be refused as well.
+/// Whether the path is a socket on which nobody listens. The type is checked first: connecting to any other file would
+/// be refused as well.
 bool is_stale(const std::string& path, const sockaddr_un& address) {
     struct stat status {};
     if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
@@ -121,7 +122,7 @@ bool is_stale(const std::string& path, const sockaddr_un& address) {
 MessageSocket MessageSocket::connect_to(const std::string& path) {
     const sockaddr_un address = address_of(path);
     UniqueFd fd = open_socket(0);
-    // Without O_NONBLOCK connect() waits for room in the backlog; the send timeout bounds that.
+    // Without O_NONBLOCK connect() waits for room in the backlog, at most for the send timeout.
     const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
     if (::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) throw_system_error(path);
     while (::connect(fd.get(), generic(address), sizeof address) != 0) {
@@ -203,10 +204,10 @@ pid_t MessageSocket::peer_pid() const {
 
 MessageListener::MessageListener(std::string path) : path_(std::move(path)) {
     const sockaddr_un address = address_of(path_);
-    // Between bind() and listen() a socket looks stale, and so would ours to another that starts now.
+    // Between bind() and listen() a socket looks stale to another process that starts at the same time.
     const UniqueFd lock = lock_directory_of(path_);
     fd_ = open_socket(SOCK_NONBLOCK);
-    // bind() takes the mode of the socket itself, less the umask: there is no moment at which others may connect.
+    // bind() applies the mode of the socket itself, less the umask, so others may not connect at any moment.
     if (::fchmod(fd_.get(), S_IRUSR | S_IWUSR) != 0) throw_system_error(path_);
     if (::bind(fd_.get(), generic(address), sizeof address) != 0) {
         if (errno != EADDRINUSE) throw_system_error(path_);

@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // MessageSocket: whole messages with descriptors over a UNIX socket. SOCK_SEQPACKET keeps a message and its descriptors
-// together and ends each message by itself, so there is no framing to get wrong.
+// together and preserves message boundaries, so there is no framing to get wrong.
 //
 // Tested by tests/unit/ipc/message_socket_test.cpp.
 #pragma once
@@ -30,24 +30,24 @@ class MessageSocket {
     MessageSocket() noexcept = default;
     explicit MessageSocket(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
 
-    /// Connects to the socket at `path`; waits at most one second for a listener that is behind with accepting.
+    /// Connects to the socket at `path`; waits at most one second if the listener's backlog is full.
     /// Errors: throws std::system_error naming the path (ENOENT, ECONNREFUSED, EACCES, ETIMEDOUT, ENAMETOOLONG).
     static MessageSocket connect_to(const std::string& path);
 
-    /// Sends one message; descriptors are duplicated into it and stay the caller's. Waits for room as long as its
-    /// patience lasts, so that a peer that does not read cannot hold us.
+    /// Sends one message; descriptors are duplicated into it and stay the caller's. Waits for room as long as the
+    /// patience lasts, so that a peer that does not read cannot block this process.
     /// Errors: throws std::system_error (EPIPE, ETIMEDOUT; EMSGSIZE: empty, too long or too many descriptors).
     void send(const std::string& text, const std::vector<int>& descriptors = {});
-    /// How long send() waits for a peer that does not read: one second unless told.
+    /// Sets how long send() waits for a peer that does not read; by default one second.
     void set_patience(std::chrono::nanoseconds patience) noexcept { patience_ = patience; }
-    /// From now on receive() takes no descriptor: a message that brings one is Errc::bad_message, and its descriptors
-    /// are never this process's. To close a file may take as long as its storage does.
+    /// From now on a received message with descriptors is Errc::bad_message, and its descriptors never enter this
+    /// process: closing a file may block for as long as its storage does.
     void refuse_descriptors() noexcept { takes_descriptors_ = false; }
-    /// Takes the next message without waiting; nullopt when none is there. An empty message counts as a hang-up.
+    /// Returns the next message without waiting; nullopt if there is none. An empty message counts as a hang-up.
     /// Errors: throws std::system_error: Errc::peer_closed, Errc::bad_message (too long, too many descriptors; the
     /// message is gone and the connection usable), or errno. Descriptors of a refused message are closed.
     std::optional<Message> receive();
-    /// Waits until receive() has a message or an error to give; false when `deadline` came first.
+    /// Waits until receive() would return a message or throw; returns false if `deadline` came first.
     bool wait_readable(std::chrono::steady_clock::time_point deadline) const;
 
     int fd() const noexcept { return fd_.get(); }
@@ -63,17 +63,18 @@ class MessageSocket {
 /// A listening socket at a path; the path is removed on destruction, if it still is this socket.
 class MessageListener {
   public:
-    /// A socket that nobody listens on any more is replaced; one with a live listener, or any other file, is
-    /// EADDRINUSE. The socket has mode 0600 from its first moment, whatever the umask. Listeners that start at the same
-    /// time take turns by a lock on the path's directory, which must therefore be readable. Errors: throws
+    /// Listens at `path`. A socket that nobody listens on any more is replaced; a socket with a listener, or any other
+    /// file, is EADDRINUSE. The socket has mode 0600 from its first moment, whatever the umask. A lock on the path's
+    /// directory, which must therefore be readable, serialises listeners that start at the same time. Errors: throws
     /// std::system_error naming the path.
     explicit MessageListener(std::string path);
     MessageListener(const MessageListener&) = delete;
     MessageListener& operator=(const MessageListener&) = delete;
     ~MessageListener();
 
-    /// The next connection without waiting; nullopt when none is there, or when it died at once. When descriptors ran
-    /// out the connection is closed: left in the backlog it would keep fd() readable and the caller spinning.
+    /// Returns the next connection without waiting; nullopt if there is none, or it is closed already. When the process
+    /// has no free descriptor the connection is closed: left in the backlog it would keep fd() readable and the caller
+    /// spinning.
     std::optional<MessageSocket> accept();
     int fd() const noexcept { return fd_.get(); }
 
@@ -82,7 +83,7 @@ class MessageListener {
 
     std::string path_;
     UniqueFd fd_;
-    UniqueFd spare_;  ///< given up for a moment to accept, and close, a connection when descriptors ran out
+    UniqueFd spare_;  ///< closed for a moment to accept, and close, a connection when no descriptor is free
     dev_t device_ = 0;
     ino_t inode_ = 0;
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The control protocol's messages, each declared once: its name, its fields and its result; what tapdisk, its
-// controllers and ring-replay share. docs/control-protocol.md has the tables. Only a description and what comes from
-// a tapdisk by itself may have fields that are not known here: a newer tapdisk may say more.
+// The control protocol's messages, each declared once: name, fields and result. Shared by tapdisk, its controllers and
+// ring-replay. docs/control-protocol.md has the tables. Only a description, and messages that a tapdisk sends by
+// itself, may have unknown fields: a newer tapdisk may send more.
 //
 // Tested by tests/unit/ipc/messages_test.cpp, tests/fuzz/fuzz_control.cpp.
 #pragma once
@@ -18,11 +18,11 @@
 namespace blktap::ipc {
 
 inline constexpr unsigned queues_max = 16;       ///< multi-queue-max-queues; bounds a guest's share of dom0 memory
-inline constexpr unsigned local_queues_max = 7;  ///< of a local ring: the reply has a descriptor for each, and one more
+inline constexpr unsigned local_queues_max = 7;  ///< for local rings: the reply has a descriptor for each, and one more
 inline constexpr unsigned ring_pages_max = 16;   ///< max-ring-page-order 4
-inline constexpr unsigned domain_max = 0x7fef;   ///< the numbers from 0x7ff0 on mean something else to Xen
-inline constexpr std::size_t problems_max = 16;  ///< of one tapdisk; far more than there are kinds
-inline constexpr std::size_t files_max = 8;      ///< of one message, which holds as many descriptors
+inline constexpr unsigned domain_max = 0x7fef;   ///< Xen reserves the numbers from 0x7ff0 on
+inline constexpr std::size_t problems_max = 16;  ///< in one message; far more than there are kinds
+inline constexpr std::size_t files_max = 8;      ///< in one message: its limit of descriptors
 
 /// An image. The format is always named.
 struct OpenArguments {
@@ -77,7 +77,7 @@ struct DeviceDescription {
 
 struct QueueArguments {
     static constexpr const char* label = "queue";
-    std::vector<std::uint32_t> ring_refs{};  ///< 1 to ring_pages_max, in order; local: numbers of pages
+    std::vector<std::uint32_t> ring_refs{};  ///< 1 to ring_pages_max, in order; local rings: page numbers
     std::uint32_t event_channel = 0;         ///< the guest's port; local: 0
 
     static void fields(auto& io, auto& it) {
@@ -95,12 +95,13 @@ struct ConnectArguments {
     bool persistent = false;          ///< the frontend wrote feature-persistent
     bool discard_enabled = true;      ///< the toolstack's discard-enable
     bool direct_io_safe = false;      ///< the toolstack's direct-io-safe
-    /// Disconnect when the control connection that asked for this closes: a guest that is its own controller.
+    /// Disconnect when the control connection that sent this closes: for a guest that is its own controller.
     bool until_hangup = false;
     std::vector<QueueArguments> queues{};  ///< 1 to queues_max, all of one size
-    /// Several may be connected to one disk, each under a name; "" is the guest that the disk is for.
+    /// The name of the connection: several may be connected to one disk; "" is the guest that the disk is for.
     std::string connection{};
-    /// The rings are in memory of this host, which comes with the message, and the reply has what wakes both sides.
+    /// The rings are in memory of this host, whose descriptor comes with the message; the reply has the descriptors
+    /// that wake both sides.
     bool local = false;
 
     static void fields(auto& io, auto& it) {
@@ -126,17 +127,17 @@ struct ConnectArguments {
     void check_queues(const Fields& fields) const;
 };
 
-/// What becomes of requests that are still in the rings when they are given up.
+/// The fate of requests that are still in the rings when a frontend is disconnected.
 enum class RingsLeft : std::uint8_t {
     untouched,  ///< nobody waits for them: their frontend is gone, or has closed by itself
-    served,     ///< until the frontend sends no more
-    failed,     ///< the same, but each is answered with an error, as are those that wait for something
+    served,     ///< served, until the frontend sends no more
+    failed,     ///< taken until the frontend sends no more, but answered with an error, as are waiting requests
 };
 
-/// Something that keeps a disk from being served as it should, or soon will.
+/// A condition that keeps a disk from being served as it should, or soon will.
 struct Problem {
     static constexpr const char* label = "problem";
-    std::string name{};       ///< for programs: "no-space", "low-space", "io-error", "flush-failed"
+    std::string name{};       ///< for programs: "no-space", "low-space", ... (docs/control-protocol.md)
     std::uint64_t since = 0;  ///< seconds since 1970
     std::string text{};       ///< for people
 
@@ -148,7 +149,7 @@ struct Problem {
     friend bool operator==(const Problem&, const Problem&) = default;
 };
 
-/// All that there are now.
+/// All current problems of a disk.
 struct Problems {
     static constexpr const char* label = "problems";
     static constexpr Others others = Others::ignored;
@@ -158,14 +159,14 @@ struct Problems {
     friend bool operator==(const Problems&, const Problems&) = default;
 };
 
-/// A file of an image, as the driver wants it opened.
+/// A file of an image, and how the driver wants it opened.
 struct OpenFileArguments {
     static constexpr const char* label = "open-file";
     static constexpr Others others = Others::refused;
     std::string path{};
     bool read_only = false;
     bool buffered = false;
-    /// The image of the chain that names this file; empty: the one of "open" does, or it is that image.
+    /// The image of the chain that names this file; empty: the file is the image of "open", or that image names it.
     std::string named_by{};
 
     static void fields(auto& io, auto& it) {
@@ -173,13 +174,13 @@ struct OpenFileArguments {
         io.not_empty("path", it.path);
         io.optional("read-only", it.read_only);
         io.optional("buffered", it.buffered);
-        // A controller of an earlier version knows nothing of it, and most chains have no need of it.
+        // A controller of an earlier version does not know the field, and most chains do not need it.
         io.sparing("named-by", it.named_by);
     }
     friend bool operator==(const OpenFileArguments&, const OpenFileArguments&) = default;
 };
 
-/// The files of an image; as many descriptors come with them, in the same order.
+/// The files of an image; one descriptor for each comes with the message, in the same order.
 struct FilesResult {
     static constexpr const char* label = "files";
     static constexpr Others others = Others::ignored;
@@ -197,23 +198,23 @@ struct Open : OpenArguments {
     using Result = DeviceDescription;
 };
 
-/// Gives it a frontend's rings. Descriptors: the memory of local rings, then a recovery log if the rings are to be
-/// recorded in one. The reply to local rings has an eventfd, to tell of requests, and a pipe for each queue, which
-/// tells of answers.
+/// Connects a frontend's rings. Descriptors: the memory of local rings; for others a recovery log, if one is to be
+/// kept. The reply for local rings has an eventfd that announces requests, and for each queue a pipe that announces
+/// answers.
 struct Connect : ConnectArguments {
     static constexpr const char* name = "connect";
     using Result = DeviceDescription;
 };
 
-/// Takes the rings back.
+/// Disconnects a frontend's rings.
 struct Disconnect {
     static constexpr const char* name = "disconnect";
     using Result = Nothing;
     RingsLeft rings = RingsLeft::untouched;
-    std::string connection{};  ///< as it was connected
+    std::string connection{};  ///< the name under which it was connected
 
     static void fields(auto& io, auto& it) {
-        // A tapdisk that is older than the fields takes no arguments.
+        // A tapdisk that is older than these fields accepts no arguments.
         io.choice("rings", it.rings,
                   {{"untouched", RingsLeft::untouched}, {"served", RingsLeft::served}, {"failed", RingsLeft::failed}},
                   Presence::sparing);
@@ -222,7 +223,7 @@ struct Disconnect {
     friend bool operator==(const Disconnect&, const Disconnect&) = default;
 };
 
-/// Answers with errors what a tapdisk that died has left in these rings; with the descriptor of its recovery log.
+/// Answers with errors the requests that a dead tapdisk has left in these rings. One descriptor: its recovery log.
 struct Abandon : ConnectArguments {
     static constexpr const char* name = "abandon";
     using Result = Nothing;
@@ -234,12 +235,12 @@ struct Pause : NoArguments {
     using Result = Nothing;
 };
 
-/// Ends a pause, or tries again what waits.
+/// Ends a pause, or retries waiting requests.
 struct Resume {
     static constexpr const char* name = "resume";
     using Result = DeviceDescription;
     std::optional<OpenArguments> image{};  ///< absent: the image that was paused
-    bool accept_loss = false;              ///< let flushes that failed be answered with an error
+    bool accept_loss = false;              ///< answer held flushes with an error
 
     static void fields(auto& io, auto& it) {
         io.optional("image", it.image);
@@ -260,7 +261,7 @@ struct Record {
     friend bool operator==(const Record&, const Record&) = default;
 };
 
-/// Makes the image longer.
+/// Makes the image larger.
 struct Resize {
     static constexpr const char* name = "resize";
     using Result = DeviceDescription;
@@ -270,19 +271,19 @@ struct Resize {
     friend bool operator==(const Resize&, const Resize&) = default;
 };
 
-/// Where the disk stands, and counters for people: disk_state() reads the one, nobody here reads the others.
+/// State of the disk, which disk_state() reads, and counters for people, which none of our programs reads.
 struct Stats : NoArguments {
     static constexpr const char* name = "stats";
     using Result = Json;
 };
 
-/// Asks to be told of problems from now on.
+/// Subscribes to problems.
 struct Watch : NoArguments {
     static constexpr const char* name = "watch";
     using Result = Problems;
 };
 
-/// Asks for the files of the image that is open.
+/// Returns the files of the open image.
 struct Files : NoArguments {
     static constexpr const char* name = "files";
     using Result = FilesResult;
@@ -294,28 +295,28 @@ struct Close : NoArguments {
     using Result = Nothing;
 };
 
-/// All that a tapdisk serves.
+/// All messages that a tapdisk serves.
 using TapdiskMessages =
     MessageList<Open, Connect, Disconnect, Abandon, Pause, Resume, Record, Resize, Stats, Watch, Files, Close>;
 
 // What tapdisk asks.
 
-/// Opens a file for it; the reply carries one descriptor.
+/// Opens a file for a tapdisk; the reply carries one descriptor.
 struct OpenFile : OpenFileArguments {
     static constexpr const char* name = "open-file";
     using Result = Nothing;
 };
 
-/// Tells one that watches what is wrong now.
+/// Reports all current problems to a subscriber.
 struct TellProblems : Problems {
     static constexpr const char* name = "problems";
     using Result = Nothing;
 };
 
-/// All that a controller of a tapdisk serves.
+/// All messages that a controller of a tapdisk serves.
 using ControllerMessages = MessageList<OpenFile, TellProblems>;
 
-/// The image of a tapdisk, in its own words.
+/// The open image, as a tapdisk reports it.
 struct ImageInUse {
     static constexpr const char* label = "image";
     std::string format{};
@@ -330,7 +331,7 @@ struct ImageInUse {
     friend bool operator==(const ImageInUse&, const ImageInUse&) = default;
 };
 
-/// Where the disk of a tapdisk stands: the part of the result of "stats" that programs decide by.
+/// State of a tapdisk's disk: the part of the result of "stats" that programs use.
 struct DiskState {
     static constexpr const char* label = "stats";
     static constexpr Others others = Others::ignored;
@@ -348,7 +349,7 @@ struct DiskState {
     friend bool operator==(const DiskState&, const DiskState&) = default;
 };
 
-/// Reads the result of Stats: the one place that does. Errors: as of each message.
+/// Reads the result of Stats; no other code does. Errors: as of each message.
 inline DiskState disk_state(const Json& stats) {
     return stats.get<DiskState>();
 }

@@ -17,7 +17,7 @@ struct RequestServer::Client {
     std::function<void()> hung_up{};
     std::map<std::uint64_t, std::uint64_t> unanswered{};  ///< requests' ids, by our numbers
     bool does_not_read = false;
-    std::optional<std::vector<std::string>> allowed{};  ///< requests; none: all
+    std::optional<std::vector<std::string>> allowed{};  ///< names of requests; nullopt: all
 };
 
 // Answers.
@@ -96,7 +96,7 @@ void RequestServer::take_requests(ClientId id) {
         if (error.code() != Errc::peer_closed) log::warning("control.client", {{"reason", error.what()}});
         drop(id);
     }
-    // A client that was asked for something may have sent requests before its reply; its socket will not tell again.
+    // The asked client may have sent requests before its reply; they were read already, so its socket stays silent.
     if (const auto asked = std::exchange(asked_client_, std::nullopt); asked && *asked != id) take_requests(*asked);
 }
 
@@ -105,7 +105,7 @@ bool RequestServer::has_kept_request(ClientId id) {
     return client != nullptr && client->channel.has_kept_request();
 }
 
-/// One message. False: none is there, or the client is gone.
+/// Takes one message. Returns false if there is none, or the client is gone.
 bool RequestServer::take_request(ClientId id) {
     Client* const client = find(id);
     if (client == nullptr) return false;
@@ -161,7 +161,7 @@ void RequestServer::finish(ClientId id, std::uint64_t number, const Send& send) 
     try {
         send(client->channel, request.mapped());
     } catch (const std::system_error& error) {
-        // Dropped by whoever takes its requests, or by its own watch, which will find the connection closed.
+        // The connection is dropped when its requests are taken, or by its watch, which will find it closed.
         log::warning("control.client", {{"reason", error.what()}});
         client->does_not_read = true;
     }
@@ -173,7 +173,7 @@ void RequestServer::send(ClientId client, const char* name, const std::function<
     try {
         if (Client* const found = find(client)) found->channel.send_request(name, arguments());
     } catch (const std::exception& error) {
-        // A client that does not read has its connection's end to learn it from.
+        // A client that does not read learns of the loss when its connection ends.
         log::warning("control.client", {{"reason", error.what()}});
     }
 }

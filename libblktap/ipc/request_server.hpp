@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RequestServer: a socket that serves messages: accepts clients, reads what they ask, has each request answered exactly
-// once, now or later. A client that goes away takes nothing with it: what it asked for is done all the same.
+// RequestServer: a socket that serves messages: accepts clients, reads their requests, and answers each exactly once,
+// now or later. A client that goes away cancels nothing: its requests are done all the same.
 //
-// Clients are trusted (the socket has mode 0600), but those that were restricted; what they send is still parsed
-// strictly, so that a mistake is an error reply and never a crash. One that asks without end, or does not read, does
-// not keep the others waiting.
+// Clients are trusted (the socket has mode 0600), except restricted ones; their messages are still parsed strictly, so
+// that a mistake is an error reply and never a crash. A client that sends without end, or does not read, does not keep
+// the others waiting.
 //
 // Tested by tests/unit/ipc/request_server_test.cpp.
 #pragma once
@@ -28,13 +28,13 @@ namespace blktap::ipc {
 
 class RequestServer;
 
-/// Where the answer to one request goes. Copies are the same answer: the first that is given counts.
+/// Answers one request. Copies answer the same request: only the first answer counts.
 class Answer {
   public:
-    /// Nothing is sent when the client is gone. Errors: none; a client that does not read is logged.
+    /// Sends nothing if the client is gone. Errors: none; a client that does not read is logged.
     void operator()(const Json& result, const std::vector<int>& descriptors = {}) const;
     void fail(std::error_code code, const std::string& message) const;
-    /// What somebody else has answered. Its descriptors are not passed on.
+    /// Answers with the reply of another server. Its descriptors are not passed on.
     void pass_on(const Reply& reply) const;
 
   private:
@@ -44,7 +44,7 @@ class Answer {
 
     RequestServer* server_;
     std::uint64_t client_;
-    std::uint64_t number_;  ///< of the request: a client may use an id of its own twice
+    std::uint64_t number_;  ///< our number of the request: a client may use the same id twice
 };
 
 /// A request while it is being handled.
@@ -53,14 +53,14 @@ struct Call {
     std::vector<UniqueFd> descriptors;
     Answer answer;
 
-    /// The one descriptor of the message. Errors: throws Errc::bad_message: not one.
+    /// Returns the one descriptor of the message. Errors: throws Errc::bad_message if there is not exactly one.
     UniqueFd take_descriptor(const char* request);
 };
 
 class RequestServer {
   public:
     using ClientId = std::uint64_t;
-    /// Messages of one client, and clients, before others have their turn; their descriptors stay readable.
+    /// Messages of one client, and new clients, in one round of the loop; descriptors with more stay readable.
     static constexpr int taken_per_wakeup = 16;
     struct Hooks {
         /// A client is gone. Must not destroy the server.
@@ -87,15 +87,15 @@ class RequestServer {
 
     /// Serves a client that is connected already; `hung_up` is called when it goes away.
     void add_client(MessageSocket socket, std::function<void()> hung_up);
-    /// From now on this client may only ask for `requests`, and sends no descriptors: it is not trusted any more.
+    /// From now on this client, which is no longer trusted, may only send `requests`, without descriptors.
     void restrict_client(ClientId client, std::vector<std::string> requests);
     bool is_restricted(ClientId client);
-    /// Sends a client a request of ours whose answer nobody waits for. Errors: none; logged.
+    /// Sends a request to a client and ignores the reply. Errors: none; failures are logged.
     template <DeclaredMessage M>
     void tell(ClientId client, const M& message) noexcept {
         send(client, M::name, [&] { return Json(message); });
     }
-    /// Asks a client, and waits for its reply: what it sends before is served after.
+    /// Sends a request to a client, and waits for its reply; requests that the client sends meanwhile are served later.
     /// Errors: throws std::system_error; Errc::peer_closed: that client is gone.
     template <DeclaredMessage M>
     Reply ask(ClientId client, const M& message, const std::string& what_for) {
@@ -140,7 +140,7 @@ class RequestServer {
     std::map<ClientId, std::unique_ptr<Client>> clients_;
     ClientId last_client_ = 0;
     std::uint64_t last_number_ = 0;
-    std::optional<ClientId> asked_client_;  ///< ask() has read its socket
+    std::optional<ClientId> asked_client_;  ///< the client of ask(), which may have kept requests
     EventLoop::Watch watch_;
 };
 

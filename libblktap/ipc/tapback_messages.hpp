@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// tapback's messages, each declared once: what the daemon and its clients (tap-ctl, block-tapdisk) share.
+// tapback's messages, each declared once; shared by the daemon and its clients (tap-ctl, block-tapdisk).
 // docs/tapback-protocol.md has the tables. A request's arguments are read strictly, as in messages.hpp; a result may
-// have fields that are not known here: a newer daemon may say more.
+// have unknown fields, which a newer daemon sends.
 //
 // Tested by tests/unit/ipc/tapback_messages_test.cpp.
 #pragma once
@@ -22,12 +22,12 @@ namespace blktap::ipc {
 
 /// Where tapback listens.
 inline constexpr const char* tapback_socket_path = "/run/tapdisk/tapback.sock";
-/// Entries of one reply to "list": what fits a message, whatever their paths and problems say.
+/// Entries of one reply to "list".
 inline constexpr std::size_t list_entries_max = 100;
-/// Of a result, which the message's own size limits.
+/// For an array of a result: only the message's size limits it.
 inline constexpr std::size_t no_limit = static_cast<std::size_t>(-1);
 
-// An address is one field, the path of its backend directory.
+// On the wire an address is one field, the path of its backend directory.
 Json to_field(const VbdAddress& backend);
 void from_field(const Fields& fields, std::string_view key, const Json& json, VbdAddress& backend);
 
@@ -39,7 +39,7 @@ struct BackendArguments {
     friend bool operator==(const BackendArguments&, const BackendArguments&) = default;
 };
 
-/// The frontend's device. Its backend's kind follows from it.
+/// The frontend's device. tapback finds its backend directory.
 struct VbdArguments {
     static constexpr const char* label = "arguments";
     std::uint16_t domain = 0;  ///< to domain_max
@@ -53,7 +53,7 @@ struct VbdArguments {
     friend bool operator==(const VbdArguments&, const VbdArguments&) = default;
 };
 
-/// A tapdisk as Xen's block-tap script names it.
+/// How Xen's block-tap script names a tapdisk.
 struct TapArguments {
     static constexpr const char* label = "arguments";
     std::uint32_t pid = 0;
@@ -93,10 +93,10 @@ struct VbdEntry {
     std::uint32_t frontend_state{};
     std::optional<std::uint32_t> pid{};  ///< of its tapdisk
     std::optional<ImageArguments> image{};
-    std::optional<std::string> problem{};  ///< why it does not serve
+    std::optional<std::string> problem{};  ///< why the VBD is not served, or a problem of its storage
     std::optional<std::uint32_t> minor{};
     std::optional<DeviceDescription> description{};
-    bool takeover = false;  ///< of a plain disk line, through the wrapper of "tap-ctl takeover"
+    bool takeover = false;  ///< made by a plain disk line, through the wrapper of "tap-ctl takeover"
 
     static void fields(auto& io, auto& it) {
         io.required("backend", it.backend);
@@ -159,7 +159,7 @@ struct OwnerResult {
 struct ClaimResult {
     static constexpr const char* label = "claim";
     static constexpr Others others = Others::ignored;
-    std::string life{};  ///< the mark of the directory; empty: of an earlier tapback, which has none
+    std::string life{};  ///< the mark of the directory; empty: from an earlier tapback, which writes none
 
     static void fields(auto& io, auto& it) { io.sparing("life", it.life); }
     friend bool operator==(const ClaimResult&, const ClaimResult&) = default;
@@ -193,7 +193,7 @@ struct TapListResult {
     friend bool operator==(const TapListResult&, const TapListResult&) = default;
 };
 
-// What a script that adds and removes disks asks.
+// Requests of scripts that add and remove disks.
 
 /// Writes our claim and a mark into a backend directory.
 struct Claim : BackendArguments {
@@ -207,7 +207,7 @@ struct Attach {
     using Result = DeviceDescription;
     VbdAddress backend{};
     ImageArguments image{};
-    std::string life{};  ///< as "claim" gave it; empty: whichever directory is there
+    std::string life{};  ///< the mark from "claim"; empty: any directory
 
     static void fields(auto& io, auto& it) {
         io.required("backend", it.backend);
@@ -223,13 +223,13 @@ struct Detach : BackendArguments {
     using Result = Nothing;
 };
 
-/// Whether a disk is tapback's.
+/// Returns whether a disk is tapback's.
 struct Owner : BackendArguments {
     static constexpr const char* name = "owner";
     using Result = OwnerResult;
 };
 
-// What operators ask.
+// Requests of operators.
 
 struct List {
     static constexpr const char* name = "list";
@@ -321,7 +321,7 @@ struct Plug {
     friend bool operator==(const Plug&, const Plug&) = default;
 };
 
-/// Takes a plugged disk away.
+/// Removes a plugged disk.
 struct Unplug {
     static constexpr const char* name = "unplug";
     using Result = Nothing;
@@ -335,7 +335,7 @@ struct Unplug {
     friend bool operator==(const Unplug&, const Unplug&) = default;
 };
 
-// What Xen's block-tap script asks.
+// Requests of Xen's block-tap script.
 
 struct TapAllocate : NoArguments {
     static constexpr const char* name = "tap-allocate";
@@ -378,18 +378,18 @@ struct TapFree : TapMinor {
 struct TapList {
     static constexpr const char* name = "tap-list";
     using Result = TapListResult;
-    std::uint32_t after = 0;  ///< how many entries the client has already
+    std::uint32_t after = 0;  ///< number of entries that the client has already
 
     static void fields(auto& io, auto& it) { io.optional("after", it.after); }
     friend bool operator==(const TapList&, const TapList&) = default;
 };
 
-/// All that tapback serves.
+/// All messages that tapback serves.
 using TapbackMessages =
     MessageList<Claim, Attach, Detach, Owner, List, Status, Info, VbdStats, VbdPause, VbdResume, VbdRecording,
                 VbdResize, Plug, Unplug, TapAllocate, TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
 
-/// The same image as a tapdisk is told to open it.
+/// Returns the arguments of a tapdisk's "open" for the same image.
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller);
 
 }  // namespace blktap::ipc

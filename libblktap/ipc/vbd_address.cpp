@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint32_t xvd_major = 202;
 constexpr std::uint32_t xvd_minors = 16;           // partitions, and the disk itself, in the first form
 constexpr std::uint32_t xvd_extended = 1u << 28;   // the second form: disk << 8 | partition
-constexpr std::uint32_t xvd_disks_max = 1u << 20;  // what the second form holds
+constexpr std::uint32_t xvd_disks_max = 1u << 20;  // limit of the second form
 
 template <class Number>
 bool read_whole(std::string_view text, Number& number, int base = 10) {
@@ -23,7 +23,7 @@ bool read_whole(std::string_view text, Number& number, int base = 10) {
     return error == std::errc{} && end == text.data() + text.size();
 }
 
-/// "a", "b", ... "z", "aa", ...: removes the letters and gives 0, 1, ...
+/// Removes the disk's letters from `text`; returns 0 for "a", 1 for "b", ..., 26 for "aa", ...
 std::optional<std::uint32_t> take_disk(std::string_view& text) {
     std::uint32_t disk = 0;
     std::size_t letters = 0;
@@ -67,14 +67,14 @@ std::string disk_letters(std::uint32_t disk) {
     return letters;
 }
 
-/// The next part of a path, without its '/'.
+/// Removes the first part of `path` and its '/'; returns the part.
 std::string_view take_part(std::string_view& path) {
     const std::string_view part = path.substr(0, path.find('/'));
     path.remove_prefix(std::min(part.size() + 1, path.size()));
     return part;
 }
 
-/// "5", and not "05" or "+5", which would be another node.
+/// Accepts "5", but not "05" or "+5", which would be other nodes.
 template <class Number>
 bool read_exactly(std::string_view text, Number& number) {
     return read_whole(text, number) && std::to_string(number) == text;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// VbdAddress: how messages, xenstore paths and people name a VBD: "backend/vbd3/5/51712", "5/51712", "xvda". Here so
-// that the daemon and its clients read and write these names with the same code.
+// VbdAddress: how messages, xenstore paths and people name a VBD: "backend/vbd3/5/51712", "5/51712", "xvda". The daemon
+// and its clients read and write these names with the same code.
 //
 // Tested by tests/unit/ipc/vbd_address_test.cpp.
 #pragma once
@@ -15,11 +15,11 @@
 
 namespace blktap::ipc {
 
-/// A name of the device as the toolstack writes it, "xvda", "sdb1" or "hdc", as the number that xenstore uses; also
-/// takes such a number, decimal or 0x hexadecimal. nullopt: not a device.
+/// Returns the number that xenstore uses for a device that the toolstack names "xvda", "sdb1" or "hdc"; also accepts
+/// such a number, decimal or 0x hexadecimal. nullopt: not a device.
 /// Source: Xen's docs/man/xen-vbd-interface.7: 202, 3/22 and 8 are the majors that Linux gave these names.
 std::optional<std::uint32_t> device_number(std::string_view name);
-/// "xvda" for 51712; a number that is no xvd device stays a number.
+/// Returns "xvda" for 51712; the number as text if it is no xvd device.
 std::string device_name(std::uint32_t device);
 
 struct VbdAddress {
@@ -39,7 +39,7 @@ struct VbdAddress {
     friend auto operator<=>(const VbdAddress&, const VbdAddress&) = default;
 };
 
-/// A path inside a backend directory: whose, and what follows ("state", "tapdisk/owner", "" for the directory itself).
+/// A path in a backend directory: its VBD, and the rest ("state", "tapdisk/owner", "" for the directory itself).
 struct BackendNode {
     VbdAddress vbd;
     std::string below;
@@ -47,8 +47,8 @@ struct BackendNode {
 /// nullopt for anything but "backend/vbd/D/V..." and "backend/vbd3/D/V..." with numbers in their shortest form.
 std::optional<BackendNode> parse_backend_path(std::string_view path);
 
-/// Whether a disk is only read, by the node `mode` of its backend directory: this alone decides who may write. A disk
-/// whose mode is not known is not written.
+/// Whether a disk is read-only by the node `mode` of its backend directory, which alone decides. A disk without a known
+/// mode is read-only.
 bool is_read_only_mode(const std::optional<std::string>& mode);
 
 }  // namespace blktap::ipc
