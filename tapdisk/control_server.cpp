@@ -18,7 +18,7 @@ ImageSpec to_spec(const ipc::OpenArguments& arguments) {
             arguments.options};
 }
 
-/// Whether `fd` is still what it was: numbers are used again.
+/// Whether `fd` is still the same open file: descriptor numbers are reused.
 bool is_same(int fd, dev_t device, ino_t inode, bool read_only) {
     struct stat status {};
     if (::fstat(fd, &status) != 0 || status.st_dev != device || status.st_ino != inode) return false;
@@ -73,7 +73,7 @@ struct ControlServer::Handlers {
             server.opens_for_.reset();
             if (error != nullptr) return answer.fail(error->code(), error->what());
             try {
-                // Last: a resume that was refused has accepted nothing.
+                // Last: a refused resume must not accept the loss.
                 if (accept_loss) vbd.accept_loss();
                 answer(vbd.describe());
             } catch (const std::system_error& refused) {
@@ -84,14 +84,14 @@ struct ControlServer::Handlers {
 };
 
 void ControlServer::Handlers::operator()(const ipc::Connect& message, ipc::Call& call) {
-    // A log that the program could write would change requests after they were judged: a local ring's is ours.
+    // A local ring's log is private to tapdisk: a program that could write it could change judged requests.
     UniqueFd memory = message.local ? call.take_descriptor(message.name) : UniqueFd{};
     UniqueFd log_file = call.descriptors.empty() || message.local ? UniqueFd{} : call.take_descriptor(message.name);
     const std::vector<UniqueFd> for_peer = vbd.connect(message, std::move(log_file), std::move(memory));
     server.owners_.erase(message.connection);
     if (message.until_hangup) server.owners_.emplace(message.connection, call.client);
     if (message.local && message.until_hangup) {
-        // It was trusted to connect; from now on somebody who talks to it may speak through it.
+        // The client was trusted to connect; from now on others who control the program may send through it.
         server.server_.restrict_client(call.client, {ipc::Disconnect::name, ipc::Watch::name});
     }
     std::vector<int> descriptors;
@@ -169,7 +169,7 @@ void ControlServer::add_client(ipc::MessageSocket socket, std::function<void()> 
     server_.add_client(std::move(socket), std::move(hung_up));
 }
 
-/// `open` opens an image for a client, whose end ends that.
+/// Calls `open`, which opens an image for a client; the opening is cancelled when the client goes away.
 void ControlServer::open_for(ClientId id, const std::function<void()>& open) {
     if (vbd_.opening()) return open();  // refused
     opens_for_ = id;
@@ -183,7 +183,7 @@ void ControlServer::open_for(ClientId id, const std::function<void()>& open) {
 
 void ControlServer::gone(ClientId id) {
     watchers_.erase(id);
-    // Nobody else knows of the image, or has its files.
+    // No other client knows the image, or can open its files.
     if (opens_for_ == id) vbd_.cancel_opening();
     std::erase_if(owners_, [this, id](const auto& owner) {
         if (owner.second == id) vbd_.hang_up(owner.first);

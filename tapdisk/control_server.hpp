@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ControlServer: what a tapdisk does for its control clients. Each message goes to the Vbd and is answered when it is
-// done, which for pause, disconnect and close is later. A client that goes away takes nothing with it, except the
-// connection of a frontend that asked for that.
+// ControlServer: serves a tapdisk's control clients. Each message goes to the Vbd and is answered when it is done,
+// which for pause, disconnect and close is later. When a client goes away nothing changes, except that a connection
+// with `until_hangup` ends.
 //
 // Tested by tests/unit/tapdisk/control_server_test.cpp.
 #pragma once
@@ -35,14 +35,14 @@ class ControlServer {
     /// Serves a client that is connected already; `hung_up` is called when it goes away.
     void add_client(ipc::MessageSocket socket, std::function<void()> hung_up);
 
-    /// Asks the client `client` to open a file: what ControllerImageOpener uses.
-    /// Errors: throws std::system_error; Errc::peer_closed when that client is gone.
+    /// Asks the client `client` to open a file; for ControllerImageOpener.
+    /// Errors: throws std::system_error; Errc::peer_closed if that client is gone.
     UniqueFd open_through_client(std::uint64_t client, const ipc::OpenFileArguments& file);
 
   private:
     struct Handlers;
     using ClientId = ipc::RequestServer::ClientId;
-    /// A file that a client opened for the image. The driver owns the descriptor, so it is looked at again before use.
+    /// A file that a client opened for the image. The driver owns the descriptor, so is_same() checks it before use.
     struct OpenedFile {
         ipc::OpenFileArguments file;
         int fd;
@@ -58,10 +58,10 @@ class ControlServer {
     EventLoop& loop_;
     Vbd& vbd_;
     ipc::MessageListener listener_;
-    std::set<ClientId> watchers_;             ///< are told of problems
-    std::map<std::string, ClientId> owners_;  ///< of connections, by name, that end when their owner hangs up
-    std::optional<ClientId> opens_for_;       ///< who asked for the image that is being opened
-    std::vector<OpenedFile> files_;           ///< of the image that is open, or was last
+    std::set<ClientId> watchers_;             ///< subscribers to problems
+    std::map<std::string, ClientId> owners_;  ///< by connection name: the client whose hang-up ends the connection
+    std::optional<ClientId> opens_for_;       ///< the client that asked for the image that is being opened
+    std::vector<OpenedFile> files_;           ///< files of the image that is open, or was open last
     std::unique_ptr<AbandonedRings> abandoned_;
     std::unique_ptr<Handlers> handlers_;
     ipc::RequestServer server_;

@@ -29,20 +29,20 @@ bool has_capability(unsigned capability) noexcept {
     return (sets[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
 }
 
-/// Under a limit that is not reached yet, mlockall() works and a later allocation fails instead.
+/// mlockall() succeeds under a limit that is not reached yet, but later allocations fail.
 bool may_lock_without_limit() noexcept {
     rlimit limit{};
     return has_capability(CAP_IPC_LOCK) ||
            (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY);
 }
 
-/// Reads in the code and constants of a program or library: they are clean, and shared by all tapdisks of a host.
+/// Loads the code and constants of a program or library: these pages are clean, and shared by all tapdisks of a host.
 int read_in(dl_phdr_info* object, std::size_t, void*) noexcept {
     for (const ElfW(Phdr) & part : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
         if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
         const std::uintptr_t begin = (object->dlpi_addr + part.p_vaddr) & ~std::uintptr_t{page_size_bytes - 1};
         const std::uintptr_t end = object->dlpi_addr + part.p_vaddr + part.p_memsz;
-        // Kernels before 5.14 do not know it: there a page comes when it is first needed.
+        // Kernels before 5.14 lack this call: there a page is loaded when it is first used.
         ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
     }
     return 0;
@@ -50,7 +50,7 @@ int read_in(dl_phdr_info* object, std::size_t, void*) noexcept {
 
 std::error_code lock_memory() noexcept {
     if (!may_lock_without_limit()) return std::make_error_code(std::errc::operation_not_permitted);
-    // On fault: the thread's stacks and the pool of pages for guests are far larger than what is used of them.
+    // On fault: only a small part of the threads' stacks and of the page pool is ever used.
     if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) return last_system_error();
     ::dl_iterate_phdr(&read_in, nullptr);
     return {};

@@ -20,7 +20,7 @@
 namespace blktap {
 namespace {
 
-/// SIGTERM and SIGINT as a descriptor, blocked for every thread.
+/// Returns a descriptor for SIGTERM and SIGINT, which are blocked for every thread.
 UniqueFd open_signals() {
     sigset_t signals;
     ::sigemptyset(&signals);
@@ -40,7 +40,7 @@ void make_parent_directory(const std::string& path) {
     if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST) throw_system_error("directory " + parent.string());
 }
 
-/// Whoever started us is told why we cannot start: our standard error may be a log that nobody looks at.
+/// Sends the starter the reason why this process cannot start: standard error may be a log that nobody reads.
 void tell_starter(UniqueFd& starter, const std::exception& error) noexcept {
     if (!starter) return;
     try {
@@ -50,7 +50,7 @@ void tell_starter(UniqueFd& starter, const std::exception& error) noexcept {
             reason != nullptr ? *reason
                               : std::system_error(std::make_error_code(std::errc::not_enough_memory), error.what()));
     } catch (const std::exception&) {
-        // It is gone, or does not read.
+        // The starter is gone, or does not read.
     }
 }
 
@@ -67,7 +67,7 @@ void open_image(EventLoop& loop, Vbd& vbd, const ImageSpec& image) {
     if (failed) throw *failed;
 }
 
-/// Returns the exit status: 0, or 1 when the last flush failed. `starter` is closed when it has started.
+/// Returns the exit status: 0, or 1 if the last flush failed. Closes `starter` once tapdisk has started.
 int serve(const Options& options, UniqueFd& starter) {
     const UniqueFd signals = open_signals();
     const MonotonicClock clock;
@@ -91,7 +91,7 @@ int serve(const Options& options, UniqueFd& starter) {
     int exit_status = 0;
     if (options.client_fd) {
         server.add_client(ipc::MessageSocket(UniqueFd(*options.client_fd)), [&] {
-            // Nobody knows of a tapdisk without an image whose starter is gone.
+            // The starter is gone, and nobody else knows of a tapdisk without an image.
             if (vbd.state() == Vbd::State::closed) vbd.shut_down([&](std::error_code) { loop.stop(); });
         });
     }
@@ -117,7 +117,7 @@ int main(int argument_count, char** arguments) {
     int exit_status = 0;
     const auto options = blktap::parse_options(argument_count, arguments, exit_status);
     if (!options) return exit_status;
-    // Of its own: the control server has the other one, and closes it when it cannot serve.
+    // A duplicate: the control server owns the other descriptor, and closes it if it cannot serve.
     blktap::UniqueFd starter;
     if (options->client_fd) starter.reset(::fcntl(*options->client_fd, F_DUPFD_CLOEXEC, 0));
     try {

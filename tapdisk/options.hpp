@@ -18,7 +18,7 @@ struct Options {
     std::optional<ImageSpec> image;
     std::string control_path;
     std::optional<std::string> recovery_log_path;
-    std::optional<int> client_fd;  ///< a connected control client, from whoever started us
+    std::optional<int> client_fd;  ///< a connected control client, from the starter
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = default_poll_us;
     std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
@@ -26,8 +26,8 @@ struct Options {
     log::Sink sink = log::Sink::standard_error;
 };
 
-/// Parses the command line. An empty result: the process should end with `exit_status` (help, version, or a mistake
-/// that was explained on stderr).
+/// Parses the command line. Returns nullopt if the process should end with `exit_status`: after help, version, or a
+/// mistake that was explained on stderr.
 std::optional<Options> parse_options(int argument_count, char** arguments, int& exit_status);
 
 }  // namespace blktap

@@ -124,7 +124,7 @@ void Vbd::close(Done done) {
     begin(Ending::close, std::move(done));
 }
 
-/// The end of a connection fails what waits; the operator is told how much that is.
+/// Logs how many waiting requests the end of a connection fails.
 void Vbd::give_up_waiting(const Connection& connection) const {
     const Parking::Stranded stranded = disk_.scheduler().parking().stranded(connection.client());
     if (stranded.parked + stranded.held_flushes == 0) return;
@@ -151,7 +151,7 @@ EventLoop::Next Vbd::turn() noexcept {
     if (disk_.look()) next = EventLoop::Next::turn_again;
     if (ending_ != Ending::none && ended()) {
         finish_ending();
-        // What finishing staged, a flush say, needs a turn of its own.
+        // Operations that finishing staged, such as a flush, need another turn.
         next = EventLoop::Next::turn_again;
     }
     return next;
@@ -226,7 +226,7 @@ void Vbd::drop(const Connection& connection) {
     }
     log::info("ring.disconnect", {{"domain", peer_of(connection.frontend())},
                                   {"requests", std::to_string(connection.client().stats().taken)}});
-    // Its name may be another one's soon.
+    // Another connection may get the same name soon.
     std::erase(hang_up_next_, connection.frontend().connection);
     connections_.remove(connection);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Vbd: one virtual block device: a disk and those who are connected to it, from an open image to served guests and
-// back. The states and what each allows:
+// Vbd: one virtual block device: a disk and its connections, from an open image to served guests and back. The states,
+// and what each allows:
 //
 //   closed --open--> open --connect--> connected --disconnect--> open --close--> closed
 //                      \--- pause --->  paused   --- resume ---/   (with or without connections)
 //
 // Operations that must wait for I/O (open, resume, pause, disconnect, close) answer through a callback, on the loop's
-// thread, once. At most one of them is under way, but that an image that is being opened can be closed. Everything
-// throws std::system_error with a text that names the object.
+// thread, once. At most one of them is under way, except that close() may cancel an opening. All functions throw
+// std::system_error with a text that names the object.
 //
 // Tested by tests/unit/tapdisk/vbd_test.cpp, connections_test.cpp.
 #pragma once
@@ -32,14 +32,14 @@ class Vbd {
     struct Options {
         Disk::Options disk{};
         Nanoseconds poll_max{0};
-        /// Opens the file of a log for a connection that brings none.
+        /// Opens a log file for a connection that comes without one.
         std::function<UniqueFd()> make_log_file = make_anonymous_log_file;
     };
     /// Called once when an operation is over.
     using Done = Disk::Done;
     using Opened = Disk::Opened;
     using State = Disk::State;
-    /// Each has memory, descriptors and a part of the turn.
+    /// Limited because each connection takes memory, descriptors and a part of the turn.
     static constexpr std::size_t connections_max = 8;
 
     /// All references outlive the Vbd. Errors: throws std::system_error (AIO, descriptors).
@@ -48,49 +48,48 @@ class Vbd {
     Vbd& operator=(const Vbd&) = delete;
     ~Vbd();
 
-    /// Opens an image; `files` opens its files, also when it is resumed. It has ended when `opened` is told; until then
-    /// the state is closed.
+    /// Opens an image; `files` opens its files, also when it is resumed. The state is closed until `opened` is called.
     void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened);
-    /// An image is being opened, for open() or resume().
+    /// Whether an image is being opened, for open() or resume().
     bool opening() const noexcept { return disk_.opening(); }
-    /// Ends that with an error; no-op when none is.
+    /// Ends the opening with an error; no-op if there is none.
     void cancel_opening() noexcept { disk_.cancel_opening(); }
-    /// Connects a frontend to the open image. `log_file`: where unanswered requests live; none: the options' maker.
-    /// `memory`: of local rings. Returns what the frontend gets in return: descriptors of local rings.
+    /// Connects a frontend to the open image. `log_file`: the file of its recovery log; none: Options::make_log_file.
+    /// `memory`: for local rings. Returns the descriptors that the peer of local rings needs.
     std::vector<UniqueFd> connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory = {});
-    /// Ends the connection called `name`: what was taken is answered, what is in the rings is treated as `rings` says,
-    /// for as long as the frontend sends anything (RingDrain::at_most), then everything of the guest's is unmapped.
+    /// Ends the connection called `name`: answers requests that were taken, treats requests in the rings as `rings`
+    /// says until the frontend sends no more (for at most RingDrain::at_most), then unmaps the guest's memory.
     void disconnect(const std::string& name, ipc::RingsLeft rings, Done done);
-    /// As disconnect(), for a frontend that went away without a word: at once, or after the operation that is under
+    /// As disconnect(), for a frontend that went away without a message: at once, or after the operation that is under
     /// way. No-op if it is not connected.
     void hang_up(const std::string& name);
-    /// Finishes what the kernel has and closes the image; requests wait until resume().
+    /// Waits for I/O in the kernel and closes the image; requests wait until resume().
     void pause(Done done);
-    /// Opens the paused image again, or another one at least as large, and goes on. `files`: null to use the same
+    /// Opens the paused image again, or another one at least as large, and serves it. `files`: null to use the same
     /// opener.
     void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened);
     /// While not paused: tries requests that wait for space at once.
     void retry();
     /// Answers held flushes with an error.
     void accept_loss();
-    /// Makes the image and the device `size_bytes` long. Errors: also through `done`: see Disk::resize().
+    /// Grows the image and the device to `size_bytes`. Errors: also through `done`: see Disk::resize().
     void resize(std::uint64_t size_bytes, Done done);
     /// Disconnects if needed, flushes and closes the image, or ends its opening.
     void close(Done done);
-    /// Stops taking requests, finishes what can be finished, flushes and closes; requests that wait for space stay in
+    /// Stops taking requests, finishes those that can finish, flushes and closes; requests that wait for space stay in
     /// the recovery log. For SIGTERM.
     void shut_down(Done done);
 
-    /// Starts, or stops, writing a trace of what the guest asks for, over this and later connections with no name.
+    /// Starts, or stops, writing a trace of the guest's requests, of this and later connections without a name.
     void start_recording(UniqueFd file);
     void stop_recording(Done done);
 
     State state() const noexcept { return disk_.state(); }
-    /// The guest is connected, whoever else is.
+    /// Whether the guest is connected, whatever other connections there are.
     bool connected() const noexcept { return connections_.find({}) != nullptr; }
-    /// What a guest is offered. Only while an image was opened.
+    /// The device as it is offered to a guest. Only after open() succeeded and before close().
     ipc::DeviceDescription describe(std::string_view connection = {}) const;
-    /// What is wrong now, or soon will be, or was until a moment ago.
+    /// The problems that were reported and are not over.
     const ipc::Problems& problems() const noexcept { return disk_.problems().told(); }
     /// `changed` is called on the loop's thread whenever problems() has changed. It must not throw.
     void on_problems(std::function<void()> changed) { disk_.problems().on_change(std::move(changed)); }
@@ -127,9 +126,9 @@ class Vbd {
 
     Ending ending_ = Ending::none;
     Done ending_done_;
-    Connection* leaving_ = nullptr;         ///< of Ending::disconnect
+    Connection* leaving_ = nullptr;         ///< the connection that Ending::disconnect ends
     std::optional<RingDrain> drain_;        ///< empties its rings
-    bool finishing_ = false;                ///< its requests are done, its last step (a flush, the trace) is under way
+    bool finishing_ = false;                ///< requests are done, the last step (a flush, the trace) is under way
     Done shut_down_next_;                   ///< SIGTERM came while another operation was under way
     std::deque<std::string> hang_up_next_;  ///< frontends that went away while another operation was under way
     std::function<void()> recording_over_;  ///< the image is closed and waits for the end of a recording

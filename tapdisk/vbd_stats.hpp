@@ -12,7 +12,7 @@
 namespace blktap {
 
 ipc::Json disk_stats(const Disk& disk);
-/// What waits for the storage, and turns, are those of the whole disk.
+/// Requests that wait for the storage, and turns, are counted for the whole disk.
 ipc::Json connection_stats(const Connection& connection, const Connections& all, const Disk& disk);
 
 }  // namespace blktap

@@ -16,7 +16,7 @@ constexpr unsigned worker_threads = 4;
 
 }  // namespace
 
-/// An image on its way to being open, and what becomes the disk's when it is.
+/// An image on its way to being open, and members that become the disk's when it is open.
 struct Disk::Opening {
     ImageSpec image;
     std::unique_ptr<ImageOpener> files;  ///< null: the same as before
@@ -35,7 +35,7 @@ Disk::Disk(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Op
       // Edge-triggered and empty: it only wakes the loop, whose turn reaps.
       completion_watch_(loop, io_.completion_fd(), EPOLLIN | EPOLLET, [](std::uint32_t) {}),
       scheduler_(io_, loop.clock(), health_),
-      // Whoever closes the image needs its file for that alone.
+      // No driver while the image is being closed: only the close may use the file.
       watch_(loop, workers_, io_, scheduler_, health_, [this] { return final_flush_.done ? nullptr : driver_.get(); }),
       problems_(loop) {
     resize_.disk = this;
@@ -89,7 +89,7 @@ void Disk::opening_over(OpenResult result) noexcept {
     });
 }
 
-/// That a guest which knows the image as it was can go on with this one. Errors: throws std::system_error.
+/// Checks that a guest that knows the former image can continue with this one. Errors: throws std::system_error.
 void Disk::check_resumed(const ImageInfo& info) const {
     const std::string name = image_name(opening_->image);
     if (info.size_sectors < info_.size_sectors) {
@@ -101,7 +101,7 @@ void Disk::check_resumed(const ImageInfo& info) const {
     }
 }
 
-/// Serves from `driver` from now on, which is then the disk's. Errors: throws std::bad_alloc; nothing has changed.
+/// Serves from `driver` from now on, and takes ownership. Errors: throws std::bad_alloc; nothing has changed.
 void Disk::use(std::unique_ptr<ImageDriver>& driver) {
     const ImageInfo& info = driver->info();
     StoragePolicy policy = opening_->policy;
@@ -135,7 +135,7 @@ void Disk::use(std::unique_ptr<ImageDriver>& driver) {
 
 void Disk::end_opening(const std::system_error* error) noexcept {
     const auto ended = std::move(opening_);
-    // Whoever wants to close the image has waited for this.
+    // A close has waited for the end of the opening.
     if (error != nullptr && final_flush_.done) final_flush_.result = FinalFlush::Result{};
     ended->opened(error);
 }
@@ -202,7 +202,7 @@ void Disk::flush_and_close(Done done) {
     final_flush_.range = {};
     final_flush_.data = {};
     final_flush_.begin([](ImageRequest& request, std::error_code error, Retry retry) noexcept {
-        // No more than a note: this runs inside the driver, and inside the scheduler's turn.
+        // Only records the result: this runs inside the driver, and inside the scheduler's turn.
         static_cast<FinalFlush&>(request).result = {error, retry};
     });
     driver_->start(final_flush_);
@@ -223,7 +223,7 @@ bool Disk::look() {
 
 void Disk::close_flushed_image() {
     const auto [error, retry] = *std::exchange(final_flush_.result, std::nullopt);
-    // A lack of space is no loss, here as elsewhere: the next flush covers what this one did not.
+    // A lack of space loses no data, here as elsewhere: the next flush covers the same writes.
     if (error && retry != Retry::when_space) health_.fail_flush();
     if (error) log::error("image.flush", {{"image", image_.path}, {"reason", error.message()}});
     final_flush_.error = error;
@@ -233,7 +233,7 @@ void Disk::close_flushed_image() {
         final_flush_.closed = true;
         return;
     }
-    // No more than a note: this may run inside the driver.
+    // Only records the close: this may run inside the driver.
     driver_->close([this] { final_flush_.closed = true; });
 }
 

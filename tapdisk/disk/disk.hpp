@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Disk: one image, open or not, and everything that brings requests to it, whoever they come from. Its states:
+// Disk: one image, open or not, and the objects that bring requests to it, from any client. Its states:
 //
 //   closed --open--> open --close--> closed
 //                      \--- pause ---> paused --- resume ---> open
 //
-// All of these take time. open and resume tell how they ended, and until then the state is what it was: opening(). Who
-// wants to pause or close waits until unused(), then calls flush_and_close(). Errors are std::system_error with a text
-// that names the image.
+// All of these take time. open() and resume() report their result, and keep the old state until then: opening(). To
+// pause or close, wait until unused(), then call flush_and_close(). Errors are std::system_error with a text that names
+// the image.
 //
 // Tested by tests/unit/tapdisk/vbd_test.cpp, pause_test.cpp, async_image_test.cpp.
 #pragma once
@@ -33,13 +33,13 @@ class Disk {
   public:
     struct Options {
         unsigned aio_slots = IoQueue::default_slots;
-        /// Of each image that does not have the option itself.
+        /// For each image without this option of its own.
         std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
     };
     /// Called once when an operation is over.
     using Done = std::function<void(std::error_code)>;
-    /// Called once when an image is open, or is not: why. Perhaps before the call that began it returns. Must not
-    /// throw.
+    /// Called once when an image is open (null) or could not be opened (the error); perhaps before the call that began
+    /// the opening returns. Must not throw.
     using Opened = std::function<void(const std::system_error* error)>;
     enum class State : std::uint8_t { closed, open, paused };
 
@@ -49,38 +49,40 @@ class Disk {
     Disk& operator=(const Disk&) = delete;
     ~Disk();
 
-    /// Opens an image; `files` opens its files, also when it is resumed. Neither this nor resume() while opening().
+    /// Opens an image; `files` opens its files, also when it is resumed. Call neither this nor resume() while
+    /// opening().
     void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened);
-    /// Opens the paused image again, or another one at least as large, and goes on. `files`: null to use the same
+    /// Opens the paused image again, or another one at least as large, and serves it. `files`: null to use the same
     /// opener.
     void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened);
-    /// open() or resume() has not ended.
+    /// Whether open() or resume() is under way.
     bool opening() const noexcept { return opening_ != nullptr; }
-    /// Ends it with an error, at once or soon; no-op when there is none.
+    /// Ends the opening with an error, at once or soon; no-op if there is none.
     void cancel_opening() noexcept;
-    /// Tries requests that wait for space, and what the kernel refused, at once.
+    /// Retries requests that wait for space, and operations that the kernel refused, at once.
     void retry() noexcept;
     /// Answers held flushes with an error.
     void accept_loss();
-    /// Makes the image and the device `size_bytes` long. Errors: also through `done`: EINVAL (smaller than it is, not a
-    /// multiple of the disk's smallest write, or more than a block device has), EOPNOTSUPP (the format cannot), ENOSPC.
+    /// Grows the image and the device to `size_bytes`. Errors: also through `done`: EINVAL (below the current size, not
+    /// a multiple of the disk's smallest write, or more than a block device has), EOPNOTSUPP (the format cannot grow),
+    /// ENOSPC.
     void resize(std::uint64_t size_bytes, Done done);
 
-    /// Nothing but the requests that the scheduler counts uses the open image.
+    /// Whether only requests that the scheduler counts use the open image.
     bool unused() const noexcept { return !watch_.busy() && !resize_.done; }
-    /// Flushes and closes the image, of which nothing is under way; one that is being opened will not be. Calls `done`
-    /// from a later look(). Requests wait until resume().
+    /// Flushes and closes the image, while nothing uses it, or cancels an opening. Calls `done` from a later look().
+    /// Requests wait until resume().
     void flush_and_close(Done done);
     /// flush_and_close() was for a pause().
     void become_paused() noexcept { state_ = State::paused; }
     /// flush_and_close() was for good.
     void become_closed() noexcept;
 
-    /// Called each turn, after the requests'. True: an image was closed, and who waits for that is told.
+    /// Called each turn, after the requests. Returns true if an image was closed and `done` was called.
     bool look();
 
     State state() const noexcept { return state_; }
-    /// The image as it was opened first, or resized: what guests were told. Only while state() is not closed.
+    /// The image as it was opened first, or resized, which is what guests were offered. Only while not closed.
     const ImageInfo& info() const noexcept { return info_; }
     const ImageSpec& image() const noexcept { return image_; }
     /// The open driver; null while paused or closed, and while it is being closed.
@@ -128,8 +130,8 @@ class Disk {
             Retry retry = Retry::never;
         };
         Done done{};
-        std::optional<Result> result{};  ///< it has ended: close the image in the next look()
-        std::error_code error{};         ///< its result, for `done`
+        std::optional<Result> result{};  ///< the flush has ended: close the image in the next look()
+        std::error_code error{};         ///< the flush's error, for `done`
         bool closed = false;             ///< the image is closed: tell `done` in the next look()
     } final_flush_;
     struct Resize : ImageRequest {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskProblems: what is wrong with a disk, as the operator is told: each change once, and no more often than a guest
-// that makes things go wrong and get well again should decide.
+// DiskProblems: reports a disk's problems to the operator: each change once, and at a bounded rate, because a guest can
+// make a problem come and go.
 //
 // Tested by tests/unit/tapdisk/full_disk_test.cpp and vbd_test.cpp.
 #pragma once
@@ -32,12 +32,11 @@ class DiskProblems {
     /// `loop` outlives the object.
     explicit DiskProblems(EventLoop& loop);
 
-    /// What is wrong now, with the image at `path`. Called each turn: texts are made only when there is something to
-    /// say.
+    /// Takes the current problems of the image at `path`. Called each turn: texts are made only after a change.
     void see(const Wrong& wrong, const std::string& path) {
         if (wrong != wrong_) changed(wrong, path);
     }
-    /// What was told and is not over.
+    /// Problems that were reported and are not over.
     const ipc::Problems& told() const noexcept { return states_.told(); }
     /// `changed` is called on the loop's thread whenever told() has changed. It must not throw.
     void on_change(std::function<void()> changed) { on_change_ = std::move(changed); }
@@ -50,7 +49,7 @@ class DiskProblems {
     Wrong wrong_;
     std::string path_;
     ipc::ProblemStates states_;
-    EventLoop::Timer timer_;  ///< tells what could not be told at once
+    EventLoop::Timer timer_;  ///< reports changes that could not be reported at once
     std::function<void()> on_change_ = [] {};
 };
 

@@ -14,7 +14,7 @@ Lack Parking::lack_of(const DiskRequest& request, Retry retry) const noexcept {
         if (request.lack == Lack::nothing || !policy_.no_space_timeout || request.plain_flush()) return Lack::space;
         return clock_.now() - request.waits_since < *policy_.no_space_timeout ? Lack::space : Lack::nothing;
     }
-    // Not a flush: a second one that succeeds proves nothing.
+    // Flushes never wait for health: the success of a second flush would prove nothing.
     const bool held = holds_errors() && request.image.kind != ImageRequest::Kind::flush;
     return held && retry == Retry::when_healthy ? Lack::health : Lack::nothing;
 }
@@ -27,7 +27,7 @@ void Parking::park(DiskRequest& request, Lack lack) noexcept {
     parked_.push_back(request);
 }
 
-/// An error to an empty flush makes a Linux frontend believe that there is nothing to flush: say nothing instead.
+/// An error for an empty flush makes a Linux frontend believe that there is no cache to flush, so it gets no answer.
 void Parking::hold(DiskRequest& request) noexcept {
     forget(request);
     held_.push_back(request);

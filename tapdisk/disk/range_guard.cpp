@@ -63,14 +63,14 @@ void RangeGuard::hold_again(Claim& claim) noexcept {
     BLKTAP_ASSERT(held);
 }
 
-/// From now on the first line knows all who share a range.
+/// Enters all recent claims as holders in the first line.
 void RangeGuard::note_recent() noexcept {
     for (Claim& claim : recent_)
         exclusives_.hold(claim.sharing, claim.range);
     others_.splice(others_.end(), recent_);
 }
 
-/// A claim that is through the first line. True: it is through the second one too.
+/// Enters a claim that has passed the first line into the second. Returns true if it has passed that one too.
 bool RangeGuard::pass_orders(Claim& claim) noexcept {
     const bool orders = claim.mode == Mode::ordered_write;
     if (claim.mode == Mode::shared || (!orders && orders_.empty())) return true;
@@ -89,8 +89,8 @@ void RangeGuard::order(Claim& claim) noexcept {
     orders_.hold(claim.ordering, claim.range);
 }
 
-/// Nobody can wait for a shared claim that no line knows: who came after it and wants its range alone would have noted
-/// it.
+/// Ends a shared claim that is in no line. No claim waits for it: a later exclusive claim would have entered it as a
+/// holder.
 bool RangeGuard::forget_recent(Claim& claim) noexcept {
     BLKTAP_ASSERT(claim.is_linked() && !claim.waiting);
     if (!is_ordinary(claim.mode) || claim.sharing.holds) return false;
@@ -105,11 +105,11 @@ void RangeGuard::end(Claim& claim) noexcept {
         exclusives_.let_go(claim.sharing, claim.range);
     }
     if (claim.ordering.holds) orders_.let_go(claim.ordering, claim.range);
-    // Both lists count nothing, so that either may unlink it.
+    // The lists keep no size, so either may unlink a claim of the other.
     others_.erase(ClaimList::s_iterator_to(claim));
 }
 
-/// The next waiting claim that holds now; nullptr: there is none.
+/// Returns the next waiting claim that holds now; nullptr if there is none.
 RangeGuard::Claim* RangeGuard::next_granted() noexcept {
     for (;;) {
         RangeQueue::Place* place = exclusives_.take_ready();
@@ -121,7 +121,7 @@ RangeGuard::Claim* RangeGuard::next_granted() noexcept {
             if (claim.mode == Mode::ordered_write) orders_.hold(claim.ordering, claim.range);
             orders_.leave(claim.place);
         } else if (claim.mode != Mode::exclusive) {
-            // It holds before it leaves: who comes behind it must count it.
+            // Hold before leaving the line: claims behind must count this one as a holder.
             exclusives_.hold(claim.sharing, claim.range);
             exclusives_.leave(claim.place);
             if (!pass_orders(claim)) continue;

@@ -2,19 +2,19 @@
 // Copyright (c) 2026, the blktap developers
 //
 // RangeGuard: keeps the order of overlapping requests where order matters. Ordinary reads and writes claim their range
-// shared and never wait for each other, as on any disk; a discard or a read-modify-write claims it exclusively and
-// runs alone on it. A write that waits for space is ordered: later writes to its range wait for it, or it would one day
-// go over them; reads pass.
+// shared and never wait for each other, as on any disk; a discard or a read-modify-write claims its range exclusively
+// and runs alone on it. A write that waits for space is ordered: later writes to its range wait for it, because it
+// would otherwise overwrite them later; reads pass.
 //
-// Two lines (RangeQueue): in the first an exclusive claim waits for those who share its range, and they for it; in the
-// second, which writes enter when they are through the first, writes wait for ordered ones. In a line a claim waits for
-// every earlier one that overlaps it and waits there, even where the two alone would not conflict: that is what bounds
-// the work. So claims that wait and overlap are granted in the order in which they came. Nobody who holds a claim
-// waits, and those who wait do so for earlier ones only: nobody starves and nothing deadlocks.
+// There are two lines (RangeQueue). In the first an exclusive claim waits for shared claims that overlap it, and they
+// wait for it. In the second, which writes enter after the first, writes wait for ordered writes. A claim also waits
+// for every earlier claim that overlaps it and waits in the same line, even if the two do not conflict: that bounds the
+// work. So waiting claims that overlap are granted in the order in which they came. A claim that is held never waits,
+// and a waiting claim waits only for earlier ones: no claim starves, and there is no deadlock.
 //
-// A claim costs O(log n) steps over its whole life, n being the claims there are, whatever ranges a guest chooses: see
-// RangeQueue. While nobody is ordered or exclusive it costs a list insertion: shared claims are noted in the trees only
-// when the first exclusive one comes after them. Claims are embedded in request slots; nothing is allocated.
+// A claim costs O(log n) steps over its whole life, n being the number of claims, whatever ranges a guest chooses: see
+// RangeQueue. While there is no ordered or exclusive claim it costs one list insertion: shared claims enter the trees
+// only when the first exclusive claim comes after them. Claims are embedded in request slots; nothing is allocated.
 //
 // Tested by tests/unit/tapdisk/range_guard_test.cpp.
 #pragma once
@@ -32,8 +32,8 @@ class RangeGuard {
   public:
     enum class Mode : std::uint8_t {
         shared,         ///< a read
-        shared_write,   ///< a write, which no other waits for
-        ordered_write,  ///< a write that later ones wait for
+        shared_write,   ///< a write that no other write waits for
+        ordered_write,  ///< a write that later overlapping writes wait for
         exclusive,
     };
 
@@ -45,23 +45,23 @@ class RangeGuard {
       private:
         friend class RangeGuard;
         bool in_second_line = false;
-        RangeQueue::Holder sharing{};   ///< in the first line; only where an exclusive claim may ask
-        RangeQueue::Holder ordering{};  ///< in the second
+        RangeQueue::Holder sharing{};   ///< in the first line; only once an exclusive claim has come
+        RangeQueue::Holder ordering{};  ///< in the second line
         RangeQueue::Place place{};      ///< in one line at a time
     };
 
-    /// Claims `range`. Returns true when the claim holds at once, false when it waits for an earlier one; release() of
-    /// that one hands it to its callback. Until released the claim is linked here.
+    /// Claims `range`. Returns true if the claim is held at once, false if it waits for an earlier one, whose release()
+    /// passes it to the callback. The claim is linked here until it is released.
     bool acquire(Claim& claim, SectorRange range, Mode mode) noexcept;
 
-    /// acquire() of `range` would wait. For rare moments: it looks at more than acquire() does.
+    /// Whether acquire() of `range` would wait. For rare moments: it costs more than acquire().
     bool would_wait(SectorRange range, Mode mode) noexcept;
-    /// Claims again, after clear(), what was held: claims that were held together may be again. No write is ordered
-    /// then.
+    /// Claims again, after clear(), a claim that was held: claims that were held together are all granted. An ordered
+    /// write becomes a shared one.
     void hold_again(Claim& claim) noexcept;
 
-    /// Ends a claim that is held, and calls `granted(Claim&)` for each waiting claim that holds now, of those that
-    /// overlap the earlier one first. `granted` must not acquire or release.
+    /// Ends a held claim, and calls `granted(Claim&)` for each waiting claim that is held now; of claims that overlap,
+    /// the earlier one comes first. `granted` must not acquire or release.
     template <class Granted>
     void release(Claim& claim, Granted granted) noexcept {
         if (forget_recent(claim)) return;
@@ -70,14 +70,14 @@ class RangeGuard {
             granted(*next);
     }
 
-    /// Makes a claim for a write that holds one that later writes wait for. No effect on an exclusive one.
+    /// Turns the held claim of a write into an ordered one: later writes wait for it. No effect on an exclusive claim.
     void order(Claim& claim) noexcept;
 
-    /// Ends all claims, held and waiting; nobody is granted anything.
+    /// Ends all claims, held and waiting; none is granted.
     void clear() noexcept;
 
     bool empty() const noexcept { return recent_.empty() && others_.empty(); }
-    /// What was looked at since the beginning, for tests of the bound above.
+    /// Number of tree nodes and pieces visited so far, for tests of the bound above.
     std::uint64_t steps() const noexcept { return exclusives_.steps() + orders_.steps(); }
 
   private:
@@ -91,10 +91,10 @@ class RangeGuard {
     void end(Claim& claim) noexcept;
     Claim* next_granted() noexcept;
 
-    ClaimList recent_;       ///< shared ones that are held, and that no line knows
-    ClaimList others_;       ///< all others
-    RangeQueue exclusives_;  ///< the first line; held: by shared claims
-    RangeQueue orders_;      ///< the second line; held: by ordered writes
+    ClaimList recent_;       ///< held shared claims that are in no line
+    ClaimList others_;       ///< all other claims
+    RangeQueue exclusives_;  ///< the first line; its holders are shared claims
+    RangeQueue orders_;      ///< the second line; its holders are ordered writes
 };
 
 }  // namespace blktap

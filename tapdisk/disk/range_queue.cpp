@@ -14,12 +14,12 @@
 namespace blktap {
 namespace {
 
-/// Sixteen random bytes that the kernel gives to each process: no system call, and no guest knows them.
+/// Returns a seed from the random bytes that the kernel gives to each process: no system call, and unknown to guests.
 std::uint64_t process_seed() noexcept {
     std::uint64_t seed = 0;
     const auto* bytes = reinterpret_cast<const void*>(::getauxval(AT_RANDOM));
     if (bytes != nullptr) std::memcpy(&seed, bytes, sizeof seed);
-    return seed | 1;  // never 0, from which next_priority() would not get away
+    return seed | 1;  // never 0, for which next_priority() would always return 0
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ std::uint64_t process_seed() noexcept {
 RangeQueue::RangeQueue() noexcept : random_(process_seed()), begins_(steps_), ends_(steps_), front_(steps_) {}
 
 void RangeQueue::Place::Front::add(std::int32_t count) noexcept {
-    // Unsigned arithmetic may wrap on the way and comes out right.
+    // Unsigned arithmetic: adding a negative count wraps to the right result.
     holders += static_cast<std::uint32_t>(count);
     fewest += static_cast<std::uint32_t>(count);
     more_below += count;
@@ -46,7 +46,7 @@ void RangeQueue::Place::Front::hand_down() noexcept {
     more_below = 0;
 }
 
-/// Makes `piece` the part `part` of this range.
+/// Makes `piece` a piece of this range that spans `part`.
 void RangeQueue::Place::take(Piece& piece, SectorRange part, Place* its_waiter) noexcept {
     piece.range = part;
     piece.owner = this;
@@ -54,7 +54,7 @@ void RangeQueue::Place::take(Piece& piece, SectorRange part, Place* its_waiter) 
     piece.next = std::exchange(pieces, &piece);
 }
 
-/// The first piece seen that ends behind the beginning of `range`, and may begin behind its end.
+/// Returns the first visible piece that ends after the beginning of `range`; it may begin after the end of `range`.
 RangeQueue::Pieces::iterator RangeQueue::first_seen(SectorRange range) noexcept {
     const auto next = seen_.upper_bound(range.first);
     if (next == seen_.begin()) return next;
@@ -82,7 +82,7 @@ bool RangeQueue::enter(Place& place, SectorRange range, bool heeds_holders) noex
     return place.waits_for == 0 && reach_front(place);
 }
 
-/// Covers as much of `piece` as lies in the range of `above`.
+/// Covers the part of `piece` that lies in the range of `above`.
 void RangeQueue::cover(Piece& piece, Place& above) noexcept {
     ++steps_;
     ++above.waits_for;
@@ -93,7 +93,7 @@ void RangeQueue::cover(Piece& piece, Place& above) noexcept {
         seen_.insert(above.uncovered);
     }
     if (whole.first < range.first) {
-        piece.range.count = range.first - whole.first;  // what is seen of it still; its place in the tree is the same
+        piece.range.count = range.first - whole.first;  // the part that stays visible; its key in the tree is the same
         piece.owner->take(above.covered, range, &above);
     } else {
         seen_.erase(seen_.iterator_to(piece));
@@ -112,7 +112,7 @@ void RangeQueue::leave(Place& place) noexcept {
     }
 }
 
-/// `place` waits for nobody in line. True: for no holder either.
+/// Called when `place` waits for no range in the line. Returns true if it waits for no holder either.
 bool RangeQueue::reach_front(Place& place) noexcept {
     if (!place.heeds_holders) return true;
     place.front.place = &place;
@@ -141,7 +141,7 @@ void RangeQueue::let_go(Holder& holder, SectorRange range) noexcept {
     add_to_front(range, -1);
 }
 
-/// So many more holders for everyone at the front who overlaps `range`. Who has none left leaves the front.
+/// Adds `count` to the holders of each range at the front that overlaps `range`. Ranges with none left leave the front.
 void RangeQueue::add_to_front(SectorRange range, std::int32_t count) noexcept {
     if (front_.empty()) return;
     const auto [before, rest] =

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RangeQueue: a line of ranges in which each waits for the earlier ones that it overlaps, and, if it wants, until
-// nobody holds a part of it. RangeGuard makes its rules of two of these.
+// RangeQueue: a line of ranges. Each range waits until all earlier ranges that overlap it have left the line, and, if
+// it heeds holders, until no holder overlaps it. RangeGuard builds its rules from two such lines.
 //
-// What a guest sends decides who overlaps whom, and n ranges can overlap in n^2 pairs: so no pair is ever looked at for
-// its own sake.
-//   - Line: the disk is seen from above. At each sector only the last range that came covers what is below it; a range
-//     that comes waits for the pieces that it covers, and those wait for what they cover. It brings three pieces at
-//     most (its own, and what it cuts off at its two ends), and a piece is covered once and taken away once.
-//   - Holders: how many hold a part of a range is the number that begin before its end less those that end before its
-//     beginning: two sums in two trees.
-//   - Front: ranges that wait for holders only are disjoint, since of two that overlap the later one waits for the
-//     earlier. So those that one holder keeps waiting are neighbours in a tree: one subtraction for all of them.
-// A range that enters, leaves, is held or is not any more costs O(log n) steps, over its whole life (expected: Treap).
-// Memory is the owners': nothing is allocated.
+// A guest chooses which ranges overlap, and n ranges can overlap in n^2 pairs, so pairs are never compared one by one:
+//   - Line: ranges lie on the disk in layers, the latest on top. At each sector only the topmost range is visible. A
+//   new
+//     range covers visible pieces of earlier ranges and waits for these; they wait for the pieces that they cover. A
+//     new range adds at most three pieces: its own, and one where it splits a piece at each of its ends. A piece is
+//     covered once and removed once.
+//   - Holders: the number of holders that overlap a range is the number that begin before its end minus the number that
+//     end at or before its beginning: two counts in two trees.
+//   - Front: ranges that wait only for holders are disjoint, since of two that overlap the later waits for the earlier.
+//     So the ranges that one holder overlaps are neighbours in a tree, and one subtraction updates all of them.
+// Entering, leaving, holding and letting go cost a range O(log n) steps in total (expected: Treap). Memory belongs to
+// the callers: nothing is allocated.
 //
 // Tested by tests/unit/tapdisk/range_guard_test.cpp.
 #pragma once
@@ -32,7 +33,7 @@ class RangeQueue {
   public:
     struct Place;
 
-    /// Where one range ends or begins; sums: how many there are below.
+    /// The first sector, or the end, of a held range; a node of a tree that counts the nodes below each node.
     struct Bound {
         Bound* left = nullptr;
         Bound* right = nullptr;
@@ -46,25 +47,25 @@ class RangeQueue {
         void gather() noexcept { count = 1 + (left ? left->count : 0) + (right ? right->count : 0); }
         void hand_down() noexcept {}
     };
-    /// Part of who holds a range.
+    /// Embedded in an object that holds a range.
     struct Holder {
         Bound begin{};
         Bound end{};
         bool holds = false;
     };
 
-    /// Part of who stands in line. It stays where it is while it is there.
+    /// Embedded in an object whose range stands in the line. Must not move meanwhile.
     struct Place {
         SectorRange range{};
 
       private:
         friend class RangeQueue;
-        /// A part of a range in line: seen from above, or covered by the one that waits for it.
+        /// A part of a range in the line: visible, or covered by a later range that waits for it.
         struct Piece : boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>> {
             SectorRange range{};
             Place* owner = nullptr;
-            Place* waiter = nullptr;  ///< that covers it; null: it is seen
-            Piece* next = nullptr;    ///< of the same range
+            Place* waiter = nullptr;  ///< the range that covers the piece; null: the piece is visible
+            Piece* next = nullptr;    ///< the next piece of the same range
 
             friend bool operator<(const Piece& a, const Piece& b) noexcept { return a.range.first < b.range.first; }
         };
@@ -72,7 +73,7 @@ class RangeQueue {
             using type = std::uint64_t;
             type operator()(const Piece& piece) const noexcept { return piece.range.first; }
         };
-        /// In the tree of the front; sums: the fewest holders that one below waits for.
+        /// A node in the tree of the front, with the smallest number of holders among the nodes below.
         struct Front {
             Front* left = nullptr;
             Front* right = nullptr;
@@ -80,7 +81,7 @@ class RangeQueue {
             std::uint32_t priority = 0;
             std::uint32_t holders = 0;
             std::uint32_t fewest = 0;
-            std::int32_t more_below = 0;  ///< for the nodes below, not yet added to them
+            std::int32_t more_below = 0;  ///< change of `holders` not yet added to the nodes below
 
             bool before(const Front& other) const noexcept { return place->range.first < other.place->range.first; }
             void add(std::int32_t count) noexcept;
@@ -90,12 +91,13 @@ class RangeQueue {
 
         void take(Piece& piece, SectorRange part, Place* its_waiter) noexcept;
 
-        Piece* pieces = nullptr;  ///< of this range
+        Piece* pieces = nullptr;  ///< the list of this range's pieces
         Piece own{};
-        // Pieces that it cut off from others at its two ends. They are gone before this range is at the front.
+        // Memory for the pieces that this range splits off from others at its two ends. These pieces are gone before
+        // this range reaches the front.
         Piece covered{};
         Piece uncovered{};
-        std::uint32_t waits_for = 0;  ///< pieces that it covers
+        std::uint32_t waits_for = 0;  ///< number of pieces that this range covers
         bool heeds_holders = false;
         Front front{};
         Place* next_ready = nullptr;
@@ -105,12 +107,12 @@ class RangeQueue {
     RangeQueue(const RangeQueue&) = delete;
     RangeQueue& operator=(const RangeQueue&) = delete;
 
-    /// Stands `range` in line. True: it waits for nobody. Else take_ready() returns it one day.
+    /// Enters `range` into the line. Returns true if it need not wait; otherwise take_ready() returns it later.
     bool enter(Place& place, SectorRange range, bool heeds_holders) noexcept;
-    /// A range that waits for nobody leaves the line.
+    /// Removes a range that does not wait from the line.
     void leave(Place& place) noexcept;
     bool nobody_stands() const noexcept { return seen_.empty(); }
-    /// Somebody in line overlaps `range`.
+    /// Whether a range in the line overlaps `range`.
     bool stands_in(SectorRange range) noexcept;
 
     /// Somebody holds a part of `range`.
@@ -119,14 +121,14 @@ class RangeQueue {
     void hold(Holder& holder, SectorRange range) noexcept;
     void let_go(Holder& holder, SectorRange range) noexcept;
 
-    /// The next that waits for nobody any more, in line still; nullptr: none.
+    /// Returns the next range that no longer waits, which is still in the line; nullptr if there is none.
     Place* take_ready() noexcept;
 
-    /// Nobody is in line, and nobody holds anything.
+    /// Whether the line is empty and there is no holder.
     bool empty() const noexcept { return seen_.empty() && begins_.empty(); }
-    /// Forgets all: every Place and Holder may be used anew.
+    /// Removes all ranges and holders: every Place and Holder may be used again.
     void clear() noexcept;
-    /// What was looked at since the beginning: nodes of trees, and pieces.
+    /// Number of tree nodes and pieces visited so far.
     std::uint64_t steps() const noexcept { return steps_; }
 
   private:
@@ -146,10 +148,10 @@ class RangeQueue {
 
     std::uint64_t steps_ = 0;
     std::uint64_t random_;
-    Pieces seen_;          ///< the line from above: disjoint pieces
-    Treap<Bound> begins_;  ///< of what is held
-    Treap<Bound> ends_;    ///< of what is held
-    Treap<Front> front_;   ///< disjoint ranges that wait for holders only
+    Pieces seen_;          ///< visible pieces, which are disjoint
+    Treap<Bound> begins_;  ///< of held ranges
+    Treap<Bound> ends_;    ///< of held ranges
+    Treap<Front> front_;   ///< disjoint ranges that wait only for holders
     Place* first_ready_ = nullptr;
     Place* last_ready_ = nullptr;
 };

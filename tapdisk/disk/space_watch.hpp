@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SpaceWatch: asks how much space the file system of an image has left, on a worker, since a network's may be slow to
-// answer. Only when asked to: an idle disk asks nothing.
+// SpaceWatch: queries the free space of an image's file system, on a worker, because a network file system may be slow
+// to answer. Only on request: for an idle disk it makes no query.
 //
 // Tested by tests/unit/tapdisk/full_disk_test.cpp.
 #pragma once
@@ -19,23 +19,23 @@ namespace blktap {
 class SpaceWatch {
   public:
     struct Space {
-        std::uint64_t free_bytes = 0;  ///< that this process may use
+        std::uint64_t free_bytes = 0;  ///< space that this process may use
         std::uint64_t total_bytes = 0;
-        bool file_cut = false;  ///< the file itself is shorter than it has been
+        bool file_cut = false;  ///< the file is shorter than SpaceSource::least_bytes
     };
-    /// Called on the loop's thread with the answer. Not when the file system has none.
+    /// Called on the loop's thread with the answer; not called if the file system gives none.
     using Told = std::function<void(const Space&)>;
 
-    /// `workers` outlives the watch. Nothing may be under way at its end.
+    /// `workers` outlives the watch. The watch must not be destroyed while busy().
     SpaceWatch(WorkerPool& workers, Told told);
     SpaceWatch(const SpaceWatch&) = delete;
     SpaceWatch& operator=(const SpaceWatch&) = delete;
     ~SpaceWatch();
 
-    /// Asks for the file system of `source`, whose file stays open while busy(), and whether that file is as long as it
-    /// must be. No-op while busy().
+    /// Queries the file system of `source`, whose file must stay open while busy(), and whether the file is as long as
+    /// it must be. No-op while busy().
     void ask(const SpaceSource& source) noexcept;
-    /// The same at once. Nothing: the file system does not say. Context: any thread; may block.
+    /// The same, synchronously. Returns nullopt if the file system gives no answer. Context: any thread; may block.
     static std::optional<Space> look(const SpaceSource& source) noexcept;
     bool busy() const noexcept { return busy_; }
 

@@ -11,8 +11,8 @@
 namespace blktap {
 namespace {
 
-// Asking costs a worker some microseconds. Short of space, a second is soon enough for a guest that waits for somebody
-// to delete something; otherwise the warning comes in time for a disk that fills gigabytes a second.
+// A query costs a worker some microseconds. While requests wait for space, a second is soon enough, since somebody has
+// to delete files first; otherwise the warning comes in time even if gigabytes are written each second.
 constexpr Nanoseconds space_delay_waiting = std::chrono::seconds(1);
 constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
 
@@ -72,7 +72,7 @@ void StorageWatch::look_at_parked() {
     }
 }
 
-/// A request whose time is up has a last try.
+/// At most the time until the oldest request times out, so that it is tried a last time.
 Nanoseconds StorageWatch::next_retry() const {
     const auto& timeout = scheduler_.parking().policy().no_space_timeout;
     if (!timeout) return retry_delay_;
@@ -100,7 +100,7 @@ void StorageWatch::image_opened() {
 }
 
 void StorageWatch::told_space(const SpaceWatch::Space& space) {
-    // With a margin, so that a disk at the limit is not reported again and again.
+    // With a margin, so that the warning does not come and go at the limit.
     const std::uint64_t free_bytes = low_space_ ? space.free_bytes / 5 * 4 : space.free_bytes;
     low_space_ = scheduler_.parking().policy().is_low(free_bytes, space.total_bytes);
     if (space.file_cut) health_.cut_image();

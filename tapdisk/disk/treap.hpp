@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Treap: a search tree whose nodes lie in their owners and may keep a sum over the nodes below them. RangeQueue needs
-// such sums ("how many begin before here", "one less for all of these"), which std::map and Boost's trees do not have.
-// It is balanced by priorities that nobody outside can guess: a guest that could choose the shape of the tree would
-// make every step as long as it likes. All operations visit O(log n) nodes, expected; none allocates.
+// Treap: a search tree whose nodes are embedded in other objects and may keep an aggregate over the nodes below them.
+// RangeQueue needs such aggregates (count the nodes before a sector, subtract one from a whole range of nodes), which
+// std::map and Boost's trees do not have. Random priorities balance the tree; they must be secret, because a guest that
+// could choose the shape of the tree could make it degenerate. All operations visit O(log n) nodes, expected; none
+// allocates.
 //
 // Node: `Node* left, *right; std::uint32_t priority;` and, noexcept, `bool before(const Node&) const` (a strict order
-// of all nodes), `void gather()` (its sums, from its children's) and `void hand_down()` (what waits for the children).
+// of all nodes), `void gather()` (recomputes the aggregate from the children's) and `void hand_down()` (applies a
+// pending change to the children).
 //
 // Tested by tests/unit/tapdisk/range_guard_test.cpp.
 #pragma once
@@ -37,7 +39,7 @@ class Treap {
         Node* before;
         Node* after;
     };
-    /// Cuts a tree in two. `goes_before` is true for none, some or all of its nodes, from the first on.
+    /// Splits a tree in two. `goes_before` is true for a prefix of its nodes, which may be empty or the whole tree.
     template <class GoesBefore>
     Parts split(Node* tree, GoesBefore goes_before) noexcept {
         if (tree == nullptr) return {nullptr, nullptr};
@@ -54,7 +56,7 @@ class Treap {
         tree->gather();
         return {parts.before, tree};
     }
-    /// Everything in `before` goes before everything in `after`.
+    /// Returns the union of two trees; all nodes of `before` must precede those of `after`.
     Node* join(Node* before, Node* after) noexcept {
         if (before == nullptr) return after;
         if (after == nullptr) return before;
@@ -70,7 +72,7 @@ class Treap {
         after->gather();
         return after;
     }
-    /// `tree` without `node`, which is in it.
+    /// Returns `tree` without `node`, which must be in it.
     Node* without(Node* tree, Node& node) noexcept {
         ++steps_;
         tree->hand_down();

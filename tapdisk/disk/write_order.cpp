@@ -24,7 +24,7 @@ bool WriteOrder::start_or_wait(DiskRequest& request, const LiveList& live) noexc
         if (&other == &request) return unfinished_before_ == 0;
         ++unfinished_before_;
     }
-    BLKTAP_ASSERT(false);  // a barrier is unfinished, so live, while it is admitted
+    BLKTAP_ASSERT(false);  // an admitted barrier is in the list of live requests
     return false;
 }
 

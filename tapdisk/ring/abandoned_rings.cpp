@@ -12,9 +12,9 @@
 namespace blktap {
 namespace {
 
-// Rarely needed, and only for seconds: looked at from time to time instead of being woken.
+// Rarely needed, and only for seconds: the rings are polled instead of waiting for events.
 constexpr Nanoseconds look_interval = AbandonedRings::quiet / 10;
-// More than the log of the largest connection has.
+// More than the size of the largest connection's log.
 constexpr off_t log_size_max_bytes = off_t{8} << 20;
 
 LogContents read_log_file(int fd) {
@@ -50,7 +50,7 @@ void AbandonedRings::answer_logged(const LogContents& log) {
     std::vector<std::vector<const ring::RawRequest*>> unanswered(queues_.size());
     for (const LogContents::Request& request : log.unanswered) {
         const LogContents::Queue& queue = log.queues[request.queue];
-        // It died between making answers visible and forgetting what they answer.
+        // The tapdisk died after it published answers and before it freed their slots in the log.
         const bool published = queue.publishing &&
                                queues_[request.queue].ring().responses_published() == queue.new_producer &&
                                std::ranges::find(queue.published, request.slot) != queue.published.end();
@@ -80,7 +80,7 @@ void AbandonedRings::answer_sent(ConnectionQueue& queue) noexcept {
     if (queue.ring().has_unpublished() && queue.ring().publish()) queue.signal().notify();
 }
 
-/// A Linux frontend that is told to close stops its queues, until it is notified.
+/// Notifies the frontend: Linux stops its queues when it is told to close, until it is notified.
 void AbandonedRings::wake() noexcept {
     next_wake_ = loop_.clock().now() + quiet / 2;
     for (ConnectionQueue& queue : queues_)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// AbandonedRings: the rings of a frontend whose tapdisk has died, when its disk is taken away. Whoever removes the
-// frontend's device waits for an answer to everything that was sent: here it is, an error to each request. What was
-// taken and not answered the dead tapdisk's recovery log says; the rest is in the rings. No image is needed for it.
+// AbandonedRings: the rings of a frontend whose tapdisk has died, when its disk is detached. The frontend's kernel
+// removes the device only after all its requests were answered: this class answers each with an error. Requests that
+// were taken and not answered are in the dead tapdisk's recovery log; the others are in the rings. No image is needed.
 //
 // Tested by tests/unit/tapdisk/abandoned_rings_test.cpp.
 #pragma once
@@ -20,13 +20,13 @@ namespace blktap {
 
 class AbandonedRings {
   public:
-    /// A frontend that sends nothing for so long has sent its last.
+    /// A frontend that sends no request for this long has sent its last one.
     static constexpr Nanoseconds quiet = std::chrono::milliseconds(200);
-    /// Of one that sends without end.
+    /// The limit for a frontend that sends without end.
     static constexpr Nanoseconds at_most = std::chrono::seconds(3);
 
-    /// Answers what `log` has, then what the rings have until they are quiet; then calls `done`, which may destroy
-    /// this. Errors: throws std::system_error: what mapping and binding gave, Errc::bad_message (no log of these
+    /// Answers the requests in `log`, then those in the rings until they are quiet; then calls `done`, which may
+    /// destroy this. Errors: throws std::system_error: those of mapping and binding, Errc::bad_message (no log of these
     /// rings), Errc::bad_version.
     AbandonedRings(EventLoop& loop, const ipc::ConnectArguments& frontend, const UniqueFd& log,
                    std::function<void()> done);

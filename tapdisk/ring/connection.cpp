@@ -31,8 +31,8 @@ Connection::Connection(EventLoop& loop, Scheduler& scheduler, Options options)
 
 Connection::~Connection() = default;
 
-/// The turn that follows takes them, when it has passed on the requests that they announce: a system call less in these
-/// requests' way. Where none follows they must not be announced without end.
+/// Notes that events arrived. The turn that follows takes them after it has passed on the requests, which saves these
+/// requests a system call. If no turn followed the last note, takes the events here, so that the loop does not spin.
 void Connection::note_events() noexcept {
     if (std::exchange(events_waiting_, true)) take_events();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Connection: one frontend, connected: its transport, which has the rings and wakes us, and the client of the disk that
-// serves them. Made by "connect", destroyed when the frontend has left.
+// Connection: one connected frontend: its transport, which has the rings and wakes the loop, and the client of the disk
+// that serves the rings. Made by "connect", destroyed when the frontend has left.
 //
 // Tested by tests/unit/tapdisk/connection_test.cpp.
 #pragma once
@@ -24,7 +24,7 @@ class Connection {
         ipc::ConnectArguments frontend;
         ring::DeviceRules rules;
         UniqueFd log_file;
-        UniqueFd memory{};  ///< of a local ring
+        UniqueFd memory{};  ///< for local rings
     };
 
     /// Maps and binds everything. Errors: throws std::system_error, as the transport's constructor; nothing stays
@@ -35,11 +35,11 @@ class Connection {
     /// The client must be quiet().
     ~Connection();
 
-    /// Before the loop sleeps: takes the events that were announced, lets their channels fire again and asks the
-    /// frontend to wake us. True: a request is there already, do not sleep.
+    /// Called before the loop sleeps: takes the events that were noted, lets their channels fire again and asks the
+    /// frontend for a wake-up. Returns true if a request is there already: do not sleep.
     bool before_sleep() noexcept;
 
-    /// What the frontend gets in return, once: see RingTransport.
+    /// Descriptors for the peer, once: see RingTransport.
     std::vector<UniqueFd> take_peer_descriptors() { return transport_->take_peer_descriptors(); }
 
     RingClient& client() noexcept { return *client_; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ConnectionQueue: one ring of a connected frontend with all that belongs to it: its signal to the frontend, its
-// request slots and its part of the recovery log.
+// ConnectionQueue: one ring of a connected frontend with its signal to the frontend, its request slots and its part of
+// the recovery log.
 #pragma once
 
 #include <cstdint>
@@ -32,15 +32,15 @@ class ConnectionQueue {
     void set_image(ImageDriver& driver);
     void clear_image() noexcept { scratch_.reset(); }
 
-    /// A free slot; there is one for each request that the ring can hold.
+    /// Takes a free slot; there is one for each request that the ring can hold.
     RequestSlot& take_slot() noexcept;
-    /// Writes the response of a request that is over; publish() makes it visible and frees the slot.
+    /// Writes the response of a finished request; publish() makes it visible and frees the slot.
     void answer(RequestSlot& slot) noexcept;
     bool has_answers() const noexcept { return !publishing_.empty(); }
-    /// Makes the answers visible, and the log forget what they answer. True: the frontend was notified.
+    /// Makes the answers visible, then frees their slots in the log. Returns true if the frontend was notified.
     bool publish() noexcept;
 
-    /// Room for the descriptors of an indirect request in `slot`; makes its larger tables the slot's.
+    /// Gives `slot`, which holds an indirect request, its larger tables; returns the room for its descriptors.
     std::span<ring::Segment> use_large_tables(RequestSlot& slot, std::size_t segment_count) noexcept;
     void trim() noexcept;
 
@@ -62,7 +62,7 @@ class ConnectionQueue {
     LazyArray<PageRun> large_runs_;
 };
 
-/// How the slots of a frontend's rings are laid out. Errors: throws Errc::bad_message.
+/// Returns the layout of the slots of a frontend's rings. Errors: throws Errc::bad_message.
 ring::Protocol ring_protocol(const ipc::ConnectArguments& frontend);
 
 }  // namespace blktap

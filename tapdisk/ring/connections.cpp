@@ -25,7 +25,7 @@ EventLoop::Next Connections::turn() noexcept {
     return EventLoop::Next::turn_again;
 }
 
-/// True: more can be done without waiting for anything.
+/// Returns true if more can be done without waiting for an event.
 bool Connections::turn_once() noexcept {
     const Nanoseconds began = clock_.coarse();
     const std::uint64_t submits_before = io_.stats().submits;
@@ -54,7 +54,7 @@ bool Connections::work_waiting() const noexcept {
            std::ranges::any_of(list_, [](const auto& connection) { return connection->client().request_waiting(); });
 }
 
-/// All are asked for a wake-up, whoever has a request waiting.
+/// Asks all frontends for a wake-up, even if an earlier one has a request waiting.
 bool Connections::before_sleep() noexcept {
     bool waiting = false;
     for (const auto& connection : list_)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Connections: all that is connected to one disk, and their turns. One turn takes requests from every ring of every
-// connection, lets the scheduler bring them to the disk in one call, reaps what has finished and answers.
+// Connections: all connections to one disk, and their turns. One turn takes requests from every ring of every
+// connection, lets the scheduler bring them to the disk in one call, reaps completions and answers.
 //
 // Tested by tests/unit/tapdisk/request_engine_test.cpp, idle_test.cpp, connections_test.cpp.
 #pragma once
@@ -29,21 +29,20 @@ class Connections {
     Connections(const Connections&) = delete;
     Connections& operator=(const Connections&) = delete;
 
-    /// Turns for as long as there is something to do, within limits; then, if there is not, everything is ready to
-    /// sleep.
+    /// Runs turns while there is something to do, within limits. If it returns `sleep`, wake-ups are armed.
     EventLoop::Next turn() noexcept;
 
     Connection& add(std::unique_ptr<Connection> connection);
-    /// Its client must be quiet().
+    /// The client of `connection` must be quiet().
     void remove(const Connection& connection) noexcept;
-    /// The connection of that name; null: there is none.
+    /// Returns the connection of this name; null if there is none.
     Connection* find(std::string_view name) const noexcept;
     const List& list() const noexcept { return list_; }
     bool empty() const noexcept { return list_.empty(); }
 
-    /// No answer is unwritten, and the scheduler has given the driver all it would.
+    /// Whether all answers are written, and the scheduler has passed every request to the driver that it could.
     bool quiet() const noexcept;
-    /// Requests that are not answered.
+    /// Number of unanswered requests.
     std::size_t in_flight() const noexcept;
 
     const TurnStats& stats() const noexcept { return stats_; }
@@ -59,7 +58,7 @@ class Connections {
     Scheduler& scheduler_;
     Poller poller_;
     List list_;
-    bool answered_ = false;  ///< in the last turn: the guest may well send its next requests at once
+    bool answered_ = false;  ///< the last turn answered: the guest may send its next requests at once
     TurnStats stats_;
 };
 

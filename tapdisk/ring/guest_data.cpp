@@ -44,7 +44,7 @@ void GuestData::release(RequestSlot& slot) noexcept {
     slot.image.data = {};
 }
 
-/// Each page is looked up once: its entry is kept in the slot until it is released.
+/// Looks each page up once: the slot keeps its entry until the page is released.
 bool GuestData::map_in_place(RequestSlot& slot) noexcept {
     if (!reachable_in_place(slot)) return false;
     std::size_t count = 0;
@@ -134,7 +134,7 @@ void GuestData::add_copy(RequestSlot& slot) noexcept {
 }
 
 void GuestData::add_descriptors(RequestSlot& slot, std::span<ring::Segment> segments) noexcept {
-    // One page holds more descriptors than we offer, so one piece is enough.
+    // One page holds more descriptors than are offered, so one piece is enough.
     static_assert(ring::segments_indirect_max <= ring::segments_per_indirect_page);
     BLKTAP_ASSERT(piece_count_ < pieces_.size());
     xen::set_copy_from_guest(pieces_[piece_count_++], memory_.domain(), slot.raw->indirect_refs[0], 0, segments.data(),
@@ -165,7 +165,7 @@ bool GuestData::read_mapped_descriptors(const RequestSlot& slot, std::span<ring:
     const xen::GrantRef ref = slot.raw->indirect_refs[0];
     const PeerMemory::Page page = memory_.acquire(ref);
     if (page.address == nullptr) return false;
-    // The guest may write while we read; whatever arrives in `segments` is what gets judged and used.
+    // The guest may write meanwhile; the bytes that arrive in `segments` are the ones that are judged and used.
     std::memcpy(segments.data(), page.address, segments.size_bytes());
     memory_.release(page.entry);
     return true;

@@ -4,9 +4,9 @@
 // GuestData: how a request's data gets between the guest's pages and the driver's iovecs.
 //
 // Two ways, chosen per request. In place: the guest's pages are mapped already, persistent grants or local memory, and
-// the driver reads and writes them there. Copy: the data is packed into pooled pages, so that the driver sees whole
+// the driver reads and writes them there. By copy: the data is packed into pooled pages, so that the driver sees whole
 // aligned pages however the guest cut its segments, and all requests of a turn share one grant copy. Descriptor pages
-// of indirect requests come the same ways.
+// of indirect requests are read in the same two ways.
 //
 // Tested by tests/unit/tapdisk/guest_data_test.cpp.
 #pragma once
@@ -32,7 +32,7 @@ class GuestData {
     /// `memory` outlives this object. Allocates all it will need.
     GuestData(PeerMemory& memory, const Options& options);
 
-    /// What the image's storage needs; called when an image is opened.
+    /// Adapts to the alignment of the image's storage; called when an image is opened.
     void set_image(const ImageInfo& info) noexcept;
 
     /// Gives the request of `slot` memory and fills slot.image.data. no_memory: wait until another request ends.
@@ -40,16 +40,16 @@ class GuestData {
     /// Takes the memory back.
     void release(RequestSlot& slot) noexcept;
 
-    /// Batches of copies: add what shall be copied, then copy_all() with one call, then ask for each slot in the order
-    /// of adding. A batch is only one direction and never larger than the pool, so it cannot overflow.
+    /// Batches of copies: add slots, run copy_all() once, then ask for the result of each slot in the order of adding.
+    /// A batch has only one direction and is never larger than the pool, so it cannot overflow.
     void add_copy(RequestSlot& slot) noexcept;
     /// Adds the descriptor page of an indirect request, to be copied into `segments`.
     void add_descriptors(RequestSlot& slot, std::span<ring::Segment> segments) noexcept;
     void copy_all() noexcept;
-    /// The next added slot's result: an error when one of its pieces failed.
+    /// Returns the result of the next added slot: an error if one of its pieces failed.
     std::error_code next_copy_result(const RequestSlot& slot) noexcept;
 
-    /// Reads descriptors through a page that stays mapped. False: not possible, copy instead.
+    /// Reads descriptors through a page that stays mapped. Returns false if that is not possible: copy instead.
     bool read_mapped_descriptors(const RequestSlot& slot, std::span<ring::Segment> segments) noexcept;
 
     std::uint64_t copy_calls() const noexcept { return copy_calls_; }

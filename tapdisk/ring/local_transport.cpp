@@ -27,12 +27,12 @@ LocalTransport::LocalTransport(const ipc::ConnectArguments& frontend, UniqueFd m
     const ring::Protocol protocol = ring_protocol(frontend);
     for_peer_.push_back(duplicate(requests_));
     for (const ipc::QueueArguments& queue : frontend.queues) {
-        // Each end of a pipe has its own file description: the peer cannot make ours block.
+        // Each end of a pipe has its own file description, so the peer cannot make our end blocking.
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) throw_system_error("pipe");
         for_peer_.emplace_back(ends[0]);
         PeerSignal signal{UniqueFd(ends[1])};
-        ::fcntl(ends[1], F_SETPIPE_SZ, page_size_bytes);  // it says that there are answers, not how many
+        ::fcntl(ends[1], F_SETPIPE_SZ, page_size_bytes);  // small: a byte announces answers, whatever their number
         queues_.emplace_back(ring_pages(queues_.size(), queue.ring_refs), std::move(signal), protocol);
     }
 }

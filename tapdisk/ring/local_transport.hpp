@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// LocalTransport: rings and data in memory that a program on this host shares with us, and descriptors by which both
-// wake each other. The program makes the memory, a sealed memfd; the descriptors are made here, so that nothing of the
-// program's can make this process wait (docs/decisions/0022). Like a guest, the program may lie in all that it writes.
+// LocalTransport: rings and data in memory that a program on this host shares with tapdisk, and descriptors by which
+// both wake each other. The program makes the memory, a sealed memfd; tapdisk makes the descriptors, so that no file of
+// the program can block this process (docs/decisions/0022). Like a guest, the program is not trusted.
 //
 // Tested by tests/unit/tapdisk/local_ring_test.cpp.
 #pragma once
@@ -18,12 +18,11 @@ namespace blktap {
 
 class LocalTransport final : public RingTransport {
   public:
-    /// Of the shared memory: rings, descriptor pages and data.
+    /// Limit of the shared memory: rings, descriptor pages and data.
     static constexpr std::size_t memory_max_bytes = std::size_t{1} << 30;
 
-    /// `queues` of `frontend` name pages of `memory` by their numbers, those of a ring one after the other. Errors:
-    /// throws std::system_error: EINVAL (not such memory), Errc::bad_message (pages that it does not have, or that are
-    /// not one range).
+    /// `queues` of `frontend` name pages of `memory` by their numbers, those of a ring consecutively. Errors: throws
+    /// std::system_error: EINVAL (unsuitable memory), Errc::bad_message (pages beyond the memory, or not consecutive).
     LocalTransport(const ipc::ConnectArguments& frontend, UniqueFd memory);
 
     std::vector<ConnectionQueue> take_queues() override { return std::move(queues_); }
@@ -39,7 +38,7 @@ class LocalTransport final : public RingTransport {
 
     SealedMemory shared_;
     PeerMemory memory_;
-    UniqueFd requests_;  ///< an eventfd that the peer writes; watched for edges, so that nobody needs to read it
+    UniqueFd requests_;  ///< an eventfd that the peer writes; watched edge-triggered, so it need not be read
     std::vector<UniqueFd> for_peer_;
     std::vector<ConnectionQueue> queues_;
 };

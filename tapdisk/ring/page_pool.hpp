@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // PagePool: the page-aligned memory that guest data is copied through. Fixed in size, so that a guest's share of dom0
-// memory is bounded; when it is empty the engine stops reading the ring instead of failing. The lowest free pages go
-// first: a lightly loaded disk touches few pages, and neighbours merge into one iovec.
+// memory is bounded; while it is empty no requests are taken from the rings. The lowest free pages are taken first: a
+// lightly loaded disk touches few pages, and neighbours merge into one iovec.
 //
 // Tested by tests/unit/tapdisk/page_pool_test.cpp.
 #pragma once
@@ -33,8 +33,8 @@ class PagePool {
     PagePool(const PagePool&) = delete;
     PagePool& operator=(const PagePool&) = delete;
 
-    /// Takes `pages` pages as runs written to `runs`, which has room for `pages` entries.
-    /// Returns the number of runs, 0 when there are not enough pages.
+    /// Takes `pages` pages and writes them as runs to `runs`, which has room for `pages` entries.
+    /// Returns the number of runs, 0 if there are not enough pages.
     std::size_t take(std::size_t pages, std::span<PageRun> runs) noexcept;
     void give_back(std::span<const PageRun> runs) noexcept;
 

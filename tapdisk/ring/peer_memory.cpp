@@ -14,7 +14,7 @@ std::error_code PeerMemory::copy(std::span<xen::CopySegment> pieces) noexcept {
     return {};
 }
 
-/// As the hypervisor copies a piece: within one page, and nothing of one that is not there.
+/// Copies a piece with the hypervisor's checks: it must lie within one page, and the page must exist.
 void PeerMemory::copy_local(xen::CopySegment& piece) const noexcept {
     const bool from_peer = (piece.flags & GNTCOPY_source_gref) != 0;
     const auto& foreign = from_peer ? piece.source.foreign : piece.dest.foreign;

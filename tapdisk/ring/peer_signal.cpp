@@ -12,7 +12,7 @@ void PeerSignal::notify() noexcept {
         channel->notify();
         return;
     }
-    // A pipe that is full has woken its reader already.
+    // A full pipe is readable, so its reader is awake already.
     const char wake = 0;
     [[maybe_unused]] const ssize_t written = ::write(std::get<UniqueFd>(way_).get(), &wake, 1);
 }

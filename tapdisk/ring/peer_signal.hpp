@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // PeerSignal: wakes the other end of one ring. Never blocks, whatever the other end does: a guest's event channel
-// cannot, and the pipe to a program on this host is ours alone (docs/decisions/0022).
+// cannot block, and no other process has our end of the pipe to a program on this host (docs/decisions/0022).
 #pragma once
 
 #include <variant>
@@ -18,7 +18,7 @@ class PeerSignal {
     /// The writing end of a pipe, O_NONBLOCK in a file description that no other process has.
     explicit PeerSignal(UniqueFd pipe) noexcept : way_(std::move(pipe)) {}
 
-    /// A peer that is gone is no error: its own end is reported elsewhere.
+    /// Wakes the peer. A peer that is gone is no error: its end is reported elsewhere.
     void notify() noexcept;
 
   private:

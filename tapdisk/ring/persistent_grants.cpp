@@ -17,8 +17,8 @@ PersistentGrants::PersistentGrants(xen::GrantTable& table, xen::DomainId domain,
       buckets_(std::bit_ceil(page_count), no_entry) {}
 
 std::uint32_t& PersistentGrants::bucket(xen::GrantRef ref) noexcept {
-    // A guest may choose references that collide; a multiplicative hash of a small dense set keeps chains short, and
-    // the worst a guest can do is to slow down its own disk by the length of one chain.
+    // A multiplicative hash keeps chains short for a small dense set. A guest may choose references that collide, but
+    // that only slows down its own disk by the length of one chain.
     const std::uint32_t hash = ref * 2654435769u;
     return buckets_[(hash ^ (hash >> 16)) & (buckets_.size() - 1)];
 }

@@ -3,11 +3,11 @@
 //
 // PersistentGrants: the guest's pages that stay mapped because the frontend agreed to use the same grants again
 // (feature-persistent). In the steady state a request's page is found by its reference, with no call to the hypervisor.
-// Bounded: when full, a page that went unused for long makes room; when there is none, the caller copies instead. A
-// guest that uses more grants than fit thus has some of them in place and copies the rest, rather than mapping and
-// unmapping all the time.
+// Bounded: when the table is full, a page that was unused for long is unmapped; if there is none, the caller copies
+// instead. So if a guest uses more grants than fit, some are used in place and the rest are copied, and pages are not
+// mapped and unmapped all the time.
 //
-// Mapped read-write whatever the request, as blkif.h's note on persistent grants asks.
+// Pages are mapped read-write whatever the request, as blkif.h's note on persistent grants requires.
 //
 // Tested by tests/unit/tapdisk/persistent_grants_test.cpp.
 #pragma once
@@ -22,12 +22,12 @@ namespace blktap {
 
 class PersistentGrants {
   public:
-    /// For each slot of a ring: a request of 32 segments, which is Linux's default, and its descriptor page.
+    /// Pages for each slot of a ring: a request of 32 segments, which is Linux's default, and its descriptor page.
     static constexpr std::size_t pages_per_slot = 33;
-    /// For one disk: each page is a mapping of its own, and vm.max_map_count is 65,530.
+    /// Limit for one connection: each page is a separate mapping, and vm.max_map_count is 65,530.
     static constexpr std::size_t pages_max = 16384;
 
-    /// A page in use, and where its mapping is noted: so that release() need not look for it.
+    /// A page in use, and the index of its entry, so that release() need not search for it.
     struct Page {
         std::byte* address = nullptr;  ///< null: it cannot be mapped, or all pages are in use
         std::uint16_t entry = 0;

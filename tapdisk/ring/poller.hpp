@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Poller: how long a tapdisk that has run out of work looks for more before it sleeps. A wake-up costs two context
-// switches; looking costs a processor. So the window grows while looking pays and shrinks to nothing while it does not:
-// an idle disk never polls. And looking must not take the processor from others, least of all from the kernel thread
-// that would bring the work: see the constants below, and docs/decisions/0010 for what was measured.
+// Poller: how long a tapdisk that has run out of work polls for more before it sleeps. A wake-up costs two context
+// switches; polling costs a processor. So the window grows while polling pays and shrinks to zero while it does not: an
+// idle disk never polls. Polling must not take the processor from others, least of all from the kernel thread that
+// would bring the work: see the constants below, and docs/decisions/0010 for measurements.
 //
 // Tested by tests/unit/tapdisk/poller_test.cpp.
 #pragma once
@@ -21,39 +21,40 @@ namespace blktap {
 
 class Poller {
   public:
-    /// What is looked for. Both have a window of their own: a guest may come back with its next requests in
+    /// What the poller waits for. Both have a window of their own: a guest may send its next requests within
     /// microseconds while the disk takes hundreds, or the other way round.
     enum class For { guest, disk };
 
     static constexpr Nanoseconds window_start = std::chrono::microseconds(2);
-    /// How often to ask whether somebody else wanted the processor: a system call.
+    /// How often to check whether another thread wanted the processor: the check is a system call.
     static constexpr Nanoseconds ask_interval = std::chrono::milliseconds(1);
-    /// So many times in a row the whole window passed and work came right after the sleep began: it needed this very
-    /// processor, or is always too late.
+    /// How often in a row the largest window may pass in vain, with work right after the sleep began: then the work
+    /// needs this very processor, or always comes too late.
     static constexpr int in_vain_max = 8;
-    /// After that no look is worth trying for this long.
+    /// How long not to poll after that.
     static constexpr Nanoseconds rest = std::chrono::milliseconds(50);
-    /// After a long sleep with a closed window so many are not measured, and after each further one about twice as many
-    /// as before, up to a limit: reading the clock may be a system call.
+    /// After a long sleep with a window of zero this many sleeps are not measured, after each further one about twice
+    /// as many, up to the maximum: reading the clock may be a system call.
     static constexpr int sleeps_unmeasured_first = 3;
     static constexpr int sleeps_unmeasured_max = 31;
-    /// How long the processor is left to whoever wanted it. Short: often it is a thread of the kernel that brings the
+    /// How long to leave the processor to a thread that wanted it. Short: often it is the kernel thread that brings the
     /// work.
     static constexpr Nanoseconds rest_for_others = std::chrono::milliseconds(2);
 
-    /// How many times the calling thread lost its processor to another since it began.
+    /// Returns how often the calling thread has been preempted.
     using Preemptions = std::uint64_t() noexcept;
     static std::uint64_t preemptions_of_this_thread() noexcept;
 
-    /// Looks at most `window_max` at a time; 0 turns polling off.
+    /// Polls for at most `window_max` at a time; 0 turns polling off.
     Poller(const Clock& clock, Nanoseconds window_max, Preemptions& preemptions = preemptions_of_this_thread) noexcept
         : clock_(clock), window_max_(window_max), preemptions_(preemptions) {}
 
-    /// Calls `work_waiting()` until it is true (returns true) or the window for `what` is over (false).
+    /// Calls `work_waiting()` until it returns true, then returns true, or until the window for `what` is over, then
+    /// returns false.
     template <class WorkWaiting>
     bool look(For what, WorkWaiting work_waiting) noexcept {
         if (window_max_ <= Nanoseconds{0}) return false;
-        // The kernel's tick is longer than a short rest, so it only tells that a rest is long over.
+        // The coarse clock can only tell that a rest is long over: its tick is longer than a short rest.
         if (clock_.coarse() < resting_until_ && clock_.now() < resting_until_) return false;
         looked_for_ = &windows_[static_cast<std::size_t>(what)];
         const Nanoseconds length = looked_for_->length;
@@ -81,8 +82,8 @@ class Poller {
         return false;
     }
 
-    /// Work came after the sleep that look() allowed. Soon after: a longer look would have caught it. Late: looking was
-    /// a waste.
+    /// Called when work came after a sleep. After a short sleep the window grows: longer polling would have caught the
+    /// work. After a long sleep it shrinks.
     void woke() noexcept {
         if (slept_at_ == Nanoseconds{0}) return;
         const Nanoseconds now = clock_.now();
@@ -110,8 +111,8 @@ class Poller {
     struct Window {
         Nanoseconds length{0};
         int in_vain = 0;
-        int unmeasured = 0;       ///< sleeps between two that are measured
-        int unmeasured_left = 0;  ///< of these
+        int unmeasured = 0;       ///< number of sleeps between two that are measured
+        int unmeasured_left = 0;  ///< sleeps until the next one is measured
 
         void measure_less() noexcept {
             unmeasured = std::clamp(unmeasured * 2 + 1, sleeps_unmeasured_first, sleeps_unmeasured_max);
@@ -125,7 +126,7 @@ class Poller {
         slept_at_ = Nanoseconds{0};
         return true;
     }
-    /// Another process took this processor since the last time we asked.
+    /// Whether this thread was preempted since the last check.
     bool processor_wanted(Nanoseconds now) noexcept {
         const std::uint64_t before = std::exchange(preempted_, preemptions_());
         const bool asked_before = std::exchange(asked_at_, now) != Nanoseconds{0};

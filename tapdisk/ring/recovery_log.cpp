@@ -25,7 +25,7 @@ std::size_t queue_size_bytes(std::size_t slots) {
     return sizeof(QueueHeader) + slots * sizeof(Slot);
 }
 
-/// The stores before this one are in memory before it; enough for a reader that starts when this process is gone.
+/// Stores `value` after all earlier stores; that order suffices for a reader that starts when this process is gone.
 void store_last(std::uint32_t& where, std::uint32_t value) noexcept {
     std::atomic_ref(where).store(value, std::memory_order_release);
 }
@@ -72,7 +72,7 @@ RecoveryLog::RecoveryLog(UniqueFd file, std::uint32_t queue_count, std::uint32_t
     if (::ftruncate(file_.get(), 0) != 0 || ::ftruncate(file_.get(), static_cast<off_t>(size_bytes)) != 0) {
         throw_system_error("recovery log: resize to " + std::to_string(size_bytes) + " bytes");
     }
-    // Reserved now: a full tmpfs must be an error here, not a SIGBUS on the path of a request.
+    // Reserve the space now: a full tmpfs must be an error here, not a SIGBUS on the path of a request.
     if (const int error = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(size_bytes)); error != 0) {
         throw_error({error, std::system_category()}, "recovery log: " + std::to_string(size_bytes) + " bytes");
     }
@@ -155,7 +155,8 @@ Result<LogContents> read_log(std::span<const std::byte> bytes) {
         for (std::uint32_t s = 0; s < slots; ++s) {
             const auto slot = read_at<Slot>(bytes, offset + sizeof(QueueHeader) + s * sizeof(Slot));
             if (slot.state > 1) return Errc::bad_message;
-            // A slot at or past the consumed index was being written when its writer died: the ring still has it.
+            // A slot at or past the consumed index was being written when its writer died: the request is still in the
+            // ring.
             const bool taken = static_cast<std::int32_t>(slot.ring_index - queue.value().consumed) < 0;
             if (slot.state == 1 && taken) {
                 contents.unanswered.push_back({static_cast<std::uint16_t>(q), static_cast<std::uint16_t>(s),

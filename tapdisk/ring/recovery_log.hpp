@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RecoveryLog: every request that was taken from a ring and not yet answered, in a file that outlives this process. A
-// ring slot is overwritten by responses in any order, so the ring alone cannot tell a successor what is still to do;
-// this can. Requests must be copied to private memory anyway: that memory is the log, so keeping it costs nothing.
+// RecoveryLog: every request that was taken from a ring and not yet answered, in a file that outlives this process.
+// Responses overwrite ring slots in any order, so a successor cannot find the unanswered requests in the ring; the log
+// has them. Requests must be copied to private memory anyway, and that memory is the log, so it costs nothing.
 //
 // The layout, its versions and the order of the stores are docs/formats/recovery-log.md. Stores are ordered for the
 // death of this process, not of the host: memory of a tmpfs file survives a process and no reboot.
@@ -33,7 +33,7 @@ struct Header {
     std::uint32_t queue_count;
     std::uint32_t slots_per_queue;
     std::uint32_t reserved;
-    std::uint64_t mapping_offset;  ///< of a format's uncommitted mapping changes; 0: none
+    std::uint64_t mapping_offset;  ///< where a format's uncommitted mapping changes begin; 0: none
     std::uint64_t mapping_size_bytes;
     std::uint8_t padding[24];
 };
@@ -41,12 +41,12 @@ static_assert(sizeof(Header) == 64);
 
 struct QueueHeader {
     std::uint32_t consumed;      ///< ring index up to which requests were taken
-    std::uint32_t publishing;    ///< 1 while the publish record below is meaningful
+    std::uint32_t publishing;    ///< 1 while the publish record below is valid
     std::uint32_t old_producer;  ///< rsp_prod before and after the publication under way
     std::uint32_t new_producer;
-    std::uint32_t published_count;  ///< entries of published[] that are meaningful
+    std::uint32_t published_count;  ///< number of valid entries in published[]
     std::uint8_t padding[44];
-    std::uint16_t published[ring::ring_slots_max];  ///< log slots whose responses it makes visible
+    std::uint16_t published[ring::ring_slots_max];  ///< log slots whose responses the publication makes visible
 };
 static_assert(sizeof(QueueHeader) == 64 + 2 * ring::ring_slots_max);
 
@@ -54,7 +54,7 @@ enum class SlotState : std::uint32_t { free = 0, unanswered = 1 };
 
 struct Slot {
     std::uint32_t state;       ///< SlotState
-    std::uint32_t ring_index;  ///< free-running index at which the request stood
+    std::uint32_t ring_index;  ///< free-running ring index of the request
     std::uint64_t sequence;    ///< order over all queues
     ring::RawRequest request;
 };
@@ -70,11 +70,11 @@ class RecoveryLog {
         Queue(log_layout::QueueHeader& header, std::span<log_layout::Slot> slots) noexcept
             : header_(&header), slots_(slots) {}
 
-        /// Records a request that was just copied from ring index `ring_index`. The reference is the one private copy,
-        /// valid until the slot's response is published.
+        /// Records a request that was just copied from ring index `ring_index`. Returns the only private copy, valid
+        /// until the slot's response is published.
         const ring::RawRequest& record(std::uint16_t slot, std::uint32_t ring_index, std::uint64_t sequence,
                                        const ring::RawRequest& request) noexcept;
-        /// After record(): the ring was consumed up to `consumed`.
+        /// Call after record(): the ring was consumed up to `consumed`.
         void advance(std::uint32_t consumed) noexcept;
 
         /// Brackets the store of rsp_prod from `old_producer` to `new_producer`, which answers `slots`.
@@ -93,7 +93,7 @@ class RecoveryLog {
 
     Queue& queue(std::size_t index) noexcept { return queues_[index]; }
     std::span<const std::byte> bytes() const noexcept { return mapping_.bytes(); }
-    /// Gives the descriptor back for the next connection; the log is not used any more.
+    /// Returns the descriptor for the next connection; this log must not be used any more.
     UniqueFd take_file() noexcept;
 
   private:
@@ -102,13 +102,13 @@ class RecoveryLog {
     std::vector<Queue> queues_;
 };
 
-/// An anonymous log file for a tapdisk that nobody supervises. Errors: throws std::system_error.
+/// Makes an anonymous log file for a tapdisk without a supervisor. Errors: throws std::system_error.
 UniqueFd make_anonymous_log_file();
-/// The log file at `path`, made with mode 0600 if missing. Errors: throws std::system_error naming it; also when it is
-/// not a regular file.
+/// Opens the log file at `path`, made with mode 0600 if missing. Errors: throws std::system_error naming the file, also
+/// if it is not a regular file.
 UniqueFd open_log_file(const std::string& path);
 
-/// What a log says, for a successor and for tests.
+/// Contents of a log, for a successor and for tests.
 struct LogContents {
     struct Request {
         std::uint16_t queue;
@@ -124,11 +124,11 @@ struct LogContents {
         std::vector<std::uint16_t> published;
     };
     std::vector<Queue> queues;
-    /// Taken and not answered, in order of their sequence. Those of a publication under way are among them.
+    /// Requests taken and not answered, in order of their sequence, including those of a publication under way.
     std::vector<Request> unanswered;
 };
 
-/// Reads a log as hostile bytes. Errors: Errc::bad_message, Errc::bad_version.
+/// Parses a log, whose bytes may be hostile. Errors: Errc::bad_message, Errc::bad_version.
 Result<LogContents> read_log(std::span<const std::byte> bytes);
 
 }  // namespace blktap

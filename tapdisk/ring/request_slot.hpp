@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RequestSlot: everything about one request from the moment it is copied from the ring until its response is visible.
-// A queue has as many slots as its ring, made at connect: a guest cannot have more requests under way than slots.
+// RequestSlot: the state of one request from the moment it is copied from the ring until its response is visible. A
+// queue has as many slots as its ring, made at connect: a guest cannot have more requests under way than slots.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct RequestSlot : DiskRequest {
     static constexpr std::size_t inline_max = ring::segments_direct_max;
 
     // Fixed at connect.
-    std::uint16_t index = 0;  ///< in its queue, and of its slot in the recovery log
+    std::uint16_t index = 0;  ///< in its queue, and in the queue's recovery log
     std::uint16_t queue = 0;
 
     // Set when the request is taken from the ring.
@@ -34,7 +34,7 @@ struct RequestSlot : DiskRequest {
     Memory memory = Memory::none;
     std::uint16_t copy_count = 0;  ///< pieces in the grant copy under way
     std::uint16_t run_count = 0;
-    /// Room for the pooled pages, of which run_count are taken; or the entry of each segment's mapped page.
+    /// Room for the pooled pages, run_count of them in use; or for the entry of each segment's mapped page.
     std::span<PageRun> runs{};
     std::span<iovec> iovecs{};  ///< room for the driver's view
 
@@ -44,7 +44,7 @@ struct RequestSlot : DiskRequest {
     bool reads() const noexcept { return kind == Kind::read; }
 };
 
-/// A client of rings has no other requests.
+/// Returns the slot that contains `request`. Only for requests of a RingClient.
 inline RequestSlot& slot_of(DiskRequest& request) noexcept {
     return static_cast<RequestSlot&>(request);
 }

@@ -19,7 +19,7 @@ std::error_code taken_away() noexcept {
 
 DiskRequest::Kind kind_of(ring::Operation operation) noexcept {
     using Kind = DiskRequest::Kind;
-    // By the value of ring::Operation; the judge lets no other pass, and 4 is no operation.
+    // Indexed by ring::Operation; the judge refuses all other values, and 4 is no operation.
     static constexpr std::array kinds{Kind::read, Kind::write, Kind::barrier, Kind::flush, Kind::flush, Kind::discard};
     static_assert(static_cast<int>(ring::Operation::read) == 0 && static_cast<int>(ring::Operation::write) == 1 &&
                   static_cast<int>(ring::Operation::write_barrier) == 2 &&
@@ -28,7 +28,7 @@ DiskRequest::Kind kind_of(ring::Operation operation) noexcept {
     return kinds[static_cast<std::size_t>(operation)];
 }
 
-/// Its data has to go from the pool to the frontend.
+/// Whether data in the pool must be copied to the frontend.
 bool to_be_delivered(const RequestSlot& slot) noexcept {
     return slot.memory == RequestSlot::Memory::pooled && slot.reads() && !slot.result;
 }
@@ -63,7 +63,7 @@ void RingClient::clear_image() noexcept {
         queue.clear_image();
 }
 
-/// A frontend whose data would find no memory waits in its ring, not in ours.
+/// Whether to take requests: while the pool has no memory for their data, they wait in the ring.
 bool RingClient::takes() const noexcept {
     return taking_ && (failing() || (!scheduler_.paused() && wanting_.empty()));
 }
@@ -125,7 +125,7 @@ void RingClient::take(ConnectionQueue& queue) noexcept {
         slot.segments = std::span(slot.raw->segments).first(judged.value().segment_count);
         if (taken_.empty()) return accept(slot);
     }
-    // Direct and indirect ones together: a barrier must meet them in the order in which they were taken.
+    // Direct and indirect requests in one list: for a barrier they must keep the order in which they were taken.
     taken_.push_back(slot);
 }
 
@@ -278,7 +278,7 @@ void RingClient::count(const RequestSlot& slot) noexcept {
         case ring::Operation::indirect:
             return;
     }
-    if (stats == nullptr) return;  // an operation that nobody knows
+    if (stats == nullptr) return;  // an unknown operation
     ++stats->requests;
     stats->sectors += slot.range.count;
     if (slot.result) ++stats->errors;

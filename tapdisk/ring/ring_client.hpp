@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RingClient: one frontend's rings as a client of the disk. It takes requests, judges them, fetches what is to be
-// written, delivers what was read and answers; every request is in its recovery log from the moment it is taken until
-// its answer is visible. What happens between is the Scheduler's. docs/ARCHITECTURE.md walks through it step by step.
+// RingClient: one frontend's rings as a client of the disk. It takes requests, judges them, fetches data to write,
+// delivers data that was read and answers; every request is in the recovery log from the moment it is taken until its
+// answer is visible. The Scheduler does the rest. docs/ARCHITECTURE.md walks through the path step by step.
 //
 //   ring -> taken_ (descriptors) -> the scheduler -> wanting_ (memory) -> fetching_ (data to write) -> the scheduler
 //        -> finished_ -> ring
@@ -32,8 +32,8 @@ class RingClient final : public DiskClient {
         GuestData::Options data{};
     };
 
-    /// Requests taken from one ring in one turn. Few, so that the disk has the first while the next are still being
-    /// taken and completions do not wait behind them (docs/decisions/0010).
+    /// Requests taken from one ring in one turn. Few, so that the disk gets the first while the next are still being
+    /// taken, and completions do not wait behind them (docs/decisions/0010).
     static constexpr std::uint32_t queue_budget = 4;
 
     /// All references outlive the client. `queues` is not empty. Errors: throws std::bad_alloc or std::system_error.
@@ -46,39 +46,40 @@ class RingClient final : public DiskClient {
 
     /// Takes requests from every ring and hands them to the scheduler.
     void take() noexcept;
-    /// Gives requests their memory, and what is to be written in it.
+    /// Gives requests their memory, and fetches the data of writes into it.
     void provide() noexcept;
-    /// Delivers what was read and answers. True: the frontend was answered something.
+    /// Delivers data that was read and answers. Returns true if a request was answered.
     bool answer() noexcept;
-    /// More can be done without waiting for anything.
+    /// Whether more can be done without waiting for an event.
     bool can_go_on() const noexcept {
         return more_requests_ || (!wanting_.empty() && !starved_ && !scheduler_.paused());
     }
 
-    /// Asks the frontend to wake us for its next request. True: one is there already, do not sleep.
+    /// Asks the frontend for a wake-up at its next request. Returns true if one is there already: do not sleep.
     bool rearm() noexcept;
-    /// A cheap look for polling.
+    /// For polling, and cheap: whether a request is in a ring.
     bool request_waiting() const noexcept;
 
     // The end.
 
-    /// Takes no more requests; finishes those taken.
+    /// Takes no more requests; requests that were taken are finished.
     void stop_taking() noexcept { taking_ = false; }
-    /// The frontend is leaving: as stop_taking(), and what waits for space or for an image is answered with an error.
+    /// The frontend is leaving: as stop_taking(), and requests that wait for space or for an image get an error.
     void close() noexcept;
-    /// The frontend is leaving and may have sent requests that it waits for: until close(), its rings are emptied. Each
-    /// request is served or, with `fail` or without an image, answered with an error, as is what waits already.
+    /// The frontend is leaving and may wait for requests that it has sent: until close(), its rings are drained. Each
+    /// request is served or, with `fail` or without an image, answered with an error, as are requests that wait
+    /// already.
     void drain(bool fail) noexcept { scheduler_.drain(*this, fail); }
-    /// Notifies the frontend on every ring, answers or none.
+    /// Notifies the frontend on every ring, whether or not there are answers.
     void wake_frontend() noexcept;
-    /// No answer is unwritten, and nothing waits for memory unless the disk is paused.
+    /// Whether all answers are written, and no request waits for memory unless the disk is paused.
     bool quiet() const noexcept { return finished_.empty() && (scheduler_.paused() || wanting_.empty()); }
-    /// Every request taken was answered.
+    /// Whether every request that was taken has been answered.
     bool idle() const noexcept { return unfinished() == 0 && finished_.empty(); }
 
-    /// The device is larger than it was; never smaller.
+    /// The device has grown to `size_sectors`; it never shrinks.
     void set_size(std::uint64_t size_sectors) noexcept { rules_.size_sectors = size_sectors; }
-    /// Every request from now on is noted in `recorder` (null: none), which outlives its use here.
+    /// From now on every request is recorded in `recorder` (null: none), which outlives its use here.
     void set_recorder(TraceRecorder* recorder) noexcept { recorder_ = recorder; }
     /// Gives memory that nothing uses back to the kernel; no-op while requests are under way.
     void trim() noexcept;
@@ -109,9 +110,9 @@ class RingClient final : public DiskClient {
     std::vector<ConnectionQueue> queues_;
     GuestData guest_;
     TraceRecorder* recorder_ = nullptr;
-    StageList taken_;              ///< indirect requests, whose descriptors are to be fetched, and what came after them
+    StageList taken_;              ///< indirect requests that need descriptors, and all requests taken after them
     StageList fetching_;           ///< writes whose data is to be fetched
-    std::size_t first_queue_ = 0;  ///< the turn begins with another queue each time
+    std::size_t first_queue_ = 0;  ///< the queue with which the next turn begins
     bool taking_ = true;
     bool more_requests_ = false;
     RingStats stats_;

@@ -18,15 +18,16 @@ RingDrain::RingDrain(EventLoop& loop, RingClient& client, bool fail)
     look();
 }
 
-/// Whether the frontend has sent its last request.
+/// Checks whether the frontend has sent its last request, and closes the client then.
 void RingDrain::look() {
     const Nanoseconds now = loop_.clock().now();
     const std::uint64_t taken = client_.stats().taken;
     const bool nothing_new = client_.idle() && std::exchange(taken_, taken) == taken;
     if (!nothing_new) quiet_since_ = now;
     if (now - quiet_since_ >= quiet || now >= ends_) return client_.close();
-    // A Linux frontend that is told to close stops its queues, and starts them again when it is notified: requests that
-    // it had not sent yet would wait for ever, and whoever removes the device with them. When it is told nobody knows.
+    // A Linux frontend that is told to close stops its queues, and starts them again when it is notified. Without a
+    // notification its unsent requests, and the removal of the device, would wait for ever. The time at which it is
+    // told to close is not known here, so it is notified repeatedly.
     client_.wake_frontend();
     timer_.arm(quiet / 2);
 }

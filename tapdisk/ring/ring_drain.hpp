@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RingDrain: empties the rings of a frontend that is leaving and may have sent requests that it waits for: until it
-// sends no more, or for at most a few seconds.
+// RingDrain: drains the rings of a frontend that is leaving and may wait for requests that it has sent: until it sends
+// no more, or for at most a few seconds.
 //
 // Tested by tests/unit/tapdisk/drain_test.cpp.
 #pragma once
@@ -16,17 +16,17 @@ namespace blktap {
 
 class RingDrain {
   public:
-    /// A frontend that sends nothing for so long while its rings are emptied has sent its last.
+    /// A frontend that sends no request for this long while its rings are drained has sent its last one.
     static constexpr Nanoseconds quiet = std::chrono::milliseconds(200);
-    /// Of one that sends without end, so that it can be taken away.
+    /// The limit for a frontend that sends without end, so that its disk can be detached.
     static constexpr Nanoseconds at_most = std::chrono::seconds(3);
 
-    /// Begins. `fail`: each request is answered with an error. Both outlive the object.
+    /// Begins to drain. `fail`: each request is answered with an error. `loop` and `client` outlive the object.
     RingDrain(EventLoop& loop, RingClient& client, bool fail);
     RingDrain(const RingDrain&) = delete;
     RingDrain& operator=(const RingDrain&) = delete;
 
-    /// The frontend sends no more, and its client is closed: what it has still is to be finished.
+    /// Whether the frontend sends no more and its client is closed; requests that were taken may be unfinished.
     bool over() const noexcept { return !timer_.armed(); }
 
   private:
@@ -36,7 +36,7 @@ class RingDrain {
     RingClient& client_;
     const Nanoseconds ends_;
     Nanoseconds quiet_since_;
-    std::uint64_t taken_;  ///< when it was looked at last
+    std::uint64_t taken_;  ///< the count of taken requests at the last look
     EventLoop::Timer timer_;
 };
 

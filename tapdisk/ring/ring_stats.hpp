@@ -14,12 +14,12 @@ struct OperationStats {
     std::uint64_t errors = 0;  ///< answered with anything but okay
 };
 
-/// What one turn did at most: the limits of docs/ARCHITECTURE.md, "the turn", as measured.
+/// The highest counts of one turn: compare "Limits of a turn" in docs/ARCHITECTURE.md.
 struct TurnMost {
     std::uint64_t descriptor_copies = 0;
     std::uint64_t write_copies = 0;
     std::uint64_t read_copies = 0;
-    std::uint64_t notifies = 0;  ///< over all queues; each gets at most one
+    std::uint64_t notifies = 0;  ///< over all queues; at most one for each
 };
 
 struct RingStats {
@@ -35,11 +35,11 @@ struct RingStats {
     TurnMost turn_most;
 };
 
-/// Of all connections together.
+/// Counters of all connections together.
 struct TurnStats {
     std::uint64_t turns = 0;
     std::uint64_t most_submits = 0;
-    std::uint64_t longest_ns = 0;  ///< to the kernel's tick: a shorter turn is 0 now and then a tick
+    std::uint64_t longest_ns = 0;  ///< in whole ticks of the kernel: a shorter turn counts as 0 or one tick
 };
 
 }  // namespace blktap

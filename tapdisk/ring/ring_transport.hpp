@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // RingTransport: where the memory of a connection's rings and their events come from: Xen (xen_transport.hpp) or this
-// host (local_transport.hpp). What it is asked for each request, PeerMemory and PeerSignal do without a virtual call.
+// host (local_transport.hpp). PeerMemory and PeerSignal do the work of each request, without a virtual call.
 #pragma once
 
 #include <vector>
@@ -19,21 +19,21 @@ class RingTransport {
     RingTransport& operator=(const RingTransport&) = delete;
     virtual ~RingTransport() = default;
 
-    /// The rings with their signals. Once. The transport outlives them.
+    /// Returns the rings with their signals, once. The transport outlives them.
     virtual std::vector<ConnectionQueue> take_queues() = 0;
-    /// Lifetime: the transport's.
+    /// The memory of the peer; valid as long as the transport.
     virtual PeerMemory& memory() noexcept = 0;
 
-    /// What to watch, and with which events of epoll.
+    /// The descriptor to watch, and its epoll events.
     virtual int event_fd() const noexcept = 0;
     virtual std::uint32_t epoll_events() const noexcept = 0;
     /// Takes the events that made event_fd() readable.
     virtual void take_events() noexcept = 0;
-    /// Lets what was taken fire again. Before the rings are looked at for the last time.
+    /// Lets the taken events fire again. Call before the last check of the rings.
     virtual void rearm_events() noexcept = 0;
 
-    /// For the peer, when it has none yet: what tells us of its requests, then what tells it of answers, one for each
-    /// queue. Once; empty for a guest.
+    /// Returns the descriptors for the peer, once: the one by which it announces requests, then for each queue one that
+    /// announces answers. Empty for a guest.
     virtual std::vector<UniqueFd> take_peer_descriptors() { return {}; }
 };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// TraceRecorder: writes what guests ask for to a trace file while a disk is being served. A request costs an encoding
-// into memory; the file is written by the workers, and when they cannot keep up requests are counted as lost in the
-// trace instead of waiting.
+// TraceRecorder: writes guests' requests to a trace file while a disk is being served. A request costs an encoding into
+// memory; the workers write the file. If they cannot keep up, requests are counted as lost in the trace and do not
+// wait.
 //
 // Tested by tests/unit/tapdisk/trace_recorder_test.cpp.
 #pragma once
@@ -23,18 +23,19 @@ namespace blktap {
 
 class TraceRecorder {
   public:
-    /// Writes the header to `file` at once. Errors: throws std::system_error when it cannot be written.
+    /// Writes the header to `file` at once. Errors: throws std::system_error if that fails.
     TraceRecorder(EventLoop& loop, WorkerPool& workers, UniqueFd file, const ring::TraceHeader& header);
     TraceRecorder(const TraceRecorder&) = delete;
     TraceRecorder& operator=(const TraceRecorder&) = delete;
     ~TraceRecorder();
 
-    /// Notes a request that was judged, or refused.
+    /// Records a request that was judged, or rejected.
     void note(const RequestSlot& slot, bool rejected) noexcept;
-    /// Writes what is left, then calls `stopped` once with the first error of all writing, on the loop's thread.
+    /// Writes the remaining records, then calls `stopped` once, on the loop's thread, with the first error of any
+    /// write.
     void stop(std::function<void(std::error_code)> stopped);
 
-    /// stop() was called and has not ended.
+    /// Whether stop() was called and has not finished.
     bool stopping() const noexcept { return stopped_ != nullptr; }
 
     std::uint64_t recorded() const noexcept { return recorded_; }
@@ -59,7 +60,7 @@ class TraceRecorder {
     const Nanoseconds began_;
     std::vector<std::byte> filling_, writing_;
     std::size_t filled_ = 0;
-    std::size_t writing_bytes_ = 0;  ///< 0: the workers have nothing
+    std::size_t writing_bytes_ = 0;  ///< 0: no write is under way
     Job job_;
     EventLoop::Timer flush_timer_;
     std::function<void(std::error_code)> stopped_;

@@ -44,7 +44,7 @@ std::uint32_t XenTransport::epoll_events() const noexcept {
 }
 
 void XenTransport::take_events() noexcept {
-    // With one channel a second look would only find nothing; with more they may have fired together.
+    // With one channel a second call would return nothing; with more, several may have fired.
     do {
         const auto port = events_.pending();
         if (!port) break;

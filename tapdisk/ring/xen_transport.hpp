@@ -31,7 +31,7 @@ class XenTransport final : public RingTransport {
     xen::EventChannelHandle events_;
     xen::GrantTable grants_;
     std::vector<xen::GuestPages> pages_;
-    std::vector<ConnectionQueue> queues_;  ///< until they are taken
+    std::vector<ConnectionQueue> queues_;  ///< until take_queues()
     std::size_t channel_count_;
     std::optional<PeerMemory> memory_;
     std::vector<xen::Port> masked_;  ///< channels that fired and were not unmasked
