@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Registry: which formats this program can open. Filled explicitly by whoever wires a program together; a driver does
-// not register itself, and none is taken without its Format, which says what other programs must know of it. A format
-// is always named by the user and never guessed from an image's first bytes: those are the guest's to write, and a
-// guest that writes another format's header would choose which files of the host are opened.
+// Registry: the formats that this program can open. main() fills it explicitly: a driver does not register itself, and
+// is accepted only with its Format, the description for other programs. A format is always named by the user and never
+// guessed from an image's first bytes: a guest can write these, and with another format's header it could choose which
+// files of the host are opened.
 //
 // Tested by tests/unit/drivers/registry_test.cpp.
 #pragma once
@@ -21,12 +21,12 @@ namespace blktap {
 
 class Registry {
   public:
-    /// Makes `format` known; each name once. Lifetime: `format` must outlive this and its copies.
+    /// Adds `format`; each name once. Lifetime: `format` must outlive this and its copies.
     void add(const Format& format, OpenImage open);
     void add(const Format&& format, OpenImage open) = delete;
-    /// Opens `spec` with the driver that it names. Lifetime: what `context` refers to must outlive the driver, and
-    /// `opening` its end. Errors: through `opening`: EINVAL for an unknown format, naming the known ones, and the
-    /// driver's.
+    /// Opens `spec` with the driver that it names. Lifetime: the objects of `context` must outlive the driver;
+    /// `opening` must live until it has ended. Errors: through `opening`: EINVAL for an unknown format, naming the
+    /// known ones, and the driver's.
     void open(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening) const noexcept;
 
     /// In the order of their names.

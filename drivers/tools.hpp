@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The tools of every format that has some. Apart from the Registry, because a tapdisk does not need them.
+// The tools of all formats that have some. Separate from the Registry, because a tapdisk does not need them.
 //
 // Tested by tests/unit/drivers/tools_test.cpp.
 #pragma once
@@ -12,7 +12,7 @@ namespace blktap {
 
 /// In the order of the formats' names.
 std::span<const FormatTools* const> all_tools() noexcept;
-/// Those of the format of that name; null: it has none.
+/// Returns the tools of the format of this name; null if it has none.
 const FormatTools* find_tools(std::string_view name) noexcept;
 
 }  // namespace blktap

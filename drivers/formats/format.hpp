@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Format: what a format says of itself to programs that do not run its driver. It is data alone: tapback, which opens
-// files for every tapdisk, has it without linking a driver. Each format has one, in drivers/NAME/format.hpp.
+// Format: the description of a format, for programs that do not run its driver. It is only data: tapback, which opens
+// files for every tapdisk, uses it without linking a driver. Each format has one, in drivers/NAME/format.hpp.
 //
 // Tested by tests/unit/drivers/formats_test.cpp.
 #pragma once
@@ -13,17 +13,17 @@
 namespace blktap {
 
 struct Format {
-    /// As people write it before the colon of an image's name.
+    /// The name that people write before the colon of an image's name.
     std::string_view name;
-    /// What Xen's script block-tap calls the format.
+    /// The name that Xen's script block-tap uses.
     std::string_view tap_type;
-    /// An image may name other files, in a header that its owner or a guest may have written. tapback then lets the
-    /// image's tapdisk read such files, where its rules allow them; of any other format, nothing but the image itself.
+    /// An image may name other files, in a header that its owner or a guest may have written. tapback lets the image's
+    /// tapdisk read such files if its rules allow them; for other formats, only the image itself.
     bool names_other_files = false;
-    /// The option by which the operator says which file holds the image's data; empty: the format has no such file.
+    /// The option by which the operator names the file with the image's data; empty: the format has no such file.
     std::string_view data_file_option{};
-    /// The options that mean the same for a new image over this one, so that a snapshot keeps them. What the format
-    /// does not list is about the one image for which it was given, as a raw image's size is.
+    /// The options that mean the same for a new image over this one, so that a snapshot keeps them. Options that are
+    /// not listed concern only the image for which they were given, such as a raw image's size.
     std::span<const std::string_view> options_kept{};
 };
 

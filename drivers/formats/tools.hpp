@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FormatTools: what can be done with a format's images while nobody serves them. Each format that can has one, in
-// drivers/NAME/tools.hpp; drivers/tools.hpp has them all. Values go in and out, no command line and no JSON: how they
-// are written for people and for programs is the affair of whoever asks.
+// FormatTools: operations on a format's images that no disk uses. A format with tools has one, in
+// drivers/NAME/tools.hpp; drivers/tools.hpp lists them. The functions take and return values, no command line and no
+// JSON: the caller formats them for people and for programs.
 //
 // Tested by tests/unit/drivers/tools_test.cpp.
 #pragma once
@@ -21,15 +21,15 @@
 
 namespace blktap {
 
-/// An image that is to be made. What not every format can be is asked for only where NewImageCan says so.
+/// An image to be made. Properties that not every format has are requested only if NewImageCan allows them.
 struct WantedImage {
     std::string path{};
     std::uint64_t size_bytes = 0;
-    std::optional<std::uint64_t> cluster_bytes{};  ///< absent: as the format has it
-    std::string base{};         ///< what the disk begins as, by the name that will stand in the image; empty: zeros
-    std::string base_format{};  ///< of that
-    std::string data_file{};    ///< a file of its own for the data; empty: none
-    bool raw_data = false;      ///< that file is the disk's bytes at any time
+    std::optional<std::uint64_t> cluster_bytes{};  ///< absent: the format's default
+    std::string base{};         ///< the image whose contents the disk begins with, as named in the image; empty: zeros
+    std::string base_format{};  ///< the format of `base`
+    std::string data_file{};    ///< a separate file for the data; empty: none
+    bool raw_data = false;      ///< the data file is always a raw image of the disk
     bool subclusters = false;
     bool fixed = false;
 };
@@ -40,7 +40,7 @@ struct NewImageCan {
     bool have_data_file = false;
 };
 
-/// Something that is so of an image; the name is for programs too: "cluster-bytes".
+/// A property of an image; the name is for programs too: "cluster-bytes".
 struct ImageFact {
     std::string_view name;
     std::variant<bool, std::uint64_t, std::string> value;
@@ -52,8 +52,8 @@ struct ImageLayer {
     std::string path{};
     std::string_view format{};
     std::uint64_t size_bytes = 0;    ///< of the disk
-    std::uint64_t stored_bytes = 0;  ///< what the file takes of its file system
-    ImageFacts facts{};              ///< what only this format has
+    std::uint64_t stored_bytes = 0;  ///< space that the file takes on its file system
+    ImageFacts facts{};              ///< properties that only this format has
 };
 
 enum class Soundness : std::uint8_t {
@@ -72,34 +72,35 @@ struct DiskPiece {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
     std::string_view what{};            ///< a literal: "data", "zero", ...
-    std::string_view file{};            ///< in which it is stored; empty: it is not
-    std::optional<std::uint64_t> at{};  ///< where in that its bytes are, one after the other; none when compressed
+    std::string_view file{};            ///< the file in which it is stored; empty: none
+    std::optional<std::uint64_t> at{};  ///< offset of its bytes in that file; none if they are compressed
 };
 using PieceVisitor = std::function<void(const DiskPiece&)>;
 
-/// Told now and then how much of the work is done.
+/// Called now and then with the progress of the work.
 using TellProgress = std::function<void(std::uint64_t done, std::uint64_t all)>;
 
 /// Errors of every function: throws std::system_error with a text for people. All of them block.
 struct FormatTools {
     const Format* format;
     NewImageCan can{};
-    /// Names of the formats over whose images one of this format can be made.
+    /// Names of the formats over whose images an image of this format can be made.
     std::span<const std::string_view> bases{};
-    /// An image names its base from its own directory, whether asked for it or not.
+    /// An image always names its base relative to its own directory, whether requested or not.
     bool base_is_relative = false;
-    /// What a size of clusters means here, and what it is when none is asked for.
+    /// For people: what the cluster size means in this format, and its default.
     std::string_view cluster_help{};
 
-    /// Makes the image, durable. On failure no file is left. Errors: also EEXIST: it is there.
+    /// Makes the image, and makes it durable. On failure no file is left. Errors: also EEXIST.
     void (*create)(const WantedImage& wanted);
-    /// The image and what is below it, in this order.
+    /// Returns the image and the images below it, in this order.
     std::vector<ImageLayer> (*describe)(const std::string& path);
     CheckReport (*check)(const std::string& path, const TellProgress& tell);
-    /// Calls `visit` for each piece of the disk, in order. Lifetime: what a piece refers to is there during that call.
+    /// Calls `visit` for each piece of the disk, in order. Lifetime: strings of a piece are valid only during that
+    /// call.
     void (*map)(const std::string& path, const TellProgress& tell, const PieceVisitor& visit);
-    /// Where the image says that its data is, though a disk may be using it; empty: in the image, or it does not say.
-    /// Null: no image of this format says so.
+    /// Returns the data file that the image names, also while a disk uses the image; empty: it names none. Null: images
+    /// of this format never do.
     std::string (*named_data_file)(const std::string& path) = nullptr;
 };
 

@@ -12,7 +12,7 @@ namespace blktap {
 
 void NullDriver::start(ImageRequest& request) noexcept {
     if (request.kind == ImageRequest::Kind::read) {
-        // Costs what a copy costs, and leaves the guest nothing of what the memory held before.
+        // Costs as much as a copy, and does not leak the former contents of the memory to the guest.
         for (const iovec& entry : request.data)
             std::memset(entry.iov_base, 0, entry.iov_len);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// NullDriver: a disk of zeros that forgets what is written, for measuring everything but the disk; and the smallest
-// complete driver, to begin a new one from.
+// NullDriver: a disk of zeros that discards all writes, for measuring everything but the disk; and the smallest
+// complete driver, as a start for a new one.
 //
 // User's view: docs/man/tapdisk-null.7.scd. Tested by tests/unit/drivers/null_driver_test.cpp.
 #pragma once

@@ -41,7 +41,7 @@ DiscardLimits find_file_limits(int fd, const struct stat& status, Access access)
     return {::fallocate(fd, punch_hole, past_end, static_cast<off_t>(granularity)) == 0, granularity, 0};
 }
 
-/// The number in /sys/dev/block/MAJOR:MINOR/`name`; nothing when there is none.
+/// Returns the number in /sys/dev/block/MAJOR:MINOR/`name`; nullopt if there is none.
 std::optional<std::uint64_t> read_device_limit(dev_t device, const std::string& name) {
     std::ifstream file{"/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/" +
                        name};
@@ -49,14 +49,14 @@ std::optional<std::uint64_t> read_device_limit(dev_t device, const std::string& 
     return file >> value ? std::optional{value} : std::nullopt;
 }
 
-/// Limits of the queue, which a partition shares with its disk.
+/// Returns a limit of the device's queue, which a partition shares with its disk.
 std::optional<std::uint64_t> read_queue_limit(dev_t device, const std::string& name) {
     const auto own = read_device_limit(device, "queue/" + name);
     return own ? own : read_device_limit(device, "../queue/" + name);
 }
 
 bool device_answers_discard(int fd) noexcept {
-    // Support is looked at before the range, and this range is always refused.
+    // The kernel checks for support before it checks the range, and this range is always refused.
     std::array<std::uint64_t, 2> misaligned{1, sector_size_bytes};
     return ::ioctl(fd, BLKDISCARD, misaligned.data()) != 0 && errno == EINVAL;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Discard on files and block devices: whether it works, in which units, and doing it.
+// Discard on files and block devices: whether it is supported, in which units, and the operation itself.
 //
 // On a file a discard punches a hole, which reads as zeros. On a block device it is BLKDISCARD, after which the
 // contents are undefined, as the guest's protocol allows; punching a hole there would mean "write zeros", which many
@@ -26,12 +26,12 @@ struct DiscardLimits {
     std::uint32_t alignment_bytes = 0;    ///< where the first granule begins; a multiple of 512
 };
 
-/// What the storage of `fd`, a regular file or block device, can do. Asks without harming a byte: a file open for
-/// writing is punched past its end; for one open for reading the file system's name decides. A block device's limits
-/// are in sysfs; where that is out of sight, support is asked with a misaligned BLKDISCARD.
+/// Returns the discard limits of `fd`, a regular file or block device, without changing a byte. A file that is open for
+/// writing is probed by punching beyond its end; for a file open for reading the name of the file system decides. A
+/// block device's limits are in sysfs; without sysfs, support is probed with a misaligned BLKDISCARD.
 DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access);
 
-/// Errors: EOPNOTSUPP, EIO and others of fallocate(2). Context: a worker's thread; blocks.
+/// Discards `range`. Errors: EOPNOTSUPP, EIO and others of fallocate(2). Context: a worker's thread; blocks.
 std::error_code discard_sectors(int fd, bool block_device, SectorRange range) noexcept;
 
 }  // namespace blktap

@@ -18,8 +18,8 @@
 namespace blktap {
 namespace {
 
-/// The first write to a place may wait for the file system's journal inside io_submit(), for milliseconds. A worker
-/// does it from this size on, where handing it over costs little in comparison.
+/// The first write to a part of a file may wait for the file system's journal inside io_submit(), for milliseconds.
+/// From this size on a worker does it, because then the hand-over costs little in comparison.
 constexpr std::uint64_t first_write_by_worker_bytes = 64 * 1024;
 constexpr std::uint64_t size_max_sectors = INT64_MAX / sector_size_bytes;  // of off_t
 
@@ -56,13 +56,13 @@ void RawDriver::end_scratch(ImageRequest& request) noexcept {
 }
 
 void RawDriver::start(ImageRequest& request) noexcept {
-    // A write past the end would make the file longer than the disk.
+    // A write beyond the end would make the file longer than the disk.
     BLKTAP_ASSERT(request.range.fits(image_.info.size_sectors));
     auto& ours = request.scratch<RawRequest>();
     if (!growth_ || growth_->admit(ours)) start_admitted(ours);
 }
 
-/// What FileGrowth kept back is to begin, or has failed.
+/// Starts a request that waited in FileGrowth, or ends it with an error.
 void RawDriver::resumed(FileRequest& waited, std::error_code error) noexcept {
     if (error) return waited.complete(error);
     driver_of(waited).start(waited.request);
@@ -83,7 +83,7 @@ void RawDriver::start_admitted(RawRequest& ours) noexcept {
     }
 }
 
-/// Direct I/O takes the request as it is.
+/// Whether direct I/O accepts the request unchanged.
 bool RawDriver::reaches_device(const ImageRequest& request) const noexcept {
     const ImageInfo& info = image_.info;
     bool aligned = is_aligned(request.range.offset_bytes(), info.write_alignment_bytes);
@@ -98,7 +98,8 @@ bool RawDriver::reaches_device(const ImageRequest& request) const noexcept {
     return aligned;
 }
 
-/// Of the sector that it reads last only a part is in the file: a direct read would not bring the zeros behind it.
+/// Whether the request reads a last sector that lies only partly in the file: a direct read would not fill in the
+/// zeros.
 bool RawDriver::ends_in_last_sector(const ImageRequest& request) const noexcept {
     const std::uint64_t end = image_.file_size_bytes;
     return !is_aligned(end, sector_size_bytes) && request.range.offset_bytes() + request.range.length_bytes() > end;
@@ -114,7 +115,7 @@ void RawDriver::stage(RawRequest& ours, IoOp::Kind kind, bool allocates) noexcep
     io_.stage(ours.io);
 }
 
-/// Has a worker call `work`, and completes the request with what it returns.
+/// Has a worker call `work`, and completes the request with its result.
 template <RawDriver::Work work>
 void RawDriver::start_job(RawRequest& ours) noexcept {
     ours.job.run = [](WorkerJob& job) noexcept {
@@ -129,7 +130,7 @@ void RawDriver::start_job(RawRequest& ours) noexcept {
     workers_.start(ours.job);
 }
 
-/// Fills what is behind the file's end with zeros, and takes it from the request's data. True: nothing is left.
+/// Fills the request's data behind the file's end with zeros, and cuts it off. Returns true if no data is left.
 bool RawDriver::cut_at_end(ImageRequest& request) const noexcept {
     if (!growth_) return false;
     const std::uint64_t offset = request.range.offset_bytes();
@@ -176,7 +177,7 @@ void RawDriver::transfer_completed(IoOp& io) noexcept {
 
 void RawDriver::look_at_growth(const ImageRequest& request) noexcept {
     if (!growth_) return;
-    // Not after a flush: it may be the last request, and nothing may be under way when it is answered.
+    // Not after a flush: it may be the last request, and no growth may be under way when it is answered.
     if (request.kind == ImageRequest::Kind::write || request.kind == ImageRequest::Kind::write_zeroes) {
         growth_->look_ahead();
     } else {
@@ -225,7 +226,7 @@ std::error_code RawDriver::discard(ImageRequest& request) noexcept {
     return discard_sectors(image_.fd.get(), image_.block_device, granules_of(request));
 }
 
-/// What a discard may touch: the storage keeps what it could drop only in part.
+/// Returns the whole granules of a discard: the storage keeps granules that are covered only in part.
 SectorRange RawDriver::granules_of(const ImageRequest& request) const noexcept {
     return whole_granules(request.range, image_.info.discard_granularity_bytes, image_.info.discard_alignment_bytes);
 }
@@ -259,7 +260,7 @@ void RawDriver::resized(FileRequest& asked, std::error_code error) noexcept {
     asked.complete(error);
 }
 
-/// A block device has been made larger by whoever owns it, or has not.
+/// Resizes the disk on a block device, whose owner must have made the device larger.
 void RawDriver::resize_device(std::uint64_t size_sectors, ImageRequest& request) noexcept {
     std::uint64_t size_bytes = 0;
     if (::ioctl(image_.fd.get(), BLKGETSIZE64, &size_bytes) != 0) return request.complete(last_system_error());

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RawDriver: a disk whose sectors are the bytes of a regular file or a block device. A request that direct I/O takes as
-// it is becomes one operation on the queue, however many segments it has; everything else (misaligned I/O, discard) is
-// a job of the workers. A file may be shorter than the disk: what is behind its end reads as zeros, and FileGrowth
-// makes it longer before it is written.
+// RawDriver: a disk whose sectors are the bytes of a regular file or a block device. A request that suits direct I/O
+// becomes one operation on the queue, however many segments it has; all others (misaligned I/O, discard) are jobs of
+// the workers. A file may be shorter than the disk: sectors behind its end read as zeros, and FileGrowth makes the file
+// longer before they are written.
 //
 // User's view: docs/man/tapdisk-raw.7.scd. Tested by tests/unit/drivers/raw_driver_test.cpp and
 // tests/property/driver_property_test.cpp.
@@ -27,7 +27,7 @@ using RawRequest = FileRequestOf<RawDriver>;
 
 class RawDriver final : public ImageDriver {
   public:
-    /// Lifetime: what `context` refers to must outlive the driver. Errors: throws std::system_error (ENOMEM).
+    /// Lifetime: the objects of `context` must outlive the driver. Errors: throws std::system_error (ENOMEM).
     RawDriver(RawImage image, const DriverContext& context);
 
     const ImageInfo& info() const noexcept override { return image_.info; }
@@ -75,8 +75,8 @@ class RawDriver final : public ImageDriver {
     WorkerPool& workers_;
     BounceBuffer bounce_;
     FileSync sync_;
-    std::optional<FileGrowth> growth_;  ///< of a file
-    std::uint64_t resize_sectors_ = 0;  ///< of a resize under way
+    std::optional<FileGrowth> growth_;  ///< for a file only
+    std::uint64_t resize_sectors_ = 0;  ///< the new size of a resize under way
     ClosingJob closing_;
 };
 

@@ -15,7 +15,7 @@
 namespace blktap {
 namespace {
 
-/// What the device's size is, when the image is `size_bytes` and the operator declared `declared_bytes`.
+/// Returns the device's size, if the image has `size_bytes` and the operator declared `declared_bytes`.
 std::uint64_t find_device_size(std::uint64_t size_bytes, std::uint64_t declared_bytes, bool block_device,
                                const std::string& name) {
     if (declared_bytes > INT64_MAX)
@@ -34,7 +34,7 @@ std::uint64_t find_device_size(std::uint64_t size_bytes, std::uint64_t declared_
     return std::max(size_bytes, declared_bytes);
 }
 
-/// `advice`: what makes it one.
+/// Throws if `bytes` is no multiple of `unit_bytes`; `advice` says how to make it one.
 void require_multiple(const std::string& what, std::uint64_t bytes, std::uint32_t unit_bytes,
                       const std::string& advice) {
     if (is_aligned(bytes, unit_bytes)) return;
@@ -44,16 +44,16 @@ void require_multiple(const std::string& what, std::uint64_t bytes, std::uint32_
 }
 
 void require_multiples(const StorageLimits& limits, std::uint64_t device_bytes, bool writes, const std::string& name) {
-    // Of a file that is only read the end may be anywhere.
+    // A file that is only read may end anywhere.
     if (!writes) return;
     const std::uint32_t unit = limits.offset_alignment_bytes;
-    // A block device is as long as it is.
+    // A block device cannot be enlarged here.
     const std::string advice = limits.block_device ? "" : " (truncate -s %" + std::to_string(unit) + " enlarges it)";
     require_multiple(name + ": its size, ", limits.size_bytes, unit, advice);
     require_multiple(name + ": the disk's size, ", device_bytes, unit, "");
 }
 
-/// What a file system can never hold it says without being asked to write.
+/// Throws if a file of this file system can never have this length, which it reports without a write.
 void require_possible_length(int fd, std::uint64_t device_bytes, const std::string& name) {
     if (::lseek(fd, static_cast<off_t>(device_bytes), SEEK_SET) >= 0 || errno != EINVAL) return;
     throw_reason(std::make_error_code(std::errc::file_too_large),
@@ -72,7 +72,7 @@ RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, 
     if (device_bytes > size_bytes) require_possible_length(fd.get(), device_bytes, name);
     const DiscardLimits discard = find_discard_limits(fd.get(), limits.status, access);
     ImageInfo info;
-    // What is missing of a last sector is zeros.
+    // The missing part of a last sector reads as zeros.
     info.size_sectors = round_up(device_bytes, sector_size_bytes) / sector_size_bytes;
     info.read_only = access == Access::read_only;
     info.physical_sector_size_bytes = std::max(limits.physical_sector_size_bytes, limits.offset_alignment_bytes);

@@ -33,7 +33,7 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t off
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return last_system_error();
         done += static_cast<std::size_t>(count);
-        // A count that is not whole sectors has met the end of the file, and direct I/O could not go on from there.
+        // A count that is no multiple of a sector has met the end of the file; direct I/O could not continue there.
         if (count == 0 || !is_aligned(static_cast<std::uint64_t>(count), sector_size_bytes)) break;
     }
     return done;
@@ -102,7 +102,7 @@ std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std
         if (errno == EINTR) continue;
         if (errno == EOPNOTSUPP) return set_length(fd, end);  // NFS before 4.2, some of FUSE
         const std::error_code error = last_system_error();
-        // What a file system took before it found no more it keeps, even behind the file's end.
+        // A file system that ran out of space keeps the blocks that it allocated first, even behind the file's end.
         if (const std::error_code cutting = set_length(fd, old_end)) return cutting;
         return error;
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Blocking reads and writes that finish what they began, for a driver's jobs on the workers.
+// Blocking reads and writes that continue after short results, for a driver's jobs on the workers.
 //
 // Tested by tests/unit/drivers/blocking_io_test.cpp.
 #pragma once
@@ -17,12 +17,12 @@
 
 namespace blktap {
 
-/// Reads from `offset_bytes` on until `data` is full or the file ends; returns how many bytes.
+/// Reads from `offset_bytes` on until `data` is full or the file ends; returns the number of bytes.
 /// Errors: those of pread(2). Context: a worker's thread; blocks.
 Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t offset_bytes) noexcept;
 
-/// Fills `data` from `offset_bytes` on of a file that ends at `file_end`: what is behind its end is zeros. `data` may
-/// go on behind the end, as direct I/O must: a file may end anywhere.
+/// Fills `data` from `offset_bytes` on of a file that should end at `file_end`, with zeros behind that end. `data` may
+/// extend beyond the end, as direct I/O needs if a file does not end on a block.
 /// Errors: Errc::unexpected_end_of_file (the file has become shorter); those of pread(2). Context: as read_at().
 std::error_code read_to_end(int fd, std::span<std::byte> data, std::uint64_t offset_bytes,
                             std::uint64_t file_end) noexcept;
@@ -31,32 +31,31 @@ std::error_code read_to_end(int fd, std::span<std::byte> data, std::uint64_t off
 /// Context: a worker's thread; blocks.
 std::error_code write_at(int fd, std::span<const std::byte> data, std::uint64_t offset_bytes) noexcept;
 
-/// Writes all of `data`, at most IOV_MAX entries, which it changes, at `offset_bytes`. Errors: as write_at(); ENOSPC
-/// when the kernel writes nothing. Context: as write_at().
+/// Writes all of `data`, at most IOV_MAX entries, at `offset_bytes`, and changes the entries. Errors: as write_at();
+/// ENOSPC if the kernel writes nothing. Context: as write_at().
 std::error_code write_all_at(int fd, std::span<iovec> data, std::uint64_t offset_bytes) noexcept;
 
 /// Sets a file's length. Errors: those of ftruncate(2). Context: a worker's thread; blocks.
 std::error_code set_length(int fd, std::uint64_t length_bytes) noexcept;
 
-/// That a regular file has at least `bytes`, as its user knows that it has. Where somebody else cut it, what was behind
-/// is lost, and to make it longer would put zeros in its place.
+/// Checks that a regular file still has at least `bytes`. If somebody else cut it, data is lost, and making the file
+/// longer would put zeros in its place.
 /// Errors: Errc::unexpected_end_of_file; those of fstat(2). Context: a worker's thread; may block.
 std::error_code require_length(int fd, std::uint64_t bytes) noexcept;
 
-/// Makes a file `end` long and allocates [begin, end), all of it or nothing: then it is `old_end` long again. Where the
-/// file system has no such call the blocks come with the writes. Errors: those of fallocate(2) and ftruncate(2).
-/// Context: a worker's thread; blocks.
+/// Extends a file to `end` and allocates [begin, end), completely or not at all: after an error its length is `old_end`
+/// again. If the file system cannot allocate, blocks are allocated by later writes. Errors: those of fallocate(2) and
+/// ftruncate(2). Context: a worker's thread; blocks.
 std::error_code lengthen(int fd, std::uint64_t old_end, std::uint64_t begin, std::uint64_t end) noexcept;
 
 /// Sets [begin, end) to zeros without writing them. Errors: EOPNOTSUPP (the storage cannot), and others of
 /// fallocate(2). Context: a worker's thread; blocks.
 std::error_code zero_range(int fd, std::uint64_t begin, std::uint64_t end) noexcept;
 
-/// The same, and gives the storage of the range back. Errors and context: as zero_range().
+/// The same, and frees the storage of the range. Errors and context: as zero_range().
 std::error_code zero_and_free(int fd, std::uint64_t begin, std::uint64_t end) noexcept;
 
-/// Makes the name of the file at `path` durable: a file that was made durable is lost all the same with its name.
-/// Context: blocks.
+/// Makes the name of the file at `path` durable: without its name a durable file is lost all the same. Context: blocks.
 std::error_code sync_directory_of(const std::string& path);
 
 }  // namespace blktap

@@ -12,7 +12,7 @@
 
 namespace blktap {
 
-/// Whole blocks of the file that fit the buffer, [begin, end), and the part of them that is asked for. All in bytes.
+/// Whole blocks of the file that fit the buffer, [begin, end), and the requested part of them. All in bytes.
 struct BounceBuffer::Piece {
     std::uint64_t begin;
     std::uint64_t end;
@@ -46,7 +46,7 @@ std::error_code BounceBuffer::read(int fd, SectorRange range, std::span<const io
                                    std::uint64_t file_end) noexcept {
     IovecCursor cursor{data};
     return for_each_piece(range, [&](const Piece& piece) -> std::error_code {
-        // The file may end inside the last block, behind what is asked for.
+        // The file may end inside the last block, behind the requested part.
         const std::uint64_t end = std::min(file_end, piece.asked_end);
         if (const std::error_code error = read_to_end(fd, piece.blocks, piece.begin, end)) return error;
         cursor.copy_from(piece.asked());
@@ -84,7 +84,7 @@ std::error_code BounceBuffer::write_zeros(int fd, SectorRange range, bool may_un
     return write_part(whole_end, end);
 }
 
-/// Reads the first and the last block of `piece` where the request covers them only in part.
+/// Reads the first and the last block of `piece` if the request covers them only in part.
 std::error_code BounceBuffer::load_uncovered_blocks(int fd, const Piece& piece) noexcept {
     const std::uint64_t last_block = piece.end - block_size_bytes_;
     const bool first_uncovered = piece.begin < piece.asked_begin;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Big-endian numbers in the bytes of an image. Whoever calls has checked that the bytes are there.
+// Big-endian numbers in the bytes of an image. The caller has checked that the bytes exist.
 //
 // Tested by tests/unit/qcow2/header_test.cpp.
 #pragma once

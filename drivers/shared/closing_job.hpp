@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ClosingJob: what is left to do to a driver's files when it is closed, and may block: a worker does it.
+// ClosingJob: has a worker do the last work on a driver's files when the driver is closed, because it may block.
 //
 // Tested by tests/unit/drivers/file_growth_test.cpp.
 #pragma once
@@ -19,7 +19,7 @@ class ClosingJob {
         job_.owner = this;
         job_.WorkerJob::run = [](WorkerJob& job) noexcept { static_cast<Job&>(job).owner->work_(); };
         job_.WorkerJob::done = [](WorkerJob& job) noexcept {
-            // It may destroy this.
+            // `closed` may destroy this object.
             const auto closed = std::exchange(static_cast<Job&>(job).owner->closed_, nullptr);
             closed();
         };

@@ -13,7 +13,7 @@
 namespace blktap {
 namespace {
 
-// Where space is short, less and less is asked for ahead, down to what the write itself needs.
+// When space is short, less and less is allocated ahead, down to the need of the write itself.
 constexpr std::uint64_t ahead_step = 8;
 constexpr std::uint64_t ahead_least_bytes = 1ULL << 20;
 
@@ -32,7 +32,7 @@ FileGrowth::~FileGrowth() {
 
 void FileGrowth::give_back_ahead() noexcept {
     BLKTAP_ASSERT(!busy_ && waiting_.empty());
-    // Of a file that somebody cut, this would make it longer.
+    // Not for a file that somebody cut: this would make it longer.
     if (is_ahead() && !require_length(fd_, written_bytes_)) (void)set_length(fd_, written_bytes_);
 }
 
@@ -67,7 +67,7 @@ std::uint64_t FileGrowth::ahead() const noexcept {
     return std::clamp(round_down(sizes_.end / 8, ahead_least_bytes), ahead_min_bytes, ahead_max_bytes);
 }
 
-/// What somebody waits for, in job_. False: nothing.
+/// Fills job_ with the growth that a request waits for. Returns false if none waits.
 bool FileGrowth::prepare() noexcept {
     job_.old_end = sizes_.end;
     job_.limit = sizes_.device;
@@ -87,7 +87,8 @@ bool FileGrowth::prepare() noexcept {
     return false;
 }
 
-/// The worker will hold the file's lock: what is staged would meet it inside io_submit().
+/// Starts the job unless operations are staged: the worker will hold the file's lock, for which these would wait inside
+/// io_submit().
 void FileGrowth::look() noexcept {
     const bool wanted = resizing_ != nullptr || !waiting_.empty();
     if (wanted && !busy_ && !io_.staged() && prepare()) start();
@@ -128,7 +129,7 @@ void FileGrowth::run(Job& job) noexcept {
     for (std::uint64_t ahead = job.ahead;; ahead /= ahead_step) {
         if (ahead < ahead_least_bytes) ahead = 0;
         job.new_end = std::min(job.end + ahead, job.limit);
-        // A write far behind the end leaves a hole; nobody may ever want the space between.
+        // A write far behind the end leaves a hole: the space before it may never be needed.
         const bool near = job.begin <= job.old_end + job.ahead;
         const std::uint64_t begin = near && ahead > 0 ? job.old_end : std::max(job.begin, job.old_end);
         job.error = lengthen(fd, job.old_end, begin, job.new_end);
@@ -159,7 +160,7 @@ void FileGrowth::done() noexcept {
     look();
 }
 
-/// Lets go on what can, and ends what the job was to make room for and could not.
+/// Resumes requests that fit now, and fails those for which the job could not make room.
 void FileGrowth::settle(WaitingRequests& waiting) noexcept {
     const bool failed = job_.error && !job_.resizes && job_.end > job_.old_end;
     const std::error_code error = job_.error;
@@ -174,7 +175,7 @@ void FileGrowth::settle(WaitingRequests& waiting) noexcept {
             later.push_back(request.job);
         }
     }
-    // What came back meanwhile is younger.
+    // Requests that began to wait meanwhile are younger.
     later.splice_after(later.last(), waiting_);
     waiting_.swap(later);
 }

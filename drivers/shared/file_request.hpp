@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FileRequest: what a driver of files keeps of a request, as the beginning of its scratch: an operation of the queue
-// and a job of the workers, of which one at a time is under way, and the way from either back to the request.
+// FileRequest: the first part of the scratch of a driver of files: an operation of the queue and a job of the workers,
+// of which one at a time is under way, and the way from either back to the request.
 //
 // Tested by the tests of the drivers: tests/unit/drivers/raw_driver_test.cpp.
 #pragma once
@@ -19,7 +19,7 @@ namespace blktap {
 class FileSync;
 
 struct FileRequest {
-    /// `its_request`: the one whose scratch this is.
+    /// `its_request`: the request whose scratch this is.
     explicit FileRequest(ImageRequest& its_request) noexcept : request(its_request) {}
     FileRequest(const FileRequest&) = delete;
     FileRequest& operator=(const FileRequest&) = delete;
@@ -28,12 +28,12 @@ struct FileRequest {
     IoOp io{};
     WorkerJob job{};
     std::error_code job_error{};  ///< the job's result on its way to the loop's thread
-    FileSync* sync = nullptr;     ///< FileSync's own
+    FileSync* sync = nullptr;     ///< set and used by FileSync
 
     /// Answers the request; the error says whether to retry.
     void complete(std::error_code error) noexcept { request.complete(error, error ? retry_of(error) : Retry::never); }
 
-    /// The one whose `io` or `job` this is: for IoOp::completed, WorkerJob::run and WorkerJob::done.
+    /// Returns the request that contains `io` or `job`: for IoOp::completed, WorkerJob::run and WorkerJob::done.
     static FileRequest& of(IoOp& io) noexcept {
         return *boost::intrusive::get_parent_from_member<FileRequest>(&io, &FileRequest::io);
     }
@@ -42,7 +42,7 @@ struct FileRequest {
     }
 };
 
-/// The whole scratch of a driver that keeps no more than that.
+/// The whole scratch of a driver that needs no other members.
 template <class Driver>
 struct FileRequestOf : FileRequest {
     FileRequestOf(ImageRequest& its_request, Driver& its_driver) noexcept
@@ -53,7 +53,7 @@ struct FileRequestOf : FileRequest {
     static FileRequestOf& of(WorkerJob& job) noexcept { return static_cast<FileRequestOf&>(FileRequest::of(job)); }
 };
 
-/// Requests that wait for one thing, by their jobs.
+/// Requests that wait for the same condition, linked by their jobs.
 using WaitingRequests = boost::intrusive::slist<WorkerJob, boost::intrusive::cache_last<true>>;
 inline FileRequest& take_first(WaitingRequests& list) noexcept {
     FileRequest& request = FileRequest::of(list.front());

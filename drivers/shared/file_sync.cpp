@@ -26,7 +26,7 @@ void FileSync::start(FileRequest& request) noexcept {
 void FileSync::queue_done(FileRequest& request) noexcept {
     const std::error_code error = request.io.error;
     const bool refused = error == std::errc::invalid_argument || error == std::errc::operation_not_supported;
-    // Only until one has worked: from then on, such an error is the disk's and must not be retried into success.
+    // Only until the first success: later such an error comes from the disk and must not be retried into success.
     if (refused && way_ != Way::queue) {
         way_ = Way::workers;
         return start_job(request);

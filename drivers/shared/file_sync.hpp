@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FileSync: makes what was written to an image's files durable, by an operation of the queue, or by a worker where AIO
-// has no such operation (kernels before 4.18, some file systems: the first try tells) or there is more than one file.
+// FileSync: makes completed writes to an image's files durable, by an operation of the queue, or by a worker if AIO has
+// no such operation (kernels before 4.18, some file systems: found out by the first try) or there are two files.
 //
 // Tested by tests/unit/drivers/file_sync_test.cpp.
 #pragma once
@@ -14,10 +14,10 @@ namespace blktap {
 
 class FileSync {
   public:
-    /// Called on the loop's thread for a request that start() was given.
+    /// Called on the loop's thread with the result for a request of start().
     using Synced = void (*)(FileRequest&, std::error_code) noexcept;
 
-    /// `data_fd` is synced before `fd`; -1: there is none. Lifetime: all outlive this.
+    /// `data_fd`, or -1, is synced before `fd`. Lifetime: all outlive this.
     FileSync(IoQueue& io, WorkerPool& workers, Synced synced, int fd, int data_fd = -1) noexcept
         : io_(io),
           workers_(workers),
@@ -28,7 +28,7 @@ class FileSync {
     FileSync(const FileSync&) = delete;
     FileSync& operator=(const FileSync&) = delete;
 
-    /// Ends with `synced`.
+    /// Starts a sync, which ends in a call of `synced`.
     void start(FileRequest& request) noexcept;
 
   private:

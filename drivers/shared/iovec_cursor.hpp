@@ -21,13 +21,13 @@ class IovecCursor {
     /// Starts at the first byte of `data`, which must outlive the cursor.
     explicit IovecCursor(std::span<const iovec> data) noexcept : data_(data) {}
 
-    /// Fills `to` with the next bytes. At least that many must be left.
+    /// Fills `to` with the next bytes; at least to.size() must be left.
     void copy_to(std::span<std::byte> to) noexcept {
         advance(to.size(), [&](std::byte* memory, std::size_t at, std::size_t count) {
             std::memcpy(to.data() + at, memory, count);
         });
     }
-    /// Writes `from` over the next bytes. At least that many must be left.
+    /// Writes `from` over the next bytes; at least from.size() must be left.
     void copy_from(std::span<const std::byte> from) noexcept {
         advance(from.size(), [&](std::byte* memory, std::size_t at, std::size_t count) {
             std::memcpy(memory, from.data() + at, count);
@@ -52,7 +52,7 @@ class IovecCursor {
 
     std::span<const iovec> data_;
     std::size_t index_ = 0;
-    std::size_t used_bytes_ = 0;  ///< of data_[index_]
+    std::size_t used_bytes_ = 0;  ///< bytes of data_[index_] that were passed
 };
 
 }  // namespace blktap

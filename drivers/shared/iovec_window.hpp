@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// IovecWindow: a request's memory, piece by piece from the front, for I/O that happens in several places. A piece may
-// end inside an entry: the entry is cut for as long as the piece is out, and its rest comes with the next one.
+// IovecWindow: a request's memory, piece by piece from the front, for I/O to several places of a file. A piece may end
+// inside an entry: the entry is shortened until drop(), and its rest belongs to the next piece.
 //
 // Tested by tests/unit/drivers/iovec_window_test.cpp.
 #pragma once
@@ -22,7 +22,7 @@ class IovecWindow {
     /// Lifetime: the entries outlive this, and are changed.
     explicit IovecWindow(std::span<iovec> data) noexcept : data_(data) {}
 
-    /// The next `bytes`, which are there. Whoever does I/O with the entries may change them.
+    /// Returns the next `bytes`, which must exist. The caller's I/O may change the entries.
     std::span<iovec> take(std::uint64_t bytes) noexcept {
         BLKTAP_ASSERT(taken_ == 0);
         while (!data_.empty() && data_.front().iov_len == 0)
@@ -40,7 +40,7 @@ class IovecWindow {
         rest_ = {static_cast<std::byte*>(last.iov_base) + last.iov_len, beyond};
         return data_.first(taken_);
     }
-    /// What was taken is done.
+    /// Moves past the piece that was taken.
     void drop() noexcept {
         if (taken_ == 0) return;
         std::size_t gone = taken_;
@@ -48,7 +48,7 @@ class IovecWindow {
         data_ = data_.subspan(gone);
         taken_ = 0;
     }
-    /// Zeros over the next `bytes`, which are done then.
+    /// Fills the next `bytes` with zeros, and moves past them.
     void zero(std::uint64_t bytes) noexcept {
         for (const iovec& entry : take(bytes))
             std::memset(entry.iov_base, 0, entry.iov_len);
@@ -57,8 +57,8 @@ class IovecWindow {
 
   private:
     std::span<iovec> data_;
-    std::size_t taken_ = 0;  ///< entries
-    iovec rest_{};           ///< of the last one
+    std::size_t taken_ = 0;  ///< entries of the piece that was taken
+    iovec rest_{};           ///< the rest of its last entry
 };
 
 }  // namespace blktap

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// MemoryBudget: how much memory the tables of an image and of all that it is over may take together. An image's header
-// says how large its tables are, and may be anybody's; the memory of a tapdisk is locked, so that it would be missing
-// to the whole host. What is needed is counted before it is taken.
+// MemoryBudget: a limit on the memory for the tables of an image and its backing files or parents together. A header
+// gives the size of its tables and cannot be trusted, and the memory of a tapdisk is locked, so the host would miss it.
+// Memory is counted before it is allocated.
 //
 // Tested by tests/unit/drivers/memory_budget_test.cpp.
 #pragma once
@@ -21,14 +21,14 @@ class MemoryBudget {
     MemoryBudget(const MemoryBudget&) = delete;
     MemoryBudget& operator=(const MemoryBudget&) = delete;
 
-    /// Counts `bytes` that `what` of the image `name` is about to take. Errors: throws std::system_error,
-    /// Errc::image_invalid, its text beginning with `name`: more than is left; nothing was counted.
+    /// Counts `bytes` that `what` of the image `name` is about to allocate. Errors: throws std::system_error,
+    /// Errc::image_invalid, with a text that begins with `name`, if less is left; then nothing was counted.
     void take(std::uint64_t bytes, const std::string& name, const char* what);
-    /// So much is not needed any more.
+    /// Returns `bytes` that are not needed any more.
     void give_back(std::uint64_t bytes) noexcept { used_ -= bytes; }
 
     std::uint64_t used_bytes() const noexcept { return used_; }
-    /// The most that used_bytes() has been.
+    /// The highest value of used_bytes() so far.
     std::uint64_t peak_bytes() const noexcept { return peak_; }
 
   private:
@@ -37,7 +37,7 @@ class MemoryBudget {
     std::uint64_t peak_ = 0;
 };
 
-/// A part of a budget that is given back at its end: of what is needed for a while.
+/// A part of a budget for temporary memory, given back on destruction.
 class BorrowedMemory {
   public:
     BorrowedMemory(MemoryBudget& budget, std::uint64_t bytes, const std::string& name, const char* what)

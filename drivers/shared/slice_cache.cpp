@@ -27,7 +27,7 @@ SliceCache::SliceCache(std::uint64_t size_bytes, std::size_t slice_bytes)
 
 std::uint32_t& SliceCache::bucket(const Key& key) noexcept {
     const std::uint64_t number = key.offset / sector_size_bytes + (std::uint64_t{key.layer} << 40);
-    const std::uint64_t mixed = number * 0x9e3779b97f4a7c15;  // Fibonacci hashing: neighbours go far apart
+    const std::uint64_t mixed = number * 0x9e3779b97f4a7c15;  // Fibonacci hashing: spreads neighbours
     return buckets_[(mixed >> 32) & (buckets_.size() - 1)];
 }
 
@@ -40,9 +40,9 @@ std::uint32_t SliceCache::find(const Key& key) noexcept {
     return none;
 }
 
-/// A slot that holds nothing, or nothing that must stay.
+/// Returns a slot that is empty or may be reused; `none` if there is none.
 std::uint32_t SliceCache::victim() noexcept {
-    // Two rounds: the first one may only take the marks away.
+    // Two rounds: the first may only clear the marks.
     for (std::size_t step = 0; step < 2 * slots_.size(); ++step) {
         const std::uint32_t slot = hand_;
         hand_ = static_cast<std::uint32_t>((hand_ + 1) % slots_.size());

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SliceCache: pieces of an image's tables in memory, as many as the operator allows, for all images of a chain. What it
-// holds is what the image holds: entries change here when they have changed on disk, so any slice may be forgotten at
-// any time.
+// SliceCache: slices of tables in memory, as many as the operator allows, for all images of a chain. The cache holds
+// the same bytes as the image: entries change here after they have changed on disk, so any slice may be evicted at any
+// time.
 //
-// It does no I/O: whoever misses a slice inserts it, reads it, and says so. Which one is forgotten is decided by a
-// clock hand that passes over slices used since its last round.
+// The cache does no I/O: a caller that misses a slice inserts it, reads it, and calls loaded(). A clock hand chooses
+// the slice to evict; it passes over slices that were used since its last round.
 //
 // Tested by tests/unit/drivers/slice_cache_test.cpp.
 #pragma once
@@ -27,7 +27,7 @@ class SliceCache {
     static constexpr std::uint32_t none = ~std::uint32_t{0};
 
     struct Key {
-        std::uint32_t layer = 0;   ///< which image of the chain
+        std::uint32_t layer = 0;   ///< index of the image in the chain
         std::uint64_t offset = 0;  ///< of the slice in its file, in bytes
         friend bool operator==(const Key&, const Key&) = default;
     };
@@ -36,25 +36,25 @@ class SliceCache {
     /// `size_bytes` is. Errors: throws std::system_error (ENOMEM).
     explicit SliceCache(std::uint64_t size_bytes, std::size_t slice_bytes = slice_bytes_max);
 
-    /// The memory that such a cache may come to take.
+    /// Returns the most memory that such a cache takes.
     static std::uint64_t memory_bytes(std::uint64_t size_bytes, std::size_t slice_bytes = slice_bytes_max) noexcept;
 
-    /// The slot of a slice, ready or being loaded; `none` when it is not here.
+    /// Returns the slot of a slice, ready or being loaded; `none` if the slice is not cached.
     std::uint32_t find(const Key& key) noexcept;
-    /// A slot for a slice that is not here, in place of another one. It is being loaded until loaded(). `none` when
-    /// every slot is being loaded or pinned.
+    /// Returns a slot for a slice that is not cached, after evicting another. The slot is being loaded until loaded().
+    /// Returns `none` if every slot is being loaded or pinned.
     std::uint32_t insert(const Key& key) noexcept;
     void loaded(std::uint32_t slot) noexcept { slots_[slot].loading = false; }
-    /// It could not be read, or is not true any more.
+    /// Empties a slot whose slice could not be read or is outdated.
     void forget(std::uint32_t slot) noexcept;
 
     bool ready(std::uint32_t slot) const noexcept { return !slots_[slot].loading; }
     const Key& key(std::uint32_t slot) const noexcept { return slots_[slot].key; }
-    /// Memory of a slice, aligned as it is long.
+    /// Memory of a slice, aligned to its length.
     std::span<std::byte> bytes(std::uint32_t slot) const noexcept {
         return memory_.bytes().subspan(slot * slice_bytes_, slice_bytes_);
     }
-    /// While pinned a slice stays. Pins are counted.
+    /// A pinned slice is not evicted. Pins are counted.
     void pin(std::uint32_t slot) noexcept { ++slots_[slot].pins; }
     void unpin(std::uint32_t slot) noexcept { --slots_[slot].pins; }
 
@@ -63,11 +63,11 @@ class SliceCache {
   private:
     struct Slot {
         Key key;
-        std::uint32_t next = none;  ///< in its bucket
+        std::uint32_t next = none;  ///< the next slot in the same bucket
         std::uint32_t pins = 0;
         bool held = false;  ///< holds a slice
         bool loading = false;
-        bool used = false;  ///< since the hand came by
+        bool used = false;  ///< since the hand last passed
     };
     static std::uint64_t slots_for(std::uint64_t size_bytes, std::size_t slice_bytes) noexcept;
     std::uint32_t& bucket(const Key& key) noexcept;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the errors of files and block devices mean for a request: whether it may succeed later.
+// Maps errors of files and block devices to whether the request may succeed later.
 //
 // Tested by tests/unit/drivers/storage_errors_test.cpp.
 #pragma once
@@ -12,8 +12,8 @@
 
 namespace blktap {
 
-/// A full file system or quota may have space later. What storage says while the way to it is broken, or the storage
-/// itself, may be mended, and so may a file that somebody cut. Nothing else becomes right by itself.
+/// Returns when_space for a full file system or quota; when_healthy for errors of broken storage, or of a broken path
+/// to it, and for a file that somebody cut; never for all other errors.
 Retry retry_of(std::error_code error) noexcept;
 
 }  // namespace blktap
