@@ -8,7 +8,7 @@
 namespace blktap::vhd {
 namespace {
 
-/// The table counts sectors in 32 bits, of which the last number means something else.
+/// Entries of the table are 32-bit sector numbers; the highest number marks an unused entry.
 constexpr std::uint64_t file_bytes_max = std::uint64_t{entry_unused} * sector_size_bytes;
 
 }  // namespace

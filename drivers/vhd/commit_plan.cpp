@@ -22,7 +22,7 @@ CommitPlan::CommitPlan(Layer& layer, SliceCache& cache, Allocator& allocator)
     units_.reserve(writes_max);
 }
 
-/// As if each change needed pieces of its own: a bitmap and a part of the table, or the slices that it lies in.
+/// Assumes that each change needs pieces of its own: a bitmap and a part of the table, or the slices that it covers.
 bool CommitPlan::has_room(std::span<const Change> changes) const noexcept {
     const std::uint64_t unit = layer_.slice_bytes();
     std::size_t writes = 0;
@@ -106,7 +106,7 @@ CommitPlan::Slice& CommitPlan::stage_slice(std::uint64_t offset) noexcept {
 
 void CommitPlan::set_in_new(const Change& change) noexcept {
     const NewBlock& added = stage_block(change.block);
-    // Another one needs no bits: all of a new block's are set at once where nothing is below it.
+    // Only a differencing image needs bits: without a parent all bits of a new block are set at once.
     if (!layer_.differencing) return;
     set_bits(added.bitmap.last(layer_.bitmap_bytes()), change.first, change.count);
 }
@@ -140,13 +140,13 @@ void CommitPlan::stage_entry(std::uint64_t block, std::uint64_t bitmap_offset) n
                          static_cast<std::uint32_t>(bitmap_offset / sector_size_bytes));
 }
 
-/// What a new block's bitmap holds need not be read.
+/// Puts a new block's bitmap into the cache, so that it need not be read.
 void CommitPlan::keep_bitmap(const NewBlock& added) noexcept {
     const std::uint64_t unit = layer_.slice_bytes();
     const std::uint64_t begin = added.bitmap_offset + layer_.bitmap_bytes() - added.bitmap.size();
     for (std::uint64_t at = 0; at < added.bitmap.size(); at += unit) {
         const std::uint32_t slot = cache_.insert({0, begin + at});
-        if (slot == SliceCache::none) return;  // it will be read when it is wanted
+        if (slot == SliceCache::none) return;  // the bitmap will be read when it is needed
         std::memcpy(cache_.bytes(slot).data(), added.bitmap.data() + at, unit);
         cache_.loaded(slot);
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// CommitPlan: what a group of changes writes into an image's bitmaps and table, and in which order, so that a loss of
-// power at any moment leaves an image that never shows what was not written:
+// CommitPlan: what a group of changes writes into an image's bitmaps and table, and in which order, so that after a
+// loss of power at any moment the image never shows bytes that were not written:
 //
-//   phase 0  bitmaps of new blocks; nothing leads to them yet. The data itself was written before the plan began
-//   phase 1  entries of the table, and bits in the bitmaps of blocks that were there
+//   phase 0  bitmaps of new blocks; no entry points to them yet. The data was written before the plan began
+//   phase 1  entries of the table, and bits in the bitmaps of old blocks
 //
 // Phase 0 and all data are made durable before phase 1 begins.
 //
@@ -26,7 +26,7 @@ class CommitPlan final : public tables::CommitPlan {
   public:
     static constexpr unsigned phases = 2;
     static constexpr std::size_t writes_max = 1024;
-    /// Of all pieces together; the largest bitmap has 64 KiB.
+    /// Memory for all pieces together; the largest bitmap has 64 KiB.
     static constexpr std::size_t staging_bytes = 2U << 20;
 
     /// Lifetime: all outlive this. Errors: throws std::system_error (ENOMEM).
@@ -50,7 +50,7 @@ class CommitPlan final : public tables::CommitPlan {
     struct NewBlock {
         std::uint64_t block;
         std::uint64_t bitmap_offset;
-        std::span<std::byte> bitmap;  ///< with what direct I/O wants around it
+        std::span<std::byte> bitmap;  ///< including the padding for direct I/O
     };
     struct TableUnit {
         std::uint64_t unit;

@@ -34,7 +34,7 @@ std::uint64_t block_count(const NewImage& image) {
     return (image.size_bytes - 1) / image.block_bytes + 1;
 }
 
-/// A table can name the places of all blocks, of `block_bytes` each.
+/// Whether a table can express the offsets of all blocks, of `block_bytes` each.
 bool are_addressable(const NewImage& image, std::uint64_t block_bytes) {
     const std::uint64_t count = (image.size_bytes - 1) / block_bytes + 1;
     return count <= table_entries_max && Allocator::fits(count, block_bytes, table_offset + count * 4);
@@ -59,7 +59,7 @@ void require_possible(const NewImage& image) {
                       size_argument(enough) + ", not " + size_argument(image.block_bytes));
 }
 
-/// Of direct I/O to the file at `path`; a sector where there is none.
+/// Returns the smallest direct I/O for the file at `path`; a sector if direct I/O is not supported.
 std::uint64_t smallest_access(const std::string& path) {
     const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)};
     if (!fd) return sector_size_bytes;
@@ -70,7 +70,7 @@ std::uint64_t smallest_access(const std::string& path) {
     }
 }
 
-/// A fixed image ends with its footer of one sector: where direct I/O has larger ones it could never be written.
+/// Throws if a fixed image could never be written: it ends with a footer of 512 bytes, less than a larger direct I/O.
 void require_writable_end(const NewImage& image) {
     const std::uint64_t unit = smallest_access(image.path);
     if (is_aligned(image.size_bytes + footer_bytes, unit)) return;
@@ -80,14 +80,14 @@ void require_writable_end(const NewImage& image) {
                      "grows, without --fixed, can be written");
 }
 
-/// The paths of a parent: as seen from the image, and from the root.
+/// The paths of a parent: relative to the image, and absolute.
 struct ParentPaths {
     std::string relative;
     std::string absolute;
 };
 
 ParentPaths paths_of_parent(const NewImage& image) {
-    // Where they really are: behind a link to a folder, ".." is not what the text before it says.
+    // Canonical paths: behind a link to a folder, ".." does not lead to the folder before it in the text.
     const fs::path directory = fs::weakly_canonical(fs::absolute(image.path).parent_path());
     const fs::path named = directory / image.parent;
     const fs::path parent = fs::weakly_canonical(named.parent_path()) / named.filename();
@@ -96,7 +96,7 @@ ParentPaths paths_of_parent(const NewImage& image) {
     return {prefix + relative.native(), parent};
 }
 
-/// What the parent is called, and where that will stand; sets the header's fields.
+/// Returns the bytes of the parent's names, for `offset` of the file; sets the header's fields.
 std::vector<std::byte> name_parent(const NewImage& image, std::uint64_t offset, Header& header) {
     const ParentPaths paths = paths_of_parent(image);
     header.parent_name = fs::path{paths.absolute}.filename();
@@ -159,7 +159,7 @@ void create_image(const NewImage& image) {
         if (image.fixed) require_writable_end(image);
         if (::fsync(fd.get()) != 0) throw_system_error(image.path + ": cannot write");
         if (const auto error = sync_directory_of(image.path)) throw_error(error, image.path + ": cannot write");
-        // Its parent must be there and not lead back here.
+        // The parent must exist, and its chain must not contain this image.
         LocalImageOpener files;
         open_chain(image.path, Access::read_only, Caching::buffered, files);
     } catch (const std::system_error&) {

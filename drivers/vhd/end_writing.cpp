@@ -19,7 +19,7 @@ void write_end_footer(const Layer& layer) {
     if (const auto error = require_length(layer.fd.get(), least_file_bytes(layer))) throw_error(error, layer.name);
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) throw_reason(Errc::image_invalid, layer.name + ": " + occupied.first_problem);
-    // So that the file's end is where direct I/O may end.
+    // Rounded so that direct I/O can reach the file's end.
     const std::uint64_t end = round_up(occupied.end + footer_bytes, layer.offset_alignment);
     if (::ftruncate(layer.fd.get(), static_cast<off_t>(end - footer_bytes)) != 0 ||
         ::ftruncate(layer.fd.get(), static_cast<off_t>(end)) != 0) {

@@ -29,8 +29,8 @@ Findings check_image(const Layer& layer) {
     findings.copy_differs = Footer::parse(read_bytes(layer, 0, footer_bytes)) != layer.footer;
     std::uint64_t end = 0;
     const Occupied occupied = find_occupied(layer, [&](std::uint64_t part_begin, std::uint64_t part_end) {
-        // The room that data is aligned with, in the unit behind the one in which the part before ends: on a disk of
-        // sectors as large the two do not share one.
+        // Padding for alignment does not count as unused. It may extend over the unit after the one in which the
+        // previous part ends, because with sectors of that size the two must not share a unit.
         const std::uint64_t room_end = round_up(end, Allocator::data_alignment) + Allocator::data_alignment;
         if (part_begin >= room_end) findings.unused_bytes += part_begin - end;
         end = std::max(end, part_end);

@@ -13,7 +13,8 @@
 namespace blktap::vhd {
 namespace {
 
-/// Ends the file with a hole behind `begin`, at all times.
+/// Cuts the file behind `begin` and a hole of tail_bytes. Only where holes cannot be punched the file ends at `begin`
+/// for a moment.
 std::error_code cut(int fd, std::uint64_t begin) noexcept {
     if (const auto error = set_length(fd, begin + tail_bytes)) return error;
     constexpr int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -42,7 +43,7 @@ std::error_code FileEnd::make_room(std::uint64_t begin, std::uint64_t end) noexc
     if (end > limit_) return std::make_error_code(std::errc::no_space_on_device);
     if (!layer_.growable) return zero_range(fd, begin, end);
     if (const auto error = require_length(fd, least_file_bytes(layer_))) return error;
-    // A footer, or what was written before a crash and never became part of the image.
+    // Remove a footer, or data that was written before a crash and never became part of the image.
     if (cuts_first_) {
         if (const auto error = cut(fd, begin)) return error;
     }
@@ -50,7 +51,7 @@ std::error_code FileEnd::make_room(std::uint64_t begin, std::uint64_t end) noexc
 }
 
 void FileEnd::room_tried(bool made) noexcept {
-    // The footer moves, and until the image is closed there is only the one at the beginning.
+    // The footer at the end is gone: until the image is closed there is only the one at the beginning.
     if (layer_.growable) layer_.end_footer = false;
     if (!made) return;
     cuts_first_ = false;

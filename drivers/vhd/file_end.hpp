@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FileEnd: makes room for new blocks at the end of a VHD image, so that they read as zeros without anybody writing
-// zeros: a file is made longer, a block device's next part is told to be zeros. See tables::FileEnd.
+// FileEnd: makes room for new blocks at the end of a VHD image that reads as zeros without writing zeros: a file is
+// made longer, a block device is told to zero its next part. See tables::FileEnd.
 //
 // Tested by tests/unit/vhd/vhd_storage_test.cpp.
 #pragma once
@@ -22,8 +22,8 @@ class FileEnd final : public tables::FileEnd {
     void room_tried(bool made) noexcept override;
 
     Layer& layer_;
-    const std::uint64_t limit_;  ///< of a block device
-    bool cuts_first_;            ///< what is behind the end is not zeros
+    const std::uint64_t limit_;  ///< end of the usable part of a block device
+    bool cuts_first_;            ///< bytes behind the end may not be zeros: cut the file first
 };
 
 }  // namespace blktap::vhd

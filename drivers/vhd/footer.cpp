@@ -16,7 +16,7 @@
 namespace blktap::vhd {
 namespace {
 
-// Where fields are.
+// Offsets of fields.
 constexpr std::size_t features_at = 8;
 constexpr std::size_t version_at = 12;
 constexpr std::size_t data_offset_at = 16;
@@ -34,7 +34,7 @@ constexpr std::size_t uuid_at = 68;
 constexpr char magic[] = "conectix";
 constexpr char magic_of_disabled[] = "v_poison";
 constexpr std::uint32_t feature_always_set = 2;
-/// The name under which QEMU since 2.3 writes, and whose size is the field's and not the geometry's.
+/// The creator that QEMU writes since 2.3 for images whose size is the current size and not the geometry's.
 constexpr char creator_of_ours[] = "qem2";
 constexpr std::uint64_t year_2000 = 946684800;
 
@@ -90,7 +90,7 @@ Geometry geometry_for(std::uint64_t disk_bytes) noexcept {
 Uuid new_uuid() {
     Uuid uuid{};
     if (::getrandom(uuid.data(), uuid.size(), 0) != static_cast<ssize_t>(uuid.size())) throw_system_error("getrandom");
-    // Version 4, of the usual variant.
+    // Version 4, RFC 4122 variant.
     uuid[6] = (uuid[6] & std::byte{0x0f}) | std::byte{0x40};
     uuid[8] = (uuid[8] & std::byte{0x3f}) | std::byte{0x80};
     return uuid;
@@ -174,7 +174,7 @@ std::uint32_t Footer::creator_version() const noexcept {
 std::uint64_t Footer::disk_bytes() const noexcept {
     const std::span creator = std::span{bytes_}.subspan(creator_at, 4);
     const bool by_geometry = begins_with(creator, "vpc ") || begins_with(creator, "qemu");
-    // Behind the largest geometry the disk may go on.
+    // With the largest geometry the disk may be larger than the geometry.
     if (!by_geometry || geometry().sectors() == largest_geometry.sectors()) return current_bytes();
     return geometry().sectors() * sector_size_bytes;
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Footer: the 512 bytes that make a file a VHD image. They are its last ones, and in an image that grows its first ones
-// as well.
+// Footer: the 512 bytes that make a file a VHD image: its last bytes, and in an image that grows also its first.
 //
-// Field by field, and whose sizes are whose: docs/formats/vhd.md. Tested by tests/unit/vhd/footer_test.cpp.
+// Fields, and which size holds for which creator: docs/formats/vhd.md. Tested by tests/unit/vhd/footer_test.cpp.
 #pragma once
 
 #include <array>
@@ -19,7 +18,7 @@ namespace blktap::vhd {
 inline constexpr std::size_t footer_bytes = 512;
 /// Virtual PC before 2004 wrote one byte less.
 inline constexpr std::size_t footer_bytes_old = 511;
-/// 2040 GiB: as large as a disk of this format can be.
+/// 2040 GiB: the largest disk of this format.
 inline constexpr std::uint64_t disk_bytes_max = 2040ULL << 30;
 
 enum class DiskType : std::uint32_t { fixed = 2, dynamic = 3, differencing = 4 };
@@ -36,17 +35,18 @@ struct Geometry {
     friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 
-/// As the format's specification has it: the largest one that is not larger than the disk.
+/// Returns the geometry by the format's specification: the largest that is not larger than the disk.
 Geometry geometry_for(std::uint64_t disk_bytes) noexcept;
 
-/// A footer that is whole. What is not taken apart stays as it was: an image keeps what others wrote there.
+/// A footer with a correct checksum. Bytes that are not interpreted keep their values, so other programs' fields stay.
 class Footer {
   public:
-    /// What `bytes`, footer_bytes of them, are if magic number and checksum are right. One byte less will do.
+    /// Parses `bytes`, footer_bytes or one byte less; nullopt if magic number or checksum are wrong.
     static std::optional<Footer> parse(std::span<const std::byte> bytes) noexcept;
-    /// That of a new image; with the time of now, and a new UUID. Errors: throws std::system_error (no random numbers).
+    /// Makes the footer of a new image, with the current time and a new UUID. Errors: throws std::system_error (no
+    /// random numbers).
     static Footer make(DiskType type, std::uint64_t disk_bytes);
-    /// XenServer wrote into `bytes` that the image must not be used.
+    /// Whether XenServer has marked the image as not to be used.
     static bool disabled(std::span<const std::byte> bytes) noexcept;
 
     std::span<const std::byte> bytes() const noexcept { return bytes_; }
@@ -54,7 +54,7 @@ class Footer {
     /// One of DiskType, or another number.
     std::uint32_t type() const noexcept;
     bool is(DiskType wanted) const noexcept { return type() == static_cast<std::uint32_t>(wanted); }
-    /// Of the header, in an image that is not fixed.
+    /// Offset of the header, in an image that is not fixed.
     std::uint64_t data_offset() const noexcept;
     std::uint64_t current_bytes() const noexcept;
     Geometry geometry() const noexcept;
@@ -62,9 +62,9 @@ class Footer {
     /// Four characters.
     std::string creator() const;
     std::uint32_t creator_version() const noexcept;
-    /// The size of the disk: what QEMU makes of it, and so whom the creator meant to read it.
+    /// The size of the disk, by the rule of its creator, as QEMU knows it.
     std::uint64_t disk_bytes() const noexcept;
-    /// Another size, which everybody understands.
+    /// Sets the size so that every program reads the same one.
     void set_disk_bytes(std::uint64_t disk_bytes) noexcept;
 
     friend bool operator==(const Footer&, const Footer&) = default;
@@ -77,9 +77,9 @@ class Footer {
 /// The format's checksum: the complement of the sum of all bytes but its own four, at `offset`.
 std::uint32_t checksum(std::span<const std::byte> bytes, std::size_t offset) noexcept;
 
-/// Errors: throws std::system_error.
+/// Returns a random UUID. Errors: throws std::system_error.
 Uuid new_uuid();
-/// Seconds since the year 2000, as the format counts them.
+/// The current time in the format's units: seconds since the year 2000.
 std::uint32_t timestamp_now();
 
 }  // namespace blktap::vhd

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the format "vhd" is, for programs that do not run its driver.
+// Description of the format "vhd", for programs that do not run its driver.
 //
 // Tested by tests/unit/drivers/formats_test.cpp.
 #pragma once

@@ -13,7 +13,7 @@
 namespace blktap::vhd {
 namespace {
 
-// Where fields are.
+// Offsets of fields.
 constexpr std::size_t next_at = 8;
 constexpr std::size_t table_offset_at = 16;
 constexpr std::size_t version_at = 24;
@@ -67,7 +67,7 @@ void put_character(std::string& text, std::uint32_t code) {
     }
 }
 
-/// The character at `at`, which moves behind it.
+/// Returns the character at `at`, and moves `at` behind it.
 std::uint32_t take_character(const std::string& text, std::size_t& at) noexcept {
     const auto first = static_cast<unsigned char>(text[at++]);
     if (first < 0x80) return first;

@@ -9,7 +9,7 @@
 namespace blktap::vhd {
 namespace {
 
-/// Bitmaps are read in sectors, or in what the disks of the chain read at least.
+/// Bitmaps are read in sectors, or in the largest unit of direct I/O in the chain.
 std::size_t slice_bytes(const Chain& chain) noexcept {
     std::uint64_t bytes = sector_size_bytes;
     for (const Layer& layer : chain) {

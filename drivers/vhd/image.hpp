@@ -13,9 +13,9 @@ namespace blktap::vhd {
 
 class Image final : public tables::ImageIo {
   public:
-    /// Memory for pieces of bitmaps of `chain`, as many as `cache_bytes` allow.
+    /// Returns the memory for slices of the bitmaps of `chain`, as many as `cache_bytes` allow.
     static std::uint64_t memory_bytes(const Chain& chain, std::uint64_t cache_bytes) noexcept;
-    /// Lifetime: what `context` refers to outlives this. Errors: throws std::system_error (ENOMEM).
+    /// Lifetime: the objects of `context` outlive this. Errors: throws std::system_error (ENOMEM).
     Image(OpenedImage opened, const DriverContext& context, std::uint64_t cache_bytes);
 
     const Chain& chain() const noexcept { return opened_.chain; }

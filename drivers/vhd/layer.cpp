@@ -13,7 +13,7 @@ namespace {
 
 using Kind = Extent::Kind;
 
-/// Sectors of one block, as long as their bits are alike.
+/// A run of sectors of one block whose bits are alike.
 struct Run {
     enum class Is : std::uint8_t { set, clear, missing };
     Is is = Is::missing;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The chain. What one image is: read_image.cpp.
+// Opens a chain; read_image.cpp reads one image.
 #include "drivers/vhd/open_image.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 
 void use_raw(Layer& layer) {
     layer.raw = true;
-    // What is missing of the last sector is zeros.
+    // The missing part of the last sector reads as zeros.
     layer.size_bytes = round_up(layer.file_end, sector_size_bytes);
     if (layer.size_bytes == 0) refuse(layer.name, "its size is 0");
 }
@@ -50,7 +50,7 @@ class ChainOpener {
         describe_disk(layer);
         keep(std::move(layer), limits);
     }
-    /// The parent of the last image, from the first place where it is.
+    /// Opens the parent of the last image, from the first path that leads to it.
     void add_parent() {
         const Layer& child = image_.chain.back();
         std::string reasons;

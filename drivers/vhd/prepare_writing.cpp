@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What opening an image for writing takes: to know what every part of its file is.
+// Opening an image for writing: finds out what every part of its file holds.
 #include <algorithm>
 #include <cstring>
 #include <unistd.h>
@@ -20,13 +20,13 @@ namespace {
                  layer.name + ": " + reason + "; not opened for writing (tap-ctl image check tells more)");
 }
 
-/// Of the file, [begin, end) in bytes.
+/// A part of the file, [begin, end) in bytes.
 struct Part {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
 };
 
-/// XenServer's map of the blocks that are written whole, behind the table. It stays true: no bit is ever cleared here.
+/// Adds XenServer's map of the full blocks, behind the table. The map stays valid: this driver never clears a bit.
 void add_batmap(const Layer& layer, std::vector<Part>& parts) {
     const std::uint64_t offset = round_up(layer.header.table_offset + layer.header.table_bytes(), sector_size_bytes);
     if (layer.footer.creator() != "tap" || offset > layer.file_bytes ||
@@ -49,7 +49,7 @@ void add_description(const Layer& layer, std::vector<Part>& parts) {
     add_batmap(layer, parts);
     if (!layer.differencing) return;
     for (const Locator& locator : header.locators) {
-        // candidates() has looked where they are.
+        // candidates() has checked their bounds.
         const std::uint64_t length = std::max<std::uint64_t>(locator.space_bytes, locator.length_bytes);
         if (locator.platform != 0 && length > 0) parts.push_back({locator.offset, locator.offset + length});
     }
@@ -62,7 +62,7 @@ void require_aligned(const Layer& layer) {
         throw_reason(Errc::direct_io_unsupported, layer.name + ": " + what + " the disk's sectors of " +
                                                       std::to_string(unit) + " bytes; can only be opened read-only");
     };
-    // A bitmap and what describes the image are written each in whole units, from a copy of its own.
+    // A bitmap must share no unit with tables: both are written in whole units, each from its own copy.
     std::vector<Part> description;
     add_description(layer, description);
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
@@ -76,7 +76,7 @@ void require_aligned(const Layer& layer) {
     }
 }
 
-/// Nothing but the footer says where a fixed image ends.
+/// Checks that direct I/O can write a fixed image to its end.
 void prepare_fixed(const Layer& layer) {
     if (is_aligned(layer.file_bytes, layer.offset_alignment)) return;
     if (layer.offset_alignment == sector_size_bytes) return;
@@ -85,13 +85,14 @@ void prepare_fixed(const Layer& layer) {
                      std::to_string(layer.offset_alignment) + " bytes; can only be opened read-only");
 }
 
-/// Of a block in use: where its bitmap would be there is no file.
+/// Whether the bitmap of `block`, which is in use, lies outside of the file.
 bool outside(const Layer& layer, std::uint64_t block) noexcept {
     const std::uint64_t begin = layer.bitmap_offset(block);
     return begin > layer.file_end || layer.bitmap_bytes() > layer.file_end - begin;
 }
 
-/// Some writers let the last block end with the disk, and the footer follow: in a file it can be made whole.
+/// Some writers let the last block end with the disk, and put the footer behind it: in a file the block can be
+/// extended.
 void require_place_for_last(const Layer& layer, const std::vector<Part>& description, Occupied& occupied) {
     if (!layer.growable) {
         if (occupied.end > layer.file_bytes) return occupied.complain("it is longer than the block device");
@@ -109,7 +110,7 @@ void require_place_for_last(const Layer& layer, const std::vector<Part>& descrip
     if (reaches) occupied.complain("its last block reaches into the footer");
 }
 
-/// While the image is open it is the only one.
+/// Repairs the footer at the beginning: while the image is open it is the only one.
 void repair_copy(Layer& layer) {
     const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
     if (copy == layer.footer) return;
@@ -134,12 +135,12 @@ Occupied find_occupied(const Layer& layer, const std::function<void(std::uint64_
             ++result.blocks;
         }
     }
-    // More than that lie over each other.
+    // More blocks than fit the file must overlap.
     if (result.blocks > layer.file_bytes / layer.block_bytes() + 1) {
         result.complain("has more blocks than the file has room for");
         return result;
     }
-    // There may be millions: no more is kept of each than tells where it is.
+    // There may be millions of blocks: keep only the sector of each.
     std::vector<std::uint32_t> sectors;
     sectors.reserve(result.blocks);
     for (std::uint64_t block = 0; block < layer.header.table_entries; ++block) {
@@ -168,21 +169,21 @@ Occupied find_occupied(const Layer& layer, const std::function<void(std::uint64_
 
 void prepare_for_writing(Layer& layer, MemoryBudget& memory) {
     if (layer.raw) return prepare_fixed(layer);
-    // For as long as it is open: find_occupied() is needed again at the end, whatever the image has by then.
+    // Counted as long as the image is open: find_occupied() runs again when it is closed.
     memory.take(layer.header.table_entries * writing_bytes_per_entry, layer.name, "the order of its blocks");
     require_aligned(layer);
     const Occupied occupied = find_occupied(layer);
     if (occupied.problems > 0) refuse_damaged(layer, occupied.first_problem);
     repair_copy(layer);
-    // A last block that ends with the disk is made whole, as after a crash: the next one would be in its room. Its
-    // footer is left behind in it, behind the disk's end.
+    // A last block that ends with the disk is extended, because the next block will be placed behind its full length.
+    // The old footer stays inside of it, behind the disk's end.
     if (occupied.end > layer.file_end) layer.end_footer = false;
     const std::uint64_t least = round_up(occupied.end, layer.offset_alignment) + tail_bytes;
     if (layer.growable && !layer.end_footer && layer.file_bytes < least) {
         if (::ftruncate(layer.fd.get(), static_cast<off_t>(least)) != 0) throw_system_error(layer.name);
         layer.file_bytes = least;
     }
-    // What nobody explains, between the last block and the footer, stays.
+    // Unknown data between the last block and the footer stays.
     const bool ends_with_footer = layer.end_footer && layer.growable;
     const std::uint64_t kept = round_down(layer.file_end, sector_size_bytes);
     layer.file_end = round_up(ends_with_footer ? kept : occupied.end, layer.offset_alignment);

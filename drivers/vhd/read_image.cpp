@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What one file is: which of its footers holds, its header, its table of blocks.
+// Reads one image: decides which of its footers holds, then reads header and table of blocks.
 #include <algorithm>
 #include <limits>
 
@@ -91,14 +91,14 @@ void read_image(Layer& layer, TablePart part, MemoryBudget& memory) {
     EndFooter end = read_end_footer(layer);
     const auto copy = Footer::parse(read_bytes(layer, 0, footer_bytes));
     if (end.footer && !end.footer->is(DiskType::fixed) && copy && copy->uuid() != end.footer->uuid()) {
-        // Of a file that was not closed the end may be a guest's, who knows no UUID.
+        // The end of a file that was not closed may be a guest's data, but a guest does not know the UUID.
         end.footer.reset();
     }
     if (end.footer) {
         layer.footer = *end.footer;
         layer.end_footer = true;
     } else {
-        // A fixed image has only that one: what is at its beginning, a guest wrote.
+        // A fixed image has only a footer at the end: a guest wrote its beginning.
         if (!copy || copy->is(DiskType::fixed)) refuse(layer, "not a VHD: has no footer that is whole");
         layer.footer = *copy;
     }

@@ -16,7 +16,8 @@ namespace blktap::vhd {
 
 namespace {
 
-/// Blocks behind the disk's end, of an image that another program has made smaller: the larger disk must not show them.
+/// Visits blocks behind the disk's end, left by a program that made the image smaller: the larger disk must not show
+/// them.
 template <class Visit>
 void for_each_left_behind(const Layer& layer, std::uint64_t blocks, Visit visit) {
     const std::uint64_t known = std::min<std::uint64_t>(blocks, layer.header.table_entries);
@@ -56,7 +57,7 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request) noexcept {
     make_room();
 }
 
-/// Whether it can be done, and the memory for it.
+/// Checks that the resize is possible, and allocates its memory.
 std::error_code Resize::prepare() noexcept {
     const Layer& layer = image_.top();
     const std::error_code unsupported = std::make_error_code(std::errc::operation_not_supported);
@@ -66,7 +67,7 @@ std::error_code Resize::prepare() noexcept {
         const bool possible = image_.top().growable && layer.offset_alignment == sector_size_bytes;
         return moves && !possible ? unsupported : std::error_code{};
     }
-    // A parent that is larger than the disk was would show what it has there.
+    // A parent that is larger than the old disk would show its data behind the old end.
     const bool shows_parent = image_.chain().size() > 1 && image_.chain()[1].size_bytes > layer.size_bytes;
     if (shows_parent && size_bytes_ > layer.size_bytes) return unsupported;
     const std::uint64_t blocks = (size_bytes_ - 1) / layer.block_bytes() + 1;
@@ -80,7 +81,7 @@ std::error_code Resize::prepare() noexcept {
         for_each_left_behind(layer, blocks, [&](std::uint64_t block) { left_behind_.push_back(block); });
         full_ = LazyArray<std::uint64_t>{pieces / 64 + 1};
         if (!longer) return {};
-        // XenServer looks for its map behind the table, wherever that is.
+        // XenServer expects its map right behind the table, so the table cannot move.
         if (layer.footer.creator() == "tap" || blocks > table_entries_max) return unsupported;
         entries_ = static_cast<std::uint32_t>(blocks);
         reserved_ = Allocator::longer(entries_);
@@ -95,7 +96,7 @@ std::error_code Resize::prepare() noexcept {
     return {};
 }
 
-/// What a larger disk takes, besides what the old one did: for a moment both are there.
+/// Counts memory for the larger disk in addition to the old one's: for a moment both exist.
 void Resize::count_memory(std::uint64_t bytes) {
     MemoryBudget& memory = image_.memory();
     memory.give_back(std::exchange(counted_bytes_, 0));
@@ -103,7 +104,7 @@ void Resize::count_memory(std::uint64_t bytes) {
     counted_bytes_ = bytes;
 }
 
-/// For the table; and so that there is no footer at the file's end, which would tell of the old size after a crash.
+/// Makes room for the table, and removes the footer at the file's end, which would give the old size after a crash.
 void Resize::make_room() noexcept {
     const Layer& layer = image_.top();
     std::uint64_t needed = 0;
@@ -118,7 +119,7 @@ void Resize::make_room() noexcept {
 
 /// Context: a worker's thread, while no group is under way.
 std::error_code Resize::write() noexcept {
-    // Entries of that group would be written to a table that is none any more.
+    // The stuck group would write its entries to the old table later.
     if (writer_.committer().stuck()) return std::make_error_code(std::errc::no_space_on_device);
     if (const auto error = require_length(image_.top().fd.get(), least_file_bytes(image_.top()))) return error;
     try {
@@ -151,20 +152,20 @@ void Resize::write_fixed() {
         sync();
         return;
     }
-    // The file is as it was, or ends with the new footer: a footer that is not at the end is none.
+    // After a crash the file has its old length, or ends with the new footer: a footer elsewhere does not count.
     write_bytes(layer, size_bytes_, footer_.bytes());
     sync();
     clear(layer.size_bytes, std::min(round_up(old_footer + footer_bytes, sector_size_bytes), size_bytes_));
     sync();
 }
 
-/// What the guest will see for the first time.
+/// Zeroes a part of the file that the guest will see for the first time.
 void Resize::clear(std::uint64_t begin, std::uint64_t end) const {
     if (begin >= end) return;
     if (const auto error = image_.write_zeros(begin, end)) throw_error(error, image_.top().name + ": cannot write");
 }
 
-/// What the last block holds behind the disk's end.
+/// Zeroes the part of the last block behind the disk's end.
 void Resize::clear_last_block() {
     const Layer& layer = image_.top();
     const std::uint64_t block = layer.block_count() - 1;
@@ -175,7 +176,7 @@ void Resize::clear_last_block() {
     sync();
 }
 
-/// Their space stays what nobody uses.
+/// Removes the entries of blocks behind the disk's end. Their space is lost.
 void Resize::forget_left_behind() {
     const Layer& layer = image_.top();
     const auto unused = [] {
@@ -201,13 +202,13 @@ void Resize::write_table() {
     sync();
     auto header = read_bytes(layer, layer.footer.data_offset(), header_bytes);
     set_table(header, table_offset_, entries_);
-    // What changes is in the first of its two sectors.
+    // The changed fields are in the header's first sector.
     table_named_ = true;
     write_bytes(layer, layer.footer.data_offset(), std::span{header}.first(sector_size_bytes));
     sync();
 }
 
-/// The one at the file's end goes first: it is the one that holds.
+/// Writes the footer at the file's end first, because that one holds.
 void Resize::write_footers() {
     const Layer& layer = image_.top();
     if (end_footer_) {
@@ -226,7 +227,7 @@ void Resize::sync() {
 
 void Resize::done() noexcept {
     if (!error_) {
-        // The old ones go.
+        // The old tables are freed.
         counted_bytes_ = 0;
         if (entries_ > 0) {
             image_.memory().give_back(image_.top().header.table_entries * (4 + writing_bytes_per_entry));
@@ -250,9 +251,9 @@ void Resize::done() noexcept {
         if (!layer.raw) layer.table.keep_footer_copy(footer_.bytes());
         layer.size_bytes = size_bytes_;
     }
-    // Which table the file has is not known: no entry may be written into either.
+    // Unknown which table the header names: no entry may be written to either.
     if (error_ && table_named_) error_ = std::make_error_code(std::errc::io_error);
-    // A write that failed has changed nothing that is used.
+    // Otherwise a failed write has changed nothing that is in use.
     writer_.committer().end_exclusive(table_named_ || syncing_ ? error_ : std::error_code{});
     driver_.end_resize(*request_, error_);
 }

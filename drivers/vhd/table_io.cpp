@@ -12,7 +12,7 @@
 namespace blktap::vhd {
 namespace {
 
-/// Whole blocks of direct I/O around a piece of the file, and that piece in them.
+/// Whole blocks of direct I/O around a part of the file, and the position of that part in them.
 struct Around {
     std::uint64_t begin;
     Mapping memory;

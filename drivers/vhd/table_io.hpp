@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Blocking reads and writes of what describes an image, anywhere in its file: rounded to what direct I/O takes, the
-// rest of a written block read before.
+// Blocking reads and writes of an image's tables at any offset: rounded to blocks of direct I/O; the rest of a written
+// block is read first.
 //
 // Tested by tests/unit/vhd/open_image_test.cpp.
 #pragma once
@@ -14,8 +14,8 @@
 
 namespace blktap::vhd {
 
-/// `length` bytes at `offset`; behind the file's end are zeros. Errors of all: throws std::system_error naming the
-/// layer. Context: blocks.
+/// Returns `length` bytes at `offset`, with zeros behind the file's end. Errors of all functions: throws
+/// std::system_error naming the layer. Context: blocks.
 std::vector<std::byte> read_bytes(const Layer& layer, std::uint64_t offset, std::uint64_t length);
 void write_bytes(const Layer& layer, std::uint64_t offset, std::span<const std::byte> data);
 void sync_file(const Layer& layer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Task: what a VHD image remembers of a request on its way, besides what every format does.
+// Task: the state of a request to a VHD image, in addition to that of every format with tables.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace blktap::vhd {
 
-/// Sectors of a block whose data is in the file, and whose bits are to be set.
+/// Sectors of a block whose data has been written, and whose bits must be set.
 struct Change {
     std::uint64_t block = 0;
     std::uint64_t first = 0;
@@ -20,7 +20,7 @@ struct Change {
 };
 
 struct Task : tables::Task {
-    /// Changes that one commit takes from one request; a request that needs more commits in between.
+    /// Most changes of one request in one commit; a request with more changes commits several times.
     static constexpr std::size_t changes_max = 16;
 
     std::array<Change, changes_max> changes{};

@@ -21,7 +21,7 @@ constexpr std::string_view bases[] = {raw_format.name, format.name};
 
 Chain open_to_look(const std::string& path) {
     LocalImageOpener files;
-    // Through the page cache: bitmaps are read in any order, and no guest writes.
+    // Buffered: bitmaps are read in any order, and no guest writes.
     return open_chain(path, Access::read_only, Caching::buffered, files, tables::inspection_memory_bytes).chain;
 }
 

@@ -10,7 +10,7 @@
 namespace blktap::vhd {
 namespace {
 
-/// Bitmaps that are set in part: 32 GiB of blocks of 2 MiB. Those that are set whole need a bit.
+/// Enough for the partly set bitmaps of 32 GiB of blocks of 2 MiB. Full bitmaps need only a bit.
 constexpr std::uint64_t cache_bytes_default = 8ULL << 20;
 
 }  // namespace

@@ -20,7 +20,7 @@ Writer::Writer(Image& image)
       committer_(image, plan_) {}
 
 void Writer::finish() noexcept {
-    // Of a group that is stuck the file may know more than the memory: where the file must end is not known.
+    // With a stuck group the file may have entries that memory does not, so the end of the used part is unknown.
     if (!committer_.broken() && !committer_.stuck()) end_writing(image_.top());
 }
 
@@ -43,7 +43,7 @@ void Writer::step(Task& task) noexcept {
     write_to_new(task, length);
 }
 
-/// In one go, whatever the bits are: setting a bit that is set does no harm.
+/// Writes all sectors at once, whatever their bits: setting a bit twice does no harm.
 void Writer::write_to_old(Task& task, std::uint64_t length) noexcept {
     const Layer& layer = image_.top();
     const std::uint64_t block = task.at / layer.block_bytes();
@@ -74,7 +74,7 @@ void Writer::write_to_new(Task& task, std::uint64_t length) noexcept {
     task.length = length;
     const std::uint64_t end_bytes = place.value() + layer.bitmap_bytes() + layer.block_bytes();
     file_end_.look_ahead(task, end_bytes);
-    // Somebody may have brought the block into the table meanwhile; it has the same place.
+    // Another request may have brought the block into the table meanwhile, at the same offset.
     task.next = &then<&Writer::step>;
     if (!file_end_.reach(task, end_bytes)) return;
     const std::uint64_t skip = task.at & (layer.block_bytes() - 1);
@@ -126,7 +126,7 @@ void Writer::discard_step(Task& task) noexcept {
     end(task, {});
 }
 
-/// The bits stay: a hole reads as zeros, and a bit that is cleared would show what is below.
+/// Punches a hole and keeps the bits: a hole reads as zeros, but a cleared bit would show the parent's sector.
 void Writer::punch(Task& task) noexcept {
     task.job.run = [](WorkerJob& job) noexcept {
         Task& its_task = static_cast<Task&>(Task::of(job));

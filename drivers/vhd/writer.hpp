@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Writer: writes that need a block, or bits of a bitmap, and discards. Any number of requests may write into the same
-// new block at once: each one's data goes to the place that the block has been given, and whoever is committed first
-// brings the block into the table for all of them.
+// new block at once: the data of each goes to the offset that the block has been given, and the first commit brings the
+// block into the table for all of them.
 //
 // Tested by tests/unit/vhd/vhd_driver_test.cpp and tests/property/vhd_property_test.cpp.
 #pragma once
@@ -21,9 +21,9 @@ class Writer final : public tables::TableWriter {
     /// Lifetime: `image` outlives this. Errors: throws std::system_error (ENOMEM).
     explicit Writer(Image& image);
 
-    /// Writes [task.at, task.end) from task.window, or gives its storage back, as the task's request wants, then ends
-    /// the task. What this image has of discarded sectors reads as zeros; what only its parent has stays. Errors:
-    /// ENOSPC, EDQUOT and EFBIG before anything of the image has changed; Errc::image_invalid; those of the I/O.
+    /// Writes [task.at, task.end) from task.window, or frees its storage, as the task's request demands, then ends the
+    /// task. Discarded sectors of this image read as zeros; sectors that only its parent has stay. Errors: ENOSPC,
+    /// EDQUOT and EFBIG before the image has changed; Errc::image_invalid; those of the I/O.
     void change(tables::Task& task) noexcept override;
     /// Cuts the file behind its last block, and writes the footer there.
     void finish() noexcept override;
