@@ -13,7 +13,7 @@
 namespace blktap {
 namespace {
 
-/// What libxl and block-tap write before the path of a plain image.
+/// The prefix that libxl and block-tap write before the path of a plain image.
 std::string plain_prefix() {
     return std::string(plain_format().tap_type) + ':';
 }
@@ -23,7 +23,8 @@ std::string plain_prefix() {
 }
 
 ipc::ImageArguments checked(ipc::ImageArguments image) {
-    // An image without a file, as the null driver's, has an empty path. tapback's working directory is nobody's choice.
+    // An image without a file, such as the null driver's, has an empty path. A relative path would depend on tapback's
+    // working directory.
     if (!image.path.empty() && !image.path.starts_with('/')) {
         refuse("image '" + image.format + ':' + image.path + "': the path must begin with '/'");
     }

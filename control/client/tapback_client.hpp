@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// TapbackClient: one connection of a command to tapback. Here, and not in each command, so that all of them find the
-// daemon in the same way and say the same when it is not there.
+// TapbackClient: one connection of a command to tapback. Shared, so that all commands find the daemon in the same way
+// and print the same error when it does not run.
 //
 // Tested by tests/unit/control/tapback_client_test.cpp.
 #pragma once
@@ -24,14 +24,14 @@ class TapbackClient {
     explicit TapbackClient(const std::string& socket_path);
 
     /// Sends a message and waits for its result. Blocks.
-    /// Errors: throws std::system_error with what an error reply says; when there is no reply in time (ETIMEDOUT), or
-    /// none ever (Errc::peer_closed), with a sentence about tapback.
+    /// Errors: throws std::system_error: that of an error reply; with a sentence about tapback ETIMEDOUT (no reply in
+    /// time) and Errc::peer_closed (the connection was closed).
     template <ipc::DeclaredMessage M>
     typename M::Result call(const M& message, std::chrono::milliseconds timeout,
                             const std::vector<int>& descriptors = {}) {
         return call_for_json(message, timeout, descriptors).template get<typename M::Result>();
     }
-    /// The same as tapback wrote it, with what is not known here: to be shown.
+    /// The same, but returns the result as tapback wrote it, with unknown fields, to be printed.
     template <ipc::DeclaredMessage M>
     ipc::Json call_for_json(const M& message, std::chrono::milliseconds timeout,
                             const std::vector<int>& descriptors = {}) {

@@ -20,11 +20,11 @@ namespace {
 using Milliseconds = std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr Milliseconds answer_time{5000};  // for what does not wait for a disk
+constexpr Milliseconds answer_time{5000};  // for requests that do not wait for a disk
 constexpr Milliseconds detach_time{30000};
 constexpr std::size_t reason_max_bytes = 1000;  // a node of xenstore holds 4 KiB, and its readers want a line
 
-/// What is left of `deadline`, at least a moment so that a call fails as a call that took too long.
+/// Returns the time until `deadline`, but at least a moment, so that a late call still fails with a timeout.
 Milliseconds left_until(Clock::time_point deadline) {
     return std::max(Milliseconds(1), std::chrono::duration_cast<Milliseconds>(deadline - Clock::now()));
 }
@@ -34,7 +34,7 @@ bool is_regular_file(const std::string& path) {
     return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
-/// Which image a disk's directory names, and whether it is written.
+/// The image that a disk's directory names, and whether it is writable.
 struct Target {
     std::optional<std::string> params{};
     std::optional<std::string> mode{};
@@ -64,7 +64,7 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
     TapbackClient tapback(places_.tapback_socket);
     const ipc::BackendArguments backend{vbd};
     const std::string life = tapback.call(ipc::Claim{backend}, left_until(deadline)).life;
-    // Of another target, or of another life, it is another disk by now. An earlier tapback marks none.
+    // With another target, or another life, it is another disk by now. An earlier tapback writes no mark.
     const auto same = [&](const StoreTransaction& nodes) {
         return read_target(nodes, directory) == target &&
                (life.empty() || nodes.read(directory + "/tapdisk/life") == life);
@@ -76,7 +76,7 @@ void Hotplug::add(const ipc::VbdAddress& vbd) const {
         try {
             unbind_from_blkback(places_.sysfs, vbd);
         } catch (const std::system_error&) {
-            // blkback still serves it: with two backends on one device neither could close it.
+            // blkback still serves the device: with two backends neither could close it.
             tapback.call(ipc::Detach{backend}, left_until(deadline));
             throw;
         }
@@ -113,13 +113,14 @@ PlainDisk Hotplug::describe(const ipc::VbdAddress& vbd) const {
     });
     disk.kernel_kind = vbd.kind == ipc::VbdAddress::Kind::vbd;
     disk.regular_file = is_regular_file(disk.params);
-    // Opened for a moment and not read: only a try tells whether a file system can.
+    // Opened for a moment and not read: only an attempt shows whether the file system supports O_DIRECT.
     disk.direct_io = disk.regular_file && UniqueFd(::open(disk.params.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
     disk.domain = vbd.domain;
     return disk;
 }
 
-/// A write makes missing directories: without the look, one that libxl has removed meanwhile would come back for ever.
+/// Writes only if the directory exists: a write makes missing directories, so one that libxl has removed would come
+/// back for ever.
 bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status, const std::optional<std::string>& reason,
                                const Check& check) const {
     const std::string directory = vbd.backend_path();
@@ -129,7 +130,7 @@ bool Hotplug::write_if_present(const ipc::VbdAddress& vbd, const char* status, c
         if (!present) return;
         const std::string error = directory + "/hotplug-error";
         if (reason) transaction.write(error, *reason);
-        if (!reason && transaction.read(error)) transaction.remove(error);  // an earlier attempt's
+        if (!reason && transaction.read(error)) transaction.remove(error);  // of an earlier attempt
         transaction.write(directory + "/hotplug-status", status);
     });
     return present;

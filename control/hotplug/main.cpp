@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // block-tapdisk: the program that xl runs for a disk with script=block-tapdisk, and that the wrapper of
-// "tap-ctl takeover" asks. See block-tapdisk(8).
+// "tap-ctl takeover" calls. See block-tapdisk(8).
 #include <cstdlib>
 #include <iostream>
 #include <string_view>
@@ -16,7 +16,7 @@
 namespace blktap::hotplug {
 namespace {
 
-constexpr int no = 1;  // add: failed; owns, takes: it is not
+constexpr int no = 1;  // add: failed; owns, takes: no
 constexpr int wrong_usage = 2;
 constexpr const char* usage = "usage: XENBUS_PATH=backend/vbd/DOMAIN/DEVICE block-tapdisk add|remove|owns|takes";
 
@@ -41,7 +41,7 @@ int add(const Hotplug& hotplug, const ipc::VbdAddress& vbd) {
     }
 }
 
-/// libxl takes no notice of how this ends, so it only says.
+/// libxl ignores the exit status of "remove", so errors are only logged.
 int remove(const Hotplug& hotplug, const ipc::VbdAddress& vbd) {
     try {
         hotplug.remove(vbd);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Which disks of plain disk lines become ours when the wrapper stands in the place of Xen's "block" script
-// (tap-ctl takeover), and which stay with the kernel's backend. A pure function of what is known about the disk.
+// Decides which disks of plain disk lines go to tapdisk while the wrapper replaces Xen's "block" script (tap-ctl
+// takeover), and which stay with the kernel's backend. A pure function of facts about the disk.
 //
-// A guest with an emulated device model (QEMU of an HVM guest) has a second user of the same file: QEMU opens it under
-// its own cache to emulate the disk that the guest boots from. Its two caches and ours would not agree, so these disks
-// stay where they are, as do those of QEMU's own domain (a stub domain), which serves the same files to the guest.
+// An HVM guest has a second user of the same file: its QEMU opens the file through the page cache to emulate the disk
+// that the guest boots from. QEMU's cached data and tapdisk's direct I/O would not agree, so these disks stay with the
+// kernel, as do those of QEMU's own domain (a stub domain), which serves the same files to the guest.
 //
 // Tested by tests/unit/control/takeover_rule_test.cpp.
 #pragma once
@@ -17,19 +17,19 @@
 
 namespace blktap::hotplug {
 
-/// What is known about a disk.
+/// Facts about a disk.
 struct PlainDisk {
     std::string params{};       ///< as in its backend directory
-    bool kernel_kind = true;    ///< in backend/vbd
-    bool regular_file = false;  ///< `params` is one, through symbolic links
-    bool direct_io = false;     ///< and it can be opened with O_DIRECT
+    bool kernel_kind = true;    ///< the directory is in backend/vbd
+    bool regular_file = false;  ///< `params` names a regular file, with symbolic links resolved
+    bool direct_io = false;     ///< the file can be opened with O_DIRECT
     std::uint16_t domain = 0;
     /// /libxl/D/type: "pv", "pvh" or "hvm"; nullopt where there is no such node.
     std::optional<std::string> guest_type{};
-    bool device_model = false;  ///< the domain runs another one's device model: /local/domain/D/target
+    bool device_model = false;  ///< the domain is another one's device model: /local/domain/D/target exists
 };
 
-/// nullopt: it is ours. Else why it is not, for the log.
+/// Returns nullopt if the disk goes to tapdisk, otherwise the reason why not, for the log.
 std::optional<std::string> reason_to_leave(const PlainDisk& disk);
 
 }  // namespace blktap::hotplug
