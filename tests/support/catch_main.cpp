@@ -5,8 +5,8 @@
 #define CATCH_CONFIG_MAIN
 #include "tests/support/catch.hpp"
 
-// libxenstore forgets replies and events that were on their way when a watch, or its connection, ended: its leak, a few
-// bytes each, of which we hold nothing. Whatever our own code allocates is still reported.
+// libxenstore leaks replies and events that were on their way when a watch, or its connection, ended: a few bytes each,
+// to which no pointer of ours refers. Leaks of our own code are still reported.
 extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() {
     return "leak:libxenstore.so\n";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DriverHarness: everything an image driver needs, with a loop that runs until a request is answered. For tests of
-// drivers, and of whatever needs a driver and no ring.
+// DriverHarness: everything that an image driver needs, with a loop that runs until a request is answered. For tests of
+// drivers, and of code that needs a driver and no ring.
 #pragma once
 
 #include <memory>
@@ -21,15 +21,15 @@
 
 namespace blktap::testing {
 
-/// A request that remembers its answer. Its memory is the caller's; its scratch is gone the moment it is answered, so
-/// that a sanitizer sees whoever uses that too long.
+/// A request that records its answer. The caller owns its memory; its scratch is freed when it is answered, so that a
+/// sanitizer finds later uses.
 struct TestRequest : ImageRequest {
     TestRequest(Kind its_kind, SectorRange its_range, std::vector<iovec> memory = {}) : segments(std::move(memory)) {
         kind = its_kind;
         range = its_range;
         data = segments;
     }
-    /// One segment.
+    /// A request with one segment.
     TestRequest(Kind its_kind, SectorRange its_range, std::span<std::byte> memory)
         : TestRequest(its_kind, its_range, std::vector<iovec>{{memory.data(), memory.size()}}) {}
     TestRequest(const TestRequest&) = delete;
@@ -64,7 +64,7 @@ struct TestRequest : ImageRequest {
     std::optional<ScratchMemory> scratch_memory_;
 };
 
-/// Hands out for writing what only an image names, too: the images of these tests are no guest's.
+/// Opens files that only an image names for writing, too: no guest writes the images of these tests.
 class TrustingOpener final : public ImageOpener {
   public:
     UniqueFd open(const std::string& path, Access access, Caching caching) override {
@@ -101,7 +101,7 @@ class DriverHarness {
     EventLoop& loop() { return loop_; }
     IoQueue& io() { return io_; }
 
-    /// Errors: throws what opening fails with.
+    /// Errors: throws the error of the opening.
     OpenDriver open(const std::string& image, Access access = Access::read_write) {
         return open(image, access, all_drivers());
     }
@@ -113,7 +113,7 @@ class DriverHarness {
         if (const auto* const error = std::get_if<std::system_error>(&*result)) throw std::system_error(*error);
         return close_at_end(std::move(std::get<std::unique_ptr<ImageDriver>>(*result)));
     }
-    /// Of a driver that was made without the registry.
+    /// Owns a driver that was made without the registry.
     OpenDriver close_at_end(std::unique_ptr<ImageDriver> driver) { return {driver.release(), Closer{this}}; }
 
     /// Runs the loop until `request`, already started, is answered.
@@ -131,7 +131,7 @@ class DriverHarness {
             if (io_.needs_retry_timer()) io_.retry();
         }
     }
-    /// Does what there is to do now, and does not wait.
+    /// Runs one round of the loop without waiting.
     void step() {
         io_.submit_staged();
         io_.reap();

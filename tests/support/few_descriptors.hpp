@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FewDescriptors: a process that has used up its file descriptors, all but a few, while this object lives.
+// FewDescriptors: uses up all but a few file descriptors of the process, for as long as the object lives.
 #pragma once
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@ namespace blktap::testing {
 
 class FewDescriptors {
   public:
-    /// `left` more can be opened. Descriptors that lie in a gap between open ones count.
+    /// Leaves `left` free descriptors, including those in gaps between open ones.
     explicit FewDescriptors(unsigned left) {
         if (::getrlimit(RLIMIT_NOFILE, &old_) != 0) throw_system_error("RLIMIT_NOFILE");
         rlimit few = old_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Speaks the protocol of <linux/fuse.h>, as much of it as one file needs.
+// Implements the protocol of <linux/fuse.h>, as far as one file needs it.
 #include "tests/support/hanging_file_system.hpp"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ constexpr std::uint64_t file_node = 2;
 constexpr std::uint32_t data_max_bytes = 128u << 10;
 constexpr std::uint32_t block_bytes = 4096;
 
-/// The part of a request that stands `offset` behind its header.
+/// Returns the part of a request at `offset` behind its header.
 template <class Part>
 Part part_of(const std::vector<char>& request, std::size_t offset = 0) {
     Part part{};
@@ -93,7 +93,7 @@ HangingFileSystem::HangingFileSystem(std::size_t file_bytes)
 
 HangingFileSystem::~HangingFileSystem() {
     let_go();
-    ::umount2(path_.c_str(), MNT_FORCE);  // ends the thread's read, and whatever waits
+    ::umount2(path_.c_str(), MNT_FORCE);  // ends the thread's read, and all calls that wait
     ::umount2(path_.c_str(), MNT_DETACH);
     thread_.join();
 }
@@ -121,7 +121,7 @@ void HangingFileSystem::serve() {
         Request request(data_max_bytes + block_bytes);
         const ssize_t size = ::read(device_.get(), request.data(), request.size());
         if (size < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN)) continue;
-        if (size < static_cast<ssize_t>(sizeof(fuse_in_header))) return;  // it is not mounted any more
+        if (size < static_cast<ssize_t>(sizeof(fuse_in_header))) return;  // unmounted
         request.resize(static_cast<std::size_t>(size));
         const fuse_in_header header = header_of(request);
         const std::lock_guard lock{mutex_};
@@ -186,7 +186,7 @@ void HangingFileSystem::answer(const Request& request) {
 void HangingFileSystem::answer_look(const Request& request) const {
     const fuse_in_header header = header_of(request);
     if (header.opcode != FUSE_LOOKUP) {
-        fuse_attr_out out{};  // valid for no time: each look comes here
+        fuse_attr_out out{};  // validity zero: the kernel caches nothing
         out.attr = attributes(header.nodeid, bytes_.size());
         return reply(request, 0, &out, sizeof out);
     }
@@ -199,7 +199,7 @@ void HangingFileSystem::answer_look(const Request& request) const {
 }
 
 void HangingFileSystem::answer_data(const Request& request) {
-    const auto asked = part_of<fuse_read_in>(request);  // what is written begins alike
+    const auto asked = part_of<fuse_read_in>(request);  // fuse_write_in begins alike
     const std::size_t begin = std::min<std::size_t>(asked.offset, bytes_.size());
     const std::size_t size = std::min<std::size_t>(asked.size, bytes_.size() - begin);
     if (header_of(request).opcode == FUSE_READ) return reply(request, 0, bytes_.data() + begin, size);

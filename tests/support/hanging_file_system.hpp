@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// HangingFileSystem: a file system with one file, whose calls can be kept waiting for as long as a test likes, as those
-// of a network file system are whose server is away. It is served by a thread of the test, through /dev/fuse; seen by
-// this process and its children alone, and gone with it, with the calls that still wait.
+// HangingFileSystem: a file system with one file, whose calls a test can make wait, like those of a network file system
+// whose server is away. A thread of the test serves it, through /dev/fuse. Only this process and its children see it;
+// it ends with the process, and so do the calls that still wait.
 //
 //     if (!HangingFileSystem::available()) return (void)WARN("needs root and /dev/fuse");
 //     HangingFileSystem storage{8 << 20};
 //     storage.hold(HangingFileSystem::Call::open);
-//     ...                        // whoever opens storage.file() waits
+//     ...                        // opening storage.file() waits
 //     storage.let_go();
 #pragma once
 
@@ -44,11 +44,11 @@ class HangingFileSystem {
     ~HangingFileSystem();
 
     std::string file() const { return path_ + "/image"; }
-    /// From now on calls of this kind wait; those of processes that `whose` names, unless it is empty.
+    /// From now on calls of this kind wait; if `whose` is set, only those of processes for which it returns true.
     void hold(Call call, std::function<bool(pid_t)> whose = {});
-    /// Calls that wait.
+    /// Number of calls that wait.
     std::size_t held() const;
-    /// Answers all that wait, and lets later ones through.
+    /// Answers all waiting calls; later ones do not wait.
     void let_go();
 
   private:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Preloaded under a daemon: its monotonic clock runs HURRY times as fast, and it waits for events that much shorter. So
-// a test sees what patience and back-offs of seconds lead to, with the program that ships, in a fraction of that time.
+// Preloaded into a daemon: its monotonic clock runs HURRY times as fast, and its waits for events are shorter by that
+// factor. So a test sees the effect of time limits and back-offs of seconds, with the program that ships, in a fraction
+// of that time.
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>

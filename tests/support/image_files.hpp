@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Images on disk for tests of formats: looked into and spoilt byte by byte, and written and compared with a model
-// through their driver.
+// Images on disk for tests of formats: read and damaged byte by byte, and written and compared with a model through
+// their driver.
 #pragma once
 
 #include <fcntl.h>

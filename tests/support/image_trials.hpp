@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the tests of every format that grows put a disk through.
+// Trials of a disk that the tests of every growing format share.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace blktap::testing {
 
-/// Makes the disk `sectors` long.
+/// Grows the disk to `sectors`.
 inline std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::uint64_t sectors) {
     TestRequest request{ImageRequest::Kind::read, {}};
     request.resize_on(driver, sectors);
@@ -22,7 +22,7 @@ inline std::error_code resize(DriverHarness& harness, ImageDriver& driver, std::
     return request.error;
 }
 
-/// A write that finds no space is tried again: three tries in all.
+/// Writes; a write that finds no space is retried, three tries in total.
 inline std::error_code write_with_retries(DriverHarness& harness, ImageDriver& driver, ModelDisk& model,
                                           SectorRange range, std::uint64_t stamp) {
     std::error_code error;
@@ -33,8 +33,8 @@ inline std::error_code write_with_retries(DriverHarness& harness, ImageDriver& d
     return error;
 }
 
-/// Writes from the disk's beginning until the file system is full. Returns the first sector that found no space; what
-/// is in front of it goes on.
+/// Writes from the disk's beginning until the file system is full. Returns the first sector that found no space;
+/// sectors before it were written.
 inline std::uint64_t write_until_full(DriverHarness& harness, ImageDriver& driver, ModelDisk& model,
                                       std::uint64_t sectors_max) {
     CHECK(driver.space());
@@ -47,17 +47,17 @@ inline std::uint64_t write_until_full(DriverHarness& harness, ImageDriver& drive
     }
     CHECK(error == std::errc::no_space_on_device);
     CHECK(sector > 15000);
-    // Of the write that failed some may have happened.
+    // The failed write may have written a part.
     CHECK_FALSE(write_stamp(harness, driver, model, {500, 100}, 7));
     return sector;
 }
 
 struct Growing {
-    std::uint64_t sectors = 0;         ///< how long the disk becomes
+    std::uint64_t sectors = 0;         ///< the new size of the disk
     std::uint64_t distance = 300;      ///< from one write to the next, in sectors
-    std::uint64_t writes_a_step = 10;  ///< begun before the loop has a turn
+    std::uint64_t writes_a_step = 10;  ///< writes started before each turn of the loop
 };
-/// A hundred writes, and in the middle of them the disk is made larger: all succeed.
+/// Checks that a hundred writes succeed while the disk is made larger in the middle of them.
 inline void grow_during_writes(DriverHarness& harness, ImageDriver& driver, ModelDisk& model, const Growing& how) {
     std::vector<Mapping> memory;
     std::vector<std::unique_ptr<TestRequest>> writes;

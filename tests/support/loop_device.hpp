@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// LoopDevice: a block device with blocks of a chosen size on top of a file, which the kernel takes apart with the
-// object, even when the test crashes. Needs root and /dev/loop-control.
+// LoopDevice: a block device with blocks of a chosen size on top of a file. The kernel detaches it with the object,
+// even if the test crashes. Needs root and /dev/loop-control.
 #pragma once
 
 #include <cerrno>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// MemoryPeak: how much more memory than at its beginning this process has had at once since, as the kernel counted it.
+// MemoryPeak: the growth of this process's peak memory since construction, as the kernel counts it.
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ModelDisk: what a disk must hold. A sector is remembered as one number, its stamp, from which its 512 bytes follow;
-// stamp 0 is a sector of zeros. The bytes name the sector too, so that data in the wrong place is seen.
+// ModelDisk: the expected contents of a disk. Each sector is recorded as one number, its stamp, which determines its
+// 512 bytes; stamp 0 is a sector of zeros. The bytes contain the sector's number too, so that misplaced data is
+// detected.
 #pragma once
 
 #include <array>
@@ -29,14 +30,14 @@ class ModelDisk {
     void zero(SectorRange range) { write(range, 0); }
     std::uint64_t stamp(std::uint64_t sector) const { return stamps_[sector]; }
 
-    /// Fills `data` with what write(range, stamp) stands for.
+    /// Fills `data` with the bytes of write(range, stamp).
     static void fill(SectorRange range, std::uint64_t stamp, std::span<std::byte> data) {
         for (std::uint64_t index = 0; index < range.count; ++index) {
             const Sector bytes = contents(range.first + index, stamp);
             std::memcpy(data.data() + index * sector_size_bytes, bytes.data(), sizeof bytes);
         }
     }
-    /// The first sector of `range` of which `data` is not the contents.
+    /// Returns the first sector of `range` whose contents differ from `data`.
     std::optional<std::uint64_t> first_difference(SectorRange range, std::span<const std::byte> data) const {
         for (std::uint64_t index = 0; index < range.count; ++index) {
             const Sector bytes = contents(range.first + index, stamps_[range.first + index]);

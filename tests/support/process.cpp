@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Between fork and exec only what a threaded process may do there: everything is made ready before.
+// Everything is prepared before fork: between fork and exec a threaded process may make only async-signal-safe calls.
 #include "tests/support/process.hpp"
 
 #include <algorithm>
@@ -49,21 +49,21 @@ struct Image {
     char* const* arguments;
     char* const* environment;
     int input;
-    int output;    ///< -1: ours
-    pid_t parent;  ///< 0: its death is no matter
+    int output;    ///< -1: inherited
+    pid_t parent;  ///< 0: the child outlives its parent
 };
 
 [[noreturn]] void become(const Image& image) noexcept {
     if (image.parent != 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (::getppid() != image.parent) ::_exit(127);  // it died before the kernel knew of our wish
+        if (::getppid() != image.parent) ::_exit(127);  // the parent died before prctl()
     }
     ::dup2(image.input, STDIN_FILENO);
     if (image.output >= 0) {
         ::dup2(image.output, STDOUT_FILENO);
         ::dup2(image.output, STDERR_FILENO);
     }
-    // Our handlers are none of its business, not even before it has become another program.
+    // Reset signal handlers: ours must not run in the child, not even before exec.
     for (int number = 1; number < NSIG; ++number)
         ::signal(number, SIG_DFL);
     sigset_t none;

@@ -18,15 +18,15 @@
 namespace blktap::testing {
 
 struct ProcessOptions {
-    std::vector<std::string> environment{};  ///< "NAME=value", added to ours or in its place
-    std::string output{};                    ///< a file that its standard output and error are appended to; empty: ours
-    bool reads_pipe = false;                 ///< its standard input is a pipe from us, else /dev/null
-    bool outlives_us = false;                ///< nobody but its owner ends it
+    std::vector<std::string> environment{};  ///< "NAME=value", added to the test's environment or replacing its values
+    std::string output{};                    ///< file to which its standard output and error go; empty: the test's own
+    bool reads_pipe = false;                 ///< its standard input is a pipe from the test, else /dev/null
+    bool outlives_us = false;                ///< only its owner ends it
 };
 
 class Process {
   public:
-    /// Nothing runs.
+    /// No program.
     Process() = default;
     /// Starts `command`: a program's path and its arguments. A program that cannot be run ends with 127.
     /// Errors: throws std::system_error. Context: unless it outlives us, the thread that calls this must live as long
@@ -34,16 +34,16 @@ class Process {
     explicit Process(const std::vector<std::string>& command, const ProcessOptions& options = {});
     Process(Process&& other) noexcept;
     Process& operator=(Process&& other) noexcept;
-    /// kill() where it still runs.
+    /// Kills the program if it still runs.
     ~Process() { kill(); }
 
-    /// -1: nothing was started, or its end was waited for.
+    /// -1: no program was started, or wait() has returned its status.
     pid_t pid() const noexcept { return pid_; }
     bool running() noexcept { return pid_ > 0 && !wait(Nanoseconds(0)); }
     void signal(int number) const noexcept;
-    /// Closes its standard input, where that is a pipe.
+    /// Closes its standard input, if that is a pipe.
     void close_input() noexcept { input_.reset(); }
-    /// Its exit status as a shell says it: 128 + N when signal N killed it. nullopt: it runs still.
+    /// Returns its exit status as a shell reports it: 128 + N if signal N killed it. nullopt: it still runs.
     std::optional<int> wait(Nanoseconds limit) noexcept;
     /// SIGKILL, and waits until it is gone.
     void kill() noexcept;
@@ -58,14 +58,14 @@ class Process {
 /// Runs `command` to its end, and returns its exit status. A program that does not end within `limit` is killed: 137.
 int run(const std::vector<std::string>& command, const ProcessOptions& options, Nanoseconds limit);
 
-/// All of a file; empty when there is none.
+/// Returns the contents of a file; empty if there is none.
 std::string read_file(const std::string& path);
 
-/// Asks `condition` again and again until it is true; false: it was not within `limit`.
+/// Polls `condition` until it is true; returns false if it was not within `limit`.
 template <class Condition>
 bool wait_until(Condition condition, Nanoseconds limit = std::chrono::seconds(20));
 
-/// A pause between two questions of wait_until().
+/// The pause between two polls of wait_until().
 void pause_between_looks() noexcept;
 
 template <class Condition>

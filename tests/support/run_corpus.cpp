@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A main() for a fuzz target without libFuzzer: gives it every file that the arguments name, or that lies in a folder
-// which they name. So the corpus is a plain test with any compiler. Fails when there is no input at all.
+// A main() for a fuzz target without libFuzzer: feeds it every file that the arguments name, or that lies in a folder
+// that they name. So the corpus is a plain test with any compiler. Fails if there is no input at all.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -32,7 +32,7 @@ bool run(const std::filesystem::path& path) {
         std::cerr << path << ": cannot be read\n";
         return false;
     }
-    // Before the run: an input that ends the process is the last one named.
+    // Printed before the run: if an input ends the process, it is the last one named.
     std::cerr << path.string() << ": " << bytes.size() << " bytes" << std::endl;
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     return true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SecondPeer: another one who is connected to the disk of a VbdHarness beside its guest, under the name "second":
+// SecondPeer: a second peer of the disk of a VbdHarness, connected under the name "second" in addition to its guest:
 // domain 6, or with a local ring a program of the host.
 #pragma once
 
@@ -19,20 +19,20 @@ class SecondPeer {
     static constexpr const char* name = "second";
     static constexpr xen::DomainId domain = 6;
 
-    /// Connects. Domains of `options` are set here. `machine` outlives this. Errors: as of Vbd::connect().
+    /// Connects. The constructor sets the domains in `options`. `machine` outlives this. Errors: as Vbd::connect().
     explicit SecondPeer(VbdHarness& machine, replay::FrontendOptions options = {});
 
-    /// Memory lasts as long as the peer, whatever becomes of its frontend.
+    /// Granted pages, which last as long as the peer, even after its frontend.
     GuestBuffer pages(std::size_t count);
     void put(const ring::RawRequest& request, unsigned queue = 0);
     void send(const ring::RawRequest& request, unsigned queue = 0);
-    /// The status that answered `id`, if one did; each answer is to a request that is unanswered.
+    /// Returns the status that answered `id`, if any; checks that each answer is to an unanswered request.
     std::optional<ring::Status> answer(std::uint64_t id);
     std::size_t unanswered();
     replay::Frontend& frontend() { return *frontends_.back(); }
 
     std::error_code disconnect(ipc::RingsLeft rings = ipc::RingsLeft::untouched);
-    /// New rings, after disconnect(). What was unanswered is forgotten.
+    /// Connects new rings, after disconnect(). Unanswered requests are forgotten.
     void connect();
 
   private:
@@ -40,7 +40,7 @@ class SecondPeer {
 
     VbdHarness& machine_;
     replay::FrontendOptions options_;
-    std::deque<std::unique_ptr<replay::Frontend>> frontends_;  ///< the last is connected; the others have memory
+    std::deque<std::unique_ptr<replay::Frontend>> frontends_;  ///< the last is connected; the others keep their memory
     std::set<std::uint64_t> unanswered_;
     std::map<std::uint64_t, ring::Status> answers_;
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ShiftFilter: a whole filter, for docs/WRITING-DRIVERS.md: a disk that begins some way into the disk of another image,
-// its child. "shift:FORMAT:PATH?offset=SIZE"; every other option is the child's. What it keeps of a request is the
-// child's request, with the child's scratch behind it.
+// ShiftFilter: a complete filter, for docs/WRITING-DRIVERS.md: a disk that begins at an offset in the disk of another
+// image, its child. "shift:FORMAT:PATH?offset=SIZE"; all other options are the child's. Its scratch is the child's
+// request, with the child's scratch behind it.
 #pragma once
 
 #include <memory>
@@ -89,10 +89,10 @@ class ShiftFilter final : public ImageDriver {
     ImageInfo info_;
 };
 
-/// On the way to an open filter: its child is being opened.
+/// A filter that is being opened: its child is being opened.
 class OpeningShift {
   public:
-    /// The OpenImage. `drivers`: for the child.
+    /// The OpenImage. `drivers` opens the child.
     static void open(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening,
                      const Registry& drivers) {
         ImageSpec child = parse_image_spec(spec.path, spec.access);
@@ -102,7 +102,7 @@ class OpeningShift {
         if (const auto offset = child.options.extract("offset")) ours.options.insert({"offset", offset.mapped()});
         OptionReader options{ours};
         const std::uint64_t offset_bytes = options.take_size("offset", sector_size_bytes);
-        // Ends itself, when the child is open or is not.
+        // Deletes itself when the opening of the child has ended.
         auto* const self = new OpeningShift(opening, image_name(spec), offset_bytes / sector_size_bytes);
         opening.on_cancel([self] { self->child_.cancel(); });
         drivers.open(child, context, self->child_);

@@ -30,7 +30,7 @@ struct RingHeader {
     std::uint32_t header_size_bytes = sizeof(RingHeader);
 };
 
-/// The first `limit` bytes of `data`.
+/// Returns the first `limit` bytes of `data`.
 std::vector<iovec> cut(std::vector<iovec> data, std::size_t limit) {
     for (iovec& part : data) {
         part.iov_len = std::min(part.iov_len, limit);
@@ -49,7 +49,7 @@ std::size_t size_bytes(const std::vector<iovec>& data) noexcept {
 }  // namespace
 
 struct SimAioKernel::Context {
-    // Linux rounds up (48 slots can become 127): who relies on being stopped at what it asked for must be found out.
+    // Linux rounds up (48 slots can become 127), and so does this, to catch code that relies on the exact number.
     explicit Context(unsigned slots_asked)
         : slots(2 * slots_asked), memory(sizeof(RingHeader) / sizeof(io_event) + slots + 1) {
         header() = RingHeader{};
@@ -142,7 +142,7 @@ int SimAioKernel::submit(io_context_t id, long count, iocb** control_blocks) noe
     return static_cast<int>(taken);
 }
 
-/// Takes operations until the slots are full or one comes that is to be refused.
+/// Takes operations until the slots are full or one is to be refused.
 std::size_t SimAioKernel::take(Context& context, std::size_t count, iocb** control_blocks) noexcept {
     const auto in_flight = std::count_if(held_.begin(), held_.end(),
                                          [&context](const Held& operation) { return operation.context == &context; });

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SimAioKernel: a Linux AIO that does as it is told. Operations are real (preadv, pwritev, fdatasync on the real
-// descriptor), but happen when the test says so, in the order it wants, with the faults it asks for. Completions go
-// through a ring of the kernel's own layout and signal the operation's eventfd, so IoQueue cannot tell the difference.
+// SimAioKernel: a Linux AIO under the control of a test. Operations are real (preadv, pwritev, fdatasync on the real
+// descriptor), but the test decides when they happen, in which order and with which faults. Completions go through a
+// ring of the kernel's own layout and signal the operation's eventfd, so IoQueue cannot tell the difference.
 //
 //     SimAioKernel kernel{seed};
 //     IoQueue queue{kernel};             // stage, submit ...
 //     kernel.complete_all();             // ... and nothing is done before this
 //     queue.reap();
 //
-// Every "n-th" counts from 1 and from the beginning of the kernel's life. To prove that a run survives each fault,
-// loop:
+// Every "n-th" counts from 1, from the construction of the kernel on. To prove that a run survives each fault, loop:
 //     for (n = 1;; ++n) { SimAioKernel kernel; kernel.fail_submit(n, EAGAIN); run(kernel); if (!kernel.faults()) break;
 //     }
 //
@@ -32,44 +31,44 @@ namespace blktap::testing {
 
 class SimAioKernel final : public AioKernel {
   public:
-    /// `seed` decides the order of complete_any() and what Chances hit.
+    /// `seed` decides the order of complete_any() and which operations Chances hit.
     explicit SimAioKernel(std::uint64_t seed = 1);
     ~SimAioKernel() override;
 
-    // Pace. At first everything submitted is held until one of these releases it.
+    // Pace. At first all submitted operations are held until one of these functions releases them.
 
-    /// From now on operations are done as they are submitted; what is held stays held.
+    /// From now on operations are done as they are submitted; held ones stay held.
     void complete_at_submit() noexcept { automatic_ = true; }
     /// From now on operations wait again.
     void hold() noexcept { automatic_ = false; }
-    /// Does the operation held longest, or any one. False when none is held.
+    /// Does the operation that is held longest, or any one. Returns false if none is held.
     bool complete_next() noexcept;
     bool complete_any() noexcept;
-    /// Does all that are held, oldest first or shuffled; returns how many.
+    /// Does all held operations, oldest first or shuffled; returns their number.
     std::size_t complete_all() noexcept;
     std::size_t complete_all_shuffled() noexcept;
-    /// Operations submitted and not done.
+    /// Number of operations submitted and not done.
     std::size_t held() const noexcept { return held_.size(); }
 
     // Faults by count.
 
     /// The first `count` io_setup() calls fail.
     void fail_setups(unsigned count, int error = EAGAIN) noexcept;
-    /// The contexts made from now on have a ring of an unknown layout, so that only io_getevents() can reap.
+    /// Contexts made from now on have a ring of unknown layout, so that only io_getevents() can reap.
     void hide_ring() noexcept { ring_hidden_ = true; }
     /// The n-th io_submit() takes nothing and fails.
     void fail_submit(std::uint64_t n, int error) { submit_faults_[n] = {error, 0}; }
     /// The n-th io_submit() takes at most `count` (at least 1) operations.
     void partial_submit(std::uint64_t n, unsigned count) { submit_faults_[n] = {0, count}; }
-    /// The n-th operation (counted as they are taken) is refused: a submit stops before it, and one that begins with it
-    /// fails.
+    /// The n-th operation (in order of being taken) is refused: a submit stops before it, and a submit that begins with
+    /// it fails.
     void refuse_operation(std::uint64_t n, int error) { refusals_[n] = error; }
     /// The n-th operation to be done moves at most `bytes`. No effect on fdatasync.
     void short_result(std::uint64_t n, std::size_t bytes) { result_faults_[n] = {0, bytes}; }
     /// The n-th operation to be done moves nothing and completes with -error.
     void result_error(std::uint64_t n, int error) { result_faults_[n] = {error, 0}; }
 
-    /// Faults by chance, in thousandths. The first four must be invisible above IoQueue, the others are not.
+    /// Probabilities of faults, in thousandths. The first four must be invisible above IoQueue, the others are visible.
     struct Chances {
         unsigned submit_refused = 0;  ///< EAGAIN or EINTR
         unsigned submit_partial = 0;

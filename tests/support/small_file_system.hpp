@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SmallFileSystem: a file system that can really be full, seen by this process alone and gone with it. A tmpfs, which
-// needs the right to mount; or ext4 on a loop device, which needs loop devices and mkfs.ext4 as well.
+// SmallFileSystem: a file system that can really be full, visible only to this process and removed with it. A tmpfs,
+// which needs the right to mount; or ext4 on a loop device, which also needs loop devices and mkfs.ext4.
 //
 //     if (!SmallFileSystem::available()) return (void)WARN("needs the right to mount");
 //     SmallFileSystem small{SmallFileSystem::Kind::tmpfs, 16 << 20};
@@ -35,7 +35,7 @@ class SmallFileSystem {
         return kind == Kind::tmpfs || (LoopDevice::available() && std::system("mkfs.ext4 -V >/dev/null 2>&1") == 0);
     }
 
-    /// `sector_bytes`: of the disk below an ext4; 4096: its smallest access.
+    /// `sector_bytes`: the sector size of the disk below an ext4.
     SmallFileSystem(Kind kind, std::uint64_t size_bytes, std::uint32_t sector_bytes = 512) {
         ::mkdir(path_.c_str(), 0700);
         if (kind == Kind::tmpfs) {
@@ -81,7 +81,7 @@ class SmallFileSystem {
     void free_space() const { ::unlink(path("filler").c_str()); }
 
   private:
-    /// Once a process: what it mounts from then on nobody else sees, and nobody has to take away.
+    /// Moves the process into its own mount namespace, once: its later mounts are invisible to others, and end with it.
     static bool has_own_mounts() {
         static const bool result =
             ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;

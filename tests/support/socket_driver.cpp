@@ -15,14 +15,14 @@ std::error_code connection_lost() {
     return std::make_error_code(std::errc::not_connected);
 }
 
-/// Of a server on this host, so that it does not block; others would be reached by a worker.
+/// Connects to a server on this host, which does not block; a worker would have to connect to others.
 UniqueFd connect(ImageOpener& files, const std::string& address) {
     UniqueFd socket = files.connect(address);
     if (::fcntl(socket.get(), F_SETFL, O_NONBLOCK) != 0) throw_system_error(address);
     return socket;
 }
 
-/// A connection that has not been greeted. Ends itself when it is, or cannot be.
+/// A connection that waits for the server's greeting. Deletes itself when it was greeted, or has failed.
 class OpeningSocket {
   public:
     OpeningSocket(const ImageSpec& spec, const DriverContext& context, ImageOpening& opening)
@@ -107,7 +107,7 @@ void SocketDriver::start(ImageRequest& request) noexcept {
     request.complete(connection_lost(), Retry::when_healthy);
 }
 
-/// The sockets of tests hold what they send; a short write would count as a lost connection.
+/// The buffers of the tests' sockets hold all requests; a short write counts as a lost connection.
 void SocketDriver::send(Ours& ours) {
     const ImageRequest& request = ours.request;
     ours.number = ++last_number_;
@@ -123,7 +123,7 @@ void SocketDriver::send(Ours& ours) {
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    // Broken: the loop will find it closed, and everything that is under way with it.
+    // Broken: the loop will find the connection closed, and fail all requests under way.
     if (::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(length))
         ::shutdown(socket_.get(), SHUT_RDWR);
 }
@@ -170,7 +170,7 @@ void SocketDriver::finish_reply() {
     ours.request.complete({error, std::system_category()}, error == 0 ? Retry::never : Retry::when_healthy);
 }
 
-/// The connection is over: nothing of it can arrive at the server any more.
+/// The connection is closed: no request of it can reach the server any more.
 void SocketDriver::lose() {
     watch_.reset();
     socket_.reset();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SocketDriver: a disk on a server, behind a socket: "remote:ADDRESS". Its image is open when the server has said how
-// large the disk is. When the connection is lost, what was under way may be sent again, for the old connection is over;
-// the driver connects anew until the server is there. A server of tests: see SocketServer.
+// SocketDriver: a disk on a server, behind a socket: "remote:ADDRESS". Its image is open when the server has sent the
+// size of the disk. When the connection is lost, requests under way may be sent again, because the old connection is
+// closed; the driver reconnects until the server is there. For the server of the tests see SocketServer.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 
 namespace blktap::testing {
 
-/// What goes over the socket.
+/// Messages on the socket.
 namespace wire {
 struct Greeting {
     std::uint64_t size_sectors = 0;
@@ -60,7 +60,7 @@ class SocketDriver final : public ImageDriver {
     static constexpr Format format{.name = "remote", .tap_type = "remote"};
     static constexpr Nanoseconds reconnect_delay = std::chrono::milliseconds(50);
 
-    /// `socket`: connected, and greeted.
+    /// `socket` is connected and was greeted.
     SocketDriver(UniqueFd socket, const ImageInfo& info, std::string address, const DriverContext& context);
 
     const ImageInfo& info() const noexcept override { return info_; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SocketServer: the server of SocketDriver's disk, in the loop of the test, which says when it greets, answers, goes
-// away and comes back.
+// SocketServer: the server of SocketDriver's disk, in the loop of the test. The test decides when it greets, answers,
+// goes away and comes back.
 #pragma once
 
 #include <cstring>
@@ -27,14 +27,14 @@ class SocketServer {
     SocketServer& operator=(const SocketServer&) = delete;
 
     std::vector<std::byte> disk;
-    bool greets = true;       ///< each connection, at once
-    bool answers = true;      ///< each request, at once
+    bool greets = true;       ///< greets each connection at once
+    bool answers = true;      ///< answers each request at once
     std::uint64_t error = 0;  ///< errno of every answer
-    int accepted = 0;         ///< connections, since the beginning
+    int accepted = 0;         ///< number of connections so far
 
     std::string address() const { return "unix:" + path_; }
     bool connected() const { return bool{connection_}; }
-    /// Requests that are not answered.
+    /// Number of unanswered requests.
     std::size_t waiting() const { return waiting_.size(); }
 
     void greet() {
@@ -47,13 +47,13 @@ class SocketServer {
             waiting_.pop_front();
         }
     }
-    /// Closes the connection, and forgets what came over it.
+    /// Closes the connection, and forgets its requests.
     void hang_up() {
         connection_watch_.reset();
         connection_.reset();
         waiting_.clear();
     }
-    /// Nobody can connect until come_back().
+    /// Refuses connections until come_back().
     void go_away() {
         hang_up();
         listener_watch_.reset();

@@ -2,13 +2,13 @@
 // Copyright (c) 2026, the blktap developers
 //
 // A tapdisk that misbehaves, for tests of tapback: MODE and then tapdisk's own arguments. It has no image and no guest,
-// and says yes to what it is asked.
+// and answers every request with success.
 //
-//     problems     says without end that a problem has begun, and that it is over
-//     replies      answers without end what nobody asked
-//     requests     asks without end for a file, and reads no answer
-//     deaf         answers "open" and what comes with it, and then nothing; SIGTERM is ignored
-//     last-word    ends before it serves, with a word that is long and not for a terminal
+//     problems     reports without end that a problem has begun, and that it is over
+//     replies      sends unexpected replies without end
+//     requests     asks for a file without end, and reads no answer
+//     deaf         answers "open" and the requests that come with it, then nothing; ignores SIGTERM
+//     last-word    ends before it serves, with a last output that is long and unprintable
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -53,7 +53,7 @@ void flood(const std::string& mode, ipc::Channel& channel, std::uint64_t count) 
     }
 }
 
-/// Until the other side hangs up.
+/// Serves until the other side hangs up.
 void serve(const std::string& mode, ipc::Channel& channel) {
     const bool floods = mode == "problems" || mode == "replies" || mode == "requests";
     bool flooding = false;
@@ -79,7 +79,7 @@ void serve(const std::string& mode, ipc::Channel& channel) {
 int main(int argument_count, char** arguments) {
     const std::string mode = arguments[1];
     ipc::MessageSocket socket{UniqueFd(std::atoi(arguments[argument_count - 1]))};
-    // Longer than tapback needs to take what it was sent before.
+    // Longer than tapback needs to read the earlier messages.
     socket.set_patience(std::chrono::seconds(60));
     ipc::Channel channel(std::move(socket));
     if (mode == "deaf") ::signal(SIGTERM, SIG_IGN);
@@ -87,7 +87,7 @@ int main(int argument_count, char** arguments) {
         if (mode == "last-word") return say_last_word(channel), 1;
         serve(mode, channel);
     } catch (const std::system_error&) {
-        // The connection is closed: as a tapdisk with a guest, it stays.
+        // The connection is closed: like a tapdisk with a guest, keep running.
     }
     for (;;)
         ::pause();

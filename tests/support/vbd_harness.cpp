@@ -25,13 +25,13 @@ namespace {
 constexpr auto patience = std::chrono::seconds(30);
 constexpr int rounds_max = 100'000;
 
-/// The number that the next descriptor of this process gets.
+/// Returns the number that the next descriptor of this process will get.
 int next_descriptor() {
     const UniqueFd probe{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
     return probe.get();
 }
 
-/// The bytes of the `index`-th segment.
+/// Returns the bytes of the `index`-th segment.
 std::span<std::byte> segment_bytes(const GuestBuffer& buffer, std::size_t index) {
     const ring::Segment& segment = buffer.segments[index];
     return buffer.memory.subspan(index * page_size_bytes + segment.first_sector * std::size_t{sector_size_bytes},
@@ -99,7 +99,7 @@ VbdHarness::~VbdHarness() {
     sim_kernel_.complete_at_submit();
     sim_kernel_.complete_all();
     options_.at_end();
-    // Not close(): a test that failed may leave another operation under way.
+    // Not close(): a failed test may leave another operation under way.
     (void)shut_down();
     BLKTAP_ASSERT(!vbd_->connected());
     vbd_.reset();
@@ -290,7 +290,7 @@ std::string VbdHarness::image_name() const {
 }
 
 void VbdHarness::relink() {
-    if (!options_.image.empty()) return resume();  // a driver of the test's own has but one
+    if (!options_.image.empty()) return resume();  // a test's own driver has only one image
     const std::string copy = directory_.path("image-" + std::to_string(++relinks_));
     std::filesystem::rename(image_path_, copy);
     image_path_ = copy;
@@ -324,7 +324,7 @@ std::vector<std::byte> VbdHarness::image_bytes(SectorRange range) const {
     std::vector<std::byte> bytes(range.length_bytes());
     const UniqueFd file{::open(image_path_.c_str(), O_RDONLY | O_CLOEXEC)};
     const auto count = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(range.offset_bytes()));
-    // What is behind the file's end are zeros.
+    // Bytes behind the file's end are zeros.
     BLKTAP_ASSERT(count >= 0 && (options_.file_sectors || count == static_cast<ssize_t>(bytes.size())));
     return bytes;
 }

@@ -2,17 +2,17 @@
 // Copyright (c) 2026, the blktap developers
 //
 // VbdHarness: a simulated machine in one process and one thread: a guest (domain 5) with rings and pages, a Vbd that
-// serves them from an image, and a kernel whose I/O happens when the test says so. For tests of the engine and of the
-// process around it.
+// serves them from an image, and a kernel whose I/O happens when the test allows it. For tests of disks, rings and the
+// process around them.
 //
 //     VbdHarness machine;
 //     GuestBuffer data = machine.pages(2);
 //     machine.kernel().hold();
 //     machine.send(machine.write(1, 0, data));     // answered only after machine.kernel().complete_next()
 //
-// Nothing sleeps for luck: time is a ManualClock's, and whatever waits for a worker waits for its event. The loop makes
-// a round only when the real one would not sleep, so that a lost wake-up is seen as a request without an answer. Each
-// answer is checked as it is taken: to a request that is unanswered, with its operation.
+// There are no arbitrary sleeps: time is a ManualClock's, and waiting for a worker means waiting for its event. The
+// loop makes a round only when the real one would not sleep, so that a lost wake-up shows up as a request without an
+// answer. Each answer is checked when it is taken: it must be to an unanswered request, with its operation.
 #pragma once
 
 #include <deque>
@@ -52,7 +52,7 @@ struct GuestBuffer {
     /// Spreads `data`, as long as all segments, over them; or collects it from them.
     void put(std::span<const std::byte> data);
     std::vector<std::byte> get() const;
-    /// put() of what ModelDisk means by `stamp` at `sector`.
+    /// put() of ModelDisk's bytes for `stamp` at `sector`.
     void fill(std::uint64_t sector, std::uint64_t stamp);
     SectorRange at(std::uint64_t sector) const { return {sector, sector_count()}; }
 };
@@ -60,13 +60,13 @@ struct GuestBuffer {
 /// Requests as a frontend puts them into a ring.
 class GuestRequests {
   public:
-    /// Direct with at most 11 segments, else indirect.
+    /// Makes a direct request with at most 11 segments, else an indirect one.
     static ring::RawRequest transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
                                      const GuestBuffer& data);
     static ring::RawRequest read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
     static ring::RawRequest write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
     static ring::RawRequest barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    /// `operation` around `data`, however few segments it has.
+    /// Makes an indirect request, however few segments `data` has.
     static ring::RawRequest indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
                                      const GuestBuffer& data);
     static ring::RawRequest flush(std::uint64_t id);
@@ -80,8 +80,8 @@ class VbdHarness : public GuestRequests {
     struct Options {
         replay::FrontendOptions frontend{};  ///< domains are set by the harness
         std::uint64_t size_sectors = 16 * 1024;
-        std::optional<std::uint64_t> file_sectors{};  ///< of a file that is shorter than the disk
-        std::string image_options{};                  ///< "&name=value" for more than that
+        std::optional<std::uint64_t> file_sectors{};  ///< size of a file that is shorter than the disk
+        std::string image_options{};                  ///< further options, "&name=value"
         std::string image{};                          ///< "FORMAT:..." instead of a file of `size_sectors`, buffered
         Access access = Access::read_write;
         unsigned aio_slots = IoQueue::default_slots;
@@ -89,7 +89,7 @@ class VbdHarness : public GuestRequests {
         Registry drivers = all_drivers();
         std::uint64_t seed = 1;  ///< of the simulated kernel
         bool connect = true;
-        /// Called by the destructor, to let what waits in a driver of the test's own end.
+        /// Called by the destructor, so that requests waiting in a test's own driver can end.
         std::function<void()> at_end = [] {};
     };
 
@@ -98,7 +98,7 @@ class VbdHarness : public GuestRequests {
     explicit VbdHarness(Options options);
     VbdHarness(const VbdHarness&) = delete;
     VbdHarness& operator=(const VbdHarness&) = delete;
-    /// Ends what is under way, and checks that nothing of the guest's is mapped afterwards.
+    /// Ends requests under way, and checks that no page of the guest is mapped afterwards.
     ~VbdHarness();
 
     // The machine.
@@ -114,29 +114,29 @@ class VbdHarness : public GuestRequests {
     const std::string& image_path() const { return image_path_; }
     const Options& options() const { return options_; }
 
-    // The guest's memory. It lasts until the guest vanishes, whatever becomes of its frontend.
+    // The guest's memory. It lasts until the guest vanishes, even after its frontend.
 
     GuestBuffer buffer(const std::vector<Shape>& shapes, xen::PageAccess access = xen::PageAccess::read_write);
     GuestBuffer pages(std::size_t count) { return buffer(std::vector<Shape>(count)); }
 
     // Traffic.
 
-    /// Into the ring, not yet seen by tapdisk.
+    /// Puts a request into the ring, not yet visible to tapdisk.
     void put(const ring::RawRequest& request, unsigned queue = 0);
     void publish(unsigned queue = 0) { frontend_->publish(queue); }
     void send(const ring::RawRequest& request, unsigned queue = 0);
-    /// One round of the loop without waiting, then takes answers. True: an answer came.
+    /// Runs one round of the loop without waiting, then takes answers. Returns true if an answer came.
     bool round();
-    /// A round, for what the test did, then rounds for as long as the loop does not want to sleep.
-    /// Errors: throws std::runtime_error when it never does.
+    /// Runs one round, then more until the loop wants to sleep.
+    /// Errors: throws std::runtime_error if it never does.
     void settle();
-    /// Rounds, waiting for workers and a real kernel, until the condition holds.
-    /// Errors: throws std::runtime_error when nothing happens for a long time.
+    /// Runs rounds, waiting for workers and a real kernel, until the condition holds.
+    /// Errors: throws std::runtime_error if nothing happens for a long time.
     void run_until(const std::function<bool()>& condition);
-    /// The status that answered `id`, if one did.
+    /// Returns the status that answered `id`, if any.
     std::optional<ring::Status> answer(std::uint64_t id) const;
     bool answered(std::uint64_t id) const { return answers_.contains(id); }
-    /// Sends, waits for the answer and returns it.
+    /// Sends a request, waits for the answer and returns its status.
     ring::Status run(const ring::RawRequest& request, unsigned queue = 0);
     std::size_t unanswered() const { return unanswered_.size(); }
     std::vector<std::uint64_t> unanswered_ids() const;
@@ -145,12 +145,12 @@ class VbdHarness : public GuestRequests {
 
     // Control.
 
-    /// A new frontend in place of the old one, as the options say, not connected.
+    /// Replaces the frontend by a new one with these options, not connected.
     void make_frontend(const replay::FrontendOptions& options);
     void connect();
-    /// All pages and ports of the guest are gone.
+    /// Removes all pages and ports of the guest.
     void guest_vanishes();
-    /// Calls `start` with a Vbd::Done and waits until that is called.
+    /// Calls `start` with a Vbd::Done and waits until it is called.
     template <class Start>
     std::error_code finish(Start start) {
         std::optional<std::error_code> result;
@@ -177,7 +177,7 @@ class VbdHarness : public GuestRequests {
     void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files) {
         opened([&](Vbd::Opened done) { vbd_->open(image, std::move(files), std::move(done)); });
     }
-    /// Calls `start` with a Vbd::Opened and waits until that is called. Errors: throws what it is told.
+    /// Calls `start` with a Vbd::Opened and waits until it is called. Errors: throws the error of the opening.
     template <class Start>
     void opened(Start start) {
         bool over = false;
@@ -189,18 +189,18 @@ class VbdHarness : public GuestRequests {
         if (!over) run_until([&over] { return over; });
         if (failed) throw std::system_error(*failed);
     }
-    /// Resumes a paused disk on another copy of its image, as if that had been moved.
+    /// Resumes a paused disk on a copy of its image, as if the image had been moved.
     void relink();
 
     // What can be seen.
 
-    /// A counter of stats()["connection"] by its JSON pointer: "/parked".
+    /// Returns a counter of stats()["connection"] by its JSON pointer: "/parked".
     std::uint64_t counter(const std::string& pointer) const;
-    /// What the recovery log of the last connect() says.
+    /// Returns the contents of the recovery log of the last connect().
     LogContents log() const;
     std::vector<std::uint64_t> logged_ids() const;
     const UniqueFd& log_file() const { return log_file_; }
-    /// The image file's bytes, past any cache of ours.
+    /// Returns bytes of the image file, bypassing tapdisk.
     std::vector<std::byte> image_bytes(SectorRange range) const;
 
   private:
@@ -213,7 +213,7 @@ class VbdHarness : public GuestRequests {
     std::string image_path_;
     fakexen::World world_;
     ManualClock clock_;
-    const int epoll_fd_;  ///< of loop_, which does not show it
+    const int epoll_fd_;  ///< of loop_, which does not expose it
     EventLoop loop_;
     bool turn_again_ = false;
     SimAioKernel sim_kernel_;

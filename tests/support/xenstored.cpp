@@ -17,7 +17,8 @@ extern "C" {
 namespace blktap::testing {
 namespace {
 
-// The package of Xen that libfakexenstored.so was built for: the structs between the two change with each release.
+// The xenstored of the Xen release for which libfakexenstored.so was built: the structs between the two change with
+// each release.
 constexpr const char* program = BLKTAP_XENSTORED;
 
 struct Close {

@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Xenstored: Debian's own xenstored, private to one test: another socket, another database, no hypervisor
-// (tests/fakexen/README.md). One at a time: libxenstore finds it by the environment of this process, and whatever this
-// process runs inherits that.
+// (tests/fakexen/README.md). One at a time: libxenstore finds it by the environment of this process, which child
+// processes inherit.
 //
 // Tested by tests/unit/xenstore/xenstored_test.cpp.
 #pragma once
@@ -18,7 +18,7 @@ namespace blktap::testing {
 
 class Xenstored {
   public:
-    /// Starts it, and returns when it answers. Errors: throws std::runtime_error with what it said.
+    /// Starts xenstored, and returns when it answers. Errors: throws std::runtime_error with its output.
     Xenstored();
     Xenstored(const Xenstored&) = delete;
     Xenstored& operator=(const Xenstored&) = delete;
@@ -31,8 +31,8 @@ class Xenstored {
     void start();
     bool running() noexcept { return process_.running(); }
 
-    // What a toolstack tells of a domain when it made it, and when it is gone; watches of @introduceDomain and
-    // @releaseDomain fire. Errors: throw std::system_error.
+    // Announce a domain and its end as a toolstack does; watches of @introduceDomain and @releaseDomain fire. Errors:
+    // throw std::system_error.
     void introduce(std::uint16_t domain) const;
     void release(std::uint16_t domain) const;
 
