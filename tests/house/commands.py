@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# A command that a document shows can be typed: its scripts, presets, targets and programs exist.
+# Commands in documents can be run: their scripts, presets, targets and programs exist.
 import json
 import os
 import re
@@ -15,7 +15,7 @@ BUILT = re.compile(r"^(?:\./)?build/([\w-]+)/bin/([\w-]+)$")
 
 
 def shown_commands(top, path):
-    """(line number, command) of the sh and console blocks; in a console block only what follows a prompt."""
+    """(line number, command) of the sh and console blocks; in a console block only lines with a prompt."""
     language = None
     for number, text in lines(top, path):
         fence = re.match(r"\s*```\s*(\w*)", text)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# Numbers that documents quote are those of the code: each row names a text with a number, and the constant that it is.
+# Numbers in documents are those of the code: each row names a text with a number, and the constant that it must equal.
 import re
 from pathlib import Path
 
@@ -46,7 +46,7 @@ KNOWN = {"page_size_bytes": 4096, "sector_size_bytes": 512}
 
 
 def value_of(text):
-    """What a constant's initialiser is worth, in bytes, seconds or pieces; nothing when it is no number."""
+    """The value of a constant's initialiser, in bytes, seconds or pieces; None if it is no number."""
     text = re.sub(r"std::chrono::(seconds|milliseconds)\((\d+)\)", lambda m: f"({m[2]} * {UNITS[m[1]]})", text)
     text = re.sub(r"std::\w+\{(\w+)\}", r"\1", text).replace("'", "")
     text = re.sub(r"\b(0x[0-9a-fA-F]+|\d+)[uUlL]*\b", r"\1", text)

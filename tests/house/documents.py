@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# What the documents point at exists: links between pages, files that a text or a comment names, man pages.
+# Targets of references exist: links between pages, files that a text or a comment names, man pages.
 import re
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def prose(top, path):
 
 
 def anchors(top, path):
-    """The names of a page's headings in links, as GitHub makes them."""
+    """The anchors of a page's headings, as GitHub makes them."""
     headings = [text.lstrip("#").strip().lower() for _, text in prose(top, path) if text.startswith("#")]
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 

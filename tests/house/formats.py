@@ -2,20 +2,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# What is so of a format is said in its folder alone: no text of the product outside drivers/ names one, so that nothing
-# there can treat it in a way of its own. What people read of formats comes from the registries.
+# Only a format's own folder has code for it: no text of the product outside drivers/ names a format, so that no code there
+# can treat one specially. Texts about formats for people come from the registries.
 import re
 
 from tree import SOURCES, lines, paths, report
 
 PROGRAMS = ("libblktap", "tapdisk", "control")
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
-# An image as somebody might write it, which decides nothing.
+# An example of an image's name, on which no code depends.
 EXAMPLE = re.compile(r"(?<![\w-])\w+:/srv/")
 
 
 def names(top):
-    """What the folders of drivers/ call their formats; and how Xen's script calls them, where something follows."""
+    """The names of formats in the folders of drivers/; and the names of Xen's script, if more text follows."""
     for path in paths(top, "format.hpp"):
         if path.match("drivers/*/format.hpp"):
             text = (top / path).read_text()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# Every program of a build has the protections of docs/decisions/0016-hardening.md, read from the file itself: flags that were
-# given somewhere prove nothing.
+# Every program of a build has the protections of docs/decisions/0016-hardening.md, as read from the file itself: flags on a
+# command line prove nothing.
 #   tests/house/hardening.py BUILD_FOLDER
 import re
 import subprocess
@@ -19,7 +19,7 @@ def elf(program, *options):
 
 
 def missing(program, optimised):
-    """What the program lacks, each in words."""
+    """The missing protections of a program, in words."""
     headers = elf(program, "--file-header", "--program-headers")
     dynamic = elf(program, "--dynamic")
     symbols = elf(program, "--dyn-syms")

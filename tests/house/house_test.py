@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# The checks check: each finds the fault in a small tree made for it, and nothing in the same tree without the fault.
+# Tests of the house tests: each finds the fault in a small tree made for it, and nothing in the same tree without it.
 import tempfile
 import unittest
 from pathlib import Path

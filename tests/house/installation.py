@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# Installs a build below a folder of its own and takes it away again: everything that is documented arrives where a Debian
-# dom0 expects it, and nothing is left or missing afterwards, except a configuration that somebody edited.
+# Installs a build below a folder of its own and removes it again: every documented file arrives where a Debian
+# dom0 expects it, and no file is left or missing afterwards, except an edited configuration.
 #   tests/house/installation.py BUILD_FOLDER
 import os
 import re
@@ -19,7 +19,7 @@ from tree import TOP, paths
 
 BUILD = Path(sys.argv.pop(1) if len(sys.argv) > 1 else TOP / "build/dev").resolve()
 CONFIG = "etc/tapdisk/tapdisk.conf"
-# What is there before us, as Xen's packages put it there.
+# Files of Xen's packages, which exist before the installation.
 FOREIGN = {"etc/xen/scripts/block": "#!/bin/bash\n", "usr/share/man/man8/other.8": ".TH other 8\n"}
 
 
@@ -75,7 +75,7 @@ class Installation(unittest.TestCase):
         unit = self.only("tapback.service")
         started = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)[1]
         self.assertTrue((self.root / started.lstrip("/")).is_file(), started)
-        # It looks for the programs that a unit starts; modprobe(8) is not ours to install.
+        # It checks the programs that a unit starts; modprobe(8) is not installed by us.
         checked = self.root / "checked/tapback.service"
         checked.parent.mkdir()
         checked.write_text(re.sub(r"^(ExecStart(?:Pre)?=-?)\S+", r"\1/bin/true", unit.read_text(), flags=re.MULTILINE))
@@ -117,7 +117,7 @@ class Installation(unittest.TestCase):
 
 
 class Builders(unittest.TestCase):
-    """What other people build: no tests, hence no test library on their machine, and a compiler that we do not know."""
+    """Builds of other people: without tests and without a test library, with an unknown compiler."""
 
     def test_without_tests_the_same_is_installed(self):
         for chosen in ("", "--preset=release"):
@@ -150,7 +150,7 @@ class Builders(unittest.TestCase):
         self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
 
     def rules(self, build):
-        """What the installation of a build folder would copy, and where to."""
+        """The files that the installation of a build folder would copy, and their destinations."""
         scripts = [path.read_text() for path in build.rglob("cmake_install.cmake")]
         rules = re.findall(r"file\(INSTALL [^)]*\)", "".join(scripts))
         return {rule.replace(str(build), "BUILD") for rule in rules}

@@ -8,9 +8,9 @@ from pathlib import Path
 from tree import SOURCES, includes, paths, report
 
 LIBRARY = {"libblktap"}
-# Formats as programs know them: none by its own headers.
+# Programs include no header of a format, only these.
 FORMATS = {"drivers/formats", "drivers/shared", "drivers/registry.hpp"}
-# A folder may include itself, what its row names, and what lies inside those. The longest row that fits a file is its own.
+# A folder may include itself, the folders in its row, and folders inside these. The longest matching row applies to a file.
 MAY_INCLUDE = {
     "libblktap/base": set(),
     "libblktap/ipc": {"libblktap/base"},
@@ -21,9 +21,9 @@ MAY_INCLUDE = {
     "libblktap/files": {"libblktap/base"},
     "libblktap/driver_api": {"libblktap/base", "libblktap/aio", "libblktap/files"},
     "drivers": {"libblktap/base", "libblktap/aio", "libblktap/files", "libblktap/driver_api"},
-    # What formats say of themselves, which programs have without any driver; a DESCRIPTION belongs to it.
+    # Descriptions of formats, which programs use without any driver; a DESCRIPTION belongs to it.
     "drivers/formats": set(),
-    # A disk serves whoever asks: it knows no ring and no Xen.
+    # A disk serves any client: it knows no ring and no Xen.
     "tapdisk/disk": {"libblktap/base", "libblktap/aio", "libblktap/ipc", "libblktap/driver_api"} | FORMATS,
     "tapdisk/ring": LIBRARY | {"tapdisk/disk"},
     "tapdisk": LIBRARY | FORMATS,
@@ -32,13 +32,13 @@ MAY_INCLUDE = {
     "control/client": LIBRARY | {"drivers/formats"},
     "control/hotplug": LIBRARY | {"control/client"},
     "control/tap_ctl": LIBRARY | {"control/client", "drivers/tools.hpp"} | FORMATS,
-    # The simulated guest knows what a guest knows, so that it cannot agree with tapdisk by sharing its mistakes.
+    # The simulated guest shares no code with tapdisk, so that it does not share its mistakes.
     "tests/replay": {"libblktap/base", "libblktap/ring", "libblktap/xen", "libblktap/xenstore", "libblktap/ipc",
                      "tests/support"},
     "tests": LIBRARY | {"drivers", "tapdisk", "control"},
 }
 DESCRIPTION = "drivers/*/format.hpp"
-# System headers that only their owner includes; everyone else uses the owner's types. The longest prefix that fits counts.
+# System headers that only their owner includes; all others use the owner's types. The longest matching prefix counts.
 OWNED_HEADERS = {
     "xenstore.h": ("libblktap/xenstore", "tests"),
     "xenctrl.h": ("control/tapback", "tests"),

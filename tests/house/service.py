@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# tapback's systemd unit cannot take guests down with it: each line that guests depend on is there, and none that would
-# break a tapdisk, which lives in the same control group and inherits everything.
+# tapback's systemd unit cannot take guests down with it: each line that guests depend on is there, and no line that would
+# break a tapdisk, which runs in the same control group and inherits the unit's settings.
 from pathlib import Path
 
 from tree import lines, report

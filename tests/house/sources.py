@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# No dead file, no file with two ideas, none without its licence: every source is built, every header is included,
-# every file says what it is.
+# No dead file, no long file, no file without its licence: every source is built, every header is included,
+# every file begins with its purpose.
 import re
 from os.path import normpath
 from pathlib import Path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# What the house tests share: the files of the tree, and how a check reports. A check is a function from the tree's top to
-# a list of findings, "path:line: what is wrong"; tests/house/house_test.py gives each a tree that it must complain about.
+# Shared by the house tests: the files of the tree, and reporting. A check is a function from the tree's top to
+# a list of findings, "path:line: what is wrong"; tests/house/house_test.py gives each check a tree with its fault.
 import os
 import re
 import sys
@@ -48,7 +48,7 @@ def cmake_text(top, path):
 
 
 def report(*checks):
-    """Runs the checks on this tree; exits with 1 when one found something."""
+    """Runs the checks on this tree; exits with 1 if there are findings."""
     findings = [finding for check in checks for finding in check(TOP)]
     for finding in findings:
         print(finding)

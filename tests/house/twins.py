@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# What two formats have in common is in drivers/tables, once: no run of lines is the same in two of them.
+# Code that two formats share is in drivers/tables, once: no run of lines is the same in two formats.
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,7 @@ CLOSING = set("{}();, ")
 
 
 def counted(top, path):
-    """(line number, text) of the lines that count: no empty ones, no includes, none of closing brackets only; no licence."""
+    """(line number, text) of the lines that count: no empty lines, includes, lines of closing brackets only, or licence."""
     for number, text in lines(top, path):
         text = text.strip()
         if number > 3 and text and not text.startswith("#include") and not set(text) <= CLOSING:
@@ -22,7 +22,7 @@ def counted(top, path):
 
 
 def runs(top, folder):
-    """The place of each run of RUN lines in the folder's sources; of the same run twice the last."""
+    """The place of each run of RUN lines in the folder's sources; the last place of a repeated run."""
     found = {}
     for path in paths(top, *SOURCES):
         if Path(folder) not in path.parents:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# What test.sh and demo.sh share: commands whose output goes to a log, and builds of a preset. To be sourced, from the
-# top of the tree. A command that runs is in a process group of its own, so that nothing of it outlives an interrupted script.
+# Shared by test.sh and demo.sh: commands whose output goes to a log, and builds of a preset. To be sourced, from the
+# top of the tree. Each command runs in its own process group, so that none of its processes outlives an interrupted script.
 
 running_group=
 
@@ -32,8 +32,8 @@ end_running_group() {
     kill -KILL -- "-$running_group" 2>/dev/null || true
 }
 
-# build_preset LOG PRESET [TARGET...]: configures and builds; no target is everything. Where warnings_are_errors is set they
-# are so in every preset: `release` is what people build to install, by compilers that we do not know yet.
+# build_preset LOG PRESET [TARGET...]: configures and builds; without a target, everything. If warnings_are_errors is set they
+# are errors in every preset, also in `release`, which people build with compilers that we do not know.
 build_preset() {
     local log=$1 preset=$2
     shift 2

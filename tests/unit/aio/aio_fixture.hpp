@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the tests of the AIO queue share: an operation with memory of its own that counts its completions, a file in
-// memory, and a loop that plays the turns until everything is done.
+// Shared by the tests of the AIO queue: an operation with memory of its own that counts its completions, a file in
+// memory, and a loop that runs turns until every operation is done.
 #pragma once
 
 #include <algorithm>
@@ -87,7 +87,7 @@ inline bool file_holds(int fd, std::uint64_t offset, std::size_t size_bytes, cha
            std::all_of(content.begin(), content.end(), [=](char byte) { return byte == expected; });
 }
 
-/// Plays turns until the queue is idle.
+/// Runs turns until the queue is idle.
 inline void finish(IoQueue& queue, SimAioKernel& kernel) {
     for (int turn = 0; !queue.idle(); ++turn) {
         REQUIRE(turn < 10'000);

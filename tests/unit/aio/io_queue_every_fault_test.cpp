@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Every fault at every place of one run through the queue, then many faults by chance: no operation and no byte is
-// lost.
+// Each fault at each operation of one run through the queue, then many random faults: no operation and no byte is lost.
 #include <array>
 #include <vector>
 

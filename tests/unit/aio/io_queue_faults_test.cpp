@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the queue makes of a kernel that refuses, takes part, answers short or fails: each rule by itself.
+// How the queue handles a kernel that refuses, accepts a part, answers short or fails: each rule by itself.
 #include <array>
 
 #include "libblktap/aio/io_queue.hpp"
@@ -77,7 +77,7 @@ TEST_CASE_METHOD(Fixture, "io queue: storage that answers \"not now\" without en
         kernel.complete_all();
         queue.reap();
     }
-    // Four operations, each tried once and three times again.
+    // Four operations, each tried once and retried three times.
     CHECK(queue.stats().submitted == 16);
     CHECK(queue.needs_retry_timer());
     CHECK(queue.refused_count() == 4);
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(Fixture, "io queue: storage that answers \"not now\" without en
     CHECK_FALSE(queue.can_submit());
     queue.retry();
     CHECK(queue.can_submit());
-    CHECK(queue.refused_count() == 4);  // they were refused, and nothing says that they will not be again
+    CHECK(queue.refused_count() == 4);  // refused so far, and perhaps again
     for (int turn = 0; turn < 100; ++turn) {
         queue.submit_staged();
         kernel.complete_all();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The queue on the running kernel, with O_DIRECT on a file of the directory that the test runs in. Where that file
-// system cannot do O_DIRECT, the file is opened without.
+// The queue on the running kernel, with O_DIRECT on a file in the working directory of the test; without O_DIRECT if
+// that file system does not support it.
 #include <array>
 #include <fcntl.h>
 #include <filesystem>
@@ -21,7 +21,7 @@ using namespace testing;
 
 constexpr std::size_t page = 4096;
 
-/// The running kernel, whose ring looks as if it were of another layout.
+/// The running kernel, with a ring that seems to have another layout.
 class HiddenRingKernel final : public AioKernel {
   public:
     int setup(unsigned slots, io_context_t* context) noexcept override {

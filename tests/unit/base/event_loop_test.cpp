@@ -189,7 +189,7 @@ TEST_CASE_METHOD(Fixture, "event loop: the first turn comes before the loop slee
         loop.stop();
         return EventLoop::Next::sleep;
     });
-    loop.run();  // would hang: nothing else ever happens
+    loop.run();  // would hang: there is no other event
     CHECK(turns == 1);
 }
 

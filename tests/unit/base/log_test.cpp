@@ -15,7 +15,7 @@
 
 namespace {
 
-/// What syslog() below was given last.
+/// The arguments of the last call of syslog() below.
 struct {
     int priority = -1;
     std::string text;
@@ -41,7 +41,7 @@ std::string logged_value(const std::string& value) {
 
 }  // namespace
 
-// Found before the C library's, so the test sees what would reach the host's log.
+// Overrides the C library's function, so that the test sees what would reach the host's log.
 extern "C" void syslog(int priority, const char* format, ...) {
     std::va_list arguments;
     va_start(arguments, format);
@@ -49,7 +49,7 @@ extern "C" void syslog(int priority, const char* format, ...) {
     va_end(arguments);
 }
 
-// The name of it where _FORTIFY_SOURCE has the C library look at the format.
+// The same function with _FORTIFY_SOURCE, which checks the format.
 extern "C" void __syslog_chk(int priority, int, const char* format, ...) {
     std::va_list arguments;
     va_start(arguments, format);

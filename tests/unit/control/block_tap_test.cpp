@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What block-tap asks, and the exact text that it takes apart.
+// The requests of block-tap, and the exact text that it parses.
 #include "control/tap_ctl/block_tap.hpp"
 
 #include "tests/support/catch.hpp"
@@ -39,7 +39,7 @@ TEST_CASE("block-tap: finds a tapdisk by type and file", "[unit][control]") {
           "pid=4711 minor=3 state=0 args=aio:/srv/a.img\n");
     CHECK(tap_ctl.run({"list", "-t", "vhd", "-f", "/srv/a.img"}).out ==
           "pid=4712 minor=4 state=0 args=vhd:/srv/a.img\n");
-    // None is no failure: the script then makes one.
+    // No match is no failure: the script then makes a tapdisk.
     const auto none = tap_ctl.run({"list", "-t", "aio", "-f", "/srv/b.img"});
     CHECK(none.out.empty());
     CHECK(none.status == 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Every disk line of docs/XL-DISKS.md is given to xl's own parser, and what xl would write to xenstore for it to
-// block-tapdisk's: the page says which image comes out.
+// Feeds every disk line of docs/XL-DISKS.md to xl's own parser, and the nodes that xl would write to block-tapdisk's
+// parser: the result must be the image that the page names.
 #include <fstream>
 #include <memory>
 #include <regex>

@@ -13,7 +13,7 @@ namespace blktap::testing {
 FakeTapback::FakeTapback(Answer answer)
     : socket_(directory_.path("tapback.sock")), answer_(std::move(answer)), end_(::eventfd(0, EFD_CLOEXEC)) {
     if (!end_) throw_system_error("eventfd");
-    // Made here, so that a client may come as soon as this returns.
+    // Made here, so that a client may connect as soon as this returns.
     auto listener = std::make_unique<ipc::MessageListener>(socket_);
     thread_ = std::thread([this, listener = std::move(listener)] { serve(*listener); });
 }
@@ -37,7 +37,7 @@ void FakeTapback::serve(ipc::MessageListener& listener) {
     }
 }
 
-/// False: the client is gone.
+/// Returns false if the client is gone.
 bool FakeTapback::answer(ipc::Channel& client) {
     try {
         while (const auto request = client.next_request()) {

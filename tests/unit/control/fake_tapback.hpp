@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FakeTapback: a tapback of one function: it answers each request with what the test says, and keeps what was asked.
-// It serves any number of clients, on a thread of its own, until it dies.
+// FakeTapback: a tapback that is one function: it answers each request as the test says, and records the requests. It
+// serves any number of clients, on a thread of its own, until it is destroyed.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ namespace blktap::testing {
 
 class FakeTapback {
   public:
-    /// What is returned is the result; a std::system_error that is thrown is the error. Runs on the server's thread.
+    /// Returns the result, or throws the error as std::system_error. Runs on the server's thread.
     using Answer = std::function<ipc::Json(const ipc::Request&)>;
     explicit FakeTapback(Answer answer);
     FakeTapback(const FakeTapback&) = delete;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A disk as libxl 4.17 (backend/vbd) or of 4.19 and later (backend/vbd3) writes it, in a real xenstored, and a sysfs in
-// which blkback can be told to let go of it.
+// A disk as libxl of 4.17 (backend/vbd) or of 4.19 and later (backend/vbd3) writes it, in a real xenstored, and a sysfs
+// in which it can be unbound from blkback.
 #pragma once
 
 #include <filesystem>

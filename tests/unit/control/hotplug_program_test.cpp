@@ -23,7 +23,7 @@ using testing::read_file;
 constexpr ipc::VbdAddress vbd = HotplugHost::vbd;
 constexpr const char* program = BLKTAP_BIN_DIR "/block-tapdisk";
 
-/// Says yes to everything; owns what was claimed.
+/// Answers every request with success; owns claimed disks.
 class Yes {
   public:
     Json operator()(const ipc::Request& request) {
@@ -51,7 +51,7 @@ struct Scripts : HotplugHost {
     std::string output = directory.path("output");
 };
 
-/// /etc/xen/scripts as the takeover leaves it, with a script that says what it was asked in the place of Xen's.
+/// /etc/xen/scripts with the takeover enabled, and a script in place of Xen's that prints its arguments.
 struct TakenOver : Scripts {
     TakenOver() {
         fs::create_directory(scripts);
@@ -133,7 +133,7 @@ TEST_CASE("block-tapdisk: wrong usage is said and does nothing", "[unit][control
 TEST_CASE("block wrapper: a file of a PV guest goes to tapdisk and comes back from it", "[unit][control][xenstore]") {
     const TakenOver host;
     host.store.write("/libxl/5/type", "pv");
-    // What would be options after a format is part of a plain path.
+    // Text that would be options after a format is part of a plain path.
     const std::string image = host.directory.make_file("disk?size=1G&x=%20", 4096);
     host.make_disk(vbd, image);
     CHECK(host.block("add") == 0);

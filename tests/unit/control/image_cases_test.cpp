@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Images that other programs left with an unusual end (images/README.md): whoever looks at one sees what QEMU sees,
-// read-only, as a backing file, and for writing.
+// Images that other programs left with an unusual end (images/README.md): each is read as QEMU reads it, read-only, as
+// a backing file, and when open for writing.
 #include <filesystem>
 #include <fstream>
 
@@ -41,12 +41,13 @@ struct Case {
         const auto driver = harness.open(image + options, access);
         const std::uint64_t sectors = std::min(driver->info().size_sectors, seen_bytes / 512);
         const Mapping memory = Mapping::anonymous(sectors * 512);
-        // What is not read must be missed.
+        // A pattern that detects bytes that were not read.
         std::ranges::fill(memory.bytes(), std::byte{0xee});
         REQUIRE_FALSE(harness.read(*driver, {0, sectors}, memory.bytes()));
         return {memory.bytes().begin(), memory.bytes().end()};
     }
-    /// What QEMU reads; of what QEMU does not open, what its maker wrote: no sector is zeros.
+    /// The bytes that QEMU reads; for an image that QEMU does not open, the bytes that its maker wrote, no sector
+    /// zeros.
     Bytes expected() const {
         if (format == "vhd") return {};
         const std::string raw = directory.path("seen-by-qemu");
@@ -74,7 +75,7 @@ struct Case {
     DriverHarness harness{};
 };
 
-/// Millions of bytes need not be printed when they differ.
+/// Compares without printing millions of bytes when they differ.
 bool same(const Bytes& one, const Bytes& other) {
     return one == other;
 }
@@ -110,7 +111,7 @@ TEST_CASE("image cases: whoever looks at an image with an unusual end sees what 
     CHECK(same(image.served(image.image(), Access::read_only, "?buffered=yes"), alone));
     CHECK(same(image.served(image.over(), Access::read_only), alone));
 
-    // Copying what a write over it does not cover brings the same.
+    // A write over it copies the rest of a cluster, which must be the same bytes.
     Bytes changed = alone;
     {
         const std::string top = format + ":" + image.directory.path("top");

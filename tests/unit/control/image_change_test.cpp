@@ -31,12 +31,12 @@ struct Images {
         return Json::parse(info.out)["chain"][0]["size-bytes"];
     }
     TemporaryDirectory directory{};
-    TapCtl tap_ctl{"/nonexistent"};  // tapback is not asked
+    TapCtl tap_ctl{"/nonexistent"};  // without tapback
     std::string base = "raw:" + directory.make_file("base", size_bytes);
     std::string overlay = "qcow2:" + directory.path("overlay");
 };
 
-/// tapback with one disk on `path`, until `resume` of another one, which `refuses` it.
+/// A tapback with one disk on `path`, until a `resume` with another image, which it may refuse.
 struct Disk {
     explicit Disk(const std::string& image_path, bool refuses_overlay = false,
                   const std::string& its_state = "connected")
@@ -117,7 +117,7 @@ TEST_CASE("tap-ctl image snapshot: names lead to the old image through links to 
     fs::create_directories(images.directory.path("far/away"));
     fs::create_directory(images.directory.path("links"));
     fs::create_directory_symlink("../far/away", images.directory.path("links/here"));
-    // Another image is where a name that is only read, and not followed, leads.
+    // A name whose ".." is resolved as text leads to another image.
     std::ofstream(images.directory.path("links/base"));
     fs::resize_file(images.directory.path("links/base"), size_bytes);
     std::ofstream(images.directory.path("far/base"));

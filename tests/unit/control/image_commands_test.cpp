@@ -24,7 +24,7 @@ struct Images {
         return tap_ctl.run(std::move(arguments));
     }
     TemporaryDirectory directory{};
-    TapCtl tap_ctl{"/nonexistent"};  // tapback is not asked
+    TapCtl tap_ctl{"/nonexistent"};  // without tapback
     std::string image = "qcow2:" + directory.path("disk");
 };
 
@@ -167,7 +167,7 @@ TEST_CASE("tap-ctl image: only qcow2 and VHD images, what they can be, and sizes
 
 namespace {
 
-/// Of the extents that `image map` tells of.
+/// Returns the extents that `image map` prints.
 Json extents_of(const Images& images, const std::string& image) {
     const auto map = images.run({"map", image, "--json"});
     INFO(map.err);
@@ -251,7 +251,7 @@ TEST_CASE("tap-ctl image: an image that was not closed is said to be repaired, n
     DriverHarness harness;
     CHECK_NOTHROW(harness.open(images.image));
     CHECK(images.run({"check", images.image}).status == 0);
-    // What opening does not mend is an error, dirty or not.
+    // Damage that opening does not repair is an error, dirty or not.
     bytes.put<std::uint64_t>(72, 1);
     bytes.put<std::uint64_t>(bytes.get<std::uint64_t>(40), (1ULL << 63) | 0x7fffffff0000);
     CHECK(images.run({"check", images.image}).status == 2);

@@ -39,7 +39,7 @@ struct Host {
         std::ofstream(path, std::ios::trunc) << text;
         fs::permissions(path, fs::perms(0750));
     }
-    /// As dpkg does it: another file under the same name.
+    /// Replaces the script as dpkg does: another file under the same name.
     void upgrade(const std::string& text) const {
         write(block + ".dpkg-new", text);
         fs::rename(block + ".dpkg-new", block);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A raw disk that is larger than its file: what it reads as, how the file grows, what is left of that at the end, and
-// what a full file system does to it.
+// A raw disk that is larger than its file: what it reads, how the file grows, how long the file is at the end, and how
+// the disk behaves on a full file system.
 #include "drivers/shared/file_growth.hpp"
 
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How each driver makes its file durable: by AIO, by a worker where that is not to be had, and never a second time.
+// How each driver makes its file durable: by AIO, by a worker if AIO cannot, and never with a second attempt.
 
 #include "drivers/qcow2/create.hpp"
 #include "drivers/vhd/create.hpp"

@@ -53,7 +53,7 @@ TEST_CASE("formats: each is found by its names, and no other by them", "[unit][d
 }
 
 TEST_CASE("formats: which images may have other files opened", "[unit][drivers]") {
-    // Whoever adds one lets a tapdisk that a guest took over read what lies below the folder of such an image.
+    // A format in this list lets a tapdisk that a guest took over read files below the folder of its image.
     CHECK(names_of([](const Format& format) { return format.names_other_files; }) ==
           std::vector<std::string>{"qcow2", "vhd"});
     CHECK(names_of([](const Format& format) { return !format.data_file_option.empty(); }) ==

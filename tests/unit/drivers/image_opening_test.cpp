@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How an image comes to be open, or does not.
+// The opening of images: success, failure, cancelling.
 #include "libblktap/driver_api/image_opening.hpp"
 
 #include "drivers/registry.hpp"
@@ -25,7 +25,7 @@ struct Driver final : ImageDriver {
     ImageInfo its_info;
 };
 
-/// An opening, and what came of it.
+/// An opening and its result.
 struct Attempt {
     std::unique_ptr<ImageDriver> driver;
     std::optional<std::system_error> error;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What every format's tools promise, whichever format it is.
+// The contract of FormatTools, for every format.
 #include "drivers/tools.hpp"
 
 #include <algorithm>

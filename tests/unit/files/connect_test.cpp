@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How a driver gets a connection.
+// Connections for drivers.
 #include <arpa/inet.h>
 #include <cstring>
 #include <netinet/in.h>
@@ -20,7 +20,7 @@ using namespace blktap::testing;
 
 namespace {
 
-/// What the client sends arrives at the one that `listener` accepts.
+/// Whether bytes of the client arrive at the connection that `listener` accepts.
 bool reaches(const UniqueFd& client, const UniqueFd& listener) {
     const UniqueFd server{::accept(listener.get(), nullptr, nullptr)};
     char byte = 0;
@@ -50,7 +50,7 @@ std::pair<UniqueFd, std::string> listen_at_port() {
     return {std::move(fd), std::to_string(ntohs(address.sin_port))};
 }
 
-/// An opener of files and of nothing else, as every one was before there were connections.
+/// An opener that opens only files.
 class FilesOnly final : public ImageOpener {
   public:
     UniqueFd open(const std::string&, Access, Caching) override { return {}; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Between ourselves, and with QEMU's own programs: what they do is the reference.
+// Locks between our own users, and with QEMU's programs as the reference.
 #include "libblktap/files/image_lock.hpp"
 
 #include <cstddef>
@@ -38,7 +38,7 @@ UniqueFd locked(const std::string& path, Access access) {
     return fd;
 }
 
-/// Why `path` cannot be locked.
+/// Returns the reason why `path` cannot be locked.
 std::string refusal(const std::string& path, Access access) {
     const UniqueFd fd = open_file(path, access);
     const auto error = thrown([&] { lock_image(fd.get(), path, access); });
@@ -61,7 +61,7 @@ Outcome run(const std::string& command) {
     return {::pclose(pipe) == 0, output};
 }
 
-/// Of QEMU's formats only those with metadata insist on being the only writer; with raw images it is left to devices.
+/// In QEMU only formats with metadata insist on being the only writer; for raw images the device decides.
 std::string make_qcow2(const TemporaryDirectory& directory) {
     REQUIRE(run("qemu-img create -q -f qcow2 " + directory.path("disk") + " 1M").succeeded);
     return directory.path("disk");
@@ -94,7 +94,7 @@ class QemuIo {
     std::unique_ptr<std::FILE, Close> input_;
 };
 
-/// From now on fcntl(F_OFD_SETLK) gives ENOLCK to this thread, as on a file system without locks.
+/// From now on fcntl(F_OFD_SETLK) fails with ENOLCK in this thread, as on a file system without locks.
 void take_locks_away() {
     const auto number_at = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
     const auto command_at = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + sizeof(std::uint64_t));

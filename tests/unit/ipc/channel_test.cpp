@@ -10,8 +10,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// A channel and the bare socket on its other side. Sockets buffer, so one thread plays both: what the peer will say is
-/// sent before the call that waits for it.
+/// A channel and the bare socket on its other side. Sockets buffer, so one thread plays both sides: the peer's messages
+/// are sent before the call that waits for them.
 struct Fixture {
     explicit Fixture(std::pair<UniqueFd, UniqueFd> ends = connected_pair())
         : channel(MessageSocket(std::move(ends.first))), peer(std::move(ends.second)) {}

@@ -23,7 +23,7 @@ struct Pair {
     MessageSocket there;
 };
 
-/// Sends what MessageSocket::send() would refuse to.
+/// Sends messages that MessageSocket::send() would refuse.
 bool send_raw(int fd, const std::string& text, const std::vector<int>& descriptors) {
     iovec data{const_cast<char*>(text.data()), text.size()};
     std::vector<char> control(CMSG_SPACE(descriptors.size() * sizeof(int)));
@@ -40,7 +40,7 @@ bool send_raw(int fd, const std::string& text, const std::vector<int>& descripto
     return ::sendmsg(fd, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
 }
 
-/// Leaves what a killed process leaves: the listener does not find its socket at the path it knows.
+/// Leaves a stale socket, like a killed process: the listener does not find its socket at its path.
 void leave_stale_socket(const std::string& path) {
     const MessageListener listener(path + ".dying");
     std::filesystem::rename(path + ".dying", path);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The bytes of each message, as version 1 of the protocols has them: what an older peer wrote and reads.
+// The bytes of each message in version 1 of the protocols, which older peers write and read.
 #include <map>
 
 #include "libblktap/ipc/tapback_messages.hpp"

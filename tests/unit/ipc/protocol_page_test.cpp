@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// docs/control-protocol.md says what the code does: its examples are read by the parsers, its table has every error.
+// docs/control-protocol.md agrees with the code: the parsers accept its examples, and its table has every error.
 #include <fstream>
 #include <map>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the tests of sockets share: connected pairs, a folder for paths, pipes to pass along, and expecting an error.
+// Shared by the tests of sockets: connected pairs, a folder for paths, pipes to send, and a check for errors.
 #pragma once
 
 #include <dirent.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the tests of ring-replay stand on: the simulated machine, ourselves as its guest, and a backend in memory.
+// Shared by the tests of ring-replay: the simulated machine, the test as its guest, and a backend in memory.
 #pragma once
 
 #include "tests/fakexen/control.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// MemoryBackend: a backend in this process, on the simulated machine, that serves a disk in memory and can be told to
-// make the mistakes that ring-replay is there to find.
+// MemoryBackend: a backend in this process, on the simulated machine, that serves a disk in memory and can make the
+// mistakes that ring-replay must find.
 #pragma once
 
 #include <atomic>

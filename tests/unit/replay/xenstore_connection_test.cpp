@@ -40,7 +40,7 @@ struct Guest {
         REQUIRE(::poll(&readable, 1, 10'000) == 1);
         return connection.check();
     }
-    /// Until the state that the backend was left in by the handshake is no news any more.
+    /// Waits until the event for the backend's state at the end of the handshake has been taken.
     static void take_old_news(XenstoreConnection& connection) {
         pollfd readable{connection.fd(), POLLIN, 0};
         while (::poll(&readable, 1, 50) == 1)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Our wire against Xen's own headers: every number, and our rings against Xen's ring macros. The only file here that
-// includes anything of Xen. Its headers know no 32-bit guest on a 64-bit host, so i386's layout is checked against the
-// same structs packed to 4 bytes, which is what that ABI makes of them.
+// Compares our wire with Xen's own headers, number by number, and our rings with Xen's ring macros. The only file here
+// that includes headers of Xen. They do not support a 32-bit guest on a 64-bit host, so i386's layout is checked
+// against the same structs packed to 4 bytes, as that ABI lays them out.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What judge() must say, written a second time and naively: every rule by itself, sectors walked one by one. For the
-// property tests and the fuzzer.
+// An oracle for judge(), written naively: every rule by itself, sectors walked one by one. For the property tests and
+// the fuzzer.
 #pragma once
 
 #include <optional>
@@ -38,7 +38,7 @@ inline std::optional<Errc> segments_fault(const ring::RawRequest& request, std::
     return std::nullopt;
 }
 
-/// The first rule that the request breaks; nothing when it may be served.
+/// Returns the first rule that the request breaks; nullopt if it may be served.
 inline std::optional<Errc> request_fault(const ring::RawRequest& request, const ring::DeviceRules& rules) {
     enum : unsigned { read = 0, write = 1, barrier = 2, flush = 3, discard = 5, indirect = 6 };
     const unsigned operation = request.operation;
@@ -80,7 +80,7 @@ inline SectorRange expected_range(const ring::RawRequest& request, std::span<con
     return range;
 }
 
-/// Empty when `judged` is what the oracle says; else what is wrong. `segments` are those already known.
+/// Returns what is wrong with `judged`, or an empty text if the oracle agrees. `segments` are those already known.
 inline const char* disagreement(const Result<ring::Judged>& judged, const std::optional<Errc>& fault,
                                 const ring::RawRequest& request, std::span<const ring::Segment> segments) {
     if (fault) return !judged && judged.error() == *fault ? "" : "the oracle names another verdict";

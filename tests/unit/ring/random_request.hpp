@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Requests as a guest might send them: mostly right, rarely broken in one or two places, so that a random run reaches
-// the last check as well as the first.
+// Random requests of a guest: mostly valid, rarely broken in one or two fields, so that a random run reaches the last
+// check as well as the first.
 #pragma once
 
 #include <algorithm>

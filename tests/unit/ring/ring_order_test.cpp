@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The lost wake-up. One side publishes (stores its producer, then reads the other's event) while the other one re-arms
+// The lost wake-up. One side publishes (stores its producer, then reads the other's event) while the other re-arms
 // (stores its event, then reads the producer). One of them must notice: the publisher that it has to notify, or the
-// other that it must not sleep. With a store that is only release, both loads may pass both stores, nobody notices, and
-// the disk stops. Two threads play that race many times, in both directions, with the real rings.
+// other side that it must not sleep. With release stores both loads may pass both stores, neither side notices, and the
+// disk stops. Two threads run that race many times, in both directions, with the real rings.
 #include <atomic>
 #include <chrono>
 #include <sched.h>
@@ -37,8 +37,8 @@ std::vector<std::size_t> usable_processors() {
     return processors;
 }
 
-/// Gives the calling thread a processor of its own, as far as it may. On a busy machine the two threads would else
-/// hardly ever run at the same time, and nothing would race.
+/// Gives the calling thread a processor of its own, if permitted. Otherwise the two threads would hardly ever run at
+/// the same time on a busy machine, and there would be no race.
 void take_processor(std::size_t processor) noexcept {
     cpu_set_t one;
     CPU_ZERO(&one);
@@ -92,8 +92,8 @@ void spin(unsigned count) noexcept {
         std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-// Each looks at the indices right before the barrier, so that both processors share their cache line: a load is then
-// quick and a store slow, and the order that must not happen becomes likely.
+// Each thread reads the indices right before the barrier, so that both processors share their cache line: loads are
+// then quick and stores slow, and the forbidden order becomes likely.
 
 void run_back(Race& race) {
     test::SeededRandom random;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Random numbers for property tests whose run can be repeated: BLKTAP_SEED=n replays the run that said "seed n".
+// Random numbers for property tests whose run can be repeated: BLKTAP_SEED=n replays the run that printed "seed n".
 #pragma once
 
 #include <concepts>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Images that take time to open, come and go with a connection, or are a filter over another: what the driver interface
-// reaches besides files.
+// Images that take time to open, come and go with a connection, or are a filter over another image: drivers that do not
+// use files.
 
 #include "libblktap/files/local_image_opener.hpp"
 #include "tapdisk/disk/retry_delays.hpp"
@@ -54,7 +54,7 @@ struct RemoteDisk : Controlled {
         open(image(options));
         machine.connect();
     }
-    /// Begins to open the image; how that ends is in `ended` and `error`.
+    /// Begins to open the image; the result will be in `ended` and `error`.
     void begin_opening(const ImageSpec& spec) {
         machine.vbd().open(spec, std::make_unique<LocalImageOpener>(), [this](const std::system_error* why) {
             ended = true;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Connecting and leaving: each step that can fail is made to fail, guests vanish in the middle, and every time nothing
-// of theirs stays with us.
+// Connecting and leaving: each step that can fail is made to fail, guests vanish in the middle, and each time no page
+// or port of theirs stays mapped or bound.
 #include "tapdisk/ring/connection.hpp"
 
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Several connections to one disk: order, parking, failed flushes and pause are the disk's, over all of them; the end
-// of one, and what one does wrong, are its own.
+// Several connections to one disk: order, parking, failed flushes and pause apply to all of them; the end of a
+// connection, and its misbehaviour, affect only itself.
 #include "tapdisk/ring/connections.hpp"
 
 #include "tests/support/catch.hpp"
@@ -18,7 +18,7 @@ namespace {
 
 const std::error_code out_of_space = std::make_error_code(std::errc::no_space_on_device);
 
-/// Of a second guest, or of a program with a local ring: nothing in this file depends on which.
+/// Options of a second guest, or of a program with a local ring: no test in this file depends on which.
 replay::FrontendOptions second_options() {
     return {.local = GENERATE(false, true)};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ControlClient: the other end of a control socket whose server runs in this thread: it sends, and makes the server's
-// loop go round until the reply is there. Replies to several requests may be awaited in any order.
+// ControlClient: a client of a control socket whose server runs in this thread: it sends requests, and runs the
+// server's loop until the reply arrives. Replies to several requests may be awaited in any order.
 #pragma once
 
 #include <map>

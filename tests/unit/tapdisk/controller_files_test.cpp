@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Images whose files the controller opens: the request in the other direction, while tapdisk is in the middle of one.
+// Images whose files the controller opens: requests in the other direction, while tapdisk serves a request.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <thread>
@@ -169,7 +169,7 @@ TEST_CASE("control: a tapdisk gives its image's files to the controller that ask
     REQUIRE(t.client.reply(open("resume", Json::object())).error_code.empty());
     check_files();
     REQUIRE(t.client.error("close").empty());
-    // An image that tapdisk opens by itself is no business of a controller's.
+    // A controller does not get the files of an image that tapdisk opened itself.
     REQUIRE(t.client.error("open", t.image()).empty());
     CHECK(t.client.call("files").descriptors.empty());
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A file of its own, so that no compiler sees through new and delete to malloc and free.
+// A separate file, so that compilers cannot replace new and delete by malloc and free.
 #include "tests/unit/tapdisk/counted_new.hpp"
 
 #include <cstddef>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A file of the image becomes shorter under us: what was behind its new end is lost, and nobody may be told that it was
-// zeros.
+// A file of the image becomes shorter: data behind its new end is lost, and must not read as zeros.
 #include <filesystem>
 #include <unistd.h>
 
@@ -164,7 +163,7 @@ TEST_CASE("cut file: every file of an image counts, whatever its format", "[unit
     VbdHarness::Options options;
     options.image = spec;
     VbdHarness machine{options};
-    // So that what is behind the cut is there; over a backing file it is there already.
+    // So that data exists behind the cut; over a backing file it does already.
     const GuestBuffer data = machine.pages(11);
     const std::uint64_t step = data.sector_count();
     std::uint64_t id = 0;

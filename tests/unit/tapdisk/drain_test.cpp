@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A disconnect that empties the rings first: a frontend that is told to close waits for everything that it has sent,
-// and whoever removes its device waits with it.
+// A disconnect that drains the rings first: a frontend that is told to close waits for all its requests, and so does
+// the removal of its device.
 
 #include <sys/poll.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A flush that fails is never turned into a success: not for the flush itself, not for those beside and after it, not
-// by a pause, a reconnection or a barrier. A Linux frontend takes an error for "no flush here", so it is not answered.
+// A failed flush never becomes a success: not the flush itself, not flushes beside and after it, not by a pause, a
+// reconnection or a barrier. It gets no answer, since a Linux frontend takes an error for "no flush needed".
 
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"

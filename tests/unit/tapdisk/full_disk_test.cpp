@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A full file system makes the guest wait and never fail: what finds no space is parked, keeps no memory, stays in the
-// recovery log, and is tried again until there is space or the frontend leaves.
+// A full file system makes the guest wait and never fail: a request without space is parked, keeps no memory, stays in
+// the recovery log, and is retried until there is space or the frontend leaves.
 
 #include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Guest data, through the whole engine: whatever the layout of the ring, the cut of the segments and the way to the
-// guest's pages, each byte of a request is in its place on the disk and back in the guest.
+// Guest data, through the whole path: with any layout of the ring, cut of the segments and access to the guest's pages,
+// each byte of a request arrives at its place on the disk and in the guest.
 #include "tapdisk/ring/guest_data.hpp"
 
 #include "tests/fakexen/failures.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Each case in a child process: what is claimed cannot be given back, and the other tests should run without it.
+// Each case runs in a child process: claimed memory cannot be released, and the other tests should run without it.
 #include "tapdisk/host_memory.hpp"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ using blktap::testing::CapturedStderr;
 
 namespace {
 
-/// What `facts` finds out, in a process of its own.
+/// Returns the result of `facts`, which runs in a child process.
 std::string in_child(const std::function<std::string()>& facts) {
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// One of two who are connected to a full disk leaves: what it has behind requests that wait for space fails, whatever
-// can be served is, and the other one's requests neither fail nor change places.
+// One of two connections to a full disk leaves: its requests behind those that wait for space fail, all others are
+// served, and the other connection's requests neither fail nor change order.
 
 #include "tests/support/catch.hpp"
 #include "tests/support/model_disk.hpp"

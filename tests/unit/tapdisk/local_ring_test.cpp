@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Local rings: a program on this host is served as a guest is, from memory that it shares, and is believed as little.
+// Local rings: a program on this host is served like a guest, from memory that it shares, and is trusted as little.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What a guest must not send: each is answered with the status of docs/ARCHITECTURE.md's table, under its own id and
-// operation (the harness looks), and the disk goes on.
+// Requests that a guest must not send: each is answered with the status of docs/ARCHITECTURE.md's table, with its own
+// id and operation (the harness checks that), and the disk is served on.
 
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/support/catch.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Requests whose ranges overlap: who waits for whom, as the driver sees it and as the image ends up.
+// Requests whose ranges overlap: which of them wait, as seen by the driver, and the contents of the image afterwards.
 
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"

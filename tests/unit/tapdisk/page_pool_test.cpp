@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// PagePool: nothing is given twice, everything comes back, and the lowest pages go first.
+// PagePool: no page is given twice, all pages come back, and the lowest pages are taken first.
 #include "tapdisk/ring/page_pool.hpp"
 
 #include <random>

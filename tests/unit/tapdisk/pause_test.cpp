@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Pausing closes the image and resuming opens one, the same or another; the guest sees a delay and nothing else.
+// Pausing closes the image and resuming opens one, the same or another; the guest only sees a delay.
 
 #include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/catch.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// PersistentGrants: a page is mapped once and found again, the number of mapped pages is bounded, no page goes while it
-// is in use, and what the guest does not use any more makes room.
+// PersistentGrants: a page is mapped once and found again, the number of mapped pages is bounded, no page in use is
+// unmapped, and pages that the guest no longer uses make room.
 #include "tapdisk/ring/persistent_grants.hpp"
 
 #include <optional>

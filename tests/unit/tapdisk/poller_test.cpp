@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Poller: the window grows while a longer look would have helped, closes while looking is a waste, and rests when
-// looking takes the processor from others.
+// Poller: the window grows while longer polling would have helped, closes while polling is a waste, and polling rests
+// when it takes the processor from others.
 #include "tapdisk/ring/poller.hpp"
 
 #include <atomic>

@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // RangeGuard, against a model that compares every claim with every other: the same waits, the same grants. And its
-// promise that no choice of ranges makes a claim dear: the steps of the worst mixes are counted at the most claims that
+// bound on the cost of a claim, whatever the ranges: the steps of the worst mixes are counted with the most claims that
 // a guest can have, 16 rings of 512 slots.
 #include <algorithm>
 #include <bit>
@@ -22,7 +22,7 @@ namespace {
 
 constexpr auto nobody = [](RangeGuard::Claim&) {};
 
-/// The contract, word for word, at any price.
+/// The contract, word for word, whatever it costs.
 class Model {
   public:
     enum class State { holds, first_line, second_line };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// RangeGuard, against its contract: who waits for whom, and in which order waiting claims are granted. What the worst
-// guests cost is range_guard_cost_test.cpp.
+// RangeGuard, against its contract: which claims wait for which, and in which order waiting claims are granted. For the
+// cost of the worst guests see range_guard_cost_test.cpp.
 #include "tapdisk/disk/range_guard.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The recovery log: at every moment it tells a successor exactly what is unanswered, and its reader trusts no byte of
-// it.
+// The recovery log: at every moment it lists exactly the unanswered requests for a successor, and its reader trusts no
+// byte of it.
 #include "tapdisk/ring/recovery_log.hpp"
 
 #include <cstring>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Storage that neither serves nor fails but answers "not now" without end: what waits is counted at once, the operator
-// is told after some seconds, it costs hardly a processor, and it ends as soon as the storage serves.
+// Storage that keeps answering "not now": waiting requests are counted at once, the operator is told after some
+// seconds, retries cost hardly any processor time, and requests are served as soon as the storage serves.
 #include "tapdisk/disk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"

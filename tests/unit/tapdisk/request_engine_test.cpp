@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The engine's turn: rings share it fairly, one that misbehaves stops alone, no turn does more than it may, and when
-// the memory for guest data is used up the guest waits.
+// The turn: rings share it fairly, only a ring that misbehaves is stopped, no turn exceeds its limits, and when the
+// memory for guest data is used up the guest waits.
 #include "tapdisk/ring/ring_client.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/vbd_harness.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the operator chose for bad times: how long requests wait for space, whether they wait for broken storage, and
-// when he is warned.
+// The operator's policy: how long requests wait for space, whether they wait for broken storage, and when a warning is
+// given.
 #include "tapdisk/disk/storage_policy.hpp"
 
 #include "tapdisk/disk/retry_delays.hpp"

@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // StubDisk: an image driver whose every request waits until the test completes it, with success or an error, in any
-// order. Its data is in memory. What the engine may have in the driver at once is then plain to see:
+// order. Its data is in memory. It shows which requests are in the driver at once:
 //
 //     StubDisk disk;
 //     VbdHarness machine{disk.options()};

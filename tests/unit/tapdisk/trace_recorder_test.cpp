@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Recording: the trace says what the guest asked for, good or bad, how much of it is missing, and whether it could be
-// written.
+// Recording: the trace has the guest's requests, good or bad, the number of lost ones, and errors of writing are
+// reported.
 #include "tapdisk/ring/trace_recorder.hpp"
 
 #include <fcntl.h>

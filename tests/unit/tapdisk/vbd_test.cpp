@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The states of a disk: what each allows, that of two operations one waits, and how a disk ends.
+// The states of a disk: what each allows, that only one operation runs at a time, and how a disk ends.
 #include "tapdisk/vbd.hpp"
 
 #include "libblktap/files/local_image_opener.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The order of requests: what a barrier holds back and what passes it, what a flush covers, and who waits for whom
-// where ranges overlap. Seen from the driver: a request that was not started cannot overtake anything.
+// The order of requests: which a barrier holds back and which pass it, which writes a flush covers, and which requests
+// wait when ranges overlap. Seen from the driver: a request that was not started cannot overtake another.
 #include "tapdisk/disk/write_order.hpp"
 
 #include "tests/support/catch.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What a VHD takes in memory: its table of blocks is as long as its header says, and that may be anybody's.
+// The memory of a VHD: its header determines the length of its table of blocks, and cannot be trusted.
 #include <unistd.h>
 
 #include "tests/support/memory_peak.hpp"

@@ -12,7 +12,7 @@ using namespace blktap::testing;
 
 namespace {
 
-/// What ends a file may be taken for its footer: it must be nobody's data.
+/// Whether the file ends with a hole: its last bytes may be mistaken for a footer, so they must not be data.
 bool ends_with_hole(const std::string& path) {
     const std::uint64_t size = file_size(path);
     for (std::uint64_t at = size - vhd::tail_bytes; at < size; at += 8) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The other process in tests of the simulated machine. It knows nothing of the fake: it uses the Xen libraries, and the
-// test preloads the fake under it. It says one line when it is ready, or why it failed, and then serves until its
-// standard input ends or it is killed.
+// The other process in tests of the simulated machine. It does not know the fake: it uses the Xen libraries, and the
+// test preloads the fake. It prints one line when it is ready, or why it failed, and then serves until its standard
+// input ends or it is killed.
 //
 //   offer DOMAIN PAGES        shares pages, page i full of bytes i + 1, and offers a port: prints the port and the
 //   refs;
