@@ -36,15 +36,14 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request) noexcept {
     if (size_sectors > INT64_MAX / sector_size_bytes) {
         return driver_.end_resize(request, std::make_error_code(std::errc::invalid_argument));
     }
-    size_bytes_ = size_sectors * sector_size_bytes;
-    if (size_bytes_ > image_.top().size_bytes && hides_backing_file()) {
+    plan_ = {.size_bytes = size_sectors * sector_size_bytes};
+    if (plan_.size_bytes > image_.top().size_bytes && hides_backing_file()) {
         return driver_.end_resize(request, std::make_error_code(std::errc::operation_not_supported));
     }
     request_ = &request;
-    moved_clusters_ = l1_wanted_ = table_wanted_ = 0;
     header_begun_ = false;
     // A data file is cleared with the tables: there every cluster has its place.
-    if (size_bytes_ == image_.top().size_bytes || image_.top().header.external_data()) return begin_plan();
+    if (plan_.size_bytes == image_.top().size_bytes || image_.top().header.external_data()) return begin_plan();
     look_at_last_cluster();
 }
 
@@ -92,7 +91,7 @@ void Resize::forget_left_behind() noexcept {
     own_.data = {};
     const std::uint64_t known = layer.l1.size() * layer.header.bytes_per_table();
     const std::uint64_t begin = round_up(layer.size_bytes, layer.cluster_bytes());
-    const std::uint64_t end = std::min(round_up(size_bytes_, layer.cluster_bytes()), known);
+    const std::uint64_t end = std::min(round_up(plan_.size_bytes, layer.cluster_bytes()), known);
     if (begin >= end) return begin_plan();
     ask(ImageRequest::Kind::discard, begin, end, &Resize::begin_plan);
 }
@@ -100,14 +99,14 @@ void Resize::forget_left_behind() noexcept {
 void Resize::begin_plan() noexcept {
     std::error_code error;
     try {
-        error = plan();
+        error = make_plan();
     } catch (const std::system_error& thrown) {
         error = thrown.code();
     } catch (const std::bad_alloc&) {
         error = std::make_error_code(std::errc::not_enough_memory);
     }
     if (error) return give_up(error);
-    if (l1_wanted_ + table_wanted_ == 0) return begin_writing();
+    if (plan_.wanted() == 0) return begin_writing();
     reach_places();
 }
 
@@ -121,7 +120,7 @@ bool Resize::hides_backing_file() const noexcept {
 void Resize::reach_places() noexcept {
     const Refcounts& refcounts = *image_.refcounts();
     const std::uint64_t per_block = image_.top().cluster_bytes() * 8 >> image_.top().header.refcount_order;
-    const std::uint64_t wanted = l1_wanted_ + table_wanted_;
+    const std::uint64_t wanted = plan_.wanted();
     const std::uint64_t blocks = 2 * (wanted / per_block + 2);  // and those that count blocks
     task_.next = &then<&Resize::reach_places>;                  // others may have been given what there was meanwhile
     const std::uint64_t end = (refcounts.fresh_begin() + wanted + blocks) << image_.top().header.cluster_bits;
@@ -131,61 +130,62 @@ void Resize::reach_places() noexcept {
 }
 
 /// Which tables the larger disk needs, and where.
-std::error_code Resize::plan() {
+std::error_code Resize::make_plan() {
     const Layer& layer = image_.top();
     Refcounts& refcounts = *image_.refcounts();
     const std::uint64_t cluster = layer.cluster_bytes();
-    const std::uint64_t entries = (size_bytes_ - 1) / layer.header.bytes_per_table() + 1;
-    l1_count_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(entries, layer.l1.size()));
-    l1_ = {layer.header.l1_offset, round_up(layer.l1.size() * 8, cluster)};
-    table_ = {refcounts.table().offset(), refcounts.table().size() * 8};
+    const std::uint64_t entries = (plan_.size_bytes - 1) / layer.header.bytes_per_table() + 1;
+    plan_.l1_count = static_cast<std::uint32_t>(std::max<std::uint64_t>(entries, layer.l1.size()));
+    plan_.l1 = {layer.header.l1_offset, round_up(layer.l1.size() * 8, cluster)};
+    plan_.table = {refcounts.table().offset(), refcounts.table().size() * 8};
     if (entries > l1_bytes_max / 8) return std::make_error_code(std::errc::operation_not_supported);
-    const std::uint64_t l1_clusters = entries * 8 > l1_.length ? divide_up(entries * 8, cluster) : 0;
+    const std::uint64_t l1_clusters = entries * 8 > plan_.l1.length ? divide_up(entries * 8, cluster) : 0;
     if (!image_.top().growable) {
         // What there is must do: a device's clusters are counted as they are.
         return l1_clusters == 0 ? std::error_code{} : std::make_error_code(std::errc::operation_not_supported);
     }
-    clusters_ = most_clusters(layer, size_bytes_) + l1_clusters;
-    if (clusters_ > clusters_max) return std::make_error_code(std::errc::operation_not_supported);
-    if (refcounts.extend(clusters_) && l1_clusters == 0) return {};
+    plan_.clusters = most_clusters(layer, plan_.size_bytes) + l1_clusters;
+    if (plan_.clusters > clusters_max) return std::make_error_code(std::errc::operation_not_supported);
+    if (refcounts.extend(plan_.clusters) && l1_clusters == 0) return {};
     const std::uint64_t per_block = cluster * 8 >> layer.header.refcount_order;
     // The new table counts itself, and more before the next time.
-    const std::uint64_t blocks = std::bit_ceil(round_up(divide_up(clusters_, per_block) + 2, cluster / 8));
-    const bool longer = blocks > refcounts.table().size() && refcounts.clusters_max() < clusters_;
+    const std::uint64_t blocks = std::bit_ceil(round_up(divide_up(plan_.clusters, per_block) + 2, cluster / 8));
+    const bool longer = blocks > refcounts.table().size() && refcounts.clusters_max() < plan_.clusters;
     if (longer && blocks * 8 > refcount_table_bytes_max)
         return std::make_error_code(std::errc::operation_not_supported);
-    l1_wanted_ = l1_clusters;
-    table_wanted_ = longer ? blocks * 8 / cluster : 0;
+    plan_.l1_wanted = l1_clusters;
+    plan_.table_wanted = longer ? blocks * 8 / cluster : 0;
     // The old ones stay for the next time.
     MemoryBudget& memory = image_.memory();
     memory.give_back(std::exchange(counted_bytes_, 0));
-    const std::uint64_t needed_bytes = l1_wanted_ * cluster + 2 * table_wanted_ * cluster;
+    const std::uint64_t needed_bytes = plan_.l1_wanted * cluster + 2 * plan_.table_wanted * cluster;
     memory.take(needed_bytes, layer.name, "its tables for a larger disk");
     counted_bytes_ = needed_bytes;
     next_l1_.clear();
-    next_l1_.reserve(l1_wanted_ * cluster / 8);
-    next_table_.assign(table_wanted_ * cluster / 8, 0);
+    next_l1_.reserve(plan_.l1_wanted * cluster / 8);
+    next_table_.assign(plan_.table_wanted * cluster / 8, 0);
     // The places are counted through the table that there is.
-    refcounts.extend(std::min(clusters_, refcounts.table().size() * per_block));
+    refcounts.extend(std::min(plan_.clusters, refcounts.table().size() * per_block));
     return {};
 }
 
 std::error_code Resize::take_places() noexcept {
     Refcounts& refcounts = *image_.refcounts();
     const std::uint64_t cluster = image_.top().cluster_bytes();
-    const auto first = refcounts.take_fresh(l1_wanted_ + table_wanted_);
+    const auto first = refcounts.take_fresh(plan_.wanted());
     if (!first) return std::make_error_code(std::errc::operation_not_supported);
-    moved_first_ = *first;
-    moved_clusters_ = l1_wanted_ + table_wanted_;
+    plan_.moved_first = *first;
+    plan_.moved_clusters = plan_.wanted();
     if (!refcounts.make_missing_blocks()) return std::make_error_code(std::errc::operation_not_supported);
-    if (l1_wanted_ > 0) l1_ = {moved_first_ * cluster, l1_wanted_ * cluster};
-    if (table_wanted_ > 0) table_ = {(moved_first_ + l1_wanted_) * cluster, table_wanted_ * cluster};
+    if (plan_.l1_wanted > 0) plan_.l1 = {plan_.moved_first * cluster, plan_.l1_wanted * cluster};
+    if (plan_.table_wanted > 0)
+        plan_.table = {(plan_.moved_first + plan_.l1_wanted) * cluster, plan_.table_wanted * cluster};
     return {};
 }
 
 /// Groups write the places' refcounts; then nothing that leads there can be wrong.
 void Resize::count_places() noexcept {
-    if (image_.refcounts()->written(moved_first_, moved_clusters_)) return begin_writing();
+    if (image_.refcounts()->written(plan_.moved_first, plan_.moved_clusters)) return begin_writing();
     task_.next = &then<&Resize::count_places>;
     writer_.committer().join(task_);
 }
@@ -198,7 +198,7 @@ void Resize::begin_writing() noexcept {
 /// The loop's thread goes on making refcount blocks, which the table on disk has when they are written.
 void Resize::copy_table() noexcept {
     const Refcounts& refcounts = *image_.refcounts();
-    if (table_.offset == refcounts.table().offset()) return;
+    if (plan_.table.offset == refcounts.table().offset()) return;
     for (std::size_t block = 0; block < refcounts.table().size(); ++block)
         next_table_[block] = refcounts.table().entry_on_disk(block);
 }
@@ -228,26 +228,26 @@ std::error_code Resize::write_tables() {
         if (const auto error = require_length(layer.data_fd.get(), least_data_bytes(layer))) return error;
     }
     // What a data file has behind the disk's end was never the guest's.
-    const std::uint64_t data_end = std::min(round_up(layer.data_end(), sector_size_bytes), size_bytes_);
+    const std::uint64_t data_end = std::min(round_up(layer.data_end(), sector_size_bytes), plan_.size_bytes);
     if (layer.data_fd && layer.size_bytes < data_end) {
         if (const auto error = image_.write_zeros(layer.size_bytes, data_end)) return error;
         if (::fdatasync(layer.data_fd.get()) != 0) return last_system_error();
     }
-    const bool short_data = layer.data_fd && layer.data_end() < size_bytes_;
-    if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(size_bytes_)) != 0)
+    const bool short_data = layer.data_fd && layer.data_end() < plan_.size_bytes;
+    if (short_data && ::ftruncate(layer.data_fd.get(), static_cast<off_t>(plan_.size_bytes)) != 0)
         return last_system_error();
-    const bool l1_moves = l1_.offset != layer.header.l1_offset;
-    if (l1_moves || l1_count_ > layer.l1.size()) write_words(l1_, l1_moves ? 0 : layer.l1.size(), layer.l1);
-    const bool table_moves = table_.offset != layer.header.refcount_table_offset;
-    if (table_moves) write_words(table_, 0, next_table_);
+    const bool l1_moves = plan_.l1.offset != layer.header.l1_offset;
+    if (l1_moves || plan_.l1_count > layer.l1.size()) write_words(plan_.l1, l1_moves ? 0 : layer.l1.size(), layer.l1);
+    const bool table_moves = plan_.table.offset != layer.header.refcount_table_offset;
+    if (table_moves) write_words(plan_.table, 0, next_table_);
     sync_tables(layer);
     // From the size to the length of the refcount table; how it is encrypted, not at all, is among them.
     std::array<std::byte, 36> fields{};
-    store<std::uint64_t>(fields, 0, size_bytes_);
-    store<std::uint32_t>(fields, 12, l1_count_);
-    store<std::uint64_t>(fields, 16, l1_.offset);
-    store<std::uint64_t>(fields, 24, table_.offset);
-    store<std::uint32_t>(fields, 32, static_cast<std::uint32_t>(table_.length / layer.cluster_bytes()));
+    store<std::uint64_t>(fields, 0, plan_.size_bytes);
+    store<std::uint32_t>(fields, 12, plan_.l1_count);
+    store<std::uint64_t>(fields, 16, plan_.l1.offset);
+    store<std::uint64_t>(fields, 24, plan_.table.offset);
+    store<std::uint32_t>(fields, 32, static_cast<std::uint32_t>(plan_.table.length / layer.cluster_bytes()));
     header_begun_ = true;
     write_header_field(layer, header_offset::size_bytes, fields);
     sync_tables(layer);
@@ -267,33 +267,34 @@ void Resize::use_new_tables() noexcept {
     Layer& layer = image_.top();
     Refcounts& refcounts = *image_.refcounts();
     const unsigned bits = layer.header.cluster_bits;
-    if (l1_.offset != layer.header.l1_offset) {
+    if (plan_.l1.offset != layer.header.l1_offset) {
         next_l1_.assign(layer.l1.begin(), layer.l1.end());
         refcounts.release(layer.header.l1_offset >> bits, divide_up(layer.l1.size() * 8, layer.cluster_bytes()));
         layer.l1.swap(next_l1_);
-        layer.header.l1_offset = l1_.offset;
+        layer.header.l1_offset = plan_.l1.offset;
     }
-    if (table_.offset != refcounts.table().offset()) {
+    if (plan_.table.offset != refcounts.table().offset()) {
         const std::uint64_t old_offset = refcounts.table().offset();
         const std::uint64_t old_clusters = refcounts.table().size() * 8 >> bits;
-        refcounts.table().move(table_.offset, table_.length / 8);
+        refcounts.table().move(plan_.table.offset, plan_.table.length / 8);
         refcounts.release(old_offset >> bits, old_clusters);
-        layer.header.refcount_table_offset = table_.offset;
-        layer.header.refcount_table_clusters = static_cast<std::uint32_t>(table_.length >> bits);
+        layer.header.refcount_table_offset = plan_.table.offset;
+        layer.header.refcount_table_clusters = static_cast<std::uint32_t>(plan_.table.length >> bits);
         try {
-            refcounts.extend(clusters_);
+            refcounts.extend(plan_.clusters);
         } catch (const std::system_error&) {  // no memory: what is behind gets no clusters until it is opened again
         }
     }
-    layer.l1.resize(l1_count_);
-    layer.size_bytes = layer.header.size_bytes = size_bytes_;
-    layer.data_file_end = std::max(layer.data_file_end, size_bytes_);
-    layer.header.l1_count = l1_count_;
+    layer.l1.resize(plan_.l1_count);
+    layer.size_bytes = layer.header.size_bytes = plan_.size_bytes;
+    layer.data_file_end = std::max(layer.data_file_end, plan_.size_bytes);
+    layer.header.l1_count = plan_.l1_count;
 }
 
 void Resize::give_up(std::error_code error) noexcept {
     // Nothing leads there, unless the header does.
-    if (moves() && !header_begun_) image_.refcounts()->release(moved_first_, moved_clusters_);
+    if (plan_.moved_clusters > 0 && !header_begun_)
+        image_.refcounts()->release(plan_.moved_first, plan_.moved_clusters);
     driver_.end_resize(*request_, error);
 }
 

@@ -47,6 +47,20 @@ class Resize final : public tables::Resizer {
         std::uint64_t offset = 0;
         std::uint64_t length = 0;
     };
+    /// What the larger disk needs.
+    struct Plan {
+        std::uint64_t size_bytes = 0;
+        std::uint64_t clusters = 0;  ///< of the file, at most
+        std::uint32_t l1_count = 0;
+        Place l1{};                   ///< where it will be
+        Place table{};                ///< where the refcount table will be
+        std::uint64_t l1_wanted = 0;  ///< clusters; 0: it stays
+        std::uint64_t table_wanted = 0;
+        std::uint64_t moved_first = 0;
+        std::uint64_t moved_clusters = 0;  ///< of tables that move; 0: none has its place yet
+
+        std::uint64_t wanted() const noexcept { return l1_wanted + table_wanted; }
+    };
     /// A Task::Next: goes on with `step`, or gives up.
     template <void (Resize::*step)() noexcept>
     static void then(tables::Task& waited, std::error_code error) noexcept {
@@ -59,10 +73,9 @@ class Resize final : public tables::Resizer {
     void clear_last_cluster() noexcept;
     void forget_left_behind() noexcept;
     void begin_plan() noexcept;
-    std::error_code plan();
+    std::error_code make_plan();
     void reach_places() noexcept;
     std::error_code take_places() noexcept;
-    bool moves() const noexcept { return moved_clusters_ > 0; }
     void count_places() noexcept;
     void begin_writing() noexcept;
     void copy_table() noexcept;
@@ -84,15 +97,7 @@ class Resize final : public tables::Resizer {
     iovec zeros_entry_{};
     std::error_code error_{};
     bool header_begun_ = false;  ///< it may say the new size
-    std::uint64_t size_bytes_ = 0;
-    std::uint64_t clusters_ = 0;  ///< of the file, at most
-    std::uint32_t l1_count_ = 0;
-    Place l1_;                     ///< where it will be
-    Place table_;                  ///< where the refcount table will be
-    std::uint64_t l1_wanted_ = 0;  ///< clusters; 0: it stays
-    std::uint64_t table_wanted_ = 0;
-    std::uint64_t moved_first_ = 0;
-    std::uint64_t moved_clusters_ = 0;       ///< of tables that move
+    Plan plan_;
     std::uint64_t counted_bytes_ = 0;        ///< of next_l1_ and next_table_
     std::vector<std::uint64_t> next_l1_;     ///< empty, with room
     std::vector<std::uint64_t> next_table_;  ///< as on disk

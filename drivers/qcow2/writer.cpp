@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How a request goes through its clusters. What happens to the contents of new ones is copy_old.cpp.
 #include "drivers/qcow2/writer.hpp"
 
 #include <algorithm>
@@ -21,10 +20,7 @@ Writer::Writer(Image& image, std::span<Task> tasks)
       file_end_(image),
       plan_(map_),
       committer_(image, plan_, this),
-      buffers_(Mapping::anonymous(buffers_max * buffer_bytes)) {
-    for (std::size_t i = 0; i < buffers_max; ++i)
-        free_buffers_.push_back(buffers_.bytes().subspan(i * buffer_bytes, buffer_bytes));
-}
+      filler_(image, map_) {}
 
 void Writer::finish() noexcept {
     Refcounts& refcounts = map_.refcounts();
@@ -92,11 +88,9 @@ void Writer::wait_for_left_over(Task& task, std::uint64_t length) noexcept {
 
 void Writer::write_in_place(Task& task, const WriteStep& found) noexcept {
     task.length = found.length;
-    task.data = task.window.take(found.length);
-    task.writes = true;
-    task.fresh = false;
-    task.layer = 0;
-    task.host_offset = found.host_offset;
+    task.transfer.data = task.window.take(found.length);
+    task.transfer.fresh = false;
+    task.transfer.write_at(found.host_offset);
     task.next = &then<&Writer::data_written>;
     image_.transfer(task);
 }
@@ -131,7 +125,7 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     if (claimed(task, change.guest_cluster, change.count) || left_over(change.guest_cluster, change.count)) {
         return wait_for_clusters(task, change.guest_cluster, change.count);
     }
-    task.fresh = false;
+    task.transfer.fresh = false;
     if (change.kind == Change::Kind::allocate && !allocate(task, change)) {
         if (task.change_count > 0) return commit(task);
         return end(task, std::make_error_code(std::errc::no_space_on_device));
@@ -145,8 +139,8 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     const std::uint64_t end_bytes = map_.file_end_for(change);
     // Of a data file's image only the tables grow.
     if (!map_.places_are_fixed()) file_end_.look_ahead(task, end_bytes);
-    task.next = &then<&Writer::prepare_clusters>;
-    if (file_end_.reach(task, end_bytes)) prepare_clusters(task);
+    task.next = &then<&Writer::fill_clusters>;
+    if (file_end_.reach(task, end_bytes)) fill_clusters(task);
 }
 
 /// Clusters of the file for `change`, of which there may be fewer than it wants, and an L2 table that can name them.
@@ -165,8 +159,21 @@ bool Writer::allocate(Task& task, Change& change) noexcept {
     if (run->count < change.count) change.end_unit = static_cast<std::uint32_t>(image_.top().units_per_cluster());
     change.count = run->count;
     change.host_offset = run->first << image_.top().header.cluster_bits;
-    task.fresh = run->fresh;
+    task.transfer.fresh = run->fresh;
     return true;
+}
+
+/// The file has room for the newest change.
+void Writer::fill_clusters(Task& task) noexcept {
+    filler_.fill(task, &then<&Writer::write_data>);
+}
+
+void Writer::write_data(Task& task) noexcept {
+    const Change& change = task.newest_change();
+    task.transfer.data = task.window.take(task.length);
+    task.transfer.write_at(change.host_offset + (task.at - (change.guest_cluster << image_.top().header.cluster_bits)));
+    task.next = &then<&Writer::data_written>;
+    image_.transfer(task);
 }
 
 void Writer::data_written(Task& task) noexcept {
@@ -209,7 +216,6 @@ void Writer::undo(Task& task) noexcept {
 void Writer::end(tables::Task& task, std::error_code error) noexcept {
     const bool undone = error && task.change_count > 0;
     undo(static_cast<Task&>(task));
-    give_back_buffer(static_cast<Task&>(task));
     if (undone) go_on_all(blocked_, {});
     file_end_.end_task(task, error);
 }

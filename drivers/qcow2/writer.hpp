@@ -9,8 +9,8 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
+#include "drivers/qcow2/cluster_filler.hpp"
 #include "drivers/qcow2/commit_plan.hpp"
 #include "drivers/qcow2/file_end.hpp"
 #include "drivers/qcow2/image.hpp"
@@ -21,10 +21,6 @@ namespace blktap::qcow2 {
 
 class Writer final : public tables::TableWriter, private tables::Committer::GroupWaiter {
   public:
-    /// Pieces in which old contents are copied, and how many at once.
-    static constexpr std::size_t buffer_bytes = 64 * 1024;
-    static constexpr std::size_t buffers_max = 16;
-
     /// `image` has refcounts. `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws
     /// std::system_error (ENOMEM).
     Writer(Image& image, std::span<Task> tasks);
@@ -49,15 +45,9 @@ class Writer final : public tables::TableWriter, private tables::Committer::Grou
     void write_in_place(Task& task, const WriteStep& found) noexcept;
     void begin_change(Task& task, const WriteStep& found) noexcept;
     bool allocate(Task& task, Change& change) noexcept;
-    void prepare_clusters(Task& task) noexcept;
-    void copy_old(Task& task) noexcept;
-    void use_extent(Task& task) noexcept;
-    bool take_buffer(Task& task) noexcept;
-    void give_back_buffer(Task& task) noexcept;
-    void write_buffer(Task& task) noexcept;
+    void fill_clusters(Task& task) noexcept;
     void write_data(Task& task) noexcept;
     void data_written(Task& task) noexcept;
-    void buffer_written(Task& task) noexcept;
 
     void discard_step(Task& task) noexcept;
     bool left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept;
@@ -73,10 +63,8 @@ class Writer final : public tables::TableWriter, private tables::Committer::Grou
     FileEnd file_end_;
     CommitPlan plan_;
     tables::Committer committer_;
-    tables::TaskList blocked_;      ///< by clusters that belong to others
-    tables::TaskList buffer_wait_;  ///< for a buffer
-    std::vector<std::span<std::byte>> free_buffers_;
-    Mapping buffers_;
+    ClusterFiller filler_;
+    tables::TaskList blocked_;  ///< by clusters that belong to others
 };
 
 }  // namespace blktap::qcow2

@@ -74,13 +74,14 @@ void ImageIo::request_transferred(IoOp& io) noexcept {
 }
 
 void ImageIo::transfer(Task& task) noexcept {
-    const ImageFile& file = *files_[task.layer];
-    if (!reaches(file, task.host_offset, task.data)) return bounce(task);
-    task.io.kind = task.writes ? IoOp::Kind::write : IoOp::Kind::read;
+    const Transfer& what = task.transfer;
+    const ImageFile& file = *files_[what.layer];
+    if (!reaches(file, what.host_offset, what.data)) return bounce(task);
+    task.io.kind = what.writes ? IoOp::Kind::write : IoOp::Kind::read;
     task.io.fd = file.data_descriptor();
-    task.io.offset_bytes = task.host_offset;
-    task.io.data = task.data;
-    task.io.allocates = task.writes && task.fresh;
+    task.io.offset_bytes = what.host_offset;
+    task.io.data = what.data;
+    task.io.allocates = what.writes && what.fresh;
     task.io.completed = &transferred;
     io_.stage(task.io);
 }
@@ -91,11 +92,11 @@ void ImageIo::transferred(IoOp& io) noexcept {
 }
 
 void ImageIo::bounce(Task& task) noexcept {
-    task.file_end = files_[task.layer]->data_end();
-    task.image = this;
+    task.transfer.file_end = files_[task.transfer.layer]->data_end();
+    task.transfer.image = this;
     task.job.run = [](WorkerJob& job) noexcept {
         Task& its_task = Task::of(job);
-        its_task.job_error = its_task.image->transfer_blocking(its_task);
+        its_task.job_error = its_task.transfer.image->transfer_blocking(its_task.transfer);
     };
     task.job.done = [](WorkerJob& job) noexcept {
         Task& its_task = Task::of(job);
@@ -104,12 +105,11 @@ void ImageIo::bounce(Task& task) noexcept {
     workers_.start(task.job);
 }
 
-std::error_code ImageIo::transfer_blocking(Task& task) noexcept {
-    const SectorRange range{task.host_offset / sector_size_bytes, length_of(task.data) / sector_size_bytes};
-    BounceBuffer& buffer = *bounce_[task.layer];
-    const ImageFile& file = *files_[task.layer];
-    const int fd = file.data_descriptor();
-    return task.writes ? buffer.write(fd, range, task.data) : buffer.read(fd, range, task.data, task.file_end);
+std::error_code ImageIo::transfer_blocking(const Transfer& what) noexcept {
+    const SectorRange range{what.host_offset / sector_size_bytes, length_of(what.data) / sector_size_bytes};
+    BounceBuffer& buffer = *bounce_[what.layer];
+    const int fd = files_[what.layer]->data_descriptor();
+    return what.writes ? buffer.write(fd, range, what.data) : buffer.read(fd, range, what.data, what.file_end);
 }
 
 std::error_code ImageIo::write_zeros(std::uint64_t begin, std::uint64_t end) noexcept {

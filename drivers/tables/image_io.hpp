@@ -43,7 +43,7 @@ class ImageIo {
     /// Hands `request` to the queue as one operation on `layer`'s data at `offset`, which completes it. False: direct
     /// I/O does not take it as it is, and nothing has happened.
     bool stage(FileRequest& request, std::uint32_t layer, IoOp::Kind kind, std::uint64_t offset) noexcept;
-    /// Moves task.data from or to task.host_offset of task.layer; then calls task.next.
+    /// Does task.transfer; then calls task.next.
     void transfer(Task& task) noexcept;
     /// Sets [begin, end) of the file with the top layer's data, whole sectors, to zeros; the guest may be writing next
     /// to it. Context: a worker's thread; blocks.
@@ -68,7 +68,7 @@ class ImageIo {
     static void transferred(IoOp& io) noexcept;
     static void slice_read(IoOp& io) noexcept;
     void bounce(Task& task) noexcept;
-    std::error_code transfer_blocking(Task& task) noexcept;
+    std::error_code transfer_blocking(const Transfer& what) noexcept;
     bool begin_load(const SliceCache::Key& key) noexcept;
     static void read_last_slice(WorkerJob& job) noexcept;
     void loaded(Load& load, std::error_code error) noexcept;

@@ -176,7 +176,7 @@ void TableDriver::read(Task& task) noexcept {
 }
 
 void TableDriver::read_piece(Task& task) noexcept {
-    task.data = task.window.take(task.extent.length);
+    task.transfer.data = task.window.take(task.extent.length);
     task.next = [](Task& its_task, std::error_code error) noexcept {
         if (error) return its_task.driver->end_task(its_task, error);
         its_task.window.drop();
@@ -188,14 +188,12 @@ void TableDriver::read_piece(Task& task) noexcept {
 
 void TableDriver::fetch(Task& task) noexcept {
     if (task.extent.kind != Extent::Kind::compressed) {
-        task.writes = false;
-        task.layer = task.extent.layer;
-        task.host_offset = task.extent.host_offset;
+        task.transfer.read_from(task.extent);
         return image_->transfer(task);
     }
     task.job.run = [](WorkerJob& job) noexcept {
         Task& its_task = Task::of(job);
-        its_task.job_error = its_task.driver->decompress(its_task.extent, its_task.data);
+        its_task.job_error = its_task.driver->decompress(its_task.extent, its_task.transfer.data);
     };
     task.job.done = [](WorkerJob& job) noexcept {
         Task& its_task = Task::of(job);

@@ -46,7 +46,7 @@ class TableDriver : public ImageDriver {
     void start_task(TableRequest& request) noexcept;
     /// Completes the request of `task`, which was made for one.
     void end_task(Task& task, std::error_code error) noexcept;
-    /// Brings what task.extent, of Kind::data or compressed, describes into task.data; then calls task.next.
+    /// Brings what task.extent, of Kind::data or compressed, describes into task.transfer.data; then calls task.next.
     void fetch(Task& task) noexcept;
     /// Completes what a Resizer began; the top layer knows the disk's size.
     void end_resize(ImageRequest& request, std::error_code error) noexcept;

@@ -28,6 +28,29 @@ class ImageIo;
 class TableDriver;
 class TableWriter;
 
+/// Data that goes from or to a file of the chain.
+struct Transfer {
+    ImageIo* image = nullptr;
+    std::uint32_t layer = 0;
+    bool writes = false;
+    bool fresh = false;  ///< to space that was never written, and reads as zeros
+    std::uint64_t host_offset = 0;
+    std::uint64_t file_end = 0;  ///< as it was when a read by a worker began
+    std::span<iovec> data{};
+
+    void read_from(const Extent& extent) noexcept {
+        layer = extent.layer;
+        writes = false;
+        host_offset = extent.host_offset;
+    }
+    /// The top layer is the one that is written.
+    void write_at(std::uint64_t offset) noexcept {
+        layer = 0;
+        writes = true;
+        host_offset = offset;
+    }
+};
+
 struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
     /// What happens when that is over which the task waits for.
     using Next = void (*)(Task&, std::error_code) noexcept;
@@ -44,16 +67,8 @@ struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
     std::uint64_t end = 0;
     IovecWindow window;
 
-    // One transfer.
-    ImageIo* image = nullptr;
-    bool writes = false;
-    bool fresh = false;  ///< to space that was never written, and reads as zeros
-    std::uint32_t layer = 0;
-    std::uint64_t host_offset = 0;
-    std::span<iovec> data{};
-    std::uint64_t file_end = 0;  ///< as it was when a read by a worker began
-    Extent extent{};
-
+    Extent extent{};  ///< what is read next
+    Transfer transfer;
     SliceCache::Key wanted{};  ///< while it waits for a slice
 
     // A write or a discard.

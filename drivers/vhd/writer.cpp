@@ -34,7 +34,7 @@ void Writer::step(Task& task) noexcept {
     const Layer& layer = image_.top();
     if (layer.raw) {
         task.length = task.end - task.at;
-        task.sets_bits = task.fresh = false;
+        task.sets_bits = task.transfer.fresh = false;
         return write_data(task, task.at);
     }
     const std::uint64_t block = task.at / layer.block_bytes();
@@ -57,7 +57,7 @@ void Writer::write_to_old(Task& task, std::uint64_t length) noexcept {
         return end(task, Errc::image_invalid);
     }
     task.sets_bits = extent.kind == Extent::Kind::unallocated || extent.length < length;
-    task.fresh = false;
+    task.transfer.fresh = false;
     task.length = length;
     if (task.sets_bits && task.change_count == Task::changes_max) return commit(task);
     if (task.sets_bits && committer_.broken()) return end(task, committer_.broken());
@@ -70,7 +70,7 @@ void Writer::write_to_new(Task& task, std::uint64_t length) noexcept {
     if (task.change_count == Task::changes_max) return commit(task);
     const auto place = allocator_.reserve(task.at / layer.block_bytes());
     if (!place) return end(task, place.error());
-    task.sets_bits = task.fresh = true;
+    task.sets_bits = task.transfer.fresh = true;
     task.length = length;
     const std::uint64_t end_bytes = place.value() + layer.bitmap_bytes() + layer.block_bytes();
     file_end_.look_ahead(task, end_bytes);
@@ -82,10 +82,8 @@ void Writer::write_to_new(Task& task, std::uint64_t length) noexcept {
 }
 
 void Writer::write_data(Task& task, std::uint64_t host_offset) noexcept {
-    task.data = task.window.take(task.length);
-    task.writes = true;
-    task.layer = 0;
-    task.host_offset = host_offset;
+    task.transfer.data = task.window.take(task.length);
+    task.transfer.write_at(host_offset);
     task.next = &then<&Writer::data_written>;
     image_.transfer(task);
 }
@@ -112,13 +110,13 @@ void Writer::discard_step(Task& task) noexcept {
     while (task.at < task.end) {
         if (layer.raw) {
             task.length = task.end - task.at;
-            task.host_offset = task.at;
+            task.transfer.host_offset = task.at;
             return punch(task);
         }
         const std::uint64_t block = task.at / layer.block_bytes();
         task.length = std::min(task.end, (block + 1) * layer.block_bytes()) - task.at;
         if (layer.allocated(block)) {
-            task.host_offset = layer.data_offset(block) + (task.at & (layer.block_bytes() - 1));
+            task.transfer.host_offset = layer.data_offset(block) + (task.at & (layer.block_bytes() - 1));
             return punch(task);
         }
         task.at += task.length;
@@ -133,8 +131,9 @@ void Writer::punch(Task& task) noexcept {
         const int fd = static_cast<Writer&>(*its_task.writer).image_.top().fd.get();
         for (;;) {
             its_task.job_error = {};
-            const int done = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                         static_cast<off_t>(its_task.host_offset), static_cast<off_t>(its_task.length));
+            const int done =
+                ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                            static_cast<off_t>(its_task.transfer.host_offset), static_cast<off_t>(its_task.length));
             if (done == 0) return;
             its_task.job_error = last_system_error();
             if (its_task.job_error != std::errc::interrupted) return;
