@@ -11,7 +11,7 @@
 // thread, once. At most one of them is under way, except that close() may cancel an opening. All functions throw
 // std::system_error with a text that names the object.
 //
-// Tested by tests/unit/tapdisk/vbd_test.cpp, connections_test.cpp.
+// Tested by tests/unit/tapdisk/vbd_test.cpp, tests/unit/tapdisk/ring/connections_test.cpp.
 #pragma once
 
 #include <deque>

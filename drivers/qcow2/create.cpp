@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <vector>
 
-#include "drivers/qcow2/header.hpp"
+#include "drivers/qcow2/metadata/header.hpp"
 #include "drivers/qcow2/open_image.hpp"
 #include "drivers/shared/blocking_io.hpp"
 #include "drivers/shared/bytes.hpp"

@@ -15,8 +15,8 @@
 #include <span>
 #include <vector>
 
-#include "drivers/qcow2/header.hpp"
-#include "drivers/qcow2/l2_entry.hpp"
+#include "drivers/qcow2/metadata/header.hpp"
+#include "drivers/qcow2/metadata/l2_entry.hpp"
 #include "drivers/shared/slice_cache.hpp"
 #include "drivers/tables/extent.hpp"
 #include "drivers/tables/image_file.hpp"

@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "drivers/qcow2/layer.hpp"
-#include "drivers/qcow2/refcounts.hpp"
+#include "drivers/qcow2/metadata/refcounts.hpp"
 #include "drivers/shared/memory_budget.hpp"
 #include "drivers/tables/chain_files.hpp"
 #include "libblktap/driver_api/image_driver.hpp"

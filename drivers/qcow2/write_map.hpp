@@ -15,7 +15,7 @@
 #include <optional>
 
 #include "drivers/qcow2/layer.hpp"
-#include "drivers/qcow2/refcounts.hpp"
+#include "drivers/qcow2/metadata/refcounts.hpp"
 
 namespace blktap::qcow2 {
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "drivers/vhd/header.hpp"
+#include "drivers/vhd/metadata/header.hpp"
 
 namespace blktap::vhd {
 

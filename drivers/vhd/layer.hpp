@@ -18,7 +18,7 @@
 #include "drivers/shared/slice_cache.hpp"
 #include "drivers/tables/extent.hpp"
 #include "drivers/tables/image_file.hpp"
-#include "drivers/vhd/header.hpp"
+#include "drivers/vhd/metadata/header.hpp"
 #include "libblktap/base/mapping.hpp"
 
 namespace blktap::vhd {

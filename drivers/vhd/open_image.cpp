@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "drivers/vhd/parent_path.hpp"
+#include "drivers/vhd/metadata/parent_path.hpp"
 #include "drivers/vhd/table_io.hpp"
 #include "libblktap/base/error.hpp"
 

@@ -3,7 +3,7 @@
 //
 // Which errors say that the storage is full: a file system without space, or a quota that is used up.
 //
-// Tested by tests/unit/tapdisk/full_disk_test.cpp.
+// Tested by tests/unit/tapdisk/disk/full_disk_test.cpp.
 #pragma once
 
 #include <cerrno>

@@ -5,7 +5,7 @@
 // the format's OpenImage ends the opening, at once or from a later round of the loop. An opening may be cancelled: then
 // it ends with an error, as soon as the driver can.
 //
-// Tested by tests/unit/drivers/image_opening_test.cpp, tests/unit/tapdisk/async_image_test.cpp.
+// Tested by tests/unit/drivers/image_opening_test.cpp, tests/unit/tapdisk/disk/async_image_test.cpp.
 #pragma once
 
 #include <functional>

@@ -10,7 +10,7 @@
 // pause or close, wait until unused(), then call flush_and_close(). Errors are std::system_error with a text that names
 // the image.
 //
-// Tested by tests/unit/tapdisk/vbd_test.cpp, pause_test.cpp, async_image_test.cpp.
+// Tested by tests/unit/tapdisk/vbd_test.cpp, tests/unit/tapdisk/disk/pause_test.cpp, async_image_test.cpp.
 #pragma once
 
 #include <functional>

@@ -4,7 +4,7 @@
 // DiskProblems: reports a disk's problems to the operator: each change once, and at a bounded rate, because a guest can
 // make a problem come and go.
 //
-// Tested by tests/unit/tapdisk/full_disk_test.cpp and vbd_test.cpp.
+// Tested by tests/unit/tapdisk/disk/full_disk_test.cpp and tests/unit/tapdisk/vbd_test.cpp.
 #pragma once
 
 #include <functional>

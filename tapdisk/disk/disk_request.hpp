@@ -5,7 +5,7 @@
 // own object of a request, and owns the memory of the data. Requests pass between a client and the Scheduler in lists,
 // so that the path of a request has no virtual call.
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp.
+// Tested by tests/unit/tapdisk/disk/request_engine_test.cpp.
 #pragma once
 
 #include <cstdint>

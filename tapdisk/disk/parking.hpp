@@ -5,7 +5,7 @@
 // may have space or be healthy again, and flushes that must not be answered because a flush failed. The image's policy
 // decides which requests wait.
 //
-// Tested by tests/unit/tapdisk/full_disk_test.cpp, flush_failure_test.cpp and storage_policy_test.cpp.
+// Tested by tests/unit/tapdisk/disk/full_disk_test.cpp, flush_failure_test.cpp and storage_policy_test.cpp.
 #pragma once
 
 #include "libblktap/base/clock.hpp"

@@ -16,7 +16,7 @@
 // RangeQueue. While there is no ordered or exclusive claim it costs one list insertion: shared claims enter the trees
 // only when the first exclusive claim comes after them. Claims are embedded in request slots; nothing is allocated.
 //
-// Tested by tests/unit/tapdisk/range_guard_test.cpp.
+// Tested by tests/unit/tapdisk/disk/range_guard_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -17,7 +17,7 @@
 // Entering, leaving, holding and letting go cost a range O(log n) steps in total (expected: Treap). Memory belongs to
 // the callers: nothing is allocated.
 //
-// Tested by tests/unit/tapdisk/range_guard_test.cpp.
+// Tested by tests/unit/tapdisk/disk/range_guard_test.cpp.
 #pragma once
 
 #include <cstdint>

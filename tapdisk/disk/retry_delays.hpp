@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // How often a disk retries requests that wait, and when a problem begins and is over. Tested by
-// tests/unit/tapdisk/full_disk_test.cpp.
+// tests/unit/tapdisk/disk/full_disk_test.cpp.
 #pragma once
 
 #include "libblktap/base/clock.hpp"

@@ -13,8 +13,8 @@
 //
 // All of it runs on the loop's thread, never blocks, and allocates only where a client joins.
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp, connections_test.cpp, leaving_test.cpp,
-// tests/property/engine_model_test.cpp, tests/fuzz/fuzz_conversation.cpp.
+// Tested by tests/unit/tapdisk/disk/request_engine_test.cpp, tests/unit/tapdisk/ring/connections_test.cpp,
+// tests/unit/tapdisk/disk/leaving_test.cpp, tests/property/engine_model_test.cpp, tests/fuzz/fuzz_conversation.cpp.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 // SpaceWatch: queries the free space of an image's file system, on a worker, because a network file system may be slow
 // to answer. Only on request: for an idle disk it makes no query.
 //
-// Tested by tests/unit/tapdisk/full_disk_test.cpp.
+// Tested by tests/unit/tapdisk/disk/full_disk_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 // order of writes, for its range, for its start. Scheduler moves requests along the lists; Stages knows who waits for
 // whom, and takes out those who will not go on.
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp, overlap_test.cpp and leaving_test.cpp.
+// Tested by tests/unit/tapdisk/disk/request_engine_test.cpp, overlap_test.cpp and leaving_test.cpp.
 #pragma once
 
 #include <cstdint>

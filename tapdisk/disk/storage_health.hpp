@@ -5,7 +5,7 @@
 // refused, whether a file of the image became shorter, and how many requests wait for the storage. The only owner of
 // these facts: they outlive connections and, where a comment says so, images.
 //
-// Tested by tests/unit/tapdisk/flush_failure_test.cpp.
+// Tested by tests/unit/tapdisk/disk/flush_failure_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,7 @@
 // StoragePolicy: what to do when the storage under an image is full, nearly full, or broken. These are options of every
 // image, whatever its format; docs/FULL-DISK.md is the operator's view.
 //
-// Tested by tests/unit/tapdisk/storage_policy_test.cpp and full_disk_test.cpp.
+// Tested by tests/unit/tapdisk/disk/storage_policy_test.cpp and full_disk_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 // StorageWatch: retries parked requests and operations that the kernel refused for now, and checks the space on the
 // file system, from time to time. While nothing waits and there is no traffic, it does nothing.
 //
-// Tested by tests/unit/tapdisk/full_disk_test.cpp, refused_io_test.cpp, idle_test.cpp.
+// Tested by tests/unit/tapdisk/disk/full_disk_test.cpp, refused_io_test.cpp, tests/unit/tapdisk/idle_test.cpp.
 #pragma once
 
 #include <functional>

@@ -11,7 +11,7 @@
 // of all nodes), `void gather()` (recomputes the aggregate from the children's) and `void hand_down()` (applies a
 // pending change to the children).
 //
-// Tested by tests/unit/tapdisk/range_guard_test.cpp.
+// Tested by tests/unit/tapdisk/disk/range_guard_test.cpp.
 #pragma once
 
 #include <cstdint>

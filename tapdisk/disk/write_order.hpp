@@ -9,7 +9,7 @@
 // disk a reader that needs the new data waits for the answer to the write. A flush never waits: it covers the writes
 // that were answered before it was consumed, and those are complete.
 //
-// Tested by tests/unit/tapdisk/write_order_test.cpp and overlap_test.cpp.
+// Tested by tests/unit/tapdisk/disk/write_order_test.cpp and overlap_test.cpp.
 #pragma once
 
 #include <algorithm>

@@ -5,7 +5,7 @@
 // removes the device only after all its requests were answered: this class answers each with an error. Requests that
 // were taken and not answered are in the dead tapdisk's recovery log; the others are in the rings. No image is needed.
 //
-// Tested by tests/unit/tapdisk/abandoned_rings_test.cpp.
+// Tested by tests/unit/tapdisk/ring/abandoned_rings_test.cpp.
 #pragma once
 
 #include <functional>

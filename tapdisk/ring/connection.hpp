@@ -4,7 +4,7 @@
 // Connection: one connected frontend: its transport, which has the rings and wakes the loop, and the client of the disk
 // that serves the rings. Made by "connect", destroyed when the frontend has left.
 //
-// Tested by tests/unit/tapdisk/connection_test.cpp.
+// Tested by tests/unit/tapdisk/ring/connection_test.cpp.
 #pragma once
 
 #include <memory>

@@ -4,7 +4,8 @@
 // Connections: all connections to one disk, and their turns. One turn takes requests from every ring of every
 // connection, lets the scheduler bring them to the disk in one call, reaps completions and answers.
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp, idle_test.cpp, connections_test.cpp.
+// Tested by tests/unit/tapdisk/disk/request_engine_test.cpp, tests/unit/tapdisk/idle_test.cpp,
+// tests/unit/tapdisk/ring/connections_test.cpp.
 #pragma once
 
 #include <memory>

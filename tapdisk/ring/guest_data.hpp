@@ -8,7 +8,7 @@
 // aligned pages however the guest cut its segments, and all requests of a turn share one grant copy. Descriptor pages
 // of indirect requests are read in the same two ways.
 //
-// Tested by tests/unit/tapdisk/guest_data_test.cpp.
+// Tested by tests/unit/tapdisk/ring/guest_data_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 // both wake each other. The program makes the memory, a sealed memfd; tapdisk makes the descriptors, so that no file of
 // the program can block this process (docs/decisions/0022). Like a guest, the program is not trusted.
 //
-// Tested by tests/unit/tapdisk/local_ring_test.cpp.
+// Tested by tests/unit/tapdisk/ring/local_ring_test.cpp.
 #pragma once
 
 #include <vector>

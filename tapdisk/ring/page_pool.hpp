@@ -5,7 +5,7 @@
 // memory is bounded; while it is empty no requests are taken from the rings. The lowest free pages are taken first: a
 // lightly loaded disk touches few pages, and neighbours merge into one iovec.
 //
-// Tested by tests/unit/tapdisk/page_pool_test.cpp.
+// Tested by tests/unit/tapdisk/ring/page_pool_test.cpp.
 #pragma once
 
 #include <array>

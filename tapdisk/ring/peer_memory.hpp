@@ -5,7 +5,7 @@
 // grant references and mapped, or copied by the hypervisor; the pages of a program on this host lie in one shared
 // range, and are named by their number in it. Either peer may write its pages at any time.
 //
-// Tested by tests/unit/tapdisk/guest_data_test.cpp, local_ring_test.cpp.
+// Tested by tests/unit/tapdisk/ring/guest_data_test.cpp, local_ring_test.cpp.
 #pragma once
 
 #include <optional>

@@ -9,7 +9,7 @@
 //
 // Pages are mapped read-write whatever the request, as blkif.h's note on persistent grants requires.
 //
-// Tested by tests/unit/tapdisk/persistent_grants_test.cpp.
+// Tested by tests/unit/tapdisk/ring/persistent_grants_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 // idle disk never polls. Polling must not take the processor from others, least of all from the kernel thread that
 // would bring the work: see the constants below, and docs/decisions/0010 for measurements.
 //
-// Tested by tests/unit/tapdisk/poller_test.cpp.
+// Tested by tests/unit/tapdisk/ring/poller_test.cpp.
 #pragma once
 
 #include <algorithm>

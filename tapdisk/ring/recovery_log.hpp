@@ -8,7 +8,7 @@
 // The layout, its versions and the order of the stores are docs/formats/recovery-log.md. Stores are ordered for the
 // death of this process, not of the host: memory of a tmpfs file survives a process and no reboot.
 //
-// Tested by tests/unit/tapdisk/recovery_log_test.cpp.
+// Tested by tests/unit/tapdisk/ring/recovery_log_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,8 @@
 //   ring -> taken_ (descriptors) -> the scheduler -> wanting_ (memory) -> fetching_ (data to write) -> the scheduler
 //        -> finished_ -> ring
 //
-// Tested by tests/unit/tapdisk/request_engine_test.cpp, engine_log_test.cpp, malformed_request_test.cpp.
+// Tested by tests/unit/tapdisk/disk/request_engine_test.cpp, tests/unit/tapdisk/ring/engine_log_test.cpp,
+// malformed_request_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 // RingDrain: drains the rings of a frontend that is leaving and may wait for requests that it has sent: until it sends
 // no more, or for at most a few seconds.
 //
-// Tested by tests/unit/tapdisk/drain_test.cpp.
+// Tested by tests/unit/tapdisk/ring/drain_test.cpp.
 #pragma once
 
 #include <cstdint>

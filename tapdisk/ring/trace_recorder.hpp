@@ -5,7 +5,7 @@
 // memory; the workers write the file. If they cannot keep up, requests are counted as lost in the trace and do not
 // wait.
 //
-// Tested by tests/unit/tapdisk/trace_recorder_test.cpp.
+// Tested by tests/unit/tapdisk/ring/trace_recorder_test.cpp.
 #pragma once
 
 #include <cstdint>

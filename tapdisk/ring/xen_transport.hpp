@@ -3,7 +3,7 @@
 //
 // XenTransport: rings in a guest's granted pages, and event channels.
 //
-// Tested by tests/unit/tapdisk/connection_test.cpp, vbd_test.cpp.
+// Tested by tests/unit/tapdisk/ring/connection_test.cpp, tests/unit/tapdisk/vbd_test.cpp.
 #pragma once
 
 #include <optional>

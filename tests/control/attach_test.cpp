@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // What goes well: the disks of an xl, from its first key to its last.
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -5,7 +5,7 @@
 // times that docs/tapback-protocol.md states.
 #include <csignal>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

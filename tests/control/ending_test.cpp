@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // How disks end, asked and unasked.
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 #include "tests/support/places.hpp"
 
 using namespace blktap;
@@ -136,7 +136,7 @@ TEST_CASE("ending: a disk of the takeover goes when Xen's own script is told to 
     CHECK(scene.host.entry(5, xvda).value("takeover", false));
     // "tap-ctl takeover disable" has put Xen's "block" back: it looks for the loop device that it made, finds none, and
     // says so. libxl takes no notice.
-    scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/block-remove";
+    scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/host/block-remove";
     SECTION("its guest is there") {
         Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
         REQUIRE(scene.xl.wait_until_connected(scene.disk));

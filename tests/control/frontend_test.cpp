@@ -5,7 +5,7 @@
 #include <csignal>
 #include <random>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

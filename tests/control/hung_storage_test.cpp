@@ -5,8 +5,8 @@
 // when the storage answers again nothing is left of the wait.
 #include <algorithm>
 
-#include "tests/control/scene.hpp"
-#include "tests/support/hanging_file_system.hpp"
+#include "tests/control/host/scene.hpp"
+#include "tests/support/images/hanging_file_system.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -9,8 +9,8 @@
 #include <fstream>
 #include <thread>
 
-#include "tests/control/scene.hpp"
-#include "tests/control/store_relay.hpp"
+#include "tests/control/host/scene.hpp"
+#include "tests/control/host/store_relay.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -3,8 +3,8 @@
 //
 // What others write between two things that tapback or block-tapdisk reads. Both decide on several nodes at once, and a
 // decision must never rest on two moments: the other side's transaction is put before every message to xenstored.
-#include "tests/control/scene.hpp"
-#include "tests/control/store_relay.hpp"
+#include "tests/control/host/scene.hpp"
+#include "tests/control/host/store_relay.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

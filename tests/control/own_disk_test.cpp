@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

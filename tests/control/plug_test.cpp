@@ -4,7 +4,7 @@
 // Disks without a toolstack: tapback writes both ends, and removes them.
 #include <csignal>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -5,9 +5,9 @@
 // uses it.
 #include <filesystem>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/places.hpp"
-#include "tests/support/qemu_img.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -8,8 +8,8 @@
 #include <fstream>
 
 #include "libblktap/files/local_image_opener.hpp"
-#include "tests/control/interference.hpp"
-#include "tests/control/scene.hpp"
+#include "tests/control/host/interference.hpp"
+#include "tests/control/host/scene.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;

@@ -9,7 +9,7 @@
 #include <iomanip>
 #include <sstream>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -6,9 +6,9 @@
 #include <sys/resource.h>
 #include <thread>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/support/places.hpp"
-#include "tests/support/small_file_system.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

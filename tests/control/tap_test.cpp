@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Disks by Xen's own script block-tap (4.19 and later): tests/control/block-tap makes its calls.
+// Disks by Xen's own script block-tap (4.19 and later): tests/control/host/block-tap makes its calls.
 #include <csignal>
 
-#include "tests/control/interference.hpp"
-#include "tests/control/scene.hpp"
+#include "tests/control/host/interference.hpp"
+#include "tests/control/host/scene.hpp"
 #include "tests/support/places.hpp"
 
 using namespace blktap;
@@ -17,7 +17,7 @@ namespace {
 
 struct TapScene : Scene {
     TapScene() : Scene(Xl::v4_19) {
-        xl.script = BLKTAP_SOURCE_DIR "/tests/control/block-tap";
+        xl.script = BLKTAP_SOURCE_DIR "/tests/control/host/block-tap";
         xl.script_environment = script_environment();
         disk = tap_disk(xvda, "image-5-51712");
     }
@@ -198,7 +198,7 @@ TEST_CASE("tap: an image that cannot be is refused with the reason, and leaves n
         ordinary.target = "raw:" + scene.disk.target;
         scene.xl.script = BLKTAP_BIN_DIR "/block-tapdisk";
         scene.attach(ordinary);
-        scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/block-tap";
+        scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/host/block-tap";
         CHECK_THAT(scene.xl.attach(scene.disk).error, Contains("in use by the disk 5/51728"));
         scene.detach(ordinary);
     }

@@ -6,7 +6,7 @@
 #include <csignal>
 #include <fstream>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

@@ -4,7 +4,7 @@
 // xenstored lost, and come back: with its nodes, or with none. What is not known is not gone: running disks go on.
 #include <algorithm>
 
-#include "tests/control/scene.hpp"
+#include "tests/control/host/scene.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;

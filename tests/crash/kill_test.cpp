@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "tests/fakexen/control.hpp"
-#include "tests/replay/load.hpp"
-#include "tests/replay/pump.hpp"
-#include "tests/replay/tapdisk_connection.hpp"
+#include "tests/replay/frontend/tapdisk_connection.hpp"
+#include "tests/replay/load/load.hpp"
+#include "tests/replay/load/pump.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
-#include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

@@ -11,8 +11,8 @@
 //
 // BLKTAP_SEED=n replays a run, BLKTAP_CRASH_POINTS=n cuts in more places.
 #include "tests/crash/crash_checker.hpp"
-#include "tests/support/image_files.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/image_files.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

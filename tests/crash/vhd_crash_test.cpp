@@ -12,8 +12,8 @@
 #include "drivers/vhd/examine.hpp"
 #include "drivers/vhd/open_image.hpp"
 #include "tests/crash/crash_checker.hpp"
-#include "tests/support/image_files.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/image_files.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

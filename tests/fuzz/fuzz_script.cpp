@@ -4,7 +4,7 @@
 // Replay scripts of any bytes: the parser accepts one or throws its own error, nothing else, and what it accepts keeps
 // the bounds that the runner builds on.
 #include "libblktap/base/assert.hpp"
-#include "tests/replay/script.hpp"
+#include "tests/replay/script/script.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size);
 

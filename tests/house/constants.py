@@ -36,7 +36,7 @@ QUOTED = [
     ("docs/man/ring-replay.1.scd", r"more than ([\d,]+) segments", "libblktap/ring/wire.hpp", "segments_direct_max"),
     ("docs/man/tapdisk.8.scd", r"after ([\d,]+) (milliseconds), then less often", "tapdisk/disk/retry_delays.hpp", "retry_delay_min"),
     ("docs/man/tapdisk.8.scd", r"down to every ([\d,]+) (seconds)", "tapdisk/disk/retry_delays.hpp", "retry_delay_max"),
-    ("docs/man/tapdisk-vhd.7.scd", r"says, at most ([\d,]+) (GiB)", "drivers/vhd/footer.hpp", "disk_bytes_max"),
+    ("docs/man/tapdisk-vhd.7.scd", r"says, at most ([\d,]+) (GiB)", "drivers/vhd/metadata/footer.hpp", "disk_bytes_max"),
     ("docs/man/tapdisk-raw.7.scd", r"32 MiB to ([\d,]+) (MiB)\)", "drivers/shared/file_growth.hpp", "ahead_max_bytes"),
     ("docs/man/tapdisk.conf.5.scd", r"then one in ([\d,]+) (seconds)", "libblktap/ipc/problem_states.hpp", "beginnings_interval"),
     ("docs/man/tapdisk.conf.5.scd", r"While ([\d,]+) of the program run", "control/tapback/problem_hook.hpp", "running_max"),

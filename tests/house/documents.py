@@ -86,7 +86,7 @@ def check_man_pages(top):
     for program in programs(top):
         if not {f"{program}.1", f"{program}.8"} & pages.keys():
             yield f"docs/man: no page for the program {program}"
-    for folder in sorted({path.parent.name for path in paths(top, ".cpp") if path.parts[0] == "drivers" and len(path.parts) > 2}):
+    for folder in sorted({path.parts[1] for path in paths(top, ".cpp") if path.parts[0] == "drivers" and len(path.parts) > 2}):
         if folder not in ("formats", "shared", "tables") and not any(re.fullmatch(rf"(.*-)?{folder}(-.*)?\.7", page) for page in pages):
             yield f"docs/man: no page for the driver {folder}"
 

@@ -73,8 +73,8 @@ class ChecksFindFaults(unittest.TestCase):
                           {"drivers/formats/a.cpp": '#include "drivers/raw/format.hpp"\n'})
 
     def test_tapback_knows_formats_and_no_driver(self):
-        self.assert_finds(layers.check, "control/tapback may not include drivers/qcow2/header.hpp",
-                          {"control/tapback/a.cpp": '#include "drivers/qcow2/header.hpp"\n'},
+        self.assert_finds(layers.check, "control/tapback may not include drivers/qcow2/metadata/header.hpp",
+                          {"control/tapback/a.cpp": '#include "drivers/qcow2/metadata/header.hpp"\n'},
                           {"control/tapback/a.cpp": '#include "drivers/formats/formats.hpp"\n'})
 
     def test_a_program_knows_formats_by_the_registries_alone(self):

@@ -21,6 +21,9 @@ MAY_INCLUDE = {
     "libblktap/files": {"libblktap/base"},
     "libblktap/driver_api": {"libblktap/base", "libblktap/aio", "libblktap/files"},
     "drivers": {"libblktap/base", "libblktap/aio", "libblktap/files", "libblktap/driver_api"},
+    # The bytes of an image: no I/O.
+    "drivers/qcow2/metadata": {"libblktap/base", "drivers/shared"},
+    "drivers/vhd/metadata": {"libblktap/base", "libblktap/files", "drivers/shared"},
     # Descriptions of formats, which programs use without any driver; a DESCRIPTION belongs to it.
     "drivers/formats": set(),
     # A disk serves any client: it knows no ring and no Xen.

@@ -13,7 +13,7 @@
 
 #include "drivers/raw/discard.hpp"
 #include "libblktap/base/mapping.hpp"
-#include "tests/support/driver_harness.hpp"
+#include "tests/support/images/driver_harness.hpp"
 #include "tests/support/model_disk.hpp"
 
 namespace blktap::testing {

@@ -8,8 +8,8 @@
 #include "drivers/raw/raw_driver.hpp"
 #include "tests/property/driver_comparison.hpp"
 #include "tests/property/example_driver.hpp"
-#include "tests/support/loop_device.hpp"
-#include "tests/support/shift_filter.hpp"
+#include "tests/support/images/loop_device.hpp"
+#include "tests/support/images/shift_filter.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

@@ -13,8 +13,8 @@
 #include "drivers/qcow2/open_image.hpp"
 #include "tests/property/driver_comparison.hpp"
 #include "tests/property/raw_contents.hpp"
-#include "tests/support/loop_device.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/loop_device.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

@@ -6,7 +6,7 @@
 #include "drivers/vhd/create.hpp"
 #include "tests/property/driver_comparison.hpp"
 #include "tests/property/raw_contents.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/qemu_img.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

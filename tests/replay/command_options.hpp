@@ -9,10 +9,10 @@
 #include <CLI/CLI.hpp>
 
 #include "tests/replay/copy.hpp"
-#include "tests/replay/load.hpp"
-#include "tests/replay/recorder.hpp"
-#include "tests/replay/script_runner.hpp"
-#include "tests/replay/trace_player.hpp"
+#include "tests/replay/load/load.hpp"
+#include "tests/replay/script/script_runner.hpp"
+#include "tests/replay/trace/recorder.hpp"
+#include "tests/replay/trace/trace_player.hpp"
 
 namespace blktap::replay {
 

@@ -13,7 +13,7 @@
 
 #include "libblktap/base/units.hpp"
 #include "libblktap/ipc/messages.hpp"
-#include "tests/replay/traffic.hpp"
+#include "tests/replay/load/traffic.hpp"
 
 namespace blktap::replay {
 

@@ -6,7 +6,7 @@
 
 #include <functional>
 
-#include "tests/replay/statistics.hpp"
+#include "tests/replay/load/statistics.hpp"
 
 namespace blktap::replay {
 

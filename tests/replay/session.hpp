@@ -6,8 +6,8 @@
 #pragma once
 
 #include "libblktap/base/clock.hpp"
-#include "tests/replay/connection.hpp"
-#include "tests/replay/frontend.hpp"
+#include "tests/replay/frontend/connection.hpp"
+#include "tests/replay/frontend/frontend.hpp"
 
 namespace blktap::replay {
 

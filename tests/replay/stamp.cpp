@@ -9,7 +9,7 @@
 #include <array>
 #include <cstring>
 
-#include "tests/replay/random.hpp"
+#include "tests/replay/load/random.hpp"
 
 namespace blktap::replay {
 namespace {

@@ -4,7 +4,7 @@
 // The one place that chooses between the ways to a backend.
 #include "tests/replay/target.hpp"
 
-#include "tests/replay/tapdisk_connection.hpp"
+#include "tests/replay/frontend/tapdisk_connection.hpp"
 
 namespace blktap::replay {
 

@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "tests/replay/pump.hpp"
-#include "tests/replay/xenstore_connection.hpp"
+#include "tests/replay/frontend/xenstore_connection.hpp"
+#include "tests/replay/load/pump.hpp"
 
 namespace blktap::replay {
 

@@ -28,7 +28,7 @@
 #include "libblktap/xen/shared_pages.hpp"
 #include "tapdisk/vbd.hpp"
 #include "tests/fakexen/control.hpp"
-#include "tests/replay/frontend.hpp"
+#include "tests/replay/frontend/frontend.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/support/temporary_directory.hpp"
 

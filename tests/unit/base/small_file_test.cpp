@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "tests/support/catch.hpp"
-#include "tests/support/small_file_system.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

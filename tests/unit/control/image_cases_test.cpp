@@ -7,10 +7,10 @@
 #include <fstream>
 
 #include "drivers/vhd/create.hpp"
-#include "tests/support/driver_harness.hpp"
-#include "tests/support/image_files.hpp"
+#include "tests/support/images/driver_harness.hpp"
+#include "tests/support/images/image_files.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/places.hpp"
-#include "tests/support/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"

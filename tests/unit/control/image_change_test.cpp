@@ -7,7 +7,7 @@
 #include "libblktap/files/local_image_opener.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
 

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "tests/support/catch.hpp"
-#include "tests/support/image_files.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/image_files.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/unit/control/tap_ctl_fixture.hpp"
 

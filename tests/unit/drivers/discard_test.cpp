@@ -4,7 +4,7 @@
 #include "drivers/raw/discard.hpp"
 
 #include "tests/support/catch.hpp"
-#include "tests/support/loop_device.hpp"
+#include "tests/support/images/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 
 #include "libblktap/base/mapping.hpp"
-#include "tests/support/driver_harness.hpp"
+#include "tests/support/images/driver_harness.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/support/model_disk.hpp"
-#include "tests/support/small_file_system.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

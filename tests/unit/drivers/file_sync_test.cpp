@@ -6,7 +6,7 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/vhd/create.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/driver_harness.hpp"
+#include "tests/support/images/driver_harness.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;

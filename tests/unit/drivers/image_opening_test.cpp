@@ -7,7 +7,7 @@
 #include "drivers/registry.hpp"
 #include "libblktap/base/error.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/driver_harness.hpp"
+#include "tests/support/images/driver_harness.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

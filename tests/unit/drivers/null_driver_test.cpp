@@ -5,7 +5,7 @@
 
 #include <array>
 
-#include "tests/support/driver_harness.hpp"
+#include "tests/support/images/driver_harness.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;

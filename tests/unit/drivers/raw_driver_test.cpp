@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "libblktap/base/error.hpp"
-#include "tests/support/driver_harness.hpp"
-#include "tests/support/loop_device.hpp"
+#include "tests/support/images/driver_harness.hpp"
+#include "tests/support/images/loop_device.hpp"
 #include "tests/support/model_disk.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"

@@ -5,7 +5,7 @@
 
 #include "libblktap/base/error.hpp"
 #include "libblktap/files/local_image_opener.hpp"
-#include "tests/support/small_file_system.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

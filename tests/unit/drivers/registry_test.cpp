@@ -3,7 +3,7 @@
 //
 #include "drivers/registry.hpp"
 
-#include "tests/support/driver_harness.hpp"
+#include "tests/support/images/driver_harness.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

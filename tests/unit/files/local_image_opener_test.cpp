@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "libblktap/base/error.hpp"
-#include "tests/support/loop_device.hpp"
+#include "tests/support/images/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

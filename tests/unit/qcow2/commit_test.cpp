@@ -4,7 +4,7 @@
 // A write that fails, or finds no space, whichever of all the writes that a request takes it is: the image stays one,
 // what was answered with success is there, and what found no space can be done again.
 #include "drivers/tables/committer.hpp"
-#include "tests/support/image_trials.hpp"
+#include "tests/support/images/image_trials.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 

@@ -5,7 +5,7 @@
 // that does not know it.
 #include <fstream>
 
-#include "drivers/qcow2/header.hpp"
+#include "drivers/qcow2/metadata/header.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
 using namespace blktap;

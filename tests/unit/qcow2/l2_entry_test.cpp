@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/qcow2/l2_entry.hpp"
+#include "drivers/qcow2/metadata/l2_entry.hpp"
 
 #include "tests/support/catch.hpp"
 

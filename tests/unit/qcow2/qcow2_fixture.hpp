@@ -4,8 +4,8 @@
 // Images on disk for tests of the qcow2 driver: made by qemu-img, looked into and spoilt byte by byte.
 #pragma once
 
-#include "tests/support/image_files.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/image_files.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

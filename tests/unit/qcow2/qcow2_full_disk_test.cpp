@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 #include "drivers/qcow2/file_end.hpp"
-#include "tests/support/image_trials.hpp"
-#include "tests/support/small_file_system.hpp"
+#include "tests/support/images/image_trials.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 
 using namespace blktap;

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "tests/support/image_trials.hpp"
+#include "tests/support/images/image_trials.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/unit/qcow2/qcow2_fixture.hpp"
 

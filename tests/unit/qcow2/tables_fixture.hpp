@@ -5,7 +5,7 @@
 // each), of which the first 16 clusters of the file are in use: header, L1, refcount table and block, and data.
 #pragma once
 
-#include "drivers/qcow2/l2_entry.hpp"
+#include "drivers/qcow2/metadata/l2_entry.hpp"
 #include "drivers/qcow2/write_map.hpp"
 #include "drivers/shared/bytes.hpp"
 #include "tests/support/catch.hpp"

@@ -7,9 +7,9 @@
 #include <memory>
 #include <unistd.h>
 
-#include "tests/replay/random.hpp"
+#include "tests/replay/load/random.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/unit/replay/machine.hpp"
+#include "tests/unit/replay/backend/machine.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

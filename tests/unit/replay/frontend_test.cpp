@@ -4,7 +4,7 @@
 #include <set>
 
 #include "tests/support/catch.hpp"
-#include "tests/unit/replay/machine.hpp"
+#include "tests/unit/replay/backend/machine.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/replay/generator.hpp"
+#include "tests/replay/load/generator.hpp"
 
 #include <set>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/replay/histogram.hpp"
+#include "tests/replay/load/histogram.hpp"
 
 #include "tests/support/catch.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/replay/pump.hpp"
+#include "tests/replay/load/pump.hpp"
 
 #include <array>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include "tests/replay/extent.hpp"
 #include "tests/replay/failure.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/unit/replay/machine.hpp"
+#include "tests/unit/replay/backend/machine.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

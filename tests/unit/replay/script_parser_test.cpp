@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 
-#include "tests/replay/script.hpp"
+#include "tests/replay/script/script.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace blktap;

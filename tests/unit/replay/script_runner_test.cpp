@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/replay/script_runner.hpp"
+#include "tests/replay/script/script_runner.hpp"
 
 #include <array>
 #include <cstring>
@@ -9,7 +9,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
-#include "tests/unit/replay/machine.hpp"
+#include "tests/unit/replay/backend/machine.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

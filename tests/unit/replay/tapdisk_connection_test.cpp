@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/replay/tapdisk_connection.hpp"
+#include "tests/replay/frontend/tapdisk_connection.hpp"
 
 #include <poll.h>
 #include <thread>
 #include <unistd.h>
 
 #include "tests/replay/failure.hpp"
-#include "tests/replay/recorder.hpp"
+#include "tests/replay/trace/recorder.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temporary_directory.hpp"
 

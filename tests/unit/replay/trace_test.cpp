@@ -5,9 +5,9 @@
 #include <cstring>
 #include <unistd.h>
 
-#include "tests/replay/trace_player.hpp"
+#include "tests/replay/trace/trace_player.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/unit/replay/machine.hpp"
+#include "tests/unit/replay/backend/machine.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

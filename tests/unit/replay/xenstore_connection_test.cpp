@@ -2,15 +2,15 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Against the real xenstored; the backend's half is on a thread of this process.
-#include "tests/replay/xenstore_connection.hpp"
+#include "tests/replay/frontend/xenstore_connection.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include "tests/replay/load.hpp"
+#include "tests/replay/load/load.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/unit/replay/machine.hpp"
-#include "tests/unit/replay/xenstore_backend.hpp"
+#include "tests/unit/replay/backend/machine.hpp"
+#include "tests/unit/replay/backend/xenstore_backend.hpp"
 
 using namespace blktap;
 using namespace blktap::replay;

@@ -10,7 +10,7 @@
 
 #include "libblktap/base/error.hpp"
 #include "libblktap/files/image_lock.hpp"
-#include "tests/support/loop_device.hpp"
+#include "tests/support/images/loop_device.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapback/judged_files.hpp"

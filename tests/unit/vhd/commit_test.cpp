@@ -4,7 +4,7 @@
 // Each of the writes of a request fails, or finds no space, in turn: the image stays valid, answered writes are there,
 // and requests that found no space can be repeated.
 #include "drivers/tables/committer.hpp"
-#include "tests/support/image_trials.hpp"
+#include "tests/support/images/image_trials.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 

@@ -3,8 +3,8 @@
 //
 #include "drivers/vhd/create.hpp"
 
-#include "tests/support/qemu_img.hpp"
-#include "tests/support/small_file_system.hpp"
+#include "tests/support/images/qemu_img.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
 using namespace blktap;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/vhd/footer.hpp"
+#include "drivers/vhd/metadata/footer.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/vhd/header.hpp"
+#include "drivers/vhd/metadata/header.hpp"
 
 #include "drivers/shared/bytes.hpp"
 #include "libblktap/base/error.hpp"

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
 using namespace blktap;

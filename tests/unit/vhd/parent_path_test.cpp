@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "drivers/vhd/parent_path.hpp"
+#include "drivers/vhd/metadata/parent_path.hpp"
 
-#include "drivers/vhd/header.hpp"
+#include "drivers/vhd/metadata/header.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace blktap::vhd;

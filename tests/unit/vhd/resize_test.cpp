@@ -3,8 +3,8 @@
 //
 #include "drivers/vhd/resize.hpp"
 
-#include "tests/support/image_trials.hpp"
-#include "tests/support/qemu_img.hpp"
+#include "tests/support/images/image_trials.hpp"
+#include "tests/support/images/qemu_img.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
 using namespace blktap;

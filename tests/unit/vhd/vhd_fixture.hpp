@@ -11,7 +11,7 @@
 #include "drivers/vhd/create.hpp"
 #include "drivers/vhd/examine.hpp"
 #include "drivers/vhd/open_image.hpp"
-#include "tests/support/image_files.hpp"
+#include "tests/support/images/image_files.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 

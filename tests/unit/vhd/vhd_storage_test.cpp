@@ -3,8 +3,8 @@
 //
 // Full file systems, and block devices in place of files.
 #include "drivers/vhd/file_end.hpp"
-#include "tests/support/image_trials.hpp"
-#include "tests/support/small_file_system.hpp"
+#include "tests/support/images/image_trials.hpp"
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/unit/vhd/vhd_fixture.hpp"
 
 using namespace blktap;
