@@ -3,13 +3,13 @@
 //
 #include "control/tapback/taps.hpp"
 
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <unistd.h>
 
 #include "control/tapback/list_page.hpp"
+#include "control/tapback/named_tap.hpp"
 #include "control/tapback/tapdisk_process.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/small_file.hpp"
@@ -26,33 +26,13 @@ std::string owner_of(std::uint32_t pid) {
     return "of process " + std::to_string(pid);
 }
 
-/// A whole number as the script writes it; anything else is no number of ours.
-std::optional<std::uint32_t> to_number(const std::optional<std::string>& text) {
-    if (!text) return std::nullopt;
-    std::uint32_t number = 0;
-    const char* const end = text->data() + text->size();
-    const auto [rest, error] = std::from_chars(text->data(), end, number);
-    if (error != std::errc{} || rest != end) return std::nullopt;
-    return number;
-}
-
-/// What a disk's directory says of its tapdisk.
-struct NamedTap {
-    ipc::TapArguments name;
-    bool read_only;  ///< the disk's mode
-};
-
-/// All of it of one moment, and of the disk's own directory.
-std::optional<NamedTap> read_named_tap(const BackendDirectory& directory) {
-    if (!directory.read("minor")) return std::nullopt;  // what the script writes last: as yet there is no more
-    std::optional<NamedTap> named;
-    const bool there = directory.transact([&](const StoreTransaction& nodes) {
-        named.reset();
-        const auto minor = to_number(nodes.read(directory.node("minor")));
-        const auto pid = to_number(nodes.read(directory.node("pid")));
-        if (minor && pid) named = {{*pid, *minor}, ipc::is_read_only_mode(nodes.read(directory.node("mode")))};
-    });
-    return there ? named : std::nullopt;
+/// Whether this answer to "stats" is that of a tapdisk that has its image open.
+bool says_open(const ipc::Reply& stats) {
+    try {
+        return stats.error_code.empty() && ipc::disk_state(stats.result).state == ipc::DiskState::State::open;
+    } catch (const std::system_error&) {
+        return false;
+    }
 }
 
 std::string text_of(const ipc::TapArguments& name) {
@@ -114,25 +94,49 @@ void Taps::find_again(const Tap& tap) {
         }
         TapdiskHandle& found = *process;
         processes_[pid] = std::move(process);
-        if (ending) return found.terminate();
-        found.call(ipc::Stats{}, {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
+        ending ? found.terminate() : ask(pid);
     } catch (const std::system_error& error) {
-        log::warning("tap.unknown", {{"pid", std::to_string(pid)}, {"reason", error.what()}, {"state", "tries again"}});
-        unfound_.insert(pid);
+        ask_later(pid, error.what());
     }
 }
 
-/// Those of which it could not be said whether they live.
 void Taps::find_unfound() {
-    for (const std::uint32_t pid : std::exchange(unfound_, {}))
-        if (const auto tap = table_.taps().find(pid); tap != table_.taps().end()) find_again(Tap(tap->second));
+    for (const std::uint32_t pid : std::exchange(unfound_, {})) {
+        const auto tap = table_.taps().find(pid);
+        if (tap == table_.taps().end()) continue;
+        if (!processes_.contains(pid)) {
+            find_again(Tap(tap->second));
+        } else if (!tap->second.ending) {
+            ask(pid);
+        }
+    }
+}
+
+/// What it does, of one that an earlier tapback had.
+void Taps::ask(std::uint32_t pid) {
+    TapdiskHandle& process = *processes_.at(pid);
+    try {
+        process.connect();
+    } catch (const std::system_error& error) {
+        return ask_later(pid, error.what());
+    }
+    process.call(ipc::Stats{}, {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
+}
+
+/// No answer says nothing of the image: a disk may name this tapdisk already.
+void Taps::ask_later(std::uint32_t pid, const std::string& reason) {
+    log::warning("tap.unknown", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "tries again"}});
+    unfound_.insert(pid);
 }
 
 void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
     Tap* const tap = table_.find(pid);
     if (tap == nullptr) return;
-    const bool open = stats.error_code.empty() && ipc::disk_state(stats.result).state == ipc::DiskState::State::open;
-    if (!open || !tap->image) return end(*tap);
+    if (tap->image && is_error(stats, Errc::peer_closed)) {
+        ask_later(pid, stats.error_message);
+        return save();
+    }
+    if (!tap->image || !says_open(stats)) return end(*tap);
     // A disk gets it with its files.
     const auto image = ipc::open_arguments(*tap->image, true);
     host_.files.take(owner_of(pid), image, path(tap->socket), static_cast<pid_t>(pid), [this, pid] {
@@ -191,7 +195,8 @@ TapdiskHandle::Hooks Taps::hooks(std::uint32_t pid) {
             .lost =
                 [this, pid](const std::string& reason) {
                     Tap* const tap = table_.find(pid);
-                    if (tap == nullptr) return;
+                    // Its image is a disk's by name, perhaps; and whoever gets it will ask it.
+                    if (tap == nullptr || tap->image) return;
                     log::warning("tap.lost", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "ends it"}});
                     end(*tap);
                 }};

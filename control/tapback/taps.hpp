@@ -8,7 +8,7 @@
 // Two disks that only read may share one pid and number, as the script lets them. A tapdisk serves one disk, so the
 // second gets one of its own on the same image, under the same name; the name lasts as long as one of them.
 //
-// Tested by tests/control/tap_test.cpp.
+// Tested by tests/unit/tapback/taps_test.cpp, tests/unit/tapback/tap_answers_test.cpp and tests/control/tap_test.cpp.
 #pragma once
 
 #include <set>
@@ -57,6 +57,8 @@ class Taps {
     TapdiskHandle::Hooks hooks(std::uint32_t pid);
     void find_again(const Tap& tap);
     void find_unfound();
+    void ask(std::uint32_t pid);
+    void ask_later(std::uint32_t pid, const std::string& reason);
     void restored(std::uint32_t pid, const ipc::Reply& stats);
     void opened(std::uint32_t pid, const ipc::Reply& reply, const Done& done);
     void end(Tap& tap);
@@ -72,8 +74,8 @@ class Taps {
     Host& host_;
     TapTable table_;
     std::map<std::uint32_t, std::unique_ptr<TapdiskHandle>> processes_;  ///< by pid, those in the table
-    std::set<std::uint32_t> unfound_;                                    ///< of the table, looked for again
-    std::vector<std::unique_ptr<TapdiskHandle>> gone_;                   ///< destroyed at the next tick
+    std::set<std::uint32_t> unfound_;  ///< of the table: whether they live, or what they do, is asked again
+    std::vector<std::unique_ptr<TapdiskHandle>> gone_;  ///< destroyed at the next tick
     std::multimap<std::uint32_t, std::function<void()>> when_ended_;
     std::map<std::string, Vbd*> paired_;  ///< by name, the disks whose tapdisk came by this way
     std::set<ipc::VbdAddress> waiting_;   ///< disks that share an image which is just being opened
