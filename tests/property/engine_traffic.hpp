@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "tests/property/engine_oracle.hpp"
-#include "tests/support/second_peer.hpp"
+#include "tests/support/machine/second_peer.hpp"
 
 namespace blktap::testing {
 

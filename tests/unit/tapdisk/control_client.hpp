@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "libblktap/ipc/channel.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 
 namespace blktap::testing {
 

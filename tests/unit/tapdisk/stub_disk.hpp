@@ -20,7 +20,7 @@
 
 #include "drivers/shared/storage_errors.hpp"
 #include "libblktap/base/assert.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 
 namespace blktap::testing {
 

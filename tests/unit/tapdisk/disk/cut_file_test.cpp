@@ -8,7 +8,7 @@
 #include "drivers/qcow2/create.hpp"
 #include "drivers/vhd/create.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

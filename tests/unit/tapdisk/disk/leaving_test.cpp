@@ -5,8 +5,8 @@
 // served, and the other connection's requests neither fail nor change order.
 
 #include "tests/support/catch.hpp"
+#include "tests/support/machine/second_peer.hpp"
 #include "tests/support/model_disk.hpp"
-#include "tests/support/second_peer.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;

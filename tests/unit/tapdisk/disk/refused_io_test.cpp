@@ -5,7 +5,7 @@
 // seconds, retries cost hardly any processor time, and requests are served as soon as the storage serves.
 #include "tapdisk/disk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

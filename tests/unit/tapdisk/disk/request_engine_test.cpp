@@ -5,7 +5,7 @@
 // memory for guest data is used up the guest waits.
 #include "tapdisk/ring/ring_client.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

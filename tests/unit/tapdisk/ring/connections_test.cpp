@@ -6,8 +6,8 @@
 #include "tapdisk/ring/connections.hpp"
 
 #include "tests/support/catch.hpp"
+#include "tests/support/machine/second_peer.hpp"
 #include "tests/support/model_disk.hpp"
-#include "tests/support/second_peer.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;

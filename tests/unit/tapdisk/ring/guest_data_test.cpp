@@ -7,8 +7,8 @@
 
 #include "tests/fakexen/failures.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 #include "tests/support/model_disk.hpp"
-#include "tests/support/vbd_harness.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

@@ -8,8 +8,8 @@
 
 #include "tapdisk/ring/local_transport.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/machine/second_peer.hpp"
 #include "tests/support/model_disk.hpp"
-#include "tests/support/second_peer.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapdisk/controlled_disk.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"

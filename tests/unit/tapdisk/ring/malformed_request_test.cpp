@@ -6,7 +6,7 @@
 
 #include "libblktap/xen/shared_pages.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/vbd_harness.hpp"
+#include "tests/support/machine/vbd_harness.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;

@@ -12,71 +12,25 @@
 //
 // There are no arbitrary sleeps: time is a ManualClock's, and waiting for a worker means waiting for its event. The
 // loop makes a round only when the real one would not sleep, so that a lost wake-up shows up as a request without an
-// answer. Each answer is checked when it is taken: it must be to an unanswered request, with its operation.
+// answer.
 #pragma once
 
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "drivers/registry.hpp"
-#include "libblktap/base/mapping.hpp"
-#include "libblktap/xen/shared_pages.hpp"
 #include "tapdisk/vbd.hpp"
-#include "tests/fakexen/control.hpp"
-#include "tests/replay/frontend/frontend.hpp"
+#include "tests/support/machine/sim_guest.hpp"
 #include "tests/support/sim_aio_kernel.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace blktap::testing {
 
-/// Sectors [first, last] of one page.
-struct Shape {
-    std::uint8_t first = 0;
-    std::uint8_t last = sectors_per_page - 1;
-};
-
-/// Granted pages of the guest, and the segments that name sectors of them: one segment a page.
-struct GuestBuffer {
-    std::span<std::byte> memory{};
-    std::vector<ring::Segment> segments{};
-    /// One more page, for the descriptors of an indirect request around this buffer.
-    std::span<std::byte> descriptors{};
-    xen::GrantRef descriptors_ref = 0;
-
-    std::uint64_t sector_count() const;
-    /// Spreads `data`, as long as all segments, over them; or collects it from them.
-    void put(std::span<const std::byte> data);
-    std::vector<std::byte> get() const;
-    /// put() of ModelDisk's bytes for `stamp` at `sector`.
-    void fill(std::uint64_t sector, std::uint64_t stamp);
-    SectorRange at(std::uint64_t sector) const { return {sector, sector_count()}; }
-};
-
-/// Requests as a frontend puts them into a ring.
-class GuestRequests {
+class VbdHarness : public SimGuest {
   public:
-    /// Makes a direct request with at most 11 segments, else an indirect one.
-    static ring::RawRequest transfer(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
-                                     const GuestBuffer& data);
-    static ring::RawRequest read(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    static ring::RawRequest write(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    static ring::RawRequest barrier(std::uint64_t id, std::uint64_t sector, const GuestBuffer& data);
-    /// Makes an indirect request, however few segments `data` has.
-    static ring::RawRequest indirect(ring::Operation operation, std::uint64_t id, std::uint64_t sector,
-                                     const GuestBuffer& data);
-    static ring::RawRequest flush(std::uint64_t id);
-    static ring::RawRequest discard(std::uint64_t id, SectorRange range);
-};
-
-class VbdHarness : public GuestRequests {
-  public:
-    static constexpr xen::DomainId guest_domain = 5;
-
     struct Options {
         replay::FrontendOptions frontend{};  ///< domains are set by the harness
         std::uint64_t size_sectors = 16 * 1024;
@@ -103,28 +57,17 @@ class VbdHarness : public GuestRequests {
 
     // The machine.
 
-    fakexen::World& world() { return world_; }
     ManualClock& clock() { return clock_; }
     EventLoop& loop() { return loop_; }
     /// Does operations as they are submitted, until told to hold().
     SimAioKernel& kernel() { return sim_kernel_; }
     Vbd& vbd() { return *vbd_; }
-    replay::Frontend& frontend() { return *frontend_; }
     const TemporaryDirectory& directory() const { return directory_; }
     const std::string& image_path() const { return image_path_; }
     const Options& options() const { return options_; }
 
-    // The guest's memory. It lasts until the guest vanishes, even after its frontend.
-
-    GuestBuffer buffer(const std::vector<Shape>& shapes, xen::PageAccess access = xen::PageAccess::read_write);
-    GuestBuffer pages(std::size_t count) { return buffer(std::vector<Shape>(count)); }
-
     // Traffic.
 
-    /// Puts a request into the ring, not yet visible to tapdisk.
-    void put(const ring::RawRequest& request, unsigned queue = 0);
-    void publish(unsigned queue = 0) { frontend_->publish(queue); }
-    void send(const ring::RawRequest& request, unsigned queue = 0);
     /// Runs one round of the loop without waiting, then takes answers. Returns true if an answer came.
     bool round();
     /// Runs one round, then more until the loop wants to sleep.
@@ -133,23 +76,12 @@ class VbdHarness : public GuestRequests {
     /// Runs rounds, waiting for workers and a real kernel, until the condition holds.
     /// Errors: throws std::runtime_error if nothing happens for a long time.
     void run_until(const std::function<bool()>& condition);
-    /// Returns the status that answered `id`, if any.
-    std::optional<ring::Status> answer(std::uint64_t id) const;
-    bool answered(std::uint64_t id) const { return answers_.contains(id); }
     /// Sends a request, waits for the answer and returns its status.
     ring::Status run(const ring::RawRequest& request, unsigned queue = 0);
-    std::size_t unanswered() const { return unanswered_.size(); }
-    std::vector<std::uint64_t> unanswered_ids() const;
-    /// Forgets the answers, so that ids may be used again.
-    void forget_answers() { answers_.clear(); }
 
     // Control.
 
-    /// Replaces the frontend by a new one with these options, not connected.
-    void make_frontend(const replay::FrontendOptions& options);
     void connect();
-    /// Removes all pages and ports of the guest.
-    void guest_vanishes();
     /// Calls `start` with a Vbd::Done and waits until it is called.
     template <class Start>
     std::error_code finish(Start start) {
@@ -206,12 +138,9 @@ class VbdHarness : public GuestRequests {
   private:
     std::string image_name() const;
     bool would_sleep() const;
-    void take_answers();
-    void forget_frontend();
 
     TemporaryDirectory directory_;
     std::string image_path_;
-    fakexen::World world_;
     ManualClock clock_;
     const int epoll_fd_;  ///< of loop_, which does not expose it
     EventLoop loop_;
@@ -219,13 +148,8 @@ class VbdHarness : public GuestRequests {
     SimAioKernel sim_kernel_;
     const Options options_;
     unsigned relinks_ = 0;
-    std::optional<xen::ShareHandle> shares_;
-    std::deque<xen::SharedPages> memory_;
-    std::optional<replay::Frontend> frontend_;
     std::optional<Vbd> vbd_;
     UniqueFd log_file_;
-    std::map<std::uint64_t, std::uint8_t> unanswered_;  ///< the operation that the answer must name
-    std::map<std::uint64_t, ring::Response> answers_;
 };
 
 }  // namespace blktap::testing

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/support/second_peer.hpp"
+#include "tests/support/machine/second_peer.hpp"
 
 #include <stdexcept>
 
