@@ -76,7 +76,8 @@ void ChainFiles::refuse_loop(const std::string& path) const {
     refuse(path, "is its own " + relation_ + ", by way of " + std::to_string(count()) + " images");
 }
 
-/// Requests reach every file of the chain; a guest writes only the first one, and its data.
+/// Adapts the image's limits to a file: requests read every file of the chain, and write the first one and its data
+/// file.
 void ChainFiles::note(const StorageLimits& limits, bool of_first) {
     info_.memory_alignment_bytes = std::max(info_.memory_alignment_bytes, limits.memory_alignment_bytes);
     info_.zero_copy_safe = info_.zero_copy_safe && limits.zero_copy_safe;

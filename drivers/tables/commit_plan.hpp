@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// CommitPlan: what a group of changes writes into an image's tables, and in which phases. A format says what each phase
-// holds, so that a loss of power at any moment leaves an image that never shows what was not written. A plan is made of
-// copies: the tables in memory change when it is over, and hold what the image holds at any time.
+// CommitPlan: what a group of changes writes into an image's tables, and in which phases. A format assigns writes to
+// phases so that after a loss of power at any moment the image never shows bytes that were not written. A plan consists
+// of copies: the tables in memory change when it is finished, so they always agree with the image.
 //
-// Pure: no I/O; the Committer writes a plan's pieces and tells how that ended.
+// Pure: no I/O; the Committer writes a plan's pieces and calls finish() or abandon().
 #pragma once
 
 #include <cstddef>
@@ -24,14 +24,14 @@ class CommitPlan {
         std::uint64_t offset = 0;
         std::span<std::byte> data;
     };
-    /// What the file with the guest's data need not store any more, in bytes.
+    /// A range of the file with the guest's data that can be freed, in bytes.
     struct Punch {
         std::uint64_t offset = 0;
         std::uint64_t length = 0;
     };
     enum class Added : std::uint8_t {
         yes,
-        nothing,  ///< all of it is in the image already
+        nothing,  ///< the image has all changes already
         full,
         missing,  ///< the slice at missing_slice() must be read first
     };
@@ -42,23 +42,23 @@ class CommitPlan {
 
     /// Takes all changes of `task`, or none.
     virtual Added add(const Task& task) noexcept = 0;
-    /// Adds what the changes need besides. After it nothing is added.
+    /// Adds further writes that the changes need. No change is added afterwards.
     virtual void seal() noexcept {}
-    /// What `phase` has written must be durable before anything that comes after it.
+    /// Whether the writes of `phase` must be durable before later ones begin.
     virtual bool is_barrier(unsigned phase) const noexcept = 0;
-    /// Everything is written: the tables in memory follow. The plan is empty afterwards.
+    /// Call when everything is written: updates the tables in memory. The plan is empty afterwards.
     virtual void finish() noexcept = 0;
-    /// A phase before the last one failed: nothing leads to what was written. The plan is empty afterwards; who asked
-    /// for the changes gives back what it allocated.
+    /// Call when a phase before the last one failed: no entry points to the written pieces. The plan is empty
+    /// afterwards; the tasks with the changes must free the space that they allocated.
     virtual void abandon() noexcept = 0;
 
     unsigned last_phase() const noexcept { return last_phase_; }
-    /// Writes that a plan has at most.
+    /// Most writes of a plan.
     std::size_t capacity() const noexcept { return capacity_; }
     std::uint64_t missing_slice() const noexcept { return missing_slice_; }
     bool empty() const noexcept { return writes_.empty(); }
     std::span<const Write> writes() const noexcept { return writes_; }
-    /// To be punched once the last phase is durable.
+    /// Ranges to be punched once the last phase is durable.
     std::span<const Punch> punches() const noexcept { return punches_; }
 
   protected:

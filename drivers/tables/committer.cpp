@@ -40,14 +40,14 @@ void Committer::start() noexcept {
     if (!plan_.empty()) {
         begin_phase(0);
     } else if (!committing_.empty()) {
-        end_tasks({});  // nothing was to be written after all
+        end_tasks({});  // there was nothing to write
     } else {
         running_ = false;
     }
     go_on_all(satisfied, {});
 }
 
-/// Takes what the next group has room for. `satisfied`: tasks whose changes earlier groups have made.
+/// Takes as many tasks as the next group has room for. `satisfied`: tasks whose changes earlier groups have made.
 void Committer::gather(TaskList& satisfied) noexcept {
     TaskList waiting;
     waiting.swap(queue_);
@@ -68,7 +68,7 @@ void Committer::gather(TaskList& satisfied) noexcept {
         }
     }
     queue_.splice(queue_.begin(), waiting);
-    // A plan may be full of what it has to write itself, and take no task.
+    // A plan may be full of its own writes and take no task.
     if (!committing_.empty() || !queue_.empty()) plan_.seal();
 }
 
@@ -138,7 +138,7 @@ void Committer::end_flushes() noexcept {
     }
 }
 
-/// Gives the file system back what the guest discarded. That it cannot be given back is no error.
+/// Frees the space that the guest discarded. A failure is no error.
 void Committer::punch() noexcept {
     if (plan_.punches().empty()) return succeed();
     punch_job_.run = [](WorkerJob& job) noexcept {
@@ -164,8 +164,7 @@ void Committer::fail(std::error_code error) noexcept {
     if (phase_ < plan_.last_phase()) {
         plan_.abandon();
     } else {
-        // What leads where is not known. Where it was space that lacked, the entries are written again before anything
-        // else.
+        // It is unknown which entries were written. After a lack of space they are written again before anything else.
         if (storage_full(error)) {
             stuck_ = true;
         } else {
@@ -186,7 +185,7 @@ void Committer::end_tasks(std::error_code error) noexcept {
     running_ = false;
     TaskList ended;
     ended.swap(committing_);
-    // Those that gathered for a group that could not begin have lost nothing but time.
+    // Tasks that gathered for a group that could not begin have only lost time.
     if (error && stuck_) ended.splice(ended.end(), queue_);
     go_on_all(ended, error);
     if (waiter_ != nullptr) waiter_->group_over(stuck_ ? error : std::error_code{});

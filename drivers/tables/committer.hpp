@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Committer: makes the changes of many requests part of the image together. While one group is being written the next
-// one gathers. A request is answered when its group's entries are in the file, so that what was answered survives
-// the death of this process; a guest's flush makes it survive a loss of power.
+// Committer: writes the changes of many requests to the image together. While one group is being written the next one
+// gathers. A request is answered when its group's entries are in the file, so that answered writes survive the death of
+// this process; a guest's flush makes them survive a loss of power.
 //
-// A group that could not be written for lack of space is undone, unless its last phase had begun: then some of it may
-// be in the file. The group stays, its requests are answered with the error, and its last phase is repeated before
-// anything else is written. Any other failure of the last phase, or of making something durable, breaks the image:
+// A group that could not be written for lack of space is undone, unless its last phase had begun: then some entries may
+// be in the file. In that case the group stays, its requests are answered with the error, and its last phase is
+// repeated before anything else is written. Any other failure of the last phase, or of an fdatasync, breaks the image:
 // nothing is written any more, and no flush succeeds.
 //
 // Tested by tests/unit/qcow2/commit_test.cpp, tests/unit/vhd/commit_test.cpp and the crash tests of both formats.
@@ -23,41 +23,41 @@ namespace blktap::tables {
 
 class Committer {
   public:
-    /// Who waits for groups to be over.
+    /// Is called at the end of each group.
     class GroupWaiter {
       public:
-        /// Called on the loop's thread after every group. `error`: the group is left over, and whoever waits for what
-        /// it changes would wait in vain.
+        /// Called on the loop's thread after every group. `error`: the group is left over, and tasks that wait for its
+        /// clusters would wait in vain.
         virtual void group_over(std::error_code error) noexcept = 0;
 
       protected:
         ~GroupWaiter() = default;
     };
 
-    /// `waiter`: null where nobody waits. Lifetime: all outlive this. Errors: throws std::bad_alloc.
+    /// `waiter` may be null. Lifetime: all outlive this. Errors: throws std::bad_alloc.
     Committer(ImageIo& image, CommitPlan& plan, GroupWaiter* waiter = nullptr);
     Committer(const Committer&) = delete;
     Committer& operator=(const Committer&) = delete;
 
-    /// Commits the task's changes, which may be nothing but what the plan itself has to write. task.next is called with
-    /// success when all of it is in the file; with an error otherwise: what task.change_count still counts then did not
-    /// happen, and is the task's to undo.
+    /// Commits the task's changes; without changes, the plan's own writes. Calls task.next with success when all are in
+    /// the file, otherwise with an error: the changes that task.change_count still counts then did not happen, and the
+    /// task must undo them.
     void join(Task& task) noexcept;
-    /// A group is left over: tables must stay where they are, for its entries may be in the file, and are written there
-    /// again.
+    /// Whether a group is left over: tables must not move, because its entries may be in the file, and are written
+    /// there again.
     bool stuck() const noexcept { return stuck_; }
-    /// Tries the group that is left over again, if nothing is under way.
+    /// Retries the group that is left over, if none is under way.
     void retry() noexcept;
-    /// When no group is under way, calls `begun`, which may be null, and starts `job`; no group is under way until
+    /// When no group is under way, calls `begun`, which may be null, and starts `job`; no group begins before
     /// end_exclusive(). One at a time.
     using Begun = void (*)(WorkerJob&) noexcept;
     void run_exclusively(WorkerJob& job, Begun begun = nullptr) noexcept;
-    /// `error` other than a lack of space breaks the image.
+    /// Ends run_exclusively(). An `error` other than a lack of space breaks the image.
     void end_exclusive(std::error_code error) noexcept;
     /// The error that broke the image.
     std::error_code broken() const noexcept { return broken_; }
-    /// Ends a flush that the file has done. The kernel tells of a failure once: if a group is being made durable at
-    /// this moment, it may be told, and the flush waits to know.
+    /// Ends a flush of the guest after its fdatasync. The kernel reports a failure only once: if a group is being made
+    /// durable at this moment, its fdatasync may get the report, so the flush waits for that result.
     void end_flush(FileRequest& request, std::error_code error) noexcept;
 
   private:
@@ -84,9 +84,9 @@ class Committer {
     ImageIo& image_;
     CommitPlan& plan_;
     GroupWaiter* const waiter_;
-    TaskList queue_;                  ///< for the next group
-    TaskList committing_;             ///< in this one
-    WaitingRequests flushes_;         ///< that wait for syncing_ to end
+    TaskList queue_;                  ///< tasks for the next group
+    TaskList committing_;             ///< tasks of the current group
+    WaitingRequests flushes_;         ///< flushes that wait for syncing_ to end
     WorkerJob* exclusive_ = nullptr;  ///< waits for the end of a group
     Begun exclusive_begun_ = nullptr;
     std::vector<WriteOp> ops_;

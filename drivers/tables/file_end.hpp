@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FileEnd: makes room for new data at the end of a growing image, ahead of what will be asked for, by a worker: a write
-// behind a file's end would wait for the disk in the ring's thread (docs/decisions/0012-growth.md). How room is made is
-// the format's own, in a class derived from this one.
+// FileEnd: makes room for new data at the end of a growing image, ahead of its use, by a worker: a write behind a
+// file's end would wait for the disk in the ring's thread (docs/decisions/0012-growth.md). How room is made is up to
+// the format, in a class derived from this one.
 //
 // Tested by tests/unit/qcow2/qcow2_full_disk_test.cpp and tests/unit/vhd/vhd_storage_test.cpp.
 #pragma once
@@ -14,19 +14,20 @@ namespace blktap::tables {
 
 class FileEnd {
   public:
-    /// How far ahead: an eighth of the file, within these bounds.
+    /// How far ahead room is made: an eighth of the file, within these bounds.
     static constexpr std::uint64_t ahead_min_bytes = 8ULL << 20;
     static constexpr std::uint64_t ahead_max_bytes = 256ULL << 20;
 
     FileEnd(const FileEnd&) = delete;
     FileEnd& operator=(const FileEnd&) = delete;
 
-    /// There is room up to `end_bytes`: true. False: `task` waits, and task.next is called when there is, or cannot be.
+    /// Returns true if there is room up to `end_bytes`. Otherwise `task` waits, and task.next is called when there is
+    /// room, or with an error.
     bool reach(Task& task, std::uint64_t end_bytes) noexcept;
-    /// Everything in use ends at `end_bytes`: makes more room if it will soon be wanted, and notes in `task` that it
-    /// has begun to.
+    /// Call when the used part ends at `end_bytes`: makes more room if it will soon be needed, and notes in `task` that
+    /// a growth has begun.
     void look_ahead(Task& task, std::uint64_t end_bytes) noexcept;
-    /// Ends `task`, but not before the growth that it began is over.
+    /// Ends `task`, after the growth that it began.
     void end_task(Task& task, std::error_code error) noexcept;
 
     const ImageActivity& activity() const noexcept { return activity_; }
@@ -36,10 +37,10 @@ class FileEnd {
     explicit FileEnd(ImageIo& image) noexcept;
     ~FileEnd() = default;
 
-    /// Makes room from `begin`, where everything ends, to `end`, so that it reads as zeros. Context: a worker's thread,
-    /// and nobody else uses what it does; blocks.
+    /// Makes room from `begin`, the end of the used part, to `end`, so that it reads as zeros. Context: a worker's
+    /// thread, one call at a time; blocks.
     virtual std::error_code make_room(std::uint64_t begin, std::uint64_t end) noexcept = 0;
-    /// make_room() is over, on the loop's thread. `made`: with success, up to file_end.
+    /// Called on the loop's thread after make_room(). `made`: it succeeded, and file_end is the new end.
     virtual void room_tried(bool made) noexcept { (void)made; }
 
     ImageFile& file() noexcept { return image_.top_file(); }
@@ -60,7 +61,7 @@ class FileEnd {
     ImageIo& image_;
     Job job_;
     bool busy_ = false;
-    bool goes_ahead_ = true;  ///< there was space for it last time
+    bool goes_ahead_ = true;  ///< the last growth found space to go ahead
     std::uint64_t needed_ = 0;
     TaskList waiting_;
     ImageActivity activity_;

@@ -26,7 +26,7 @@ std::string_view kind_text(Extent::Kind kind) {
 }  // namespace
 
 ImageLayer described(const ImageFile& layer, std::string_view format) {
-    constexpr std::uint64_t stat_block_bytes = 512;  // whatever the file system's own are
+    constexpr std::uint64_t stat_block_bytes = 512;  // the unit of st_blocks on every file system
     struct stat status {};
     if (::fstat(layer.fd.get(), &status) != 0) throw_system_error(layer.name);
     return {layer.name, format, layer.size_bytes, static_cast<std::uint64_t>(status.st_blocks) * stat_block_bytes, {}};

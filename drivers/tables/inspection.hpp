@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the tools of all formats with tables do alike, with an image that nobody serves.
+// Shared by the tools of all formats with tables, for images that no disk uses.
 //
 // Tested by tests/unit/drivers/tools_test.cpp.
 #pragma once
@@ -12,14 +12,14 @@
 
 namespace blktap::tables {
 
-/// For the tables of an image that is looked at, with all that it is over. Twice what a disk has by default: no option
-/// says here that an image may have more.
+/// Memory for the tables of an examined image with its backing files or parents. Twice a disk's default, because there
+/// is no option to raise it.
 inline constexpr std::uint64_t inspection_memory_bytes = 512ULL << 20;
 
-/// What is so of every image of a chain. Errors: throws std::system_error naming the file.
+/// Returns the properties that every image of a chain has. Errors: throws std::system_error naming the file.
 ImageLayer described(const ImageFile& layer, std::string_view format);
 
-/// The same of every layer of a chain, with what `describe` knows of one.
+/// The same for every layer of a chain, with the facts that `describe` adds.
 template <typename Layer>
 std::vector<ImageLayer> described(const std::vector<Layer>& chain, ImageLayer (*describe)(const Layer&)) {
     std::vector<ImageLayer> layers;
@@ -28,10 +28,10 @@ std::vector<ImageLayer> described(const std::vector<Layer>& chain, ImageLayer (*
     return layers;
 }
 
-/// What was found to be wrong becomes part of `report`; whether anything was.
+/// Adds the errors that were found to `report`; returns whether there are any.
 bool tell_errors(std::uint64_t errors, const std::string& first, CheckReport& report);
 
-/// A piece of the disk, `extent`, which is in `layer`; null: no image of the chain has it.
+/// Returns `extent`, which is in `layer`, as a piece of the disk; `layer` is null if no image of the chain has it.
 DiskPiece piece_of(std::uint64_t offset, const Extent& extent, const ImageFile* layer);
 
 /// `map_disk` is the format's own walk over the extents of a chain's disk.

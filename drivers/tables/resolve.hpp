@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Looking a piece of the disk up through the images of a chain, each of which may have it or not.
+// Looks a part of the disk up through the images of a chain.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace blktap::tables {
 
-/// Of an extent of Kind::data what is in a file that ends at `file_end`, up to that sector, or the zeros behind it.
+/// Cuts an extent of Kind::data at `file_end`: returns its part in the file, or zeros if it begins behind the end.
 inline Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
     if (extent.host_offset >= file_end) {
         extent.kind = Extent::Kind::zero;
@@ -22,14 +22,14 @@ inline Extent cut_at_file_end(Extent extent, std::uint64_t file_end) noexcept {
     return extent;
 }
 
-/// The beginning of `length` bytes at `offset` that is stored in one way, in the first of the chain's images from
-/// `index` on that has it. `look_up(index, length)` asks one image. Never Kind::unallocated: what no image has is
-/// zeros.
+/// Returns the first part of `length` bytes at `offset` that is stored in one way, from the first image of the chain
+/// from `index` on that has it. `look_up(index, length)` looks up one image. Never Kind::unallocated: bytes that no
+/// image has are zeros.
 template <class Chain, class LookUp>
 Extent resolve_in_chain(const Chain& chain, std::uint32_t index, std::uint64_t offset, std::uint64_t length,
                         LookUp look_up) noexcept {
     for (; index < chain.size(); ++index) {
-        // Behind the end of an image are zeros, whatever those below it have there.
+        // Behind the end of an image are zeros, whatever the images below have there.
         if (offset >= chain[index].size_bytes) break;
         Extent extent = look_up(index, length);
         extent.layer = index;

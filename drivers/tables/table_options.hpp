@@ -16,10 +16,10 @@ namespace blktap::tables {
 struct TableOptions {
     Caching caching = Caching::direct;
     std::uint64_t cache_bytes = 0;   ///< for slices of tables
-    std::uint64_t memory_bytes = 0;  ///< for everything about the chain that is in memory
+    std::uint64_t memory_bytes = 0;  ///< limit for all tables of the chain in memory
 };
 
-/// Takes them from `options`, and finishes it: a format's own options were taken before. `spec` must name a path.
+/// Takes these options from `options`, and finishes it: take a format's own options before. `spec` must name a path.
 /// Errors: throws std::system_error (EINVAL).
 TableOptions take_table_options(OptionReader& options, const ImageSpec& spec, const DriverContext& context,
                                 std::uint64_t cache_bytes_default);
