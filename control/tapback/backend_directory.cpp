@@ -25,7 +25,7 @@ BackendDirectory::Seen BackendDirectory::leave(bool replaced) noexcept {
 
 BackendDirectory::Seen BackendDirectory::look(const Check& may_take) {
     const XenStore& store = session_.require();
-    // As it mostly is. What else it says was read before: nobody changes it within one life.
+    // The common case. Its other nodes were read before: they do not change within one life.
     if (!began_anew_ && !frontend_.empty() && is_in(store)) return Seen::there;
     const auto frontend = store.read(node("frontend"));
     if (gone_) return leave(frontend.has_value());
@@ -36,7 +36,7 @@ BackendDirectory::Seen BackendDirectory::look(const Check& may_take) {
         if (!take(may_take)) return leave(true);
     } else {
         const auto mark = store.read(node(life_node));
-        // Whoever writes the nodes of a lost xenstored again may write this one last.
+        // A tool that restores the nodes of a lost xenstored may write the mark last.
         if (!mark && began_anew_) return Seen::unknown;
         if (mark != life_ || !is_claimed(store)) return leave(true);
     }
@@ -73,7 +73,7 @@ std::optional<std::string> BackendDirectory::read(const char* name) const {
     return session_.require().read(node(name));
 }
 
-// What people are told.
+// Texts for people.
 
 void BackendDirectory::put_status(const StoreNodes& nodes, const std::string& text) const {
     if (text != status_) nodes.write(node("tapdisk/status"), text);
@@ -89,7 +89,7 @@ void BackendDirectory::write_hotplug_error(const std::string& text) {
     hotplug_error_written_ = hotplug_error_written_ || written;
 }
 
-/// That of an attach that failed, of an earlier one.
+/// Removes the error of an earlier, failed attach.
 void BackendDirectory::remove_hotplug_error() {
     if (!hotplug_error_written_) return;
     transact([&](const StoreTransaction& nodes) { nodes.remove(node("hotplug-error")); });

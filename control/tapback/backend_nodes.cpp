@@ -24,7 +24,7 @@ void write_offers(const StoreNodes& nodes, const std::string& backend) {
     nodes.write_number(backend + "/max-ring-page-order", std::countr_zero(ipc::ring_pages_max));
     nodes.write_number(backend + "/max-ring-pages", ipc::ring_pages_max);
     nodes.write_number(backend + "/multi-queue-max-queues", queues);
-    // The most that a ring's request can name; the image's own limit is not known yet and never smaller.
+    // The limit of the ring's requests; the image's own limit is not known yet and never smaller.
     nodes.write_number(backend + "/feature-max-indirect-segments", 256);
 }
 
@@ -74,7 +74,7 @@ std::string write_claim(const XenStore& store, const ipc::VbdAddress& vbd) {
     const std::string owner = directory + '/' + owner_node;
     std::string life;
     store.transact([&](const StoreTransaction& nodes) {
-        // At once: written into a directory that was just removed, the claim would make it anew.
+        // In the same transaction: a claim written into a directory that was just removed would make it again.
         if (!nodes.read(directory + "/frontend"))
             throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory);
         const auto present = nodes.read(owner);
@@ -142,7 +142,7 @@ void remove_nodes(const XenStore& store, const ipc::VbdAddress& vbd, const std::
     const std::string frontend = frontend_path(vbd);
     store.transact([&](const StoreTransaction& nodes) {
         const bool ours = nodes.read(backend + '/' + life_node) == life;
-        // A frontend that somebody left behind without its backend names that one.
+        // A frontend that was left behind without its backend names that backend.
         const bool left = !nodes.read(backend + "/frontend") &&
                           nodes.read(frontend + "/backend").value_or("").ends_with('/' + backend);
         if (ours || left) nodes.remove(frontend);

@@ -23,7 +23,7 @@ void require(int error, const char* what) {
     if (error != 0) throw_error({error, std::system_category()}, what);
 }
 
-/// posix_spawn's two objects, with their ends.
+/// Owns posix_spawn's two objects.
 class SpawnSettings {
   public:
     SpawnSettings() {
@@ -33,7 +33,7 @@ class SpawnSettings {
         ::sigemptyset(&none);
         sigset_t all;
         ::sigfillset(&all);
-        // A session of its own: a signal to ours, from a terminal say, must not end guests' disks.
+        // A separate session: a signal to tapback's, from a terminal for example, must not end guests' disks.
         require(::posix_spawnattr_setflags(&attributes_,
                                            POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
                 "posix_spawn");
@@ -46,7 +46,7 @@ class SpawnSettings {
         ::posix_spawnattr_destroy(&attributes_);
         ::posix_spawn_file_actions_destroy(&actions_);
     }
-    /// All others of our descriptors close on exec.
+    /// Passes `fd` on; all other descriptors close on exec.
     void keep(int fd) { require(::posix_spawn_file_actions_adddup2(&actions_, fd, fd), "posix_spawn"); }
 
     pid_t spawn(const std::vector<std::string>& command, const std::string& program) const {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Processes that tapback starts: tapdisks, the starter of storage processes, and the operator's hook. In a session of
-// their own, with no signal blocked or ignored, and with none of our descriptors but those that are named.
+// Processes that tapback starts: tapdisks, the starter of storage processes, and the operator's hook. Each has its own
+// session, no blocked or ignored signal, and only the descriptors that are named.
 //
 // Tested by tests/unit/tapback/problem_hook_test.cpp and tests/control.
 #pragma once
@@ -19,14 +19,14 @@ struct ChildProcess {
     pid_t pid = -1;
     UniqueFd pidfd;  ///< readable when it has ended
 
-    /// How it ended, for people: "exited with status 0", "killed by signal 9 (Killed)"; "ended" if it was no child of
-    /// ours.
+    /// Returns how the process ended, for people: "exited with status 0", "killed by signal 9 (Killed)"; "ended" if it
+    /// was not a child of this process.
     std::string reap() const;
-    /// Ends a child of ours that is just being started, and waits for that.
+    /// Kills a child that is just being started, and waits for its end.
     void kill() const noexcept;
 };
 
-/// Starts `command`, its program first, with the descriptor `kept` (-1: none). `program`: the file to run, where the
+/// Starts `command`, its program first, with the descriptor `kept` (-1: none). `program`: the file to run, if the
 /// command's first word is only a name. Errors: throws std::system_error naming the program (ENOENT, EACCES, EMFILE,
 /// ...).
 ChildProcess spawn_child(const std::vector<std::string>& command, int kept = -1, const std::string& program = {});

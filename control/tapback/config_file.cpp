@@ -17,7 +17,7 @@
 namespace blktap::tapback {
 namespace {
 
-/// A configuration is a few lines: a file that is larger was named by mistake, and may be a disk.
+/// A configuration is a few lines: a larger file was named by mistake, and may be a disk.
 constexpr std::size_t size_max_bytes = 1 << 20;
 
 std::string read_all(int fd, const std::string& path) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The configuration file's lines: "key = value", empty, or a comment that begins with '#'. A value is all that follows
-// the '=' but the spaces around it; there are no quotes.
+// The configuration file's lines: "key = value", empty, or a comment that begins with '#'. A value is the text after
+// the
+// '=' without surrounding spaces; there are no quotes.
 //
 // Tested by tests/unit/tapback/options_test.cpp.
 #pragma once
@@ -20,8 +21,8 @@ struct ConfigLine {
 
 enum class Absent { is_error, is_empty };
 
-/// Reads `path`. Errors: throws std::system_error with "PATH: reason" when it cannot be read, std::runtime_error with
-/// "PATH:LINE: reason" for a line that is none of the above and for a key that is there twice.
+/// Reads `path`. Errors: throws std::system_error with "PATH: reason" if it cannot be read, std::runtime_error with
+/// "PATH:LINE: reason" for any other line and for a repeated key.
 std::vector<ConfigLine> read_config(const std::string& path, Absent absent);
 
 }  // namespace blktap::tapback

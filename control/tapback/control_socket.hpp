@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ControlSocket: where tap-ctl, block-tapdisk and toolstacks talk to tapback (docs/tapback-protocol.md).
+// ControlSocket: serves the requests of tap-ctl, block-tapdisk and toolstacks (docs/tapback-protocol.md).
 //
 // Tested by tests/control.
 #pragma once

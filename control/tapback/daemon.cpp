@@ -17,9 +17,9 @@ namespace blktap::tapback {
 namespace {
 
 constexpr Nanoseconds tick_interval = std::chrono::seconds(2);
-constexpr int looks_per_turn = 64;  // before clients and tapdisks have their turn
+constexpr int looks_per_turn = 64;  // then clients and tapdisks are served
 
-/// Whether a change of this node of a backend directory says something: what we write ourselves does not.
+/// Whether a change of this node of a backend directory matters: changes of nodes that tapback writes do not.
 bool matters(const std::string& below) {
     return below.empty() || below == "state" || below == "online" || below == "frontend" || below == "tapdisk" ||
            below == owner_node || below == "pid" || below == "minor";
@@ -116,7 +116,7 @@ void Daemon::restore() {
     });
 }
 
-/// What fails because of xenstored is tried again at the next tick.
+/// Calls `work`; after a failure of xenstored it is retried at the next tick.
 void Daemon::guard(const std::string& name, const std::function<void(Vbd&)>& work) {
     Vbd* const vbd = find(name);
     if (vbd == nullptr) return;
@@ -138,7 +138,7 @@ void Daemon::look(const std::string& name) {
     guard(name, [this](Vbd& vbd) {
         vbd.look();
         taps_.look(vbd);
-        // The directory in its place is nobody's until it has ended.
+        // The directory at its path belongs to no disk until this one has ended.
         const bool waits = vbd.directory().is_replaced() && vbd.address().kind == ipc::VbdAddress::Kind::vbd3;
         if (waits && session_.store() != nullptr) close_when_asked(store(), vbd.address());
     });
@@ -147,7 +147,7 @@ void Daemon::look(const std::string& name) {
 EventLoop::Next Daemon::turn() {
     session_.take_events();
     for (int i = 0; i < looks_per_turn && !marked_.empty(); ++i) {
-        // Round and round: those that are marked again at once must not keep the others waiting.
+        // Round robin: disks that are marked again at once must not keep the others waiting.
         const auto next = marked_.upper_bound(last_looked_);
         last_looked_ = marked_.extract(next == marked_.end() ? marked_.begin() : next).value();
         look(last_looked_);
@@ -200,7 +200,7 @@ void Daemon::backend_changed(const ipc::BackendNode& node) {
     if (ours && node.vbd.kind == ipc::VbdAddress::Kind::vbd3) find_or_refuse(node.vbd);
     Vbd* const vbd = find(node.vbd);
     if (vbd == nullptr) return;
-    // The mark is our own word, but where somebody writes the nodes of a lost xenstored again.
+    // A change of the mark is tapback's own, unless a tool restores the nodes of a lost xenstored.
     if (!ours && !(node.below == life_node && vbd->directory().is_store_lost())) return;
     vbd->node_changed(node.below);
     mark(node.vbd);
@@ -215,8 +215,8 @@ void Daemon::directory_changed(const std::string& path) {
     }
 }
 
-/// A new directory of the kind that is ours without a claim. When the frontend's device is served as the other kind,
-/// this one never is; its toolstack still waits for the end of it.
+/// Handles a new directory of the kind that needs no claim. If the frontend's device is served as the other kind, this
+/// directory never is; its toolstack still waits for its end.
 void Daemon::find_or_refuse(const ipc::VbdAddress& backend) {
     const std::string directory = backend.backend_path();
     Vbd* const known = find(backend.name());
@@ -254,12 +254,12 @@ void Daemon::check_domains() {
     for (const auto& [name, vbd] : vbds_) {
         const std::uint16_t domain = vbd->address().domain;
         if (!known.contains(domain)) {
-            // A xenstored that began anew knows no domain; the hypervisor does.
+            // A restarted xenstored knows no domains; the hypervisor does.
             known[domain] =
                 store().is_domain_known(domain) || domain_exists(domain).value_or(vbd->directory().is_store_lost());
         }
     }
-    // "Not known" may have been "cannot be asked" until here.
+    // The answers above may have meant "cannot be asked".
     if (session_.check_lost()) return;
     for (const auto& [name, vbd] : vbds_)
         if (!known[vbd->address().domain]) vbd->domain_died();
@@ -275,8 +275,8 @@ void Daemon::tick() {
 
 // Requests.
 
-/// Calls `go_on`, at once or when the earlier disk of that name, whose directory is gone, has ended; what it throws is
-/// an error reply. When it does not end, `done` has the reason.
+/// Calls `go_on`, at once or when the earlier disk of that name, whose directory is gone, has ended; an exception of
+/// `go_on` becomes an error reply. If the earlier disk does not end, `done` gets the reason.
 void Daemon::when_vacant(const ipc::VbdAddress& backend, std::function<void()> go_on, const Done& done) {
     const std::string name = backend.name();
     Vbd* const earlier = find(name);

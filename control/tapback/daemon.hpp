@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Daemon: all VBDs of this host, what makes them look, and what clients ask for.
+// Daemon: all VBDs of this host, the events that make them look, and the requests of clients.
 //
 // Tested by tests/control.
 #pragma once
@@ -34,7 +34,7 @@ class Daemon {
     /// The loop's turn: lets VBDs look, a bounded number of them.
     EventLoop::Next turn();
 
-    // The requests of docs/tapback-protocol.md. Errors, of all: throw std::system_error, or come in the reply.
+    // The requests of docs/tapback-protocol.md. Errors, of all: thrown as std::system_error, or in the reply.
     void claim(const ipc::VbdAddress& backend, Done done);
     void attach(const ipc::Attach& arguments, Done done);
     void detach(const ipc::VbdAddress& backend, Done done);
@@ -43,7 +43,7 @@ class Daemon {
     void plug(const ipc::Plug& arguments, Done done);
     void unplug(const ipc::Unplug& arguments, Done done);
     ipc::StatusResult status() const;
-    /// Those of Xen's block-tap script.
+    /// The requests of Xen's block-tap script.
     Taps& taps() noexcept { return taps_; }
     /// Errors: throws ENOENT: no such VBD.
     Vbd& vbd(const ipc::VbdArguments& name);
@@ -81,12 +81,12 @@ class Daemon {
     Host host_;
     StrayTapdisks strays_;
     Taps taps_;
-    /// By name: a frontend has one device of a number, whichever kind its backend is.
+    /// By name: a frontend has one device of a number, whatever the kind of its backend.
     std::map<std::string, std::unique_ptr<Vbd>> vbds_;
-    std::set<std::string> marked_;  ///< VBDs that are to look
-    std::string last_looked_;       ///< of `marked_`, by name
-    std::set<std::string> later_;   ///< VBDs that are to look at the next tick: their last look failed, or was too soon
-    std::set<std::string> untold_;  ///< whose status is to be written at the next tick
+    std::set<std::string> marked_;  ///< VBDs that must look
+    std::string last_looked_;       ///< the name of the last one in `marked_` that looked
+    std::set<std::string> later_;   ///< VBDs that must look at the next tick: their last look failed, or was too soon
+    std::set<std::string> untold_;  ///< VBDs whose status must be written at the next tick
     VacatedPlaces vacated_;
     WaitingRequests waiting_;
     EventLoop::Timer tick_;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskProblems: what is wrong with a disk, in words: why it does not serve, and what its tapdisk says of its storage.
-// Each that comes or goes has a line in the log and a run of the operator's program, once.
+// DiskProblems: a disk's problems, in words: why it is not served, and the problems of its storage that its tapdisk
+// reports. Each beginning and end is logged and passed to the operator's program, once.
 //
 // Tested by tests/unit/tapback/disk_problems_test.cpp.
 #pragma once
@@ -18,25 +18,25 @@ namespace blktap::tapback {
 
 class DiskProblems {
   public:
-    /// A storage's problem is over when it has stayed away for this long; its tapdisk has waited for a while before.
+    /// A problem of the storage is over once it has stayed away for this long, after the tapdisk's own delay.
     static constexpr Nanoseconds quiet = std::chrono::seconds(2);
 
-    /// `disk`: its name. `changed`: what there is to tell has changed. `loop` and `hook` outlive this.
+    /// `disk`: its name. `changed` is called when text() changes. `loop` and `hook` outlive this.
     DiskProblems(EventLoop& loop, ProblemHook& hook, std::string disk, std::function<void()> changed);
     DiskProblems(const DiskProblems&) = delete;
     DiskProblems& operator=(const DiskProblems&) = delete;
 
-    /// Why it does not serve; empty: that is over. False: it is what it was.
+    /// Sets the reason why the disk is not served; empty: it is served. Returns false if the reason is unchanged.
     bool set_reason(const std::string& reason);
     const std::string& reason() const noexcept { return reason_; }
-    /// What its tapdisk says is wrong now.
+    /// Takes the current problems that the tapdisk reports.
     void see(const ipc::Problems& problems);
-    /// The tapdisk that said so is gone, and nobody knows of the end of what it said.
+    /// The tapdisk is gone, so its reported problems cannot end any more: forgets them.
     void forget_storage();
 
-    /// All that is wrong, in one line.
+    /// Returns all problems, in one line.
     std::string text() const;
-    /// Whether somebody must be told what text() says.
+    /// Whether text() has changed since it was last reported.
     bool is_told() const noexcept { return told_; }
     void tell() noexcept { told_ = true; }
 

@@ -18,16 +18,17 @@ constexpr Nanoseconds retry_delay_max = std::chrono::seconds(16);
 
 const DiskSession::Done nobody = [](const ipc::Reply&) {};
 
-/// What a tapdisk says that has been asked for its state. `only_reads`: a disk that only reads took it from block-tap.
+/// Returns the event for a tapdisk's answer about its state. `only_reads`: the tapdisk came from block-tap and its disk
+/// is read-only.
 SessionEvent event_of(const ipc::DiskState& disk, bool only_reads,
                       const std::optional<ipc::DeviceDescription>& device) {
     if (disk.state == ipc::DiskState::State::closed) return SessionEvent::says_closed;
-    // Xen's block-tap script opens every image for writing, and the disk's mode comes later.
+    // Xen's block-tap script opens every image for writing, and writes the disk's mode later.
     if (only_reads && device && !device->read_only && !disk.connected) return SessionEvent::says_too_open;
     return disk.state == ipc::DiskState::State::paused ? SessionEvent::says_paused : SessionEvent::says_open;
 }
 
-/// Where it fails, the record that is there has what the next tapback can live with.
+/// If writing fails, the old record suffices for the next tapback.
 void try_to_record(const DiskSession::Hooks& hooks, const std::string& disk) noexcept {
     try {
         hooks.write_record();
@@ -67,7 +68,7 @@ void DiskSession::perform(SessionStep step) {
     switch (step) {
         case SessionStep::none:
         case SessionStep::hold:
-        case SessionStep::revive:  // by tidy(), when the one that has ended can be destroyed
+        case SessionStep::revive:  // done by tidy(), when the old handle can be destroyed
             return;
         case SessionStep::ask:
             return ask();
@@ -112,7 +113,7 @@ TapdiskHandle::Hooks DiskSession::tapdisk_hooks() {
             .ended =
                 [this] {
                     if (state_ != Session::ending) return gone();
-                    // Until its storage has let go of its files nobody else can have them.
+                    // Until the storage has closed its files no other disk can have them.
                     places_.files.forget(disk_.name(), [this] { gone(); });
                 },
             .problems = [this](const ipc::Problems& problems) { hooks_.problems(problems); },
@@ -185,7 +186,7 @@ void DiskSession::ask_later() {
 
 void DiskSession::lost(const std::string& reason) {
     if (state_ == Session::none || state_ == Session::ending || state_ == Session::reviving) return;
-    // Whoever waits for the image has an error.
+    // The opening of the image fails.
     if (state_ == Session::opening) return handle(SessionEvent::unanswered);
     tell_lost("its tapdisk, process " + std::to_string(tapdisk_->pid()) + ", runs but cannot be asked: " + reason);
 }
@@ -206,8 +207,8 @@ void DiskSession::tell_lost(const std::string& problem) {
 }
 
 void DiskSession::answered(const ipc::Reply& stats) {
-    if (state_ != Session::asking) return;  // given up meanwhile
-    // No answer says nothing of the disk; that the connection is lost, or the process, is told by its hook.
+    if (state_ != Session::asking) return;  // the disk was given up meanwhile
+    // An error says nothing about the disk; a lost connection or process is reported by its hook.
     if (!stats.error_code.empty()) {
         if (!is_error(stats, Errc::peer_closed)) lost(stats.error_message);
         return;
@@ -237,14 +238,14 @@ void DiskSession::answered(const ipc::Reply& stats) {
 
 // A tapdisk that is started.
 
-/// With the image that is set. Errors: throws std::system_error, and the image stays.
+/// Starts a tapdisk for the image that is set. Errors: throws std::system_error, and the image stays set.
 void DiskSession::spawn() {
     hooks_.problem("");
     process_.reset();
     hooks_.write_record();
     tapdisk_ = places_.tapdisks.start(socket_path(), tapdisk_hooks());
     process_ = tapdisk_->id();
-    try_to_record(hooks_, disk_.name());  // without its process the next tapback asks who listens on the socket
+    try_to_record(hooks_, disk_.name());  // without the process in it the next tapback asks who listens on the socket
 }
 
 void DiskSession::begin(const ipc::ImageArguments& image, Done done) {
@@ -280,8 +281,8 @@ void DiskSession::open() {
 void DiskSession::reopen() {
     tapdisk_->call(ipc::Close{}, {}, [this](const ipc::Reply& reply) {
         places_.files.release(disk_.name());
-        if (state_ != Session::opening) return;  // given up meanwhile
-        // An earlier tapback asked for the same, and it is not done yet.
+        if (state_ != Session::opening) return;  // the disk was given up meanwhile
+        // The tapdisk still works on the same request of an earlier tapback.
         if (is_error(reply, Errc::wrong_state)) return handle(SessionEvent::not_now);
         if (!reply.error_code.empty()) return opened(reply, nobody);
         done_ = nobody;
@@ -290,7 +291,7 @@ void DiskSession::reopen() {
 }
 
 void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
-    // Its end follows, and another one begins.
+    // The end of the tapdisk follows, and another one is started.
     if (is_error(reply, Errc::peer_closed) && facts().may_revive) return;
     if (!reply.error_code.empty())
         return not_opened(ipc::error_code_named(reply.error_code), reply.error_message, done);
@@ -309,7 +310,7 @@ void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
     done(result);
 }
 
-/// `done` is told when nothing is left of the tapdisk: a retry finds no trace of it.
+/// Calls `done` when the tapdisk has ended and is removed, so that a retry finds no trace of it.
 void DiskSession::not_opened(std::error_code code, const std::string& message, const Done& done) {
     hooks_.problem(message);
     when_ended_.emplace_back([done, code, message] { done(error_reply(code, message)); });
@@ -354,7 +355,7 @@ void DiskSession::tidy() {
     retired_.reset();
     if (state_ != Session::reviving || retry_timer_.armed()) return;
     revived_ = true;
-    socket_.clear();  // the one that ended may still be about to remove its own
+    socket_.clear();  // the old tapdisk may still be about to remove its own socket
     try {
         spawn();
     } catch (const std::system_error& error) {

@@ -2,10 +2,10 @@
 // Copyright (c) 2026, the blktap developers
 //
 // DiskSession: one image in one tapdisk, from its start, or from its being found again, to its end. session_machine.hpp
-// says what follows on what; this does it, and keeps what must outlive it in the disk's record.
+// decides the steps; this class performs them, and keeps state that must outlive tapback in the disk's record.
 //
-// A tapdisk that lives and cannot be asked serves its guest as before: it is not taken for one that ended, and is ended
-// when the disk is given up.
+// A tapdisk that lives but does not answer serves its guest as before: it is not mistaken for one that has ended, and
+// is ended when the disk is given up.
 //
 // Tested by tests/unit/tapback/disk_session_test.cpp.
 #pragma once
@@ -27,36 +27,36 @@
 
 namespace blktap::tapback {
 
-/// Where the tapdisk of a disk came from that Xen's block-tap script made.
+/// A tapdisk that Xen's block-tap script made for a disk.
 struct VbdTap {
-    ipc::TapArguments name{};     ///< as the script names it
-    ipc::ImageArguments image{};  ///< as it serves this disk
+    ipc::TapArguments name{};     ///< the script's name for it
+    ipc::ImageArguments image{};  ///< the image as this disk uses it
 };
 
 class DiskSession {
   public:
     using Done = std::function<void(const ipc::Reply&)>;
 
-    /// What becomes of the image when a tapdisk has ended.
+    /// The fate of the image when a tapdisk has ended.
     enum class End : std::uint8_t {
-        asked,     ///< nothing: the disk has none any more
-        revives,   ///< another tapdisk begins with it
-        held,      ///< nobody serves it
-        was_away,  ///< the same, of one that ended while tapback was away
+        asked,     ///< the end was requested: the disk has no image any more
+        revives,   ///< another tapdisk opens it
+        held,      ///< it is kept, but not served
+        was_away,  ///< the same, for a tapdisk that ended while tapback did not run
     };
     struct Hooks {
-        /// Something is different: look at the disk.
+        /// The session's state changed: look at the disk.
         std::function<void()> changed;
-        /// Writes the disk's record, in which this session's state is. May throw std::system_error.
+        /// Writes the disk's record, which includes this session's state. May throw std::system_error.
         std::function<void()> write_record;
         std::function<void()> remove_record;
-        /// Why it does not serve; empty: that is over.
+        /// Sets the reason why the disk is not served; empty: it is served.
         std::function<void(const std::string& problem)> problem;
-        /// Whether a tapdisk that has ended may be replaced by one that begins anew.
+        /// Whether a tapdisk that has ended may be replaced by a new one.
         std::function<bool()> may_revive;
-        /// The image is open, by "open".
+        /// Called when "open" has succeeded.
         std::function<void()> opened;
-        /// A tapdisk that was found, and what it says about rings.
+        /// Called when a tapdisk was found; `connected`: whether it reports connected rings.
         std::function<void(bool connected)> found;
         std::function<void(const ipc::Problems& problems)> problems;
         std::function<void(End how)> ended;
@@ -68,51 +68,52 @@ class DiskSession {
         std::string run_directory;
     };
 
-    /// Nothing runs. `disk`: who has the image's files. All of `places` outlives this.
+    /// A session without a tapdisk. `disk`: the owner of the image's files. All of `places` outlives this.
     DiskSession(Places places, const ipc::VbdAddress& disk, Hooks hooks);
     DiskSession(const DiskSession&) = delete;
     DiskSession& operator=(const DiskSession&) = delete;
     /// Leaves the tapdisk running.
     ~DiskSession();
 
-    /// What an earlier tapback wrote down: finds the tapdisk, or finds that it has ended.
+    /// Restores the session of an earlier tapback: finds the tapdisk, or finds that it has ended.
     void restore(const VbdRecord& record);
-    /// Starts a tapdisk and opens the image; `done` is told. Only in `none`, whatever it held before is forgotten.
-    /// Errors: throws std::system_error: no tapdisk, no record; nothing has changed.
+    /// Starts a tapdisk and opens the image; calls `done` with the result. Only in state `none`; forgets an image that
+    /// was held. Errors: throws std::system_error if tapdisk or record cannot be made; nothing has changed.
     void start(const ipc::ImageArguments& image, Done done);
     /// The same for a second disk of a name of block-tap.
     void share(const VbdTap& tap);
-    /// Takes a tapdisk that has its image open; `socket` is its file's name. Errors: throws std::system_error, and
-    /// `process` stays the caller's.
+    /// Takes ownership of a tapdisk that has its image open; `socket` is its file's name. Errors: throws
+    /// std::system_error, and `process` stays the caller's.
     void take(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process);
-    /// Ends it. Nothing happens where there is none, or where it is not known.
+    /// Ends the tapdisk; no-op if there is none, or its process is not known.
     void end() { handle(SessionEvent::end); }
-    /// The image of a tapdisk that has ended is not served any more.
+    /// Forgets the held image of a tapdisk that has ended.
     void forget_image();
-    /// Destroys what is left of a tapdisk that has ended, and starts another one where one is to begin anew. Not from
-    /// inside a hook.
+    /// Destroys the handle of a tapdisk that has ended, and starts another one if it is to be replaced. Not from inside
+    /// a hook.
     void tidy();
 
-    /// Asks the tapdisk to let go of its image, and to go on.
+    /// Pauses and resumes the tapdisk.
     PauseControl& pausing() noexcept { return pausing_; }
-    /// Errors: throws std::system_error (Errc::wrong_state: no tapdisk); others are replies.
+    /// Passes a message to the tapdisk. Errors: throws std::system_error (Errc::wrong_state: no tapdisk); others are in
+    /// the reply.
     template <ipc::DeclaredMessage M>
     void call(const M& message, const std::vector<int>& descriptors, Done done) {
         require().call(message, descriptors, std::move(done));
     }
-    /// What it is now: as its last answer to "connect", or to "resize".
+    /// Sets the device's description, from the last answer to "connect" or "resize".
     void described(const ipc::DeviceDescription& device) { description_ = device; }
 
     Session state() const noexcept { return state_; }
-    /// Also while a pause is on its way: a frontend that comes now waits.
+    /// Also true while a pause is under way: a frontend that connects now waits.
     bool is_paused() const noexcept { return state_ == Session::paused || pausing_.is_asked(); }
-    /// Null: none, or one that has ended.
+    /// Null if there is no tapdisk, or it has ended.
     const TapdiskHandle* tapdisk() const noexcept { return tapdisk_.get(); }
     const std::optional<ipc::ImageArguments>& image() const noexcept { return image_.now(); }
     const std::optional<ipc::DeviceDescription>& description() const noexcept { return description_; }
-    /// Null unless its tapdisk came by take() or share().
+    /// Null unless the tapdisk came through take() or share().
     const VbdTap* tap() const noexcept { return tap_ ? &*tap_ : nullptr; }
-    /// Its part of the disk's record. Only with an image.
+    /// Writes the session's part of the disk's record. Only with an image.
     void put_into(VbdRecord& record) const {
         record.image = image_.now().value();
         record.next = image_.next();
@@ -155,15 +156,15 @@ class DiskSession {
     std::optional<VbdTap> tap_;
     std::string socket_;  ///< the tapdisk's file in the run directory; empty: the usual one
     std::unique_ptr<TapdiskHandle> tapdisk_;
-    std::unique_ptr<TapdiskHandle> retired_;  ///< it has ended; tidy() destroys it
-    std::optional<ProcessId> process_;        ///< of `tapdisk_`, or of one that an earlier tapback had
+    std::unique_ptr<TapdiskHandle> retired_;  ///< a tapdisk that has ended; tidy() destroys it
+    std::optional<ProcessId> process_;        ///< of `tapdisk_`, or of an earlier tapback's tapdisk
     std::optional<ipc::DeviceDescription> description_;
-    Done done_;  ///< of whoever waits for the image to be open
+    Done done_;  ///< for the request that waits until the image is open
     EventLoop::Timer retry_timer_;
     Nanoseconds retry_delay_;
-    bool told_lost_ = false;        ///< the problem is that it cannot be asked
-    bool revived_ = false;          ///< not a second time
-    bool asked_for_files_ = false;  ///< once: where descriptors are short, the answer costs the connection
+    bool told_lost_ = false;        ///< the reported problem is that the tapdisk does not answer
+    bool revived_ = false;          ///< replaced once: not a second time
+    bool asked_for_files_ = false;  ///< only once: when descriptors are short, the answer costs the connection
     std::vector<std::function<void()>> when_ended_;
 };
 

@@ -34,11 +34,11 @@ Situation::Tapdisk tapdisk_of(Session session) noexcept {
 DiskSituation::DiskSituation(Parts parts, const ipc::VbdAddress& disk, std::function<void()> life_known)
     : parts_(parts), needs_claim_(disk.kind == ipc::VbdAddress::Kind::vbd), life_known_(std::move(life_known)) {}
 
-// What others know.
+// Facts from others.
 
 void DiskSituation::node_changed(const std::string& below) noexcept {
     if (below == "state" || below == "online") {
-        stale_.backend = true;  // a toolstack writes both at once, and the events come in any order
+        stale_.backend = true;  // a toolstack writes both nodes together, and the events come in any order
     } else {
         all_changed();
     }
@@ -64,21 +64,21 @@ void DiskSituation::domain_died() {
     all_changed();
 }
 
-// What the nodes say.
+// Reading nodes.
 
 bool DiskSituation::has_directory() {
     stale_.directory = true;
     return observe_directory();
 }
 
-/// False: it is not there, or not known to be.
+/// Returns false if the directory is gone, or unknown.
 bool DiskSituation::observe_directory() {
     BackendDirectory& directory = parts_.directory;
     const bool was_replaced = directory.is_replaced();
     const bool was_known = !directory.life().empty();
     const Seen seen = directory.look([this](const StoreNodes& nodes) { return names_our_tap(nodes); });
     if (!was_replaced && directory.is_replaced()) tell_replaced();
-    // An earlier version's record does not say which life is meant.
+    // An earlier version's record has no mark.
     if (!was_known && seen == Seen::there && parts_.session.image()) life_known_();
     now_.owned = !released_ && (seen == Seen::there || (seen == Seen::unknown && now_.owned));
     if (directory.is_gone()) return false;
@@ -87,7 +87,7 @@ bool DiskSituation::observe_directory() {
     return seen == Seen::there;
 }
 
-/// Of a directory without a mark: it was made for another disk when it names another tapdisk, or none yet. The
+/// For a directory without a mark: if it names another tapdisk, or none yet, it was made for another disk, because the
 /// script writes the name before there is a record.
 bool DiskSituation::names_our_tap(const StoreNodes& nodes) const {
     const VbdTap* const tap = parts_.session.tap();
@@ -134,14 +134,14 @@ bool DiskSituation::confirm(Step step, const StoreTransaction& nodes) {
 }
 
 bool DiskSituation::confirmed(Step step) {
-    if (!now_.owned) return true;  // then nothing else matters
+    if (!now_.owned) return true;  // the other nodes do not matter then
     bool asked = false;
     const bool there = parts_.directory.transact([&](const StoreTransaction& nodes) { asked = confirm(step, nodes); });
     if (!there || !asked) all_changed();
     return there && asked;
 }
 
-// What is written there.
+// Writing nodes.
 
 bool DiskSituation::enter(Step step, Xenbus state, const Work& write_first) {
     bool asked = false;
@@ -174,7 +174,7 @@ void DiskSituation::tell_to_close() {
 
 void DiskSituation::leave() {
     const BackendDirectory& directory = parts_.directory;
-    // As it mostly is: its toolstack has removed it, or it is closed and bears no claim.
+    // The common cases: the toolstack has removed the directory, or it is Closed and needs no claim.
     if (directory.is_gone() || (!needs_claim_ && directory.read("state") == "6")) return;
     Situation then = now_;
     then.backend = Xenbus::closed;
@@ -188,8 +188,8 @@ void DiskSituation::leave() {
     });
 }
 
-/// Linux closes at once when it is told to, whatever it has sent and not been answered, and whoever removes its device
-/// waits for that: in a guest, and in this domain, it is the one thread for all devices.
+/// Linux closes at once when it is told to, even with unanswered requests, and the removal of its device waits for
+/// their answers: in a guest, and in this domain, in the one thread for all devices.
 ipc::RingsLeft DiskSituation::rings_left(bool by_force) const noexcept {
     if (domain_dead_ || is_starting(now_.frontend) || now_.renewed) return ipc::RingsLeft::untouched;
     if (by_force) return ipc::RingsLeft::failed;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskSituation: where a disk stands (xenbus_machine.hpp), kept as its nodes and its parts have it, and the states that
-// it enters.
+// DiskSituation: the state of a disk (xenbus_machine.hpp), as read from its nodes and its parts, and the xenbus states
+// that it enters.
 //
-// Nodes are read one by one, and only those that may have changed: that is cheap, and enough to see that nothing is to
-// be done, because whatever changes after it was read has an event on its way. What is seen like this may never have
-// been true together. So each step is confirmed: all nodes are read again in one transaction, which also writes what
-// the step writes.
+// Nodes are read one by one, and only those that may have changed. That is cheap, and enough to decide that nothing is
+// to be done, because a change after the read has an event on its way. Values read like this may never have been true
+// at the same time. So each step is confirmed: all nodes are read again in one transaction, which also does the step's
+// writes.
 //
 // Tested by tests/unit/tapback/disk_situation_test.cpp.
 #pragma once
@@ -34,57 +34,57 @@ class DiskSituation {
         DiskStatus& status;
     };
 
-    /// `life_known`: the directory of a disk that has an image has been given its mark. All of `parts` outlives this.
+    /// `life_known` is called when the directory of a disk with an image got its mark. All of `parts` outlives this.
     DiskSituation(Parts parts, const ipc::VbdAddress& disk, std::function<void()> life_known);
     DiskSituation(const DiskSituation&) = delete;
     DiskSituation& operator=(const DiskSituation&) = delete;
 
     const Situation& now() const noexcept { return now_; }
 
-    // What others know.
+    // Facts from others.
 
     /// A node of the disk's directory has changed: "state", "online", another one, or "" for the directory itself.
     void node_changed(const std::string& below) noexcept;
     void frontend_changed() noexcept { stale_.frontend = true; }
-    /// Nothing that was read before counts.
+    /// All nodes must be read again.
     void all_changed() noexcept { stale_ = {}; }
-    /// Takes over what the session and the link say of themselves.
+    /// Copies the states of the session and the link.
     void gather();
-    /// The disk was given up: its nodes are nobody's.
+    /// The disk was given up: its nodes belong to no disk.
     void release() noexcept;
     bool is_released() const noexcept { return released_; }
-    /// The same, and nobody waits for answers.
+    /// The domain died: the disk is given up, and no frontend waits for answers.
     void domain_died();
     bool is_domain_dead() const noexcept { return domain_dead_; }
     void set_offered() noexcept { now_.offered = true; }
     void set_forced(bool forced) noexcept { now_.forced = forced; }
     void set_kernel_waits(bool waits) noexcept { now_.kernel_waits = waits; }
 
-    // What the nodes say. Errors, of all from here on: throw std::system_error (xenstored's); look again.
+    // Reading nodes. Errors, of all from here on: throw std::system_error (xenstored's); look again.
 
-    /// Reads what may have changed.
+    /// Reads the nodes that may have changed.
     void observe();
-    /// Looks whether the disk's directory is there.
+    /// Returns whether the disk's directory exists.
     bool has_directory();
-    /// Whether the nodes, together, ask for this step. False: all is to be observed again.
+    /// Whether all nodes together call for this step. If not, all must be observed again.
     bool confirmed(Step step);
-    /// The same in a transaction of the caller's, which is to do the step: then now() is what the nodes say there. If
-    /// the transaction does not commit, all is to be observed again.
+    /// The same in the caller's transaction, which does the step: now() then has the values of that transaction. If the
+    /// transaction does not commit, all must be observed again.
     bool confirm(Step step, const StoreTransaction& nodes);
 
-    // What is written there.
+    // Writing nodes.
 
-    /// Confirms the step and enters a state, in one transaction with what goes before and with what people are told:
-    /// what others wrote meanwhile stands, and what vanished is not made anew. False: nothing was written, and all is
-    /// to be observed again.
+    /// Confirms the step and enters a state, in one transaction with `write_first` and the status for people: later
+    /// writes of others are not overwritten, and removed nodes are not made again. Returns false if nothing was
+    /// written; then all must be observed again.
     bool enter(
         Step step, Xenbus state, const Work& write_first = [](const auto&) {});
-    /// Tells the frontend to close, if nobody has: what it sends until it knows is answered.
+    /// Tells the frontend to close, unless it was told: requests that it sends until it notices are answered.
     void tell_to_close();
-    /// Takes leave of a directory that stays: whoever waits there for the end of the disk finds it closed.
+    /// Leaves a directory that stays, in state Closed, for a toolstack that waits there for the end of the disk.
     void leave();
 
-    /// What becomes of requests that are in the rings when these are taken away; `by_force`: on an operator's word.
+    /// Returns the fate of requests in the rings when these are disconnected; `by_force`: an operator demanded it.
     ipc::RingsLeft rings_left(bool by_force) const noexcept;
 
   private:
@@ -98,14 +98,14 @@ class DiskSituation {
     const bool needs_claim_;
     const std::function<void()> life_known_;
     Situation now_;
-    /// What of `now_` is to be read again.
+    /// The parts of `now_` that must be read again.
     struct Stale {
-        bool directory = true;  ///< that it is there, whose it is, and where its frontend is
+        bool directory = true;  ///< whether it exists, its owner, and its frontend
         bool backend = true;    ///< its state, and "online"
         bool frontend = true;
     };
     Stale stale_;
-    bool released_ = false;  ///< somebody gave it up, or its domain died
+    bool released_ = false;  ///< the disk was given up, or its domain died
     bool domain_dead_ = false;
 };
 

@@ -11,7 +11,7 @@ namespace {
 using Link = Situation::Link;
 using Tapdisk = Situation::Tapdisk;
 
-/// The name of the state of a disk whose rings are not up.
+/// Returns the name of the state of a disk whose rings are not connected.
 std::string describe_waiting(const Situation& now, const Serving& serving) {
     switch (now.tapdisk) {
         case Tapdisk::none:
@@ -26,7 +26,7 @@ std::string describe_waiting(const Situation& now, const Serving& serving) {
     return serving.is_paced ? "waiting, because its guest reconnects too often" : "waiting for the guest";
 }
 
-/// Does what people are told with; without it the disk goes on.
+/// Writes a text for people; a failure does not affect the disk.
 template <class Write>
 void try_to_tell(const ipc::VbdAddress& disk, Write write) {
     try {
@@ -56,11 +56,11 @@ DiskStatus::DiskStatus(Places places, const ipc::VbdAddress& disk, BackendDirect
       session_(session),
       problems_(places.loop, places.problem_hook, disk.name(), std::move(changed)) {}
 
-// What there is to tell.
+// The texts.
 
 bool DiskStatus::set_problem(const std::string& problem) {
     if (!problems_.set_reason(problem)) return false;
-    // The script that waits for this image is about to fail: this is what xl prints.
+    // The script that waits for this image is about to fail: xl prints this error.
     if (!problem.empty() && session_.state() == Session::opening && store_.store())
         try_to_tell(disk_, [&] { directory_.write_hotplug_error(problem); });
     return true;
@@ -89,7 +89,7 @@ std::string DiskStatus::text(const Situation& now) const {
     return name_of(now) + (reason.empty() ? "" : ": " + reason);
 }
 
-// Where it is told.
+// Where they are written.
 
 std::string DiskStatus::put(const StoreNodes& nodes, const Situation& now) const {
     std::string told = text(now);
@@ -116,7 +116,7 @@ bool DiskStatus::write_problems(const Situation& now) {
     return !now.owned || directory_.is_store_lost() || text(now) == directory_.status();
 }
 
-/// A plain disk line names no script: xl runs Xen's "block", in whose place the wrapper was.
+/// A plain disk line names no script: xl runs Xen's "block", which the wrapper replaced.
 bool DiskStatus::came_by_takeover() const {
     if (disk_.kind != ipc::VbdAddress::Kind::vbd || !store_.store()) return false;
     const std::string script = directory_.read("script").value_or("");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskStatus: what people are told of a disk: how it stands, and what is wrong with it. Administrators read it in the
-// disk's directory in xenstore, xl prints the reason for which a disk could not be attached, and tap-ctl lists it.
+// DiskStatus: a disk's state and problems, in words for people. Administrators read them in the disk's directory in
+// xenstore, xl prints the reason why a disk could not be attached, and tap-ctl lists them.
 //
 // Tested by tests/unit/tapback/disk_status_test.cpp.
 #pragma once
@@ -18,14 +18,14 @@
 
 namespace blktap::tapback {
 
-/// What the name of a disk's state depends on, beside its situation.
+/// Facts that determine the name of a disk's state, besides its situation.
 struct Serving {
     Session session = Session::none;
-    bool is_cut_off = false;  ///< its tapdisk runs, without a connection to us
+    bool is_cut_off = false;  ///< its tapdisk runs without a connection to tapback
     bool has_image = false;
-    bool is_paced = false;  ///< the guest waits because it came too often
+    bool is_paced = false;  ///< the guest waits because it reconnected too often
 };
-/// The name of the disk's state, for people: "connected", "waiting for the image", ...
+/// Returns the name of the disk's state, for people: "connected", "waiting for the image", ...
 std::string describe(const Situation& now, const Serving& serving);
 
 class DiskStatus {
@@ -36,36 +36,36 @@ class DiskStatus {
         const StoreSession& store;
     };
 
-    /// `changed`: there is something new to be told. All of `places`, `directory` and `session` outlive this.
+    /// `changed` is called when a text changes. All of `places`, `directory` and `session` outlive this.
     DiskStatus(Places places, const ipc::VbdAddress& disk, BackendDirectory& directory, const DiskSession& session,
                std::function<void()> changed);
     DiskStatus(const DiskStatus&) = delete;
     DiskStatus& operator=(const DiskStatus&) = delete;
 
-    // What there is to tell.
+    // The texts.
 
-    /// Why the disk does not serve; empty: that is over. False: this is no news. Of an image that was to be opened xl
-    /// prints it, too.
+    /// Sets the reason why the disk is not served; empty: it is served. Returns false if the reason is unchanged. While
+    /// an image is being opened the reason is also written for xl.
     bool set_problem(const std::string& problem);
-    /// What xl was to print is over.
+    /// Removes the error for xl.
     void image_opened();
-    /// What the tapdisk says is wrong with its storage; until tapdisk_ended().
+    /// Takes the problems of its storage that the tapdisk reports; until tapdisk_ended().
     void see(const ipc::Problems& problems) { problems_.see(problems); }
     void tapdisk_ended() { problems_.forget_storage(); }
-    /// Whether the guest has to wait because it came too often.
+    /// Sets whether the guest must wait because it reconnected too often.
     void set_paced(bool is_paced);
 
-    // Where it is told. Errors, of all that write: throw std::system_error (xenstored's).
+    // Where they are written. Errors, of all that write: throw std::system_error (xenstored's).
 
-    /// Writes it into a transaction. After that was committed, was_put() with what this returns.
+    /// Writes the status in a transaction and returns it; call was_put() with it after the commit.
     std::string put(const StoreNodes& nodes, const Situation& now) const;
     void was_put(const std::string& text);
-    /// Writes it into a directory that is the disk's.
+    /// Writes the status if the directory is the disk's.
     void write(const Situation& now);
-    /// Writes what is new of problems, and nothing else: a disk goes through many states within milliseconds, and each
-    /// that is written down makes it wait for xenstored. False: write() is to follow, unless it changes again soon.
+    /// Writes only changes of problems: a disk goes through many states within milliseconds, and each write makes it
+    /// wait for xenstored. Returns false if write() must follow, unless the state changes again soon.
     bool write_problems(const Situation& now);
-    /// An entry of "list"; `whole`: of "info".
+    /// Returns an entry of "list"; `whole`: of "info".
     ipc::VbdEntry entry(const Situation& now, bool whole) const;
 
   private:

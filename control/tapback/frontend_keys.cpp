@@ -40,20 +40,21 @@ std::uint32_t require_number(const NodeReader& read, const std::string& name) {
     return to_number(name, read(name), 0, std::numeric_limits<std::uint32_t>::max());
 }
 
-/// How many of something a frontend wants; at most what the backend's directory offers in `offer`, and `least` where
-/// that has no such node.
+/// Returns the number that a frontend requests in a node; at most the number that the backend's directory offers in
+/// `offer`, or `least` if it has no such node.
 std::optional<std::uint32_t> find_offered(const NodeReader& read, const NodeReader& offers, const std::string& name,
                                           std::uint32_t least, std::uint32_t most, const char* offer) {
     const auto wanted = find_number(read, name, least, most);
     if (!wanted || *wanted == least) return wanted;
-    constexpr std::uint32_t any = std::numeric_limits<std::uint32_t>::max();  // of another backend, before the claim
+    constexpr std::uint32_t any =
+        std::numeric_limits<std::uint32_t>::max();  // written by another backend before the claim
     const std::uint32_t offered = std::min(find_number(offers, offer, 0, any).value_or(least), most);
     if (*wanted > offered)
         refuse(name, std::to_string(*wanted), "more than the " + std::to_string(offered) + " offered");
     return wanted;
 }
 
-/// Pages of each ring; nothing when the frontend speaks the oldest dialect, whose one page has no number in its name.
+/// Returns the pages of each ring; nullopt for the oldest dialect, whose single page has no number in its name.
 std::optional<unsigned> read_ring_pages(const NodeReader& read, const NodeReader& offers) {
     constexpr unsigned order_max = std::countr_zero(ipc::ring_pages_max);
     if (const auto order = find_offered(read, offers, "ring-page-order", 0, order_max, "max-ring-page-order"))
@@ -65,7 +66,7 @@ std::optional<unsigned> read_ring_pages(const NodeReader& read, const NodeReader
 
 ipc::QueueArguments read_queue(const NodeReader& read, const std::string& prefix, std::optional<unsigned> pages) {
     ipc::QueueArguments queue;
-    // One page may be numbered or not, whatever the frontend said of its order.
+    // A single page may be numbered or not, whatever the frontend wrote about the order.
     const bool numbered = pages && (*pages > 1 || read(prefix + "ring-ref0"));
     if (numbered) {
         for (unsigned page = 0; page < *pages; ++page)

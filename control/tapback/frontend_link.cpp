@@ -14,8 +14,7 @@
 namespace blktap::tapback {
 namespace {
 
-/// The process, or the connection to it, is gone: which of them it is, and what becomes of the rings, comes by its
-/// hook.
+/// Whether the process, or the connection to it, is gone: its hook reports which, and what happens to the rings.
 bool is_no_answer(const ipc::Reply& reply) {
     return ipc::error_code_named(reply.error_code) == Errc::peer_closed;
 }
@@ -66,10 +65,10 @@ void FrontendLink::see(Xenbus frontend) noexcept {
 
 void forget_left_behind(Situation& now) noexcept {
     if (is_starting(now.frontend) || is_gone(now.frontend)) now.refused = false;
-    if (is_starting(now.frontend)) now.abandoned = false;  // it has forgotten what it sent
+    if (is_starting(now.frontend)) now.abandoned = false;  // the frontend has forgotten its requests
 }
 
-/// What the frontend wrote about its rings, and the toolstack about the disk.
+/// Reads the frontend's nodes about its rings, and the toolstack's about the disk.
 /// Errors: throws std::system_error (Errc::bad_message: the frontend's).
 ipc::ConnectArguments FrontendLink::keys(const StoreNodes& nodes) const {
     ipc::ConnectArguments arguments =
@@ -82,7 +81,8 @@ ipc::ConnectArguments FrontendLink::keys(const StoreNodes& nodes) const {
     return arguments;
 }
 
-/// keys() of the moment in which they ask to be connected; nullopt: by then they do not. Errors: as of keys().
+/// Returns keys() at a moment at which the nodes ask to be connected; nullopt if they do not any more. Errors: as
+/// keys().
 std::optional<ipc::ConnectArguments> FrontendLink::keys_if(const Asked& asked) const {
     std::optional<ipc::ConnectArguments> arguments;
     std::optional<std::system_error> nonsense;
@@ -94,7 +94,7 @@ std::optional<ipc::ConnectArguments> FrontendLink::keys_if(const Asked& asked) c
             arguments = keys(nodes);
         } catch (const std::system_error& error) {
             if (error.code() != Errc::bad_message) throw;
-            nonsense = error;  // if this was one moment
+            nonsense = error;  // counts only if the transaction commits
         }
     });
     if (!there) return std::nullopt;
@@ -102,7 +102,8 @@ std::optional<ipc::ConnectArguments> FrontendLink::keys_if(const Asked& asked) c
     return arguments;
 }
 
-/// Of rings that an earlier tapback connected. Errors: as of keys(); ENOENT: they may be those of another disk by now.
+/// Returns the keys of rings that an earlier tapback connected. Errors: as keys(); ENOENT: the nodes may be another
+/// disk's by now.
 ipc::ConnectArguments FrontendLink::abandoned_keys() const {
     std::optional<ipc::ConnectArguments> found;
     directory_.transact([&](const StoreTransaction& nodes) { found = keys(nodes); });
@@ -110,13 +111,13 @@ ipc::ConnectArguments FrontendLink::abandoned_keys() const {
     throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory_.path());
 }
 
-/// Whether its keys name other rings than those that are connected: it closed, began again and published them between
-/// two looks. Of keys that make no sense nothing is known.
+/// Whether the keys name other rings than the connected ones: the frontend closed, started again and published new
+/// rings between two looks. False if the keys are invalid.
 bool FrontendLink::has_new_rings(Xenbus frontend) const {
     if (state_ != State::up || !rings_ || !is_ready(frontend)) return false;
     try {
         ipc::ConnectArguments named = keys(places_.store.require());
-        // The toolstack's part, which counts when rings are connected.
+        // The toolstack's setting, which counts only at the time of connecting.
         named.discard_enabled = rings_->discard_enabled;
         named.direct_io_safe = rings_->direct_io_safe;
         return named != *rings_;
@@ -150,7 +151,7 @@ void FrontendLink::tapdisk_ended(DiskSession::End how, bool domain_died) {
             abandoned_ = has_recovery_log();
             break;
         case DiskSession::End::revives:
-            abandoned_ = false;  // no guest has ever been connected
+            abandoned_ = false;  // no guest was ever connected
             break;
         case DiskSession::End::asked:
         case DiskSession::End::held:
@@ -167,7 +168,7 @@ bool FrontendLink::connect(const Asked& asked) {
     try {
         arguments = keys_if(asked);
         if (!arguments) return false;
-        // The tapdisk empties it, when it has no other ring any more that uses it.
+        // The tapdisk empties the file, once no other ring of it uses the file.
         recovery_log_.reset(::open(places_.recovery_log.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!recovery_log_) throw_system_error(places_.recovery_log);
     } catch (const std::system_error& error) {
@@ -180,7 +181,7 @@ bool FrontendLink::connect(const Asked& asked) {
     abandoned_ = false;
     published_ = false;
     rings_ = arguments;
-    hooks_.write_record();  // without its rings the next tapback takes the frontend's keys for theirs
+    hooks_.write_record();  // without rings in the record the next tapback would assume the frontend's keys
     set(State::busy);
     session_.call(ipc::Connect{*arguments}, {recovery_log_.get()},
                   [this](const ipc::Reply& reply) { connected(reply); });
@@ -190,7 +191,7 @@ bool FrontendLink::connect(const Asked& asked) {
 void FrontendLink::connected(const ipc::Reply& reply) {
     if (is_no_answer(reply)) return;
     state_ = reply.error_code.empty() ? State::up : State::none;
-    // Another operation is in the way, which is not the frontend's fault: a pause, say, that was not answered.
+    // Another operation is under way, which is not the frontend's fault: for example a pause that was not answered.
     if (ipc::error_code_named(reply.error_code) == Errc::wrong_state)
         return session_.pausing().look([this](const ipc::Reply&) { hooks_.changed_later(); });
     refused_ = !reply.error_code.empty();
@@ -208,10 +209,10 @@ void FrontendLink::disconnect(ipc::RingsLeft rings) {
     set(State::busy);
     session_.call(ipc::Disconnect{rings}, {}, [this, rings](const ipc::Reply& reply) {
         if (is_no_answer(reply)) return;
-        // Of an earlier version, which leaves every ring as it is.
+        // A tapdisk of an earlier version, which leaves every ring as it is.
         const bool unknown = reply.error_code == ipc::error_code_name(Errc::bad_message);
         if (unknown && rings != ipc::RingsLeft::untouched) return disconnect(ipc::RingsLeft::untouched);
-        // Nothing was connected, or another operation is in the way and the rings are still mapped.
+        // Either no ring was connected, or another operation is under way and the rings are still mapped.
         if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return ask();
         disconnected();
     });

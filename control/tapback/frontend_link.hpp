@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FrontendLink: a disk's frontend: its state and keys in xenstore, which a guest writes as it likes, and its rings,
-// which are given to the disk's tapdisk and taken back. When a tapdisk died with requests unanswered, another process
+// FrontendLink: a disk's frontend: its state and keys in xenstore, which a guest may write as it likes, and its rings,
+// which the disk's tapdisk connects and disconnects. When a tapdisk died with unanswered requests, another process
 // answers them from the recovery log.
 //
 // Tested by tests/unit/tapback/frontend_link_test.cpp and tests/control.
@@ -27,12 +27,12 @@ class FrontendLink {
     using Asked = std::function<bool(const StoreTransaction&)>;
 
     struct Hooks {
-        /// Something is different: look at the disk, now or some seconds later.
+        /// The link's state changed: look at the disk, now or some seconds later.
         std::function<void()> changed;
         std::function<void()> changed_later;
-        /// Writes the disk's record, in which the rings are. Errors: none.
+        /// Writes the disk's record, which includes the rings. Errors: none.
         std::function<void()> write_record;
-        /// Why the frontend is not served; empty: it is.
+        /// Sets the reason why the frontend is not served; empty: it is served.
         std::function<void(const std::string& problem)> problem;
     };
     struct Places {
@@ -50,47 +50,47 @@ class FrontendLink {
 
     // Its nodes. Errors, of all: throw std::system_error (xenstored's).
 
-    /// Watches the frontend of this directory. False: it is not of the disk's domain, and is not looked at.
+    /// Watches the frontend in this directory. Returns false, and ignores it, if it is not of the disk's domain.
     bool follow(const std::string& path);
     void unfollow();
-    /// The watch went with xenstored.
+    /// The watch ended with xenstored.
     void forget_watch() noexcept { watched_.clear(); }
     Xenbus read_state(const StoreNodes& nodes) const;
-    /// Its state is this: one that begins, or has gone, begins anew with us too.
+    /// Takes the frontend's state: one that starts, or has gone, gets a clean state here too.
     void see(Xenbus frontend) noexcept;
-    /// Compares its keys, in such a state, with those that are connected.
+    /// Compares its keys, in this state, with the connected ones.
     void look_for_new_rings(Xenbus frontend) { renewed_ = has_new_rings(frontend); }
 
-    // The rings. They are busy while a request about them is on its way.
+    // The rings. They are busy while a request about them is under way.
 
     State state() const noexcept { return state_; }
     const std::optional<ipc::ConnectArguments>& rings() const noexcept { return rings_; }
-    /// As an earlier tapback wrote them down: whether the tapdisk has them comes by found().
+    /// Restores the rings of an earlier tapback's record; found() tells whether the tapdisk has them.
     void restore(const std::optional<ipc::ConnectArguments>& rings);
-    /// The rings may be connected or not, until found().
+    /// Until found(), it is unknown whether the rings are connected.
     void suspect() noexcept { state_ = State::busy; }
     void found(bool connected);
-    /// The tapdisk has ended. `domain_died`: nobody waits for answers.
+    /// The tapdisk has ended. `domain_died`: no frontend waits for answers.
     void tapdisk_ended(DiskSession::End how, bool domain_died);
-    /// Gives the frontend's rings to the tapdisk, if `asked` says so. False: it does not. Errors: also those of a
-    /// frontend whose keys make no sense; then it is refused until it begins anew.
+    /// Has the tapdisk connect the frontend's rings, if `asked` is true; returns whether it is. Errors: also those of a
+    /// frontend with invalid keys, which is then refused until it starts again.
     bool connect(const Asked& asked);
-    /// The offers, and then the features, of the disk are written.
+    /// Call when the offers of the disk were written.
     void offered() noexcept { refused_ = false; }
     void published() noexcept { published_ = true; }
     void disconnect(ipc::RingsLeft rings);
-    /// Has another process answer what a tapdisk that died has left. Errors: throws std::system_error: xenstored is
-    /// away; try again.
+    /// Has another process answer the requests that a dead tapdisk has left. Errors: throws std::system_error:
+    /// xenstored is away; try again.
     void abandon();
     void forget_abandoned() noexcept { abandoned_ = false; }
-    /// Destroys what has ended. Not from inside a hook.
+    /// Destroys the handle of a process that has ended. Not from inside a hook.
     void tidy();
 
-    /// No guest was connected when the last tapdisk ended.
+    /// Whether no guest was connected when the last tapdisk ended.
     bool ended_idle() const noexcept { return ended_idle_; }
     bool has_recovery_log() const;
     void remove_recovery_log();
-    /// Writes its part of where the disk stands. `is_unsure`: the tapdisk cannot be asked now.
+    /// Writes the link's part of the disk's situation. `is_unsure`: the tapdisk does not answer now.
     void put_into(Situation& now, bool is_unsure) const noexcept;
 
   private:
@@ -111,17 +111,17 @@ class FrontendLink {
     std::string path_;
     std::string watched_;
     State state_ = State::none;
-    std::optional<ipc::ConnectArguments> rings_;  ///< as its tapdisk has them, or had
+    std::optional<ipc::ConnectArguments> rings_;  ///< the rings that the tapdisk has, or had last
     bool abandoned_ = false;
     bool renewed_ = false;
     bool published_ = true;
     bool refused_ = false;
     bool ended_idle_ = false;
     UniqueFd recovery_log_;
-    std::unique_ptr<TapdiskHandle> answerer_;  ///< answers what a tapdisk that died has left, while the rings are busy
+    std::unique_ptr<TapdiskHandle> answerer_;  ///< answers a dead tapdisk's requests, while the rings are busy
 };
 
-/// Forgets, of where a disk stands, what a frontend in this state has left behind.
+/// Removes leftovers of an earlier frontend from a disk's situation, if the frontend's state allows it.
 void forget_left_behind(Situation& now) noexcept;
 
 }  // namespace blktap::tapback

@@ -38,7 +38,7 @@ std::optional<bool> domain_exists(std::uint16_t domain) noexcept {
     const auto handle = open_interface();
     if (!handle) return std::nullopt;
 #ifdef BLKTAP_XENCTRL_GETINFO_SINGLE
-    // The one that was before is gone from Xen 4.18 on.
+    // The older call does not exist from Xen 4.18 on.
     xc_domaininfo_t info{};
     if (xc_domain_getinfo_single(handle.get(), domain, &info) == 0) return (info.flags & XEN_DOMINF_dying) == 0;
     return errno == ESRCH ? std::optional(false) : std::nullopt;

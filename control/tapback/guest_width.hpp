@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What only the hypervisor knows of a domain. Through libxenctrl, whose interface changes with each release of Xen, and
-// which is therefore optional: without it the answers are those that are safe.
+// Facts about a domain that only the hypervisor knows. Through libxenctrl, whose interface changes with each release of
+// Xen, and which is therefore optional: without it the answers are the safe ones.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace blktap::tapback {
 
-/// The ring layout of a frontend that names none: its domain's word width, else that of 32-bit guests, as Linux
-/// assumes.
+/// Returns the ring layout of a frontend that names none: by its domain's word width, or if that is unknown that of
+/// 32-bit guests, as Linux assumes.
 std::string guest_protocol(std::uint16_t domain) noexcept;
 
 /// Whether the domain exists; nullopt: unknown.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ListPage: as much of a list as one reply can carry.
+// ListPage: the part of a list that fits into one reply.
 //
 // Tested by tests/control/scale_test.cpp.
 #pragma once
@@ -18,7 +18,7 @@ class ListPage {
   public:
     explicit ListPage(std::vector<Entry>& entries) noexcept : entries_(entries) {}
 
-    /// False: the page is full, and the entry is for the next one.
+    /// Returns false if the page is full: the entry belongs on the next one.
     bool add(Entry entry) {
         if (entries_.size() == ipc::list_entries_max || size_bytes_ > size_max_bytes) return false;
         size_bytes_ += ipc::Json(entry).dump(-1, ' ', false, ipc::Json::error_handler_t::replace).size();

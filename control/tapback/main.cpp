@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// tapback: the control daemon. This file wires the parts together and waits for the end, which leaves disks running.
+// tapback: the control daemon. This file wires the parts together and waits for the end; disks keep running.
 #include <csignal>
 #include <iostream>
 #include <sys/resource.h>
@@ -30,7 +30,7 @@ UniqueFd open_signals() {
     return fd;
 }
 
-/// Four descriptors a disk: as many disks as the hard limit allows.
+/// Raises the limit to the hard limit: each disk takes four descriptors.
 void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
@@ -58,7 +58,7 @@ void serve(const Options& options) {
     const MonotonicClock clock;
     EventLoop loop(clock);
     const std::string socket_path = options.run_directory + "/tapback.sock";
-    // Before anything is touched: a second tapback must find out that it is the second.
+    // Before anything else: a second tapback must fail here.
     const auto listener = listen_alone(socket_path);
     Daemon daemon(loop, options);
     const ControlSocket socket(loop, daemon, *listener);

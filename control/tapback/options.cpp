@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // One CLI::App reads both: the command line, and each line of the file as if it were the only option of a command line.
-// So a key is an option without its dashes, with the same rules and the same complaints.
+// So a key is an option without its dashes, with the same rules and the same errors.
 #include "control/tapback/options.hpp"
 
 #include <filesystem>
@@ -139,7 +139,7 @@ std::optional<Options> parse_options(int argument_count, const char* const* argu
                                      const char* default_config) {
     try {
         Parser parser;
-        // Twice: first for --config and for what is wrong, then to overrule the file.
+        // Parsed twice: first for --config and for errors, then to overrule the file.
         parser.app.parse(argument_count, arguments);
         const bool named = !parser.config.empty();
         const std::string config = named                       ? parser.config

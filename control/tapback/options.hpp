@@ -18,7 +18,7 @@ namespace blktap::tapback {
 
 struct Options {
     std::string run_directory = "/run/tapdisk";      ///< absolute; sockets, state and recovery logs
-    std::string tapdisk{};                           ///< the program, absolute; it can be run
+    std::string tapdisk{};                           ///< the program, absolute and executable
     std::vector<std::string> image_directories{};    ///< absolute, at least one
     std::vector<std::string> backing_directories{};  ///< absolute
     std::string problem_hook{};                      ///< absolute; run when a disk's storage has a problem; or empty
@@ -29,13 +29,13 @@ struct Options {
     std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
 };
 
-/// Reads the command line and the configuration file. An empty result: the process should end with `exit_status` (help,
-/// version, or a mistake that was explained on stderr, in one line).
-/// `default_config`: read where --config names no file, and may be absent; nullptr: the installed one.
+/// Reads the command line and the configuration file. Returns nullopt if the process should end with `exit_status`:
+/// after help, version, or a mistake that was explained on stderr, in one line. `default_config`: read if --config
+/// names no file, and may be absent; nullptr: the installed one.
 std::optional<Options> parse_options(int argument_count, const char* const* arguments, int& exit_status,
                                      const char* default_config = nullptr);
 
-/// The part of a tapdisk's command line that follows from these options: its program, how it logs, polls and queues.
+/// Returns the part of a tapdisk's command line that follows from these options: program, logging, polling, queues.
 std::vector<std::string> tapdisk_command(const Options& options);
 
 }  // namespace blktap::tapback

@@ -27,7 +27,7 @@ struct BlockDevice {
 
 std::vector<std::string> entries_of(const std::string& directory) {
     std::vector<std::string> names;
-    std::error_code ignored;  // it may vanish at any moment
+    std::error_code ignored;  // the device may vanish at any moment
     for (std::filesystem::directory_iterator entry(directory, ignored), end; !ignored && entry != end;
          entry.increment(ignored))
         names.push_back(entry->path().filename());
@@ -41,7 +41,7 @@ std::string first_line(const std::string& path) {
     return line;
 }
 
-/// The disk first, then its partitions.
+/// Returns the disk, then its partitions.
 std::vector<BlockDevice> block_devices(const std::string& directory) {
     std::vector<BlockDevice> found;
     for (const std::string& name : entries_of(directory + "/block")) {
@@ -56,7 +56,7 @@ std::vector<BlockDevice> block_devices(const std::string& directory) {
     return found;
 }
 
-/// As the kernel writes a path in its lists: a blank is \040.
+/// Decodes a path of the kernel's lists, where a blank is \040.
 std::string unescaped(const std::string& text) {
     std::string plain;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -71,7 +71,8 @@ std::string unescaped(const std::string& text) {
     return plain;
 }
 
-/// Where it is mounted; empty: nowhere. By its name as well: what btrfs mounts has a number of its own.
+/// Returns where the device is mounted; empty: nowhere. Compares names as well, because btrfs mounts have numbers of
+/// their own.
 std::string mount_of(const BlockDevice& device, const std::string& mounts) {
     std::ifstream file(mounts);
     for (std::string line; std::getline(file, line);) {
@@ -94,13 +95,13 @@ bool swaps_on(const BlockDevice& device, const std::string& swaps) {
     return false;
 }
 
-/// Claimed by somebody whom no list names: a file system that is mounted elsewhere, a volume of several disks.
+/// Whether the device is claimed by a user that no list names: a mount in another namespace, a volume of several disks.
 bool is_claimed(const BlockDevice& device, const std::string& nodes) {
     const std::string path = nodes + '/' + device.name;
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return false;
     const std::string number = std::to_string(major(status.st_rdev)) + ':' + std::to_string(minor(status.st_rdev));
-    if (number != device.number) return false;  // a name that somebody else's device has
+    if (number != device.number) return false;  // another device has the name
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC));
     return !fd && errno == EBUSY;
 }
@@ -113,7 +114,7 @@ DevicePlaces default_device_places() {
     return places;
 }
 
-// Not /sys/bus/xen/devices/vbd-N: that goes before the driver has let go of the device.
+// Not /sys/bus/xen/devices/vbd-N, which is removed before the driver has released the device.
 OwnDevice::OwnDevice(DevicePlaces places, std::uint32_t device)
     : places_(std::move(places)), directory_(places_.sysfs + "/devices/vbd-" + std::to_string(device)) {}
 
@@ -130,7 +131,7 @@ std::string OwnDevice::use() const {
         for (const std::string& holder : entries_of(device.directory + "/holders"))
             return "in use: by the device " + holder;
     }
-    // A partition's claim is the disk's too.
+    // A claim on a partition is also one on the disk.
     for (const BlockDevice& device : devices)
         if (is_claimed(device, places_.nodes)) return "in use: /dev/" + device.name + " is claimed by another program";
     return {};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// OwnDevice: what this domain's own kernel makes of a disk that it has from us: the block device, and who uses that. A
-// guest closes its disk when it is done with it; this domain's kernel closes one that is mounted as well, and what was
-// not written yet is lost. So whoever takes such a disk away has to ask here first.
+// OwnDevice: the block device of a disk that tapback gives to this domain itself, and its users. A guest closes its
+// disk when it has finished; this domain's kernel closes a disk even if it is mounted, and unwritten data is lost. So
+// before such a disk is removed, its use must be checked here.
 //
 // Tested by tests/unit/tapback/own_device_test.cpp.
 #pragma once
@@ -13,7 +13,7 @@
 
 namespace blktap::tapback {
 
-/// Where the kernel tells of its devices.
+/// Where the kernel lists its devices and mounts.
 struct DevicePlaces {
     std::string sysfs = "/sys";
     std::string mounts = "/proc/self/mountinfo";
@@ -29,11 +29,11 @@ class OwnDevice {
     /// `device`: the virtual device's number, 51712.
     OwnDevice(DevicePlaces places, std::uint32_t device);
 
-    /// The kernel has the device still. It goes on having it after its nodes in xenstore are gone, until all that was
-    /// sent to the disk is answered.
+    /// Whether the kernel still has the device. It keeps the device after the nodes in xenstore are gone, until all
+    /// requests to the disk are answered.
     bool present() const;
-    /// Who uses it, for people: "in use: mounted on /mnt"; empty: nobody. What has merely opened it does not count.
-    /// Context: may wait for the disk, for instance while its partitions are being looked for; see use_check.hpp.
+    /// Returns who uses the device, for people: "in use: mounted on /mnt"; empty: nobody. Programs that have merely
+    /// opened it do not count. Context: may wait for the disk, for instance during a partition scan; see use_check.hpp.
     std::string use() const;
 
   private:

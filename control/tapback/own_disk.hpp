@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// OwnDisk: a disk that this domain may have from us itself. Its kernel is the guest then, so that we can ask who uses
-// the disk (own_device.hpp), and must not wait for what the kernel does only after we have answered.
+// OwnDisk: a disk whose guest may be this domain itself. Then its kernel is the guest: tapback can find out who uses
+// the disk (own_device.hpp), and must not wait for the kernel before it has answered the kernel's requests.
 //
 // Tested by tests/unit/tapback/own_disk_test.cpp and tests/control/own_disk_test.cpp.
 #pragma once
@@ -33,14 +33,14 @@ class OwnDisk {
     OwnDisk(const OwnDisk&) = delete;
     OwnDisk& operator=(const OwnDisk&) = delete;
 
-    /// Whether the disk's guest is this domain; false as well while xenstored is away. Errors: throws std::system_error
+    /// Whether the disk's guest is this domain; also false while xenstored is away. Errors: throws std::system_error
     /// (xenstored's).
     bool is_own() const;
-    /// Whether this domain's kernel is still busy with the end of the device, whose frontend nodes are gone. Errors: as
-    /// of is_own().
+    /// Whether the frontend nodes are gone, but this domain's kernel still has the device. Errors: as is_own().
     bool is_left_to_kernel() const;
-    /// Finds out, without waiting, whether this domain uses the disk: calls `go_on`, whose errors are replies, or
-    /// answers `done` with EBUSY. `request` asks. Errors: throws Errc::wrong_state: a check is under way.
+    /// Checks, without blocking, whether this domain uses the disk: calls `go_on`, whose errors become replies, or
+    /// answers `done` with EBUSY. `request` names the request in errors. Errors: throws Errc::wrong_state: a check is
+    /// under way.
     void check_use(const char* request, std::function<void()> go_on, const Done& done);
 
   private:
