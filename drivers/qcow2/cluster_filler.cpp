@@ -27,14 +27,14 @@ void ClusterFiller::fill(Task& task, tables::Task::Next filled) noexcept {
     task.copy.end = task.at;
     task.copy.tail_copied = false;
     if (!is_aligned(task.at, unit) || !is_aligned(task.at + task.length, unit)) {
-        // The data shares blocks with what is copied: first all is copied, then the data is written over it.
+        // The data shares blocks with the old contents: copy these first, then write the data over them.
         task.copy.end = map_.end_of(change);
         task.copy.tail_copied = true;
     }
     copy_old(task);
 }
 
-/// [copy.at, copy.end), then what is behind the data.
+/// Copies [copy.at, copy.end), then the part behind the data.
 void ClusterFiller::copy_old(Task& task) noexcept {
     for (;;) {
         if (task.copy.at == task.copy.end && !task.copy.tail_copied) {
@@ -55,7 +55,7 @@ void ClusterFiller::use_extent(Task& task) noexcept {
     if (kind == Extent::Kind::invalid || kind == Extent::Kind::unallocated) return end(task, Errc::image_invalid);
     task.next = &then<&ClusterFiller::copy_old>;
     if (kind == Extent::Kind::missing) return image_.load_slice(task, task.extent.layer, task.extent.host_offset);
-    if (!take_buffer(task)) return;  // and copy_old() again, when there is one
+    if (!take_buffer(task)) return;  // copy_old() runs again when a buffer is free
     task.copy.entry = {task.copy.buffer.data(), task.extent.length};
     task.transfer.data = {&task.copy.entry, 1};
     if (kind == Extent::Kind::zero) {

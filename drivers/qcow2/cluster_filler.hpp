@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ClusterFiller: what new clusters, or subclusters, get around the guest's data: what the disk had there, from the
-// backing file or the cluster that is replaced, or zeros, unless they read as zeros already.
+// ClusterFiller: fills new clusters, or subclusters, around the guest's data: with the disk's old contents, from the
+// backing file or the replaced cluster, or with zeros, unless the space reads as zeros already.
 //
 // Tested by tests/unit/qcow2/qcow2_driver_test.cpp and tests/property/qcow2_property_test.cpp.
 #pragma once
@@ -18,7 +18,7 @@ namespace blktap::qcow2 {
 
 class ClusterFiller {
   public:
-    /// Pieces in which old contents are copied, and how many at once.
+    /// Size and number of the buffers in which old contents are copied.
     static constexpr std::size_t buffer_bytes = 64 * 1024;
     static constexpr std::size_t buffers_max = 16;
 
@@ -27,13 +27,13 @@ class ClusterFiller {
     ClusterFiller(const ClusterFiller&) = delete;
     ClusterFiller& operator=(const ClusterFiller&) = delete;
 
-    /// Fills what the newest change of `task` adds, for which the file has room, but [task.at, task.at + task.length),
-    /// the guest's data: or that too, where the data shares blocks with what is copied. Then calls `filled`. Errors
-    /// through it: Errc::image_invalid, those of the I/O.
+    /// Fills the clusters of the newest change of `task`, for which the file has room, except [task.at, task.at +
+    /// task.length), the guest's data; also that range if it shares blocks with copied contents. Then calls `filled`.
+    /// Errors go to `filled`: Errc::image_invalid, those of the I/O.
     void fill(Task& task, tables::Task::Next filled) noexcept;
 
   private:
-    /// A Task::Next: goes on with `step`, or is over.
+    /// A Task::Next that continues with `step`, or ends the filling after an error.
     template <void (ClusterFiller::*step)(Task&) noexcept>
     static void then(tables::Task& waited, std::error_code error) noexcept {
         Task& task = static_cast<Task&>(waited);
@@ -52,7 +52,7 @@ class ClusterFiller {
     const WriteMap& map_;
     Mapping buffers_;
     std::vector<std::span<std::byte>> free_buffers_;
-    tables::TaskList buffer_wait_;  ///< for a buffer
+    tables::TaskList buffer_wait_;  ///< tasks that wait for a buffer
 };
 
 }  // namespace blktap::qcow2

@@ -23,7 +23,7 @@ CommitPlan::CommitPlan(WriteMap& map)
     punches_.reserve(punches_max);
 }
 
-/// Besides what is asked for there must be room for what seal() adds: refcounts, and for each change an L1 piece, and
+/// Whether there is room for the writes, and for those that seal() adds: refcounts, and for each change an L1 piece and
 /// the zeros under its table.
 bool CommitPlan::has_room(std::size_t writes, std::size_t changes) const noexcept {
     const std::size_t sealed = map_.refcounts().dirty().count() + 2 * WriteMap::new_tables_max + 64;
@@ -35,7 +35,7 @@ std::span<std::byte> CommitPlan::new_piece() noexcept {
     return staging_.bytes().subspan(pieces_++ * SliceCache::slice_bytes_max, map_.layer().slice_bytes());
 }
 
-/// Nothing leads to a phase's pieces before they are durable, and nothing that they let go is free.
+/// Pieces of a phase must be durable before others point to them, and before clusters that they release are free.
 bool CommitPlan::is_barrier(unsigned phase) const noexcept {
     if (phase == 0) return writes_in(0);
     if (phase == 1) return writes_in(last_phase());
@@ -66,7 +66,7 @@ CommitPlan::Added CommitPlan::add(std::span<const Change> changes) noexcept {
     return Added::yes;
 }
 
-/// The copy of the slice that `change` changes.
+/// Returns the copy of the slice that `change` changes.
 CommitPlan::Staged& CommitPlan::stage(const Change& change) noexcept {
     const std::uint64_t offset = map_.slice_offset(change.guest_cluster);
     const auto found = std::ranges::find(staged_, offset, &Staged::offset);
@@ -90,7 +90,7 @@ void CommitPlan::note_table(std::uint64_t guest_cluster) noexcept {
     tables_.push_back({index, map_.new_table(index)->host_offset});
 }
 
-/// What the entry leads to now will be let go.
+/// Notes that the cluster of the old entry will be released.
 void CommitPlan::note_old(const Change& change, std::uint64_t guest_cluster, const RawEntry& old_entry,
                           const RawEntry& new_entry) noexcept {
     const L2Entry entry = map_.layer().cluster_entry(old_entry);
@@ -101,7 +101,7 @@ void CommitPlan::note_old(const Change& change, std::uint64_t guest_cluster, con
     const std::uint64_t cluster = entry.host_offset >> map_.layer().header.cluster_bits;
     const bool whole = change.kind == Change::Kind::discard && entry.kind != L2Entry::Kind::compressed;
     const Refcounts& refcounts = map_.refcounts();
-    // A damaged entry may lead to a table.
+    // A damaged entry may point to a table.
     if (whole && refcounts.count(cluster) == 1 && !refcounts.metadata(cluster)) note_punch(entry.host_offset);
 }
 
@@ -110,7 +110,7 @@ void CommitPlan::note_punch(std::uint64_t offset) noexcept {
     if (!punches_.empty() && punches_.back().offset + punches_.back().length == offset) {
         punches_.back().length += length;
     } else if (punches_.size() < punches_max) {
-        punches_.push_back({offset, length});  // what is not punched is used again all the same
+        punches_.push_back({offset, length});  // clusters that are not punched are reused all the same
     }
 }
 
@@ -126,15 +126,15 @@ void CommitPlan::seal() noexcept {
     std::ranges::sort(writes_, {}, &Write::phase);  // a stable sort would allocate
 }
 
-/// A block that the file is not long enough for counts nothing of what is committed here: it waits.
+/// Adds dirty pieces of refcounts. A block beyond the file's present end counts no cluster of this group, and waits.
 void CommitPlan::add_refcounts() noexcept {
     Refcounts& refcounts = map_.refcounts();
     const std::uint64_t file_end = map_.layer().file_end;
-    // A new block may be counted by another one, and must be before the table leads to it.
+    // A new block may be counted by another block, and must be counted before the table points to it.
     const bool new_blocks = refcounts.table().has_new();
     for (auto piece = refcounts.dirty().next(0); piece; piece = refcounts.dirty().next(*piece + 1)) {
         if (refcounts.piece_offset(*piece) >= file_end) continue;
-        // Some are left for the next group, and so is the table, which leads to whole blocks only.
+        // Some pieces are left for the next group, and so is the table, which must point to whole blocks only.
         if (writes_.size() >= writes_max - staged_.size() - 2 * WriteMap::new_tables_max) return;
         const auto data = new_piece();
         refcounts.encode_piece(*piece, data);
@@ -169,7 +169,7 @@ void CommitPlan::add_l1() noexcept {
     }
 }
 
-/// The references of an entry that is gone from the image.
+/// Drops the references of an entry that was removed from the image.
 void CommitPlan::drop_old(const RawEntry& old_entry, const RawEntry& new_entry, bool hold) noexcept {
     const unsigned bits = map_.layer().header.cluster_bits;
     const L2Entry entry = map_.layer().cluster_entry(old_entry);
@@ -188,7 +188,7 @@ void CommitPlan::apply(const Staged& staged) noexcept {
         cache.unpin(slot);
     } else {
         slot = cache.insert({0, staged.offset});
-        if (slot == SliceCache::none) return;  // it will be read when it is wanted
+        if (slot == SliceCache::none) return;  // the table will be read when it is needed
         cache.loaded(slot);
     }
     std::memcpy(cache.bytes(slot).data(), staged.data.data(), staged.data.size());

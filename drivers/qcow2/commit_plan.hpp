@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// CommitPlan: what a group of changes writes into an image's tables, and in which order, so that a loss of power at any
-// moment leaves an image whose entries lead only to data that is there and clusters that are counted:
+// CommitPlan: what a group of changes writes into an image's tables, and in which order, so that after a loss of power
+// at any moment the image's entries point only to written data and counted clusters:
 //
-//   phase 0  what nothing leads to yet and other tables will: new refcount blocks, zeros under new L2 tables; with new
-//            blocks all refcounts, which may be theirs
+//   phase 0  pieces that later phases point to: new refcount blocks, zeros under new L2 tables; with new blocks all
+//            refcounts, which may count these blocks
 //   phase 1  refcounts, the refcount table, the new L2 tables; the data itself was written before the plan began
-//   phase 2  entries of L2 tables and of the L1 table that lead to all that
+//   phase 2  entries of L2 tables and of the L1 table that point to all of these
 //
-// What a phase has written is made durable before the next one. Clusters that lose their last reference are counted
-// as free only when phase 2 is durable.
+// The writes of a phase are made durable before the next one. Clusters that lose their last reference count as free
+// only when phase 2 is durable.
 //
 // Tested by tests/unit/qcow2/commit_plan_test.cpp and tests/crash/qcow2_crash_test.cpp.
 #pragma once
@@ -29,7 +29,7 @@ namespace blktap::qcow2 {
 class CommitPlan final : public tables::CommitPlan {
   public:
     static constexpr unsigned phases = 3;
-    /// Pieces of tables in one plan. A request changes few; discards make many refcounts dirty.
+    /// Most pieces of tables in one plan. A request changes few; discards make many refcounts dirty.
     static constexpr std::size_t writes_max = 1024;
     static constexpr std::size_t changes_max = 512;
     static constexpr std::size_t punches_max = 512;
@@ -48,14 +48,14 @@ class CommitPlan final : public tables::CommitPlan {
     void abandon() noexcept override;
 
     std::span<const Change> changes() const noexcept { return changes_; }
-    /// Clusters lose references: the last phase must be durable before finish().
+    /// Whether clusters lose references: then the last phase must be durable before finish().
     bool frees() const noexcept { return frees_; }
 
   private:
     struct Staged {
         std::uint64_t offset;  ///< of the slice
         std::span<std::byte> data;
-        std::uint32_t slot;  ///< in the cache; none: of a new table
+        std::uint32_t slot;  ///< in the cache; none for a new table
     };
     struct UsedTable {
         std::uint64_t l1_index;
@@ -82,7 +82,7 @@ class CommitPlan final : public tables::CommitPlan {
     std::vector<Staged> staged_;
     std::vector<UsedTable> tables_;
     std::vector<std::uint64_t> refcount_pieces_;
-    Mapping zeros_;    ///< a cluster, which stays the kernel's zero page
+    Mapping zeros_;    ///< a cluster of zeros, never written, so it takes no memory
     Mapping staging_;  ///< writes_max pieces
 };
 

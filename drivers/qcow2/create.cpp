@@ -24,7 +24,7 @@
 namespace blktap::qcow2 {
 namespace {
 
-// Where things are, in clusters.
+// Positions of the tables, in clusters.
 constexpr std::uint64_t refcount_table = 1;
 constexpr std::uint64_t refcount_block = 2;
 constexpr std::uint64_t l1_table = 3;
@@ -36,7 +36,7 @@ constexpr std::uint64_t cluster_bytes_max = 2ULL << 20;
     throw_reason(std::make_error_code(std::errc::invalid_argument), image.path + ": " + reason);
 }
 
-/// What an entry of the L1 table tells of.
+/// Returns the bytes of the disk that one entry of the L1 table maps.
 std::uint64_t bytes_per_entry(const NewImage& image) {
     return image.cluster_bytes / (image.extended_l2 ? 16 : 8) * image.cluster_bytes;
 }
@@ -49,7 +49,7 @@ std::uint64_t l1_clusters(const NewImage& image) {
     return (l1_entries(image) * 8 + image.cluster_bytes - 1) / image.cluster_bytes;
 }
 
-/// With such clusters. One refcount block, of 16 bits a cluster, counts what is there at first.
+/// Returns the largest size with these clusters. One refcount block of 16-bit counts covers the initial clusters.
 std::uint64_t size_max(const NewImage& image) {
     const std::uint64_t l1_clusters_max = image.cluster_bytes / 2 - l1_table;
     const std::uint64_t entries = std::min(l1_clusters_max * image.cluster_bytes, l1_bytes_max) / 8;
@@ -80,7 +80,7 @@ void require_possible(const NewImage& image) {
     if (image.backing_file.size() > backing_name_max) refuse(image, "the name of its backing file is too long");
 }
 
-/// Puts one header extension at `at`; where the next one begins.
+/// Writes one header extension at `at`; returns where the next one begins.
 std::size_t put_extension(std::span<std::byte> bytes, std::size_t at, std::uint32_t type, const std::string& text) {
     store(bytes, at, type);
     store(bytes, at + 4, static_cast<std::uint32_t>(text.size()));
@@ -88,7 +88,7 @@ std::size_t put_extension(std::span<std::byte> bytes, std::size_t at, std::uint3
     return at + 8 + round_up(text.size(), 8);
 }
 
-/// The names of other files, behind the header.
+/// Writes the names of other files behind the header.
 void put_names(const NewImage& image, std::span<std::byte> bytes) {
     std::size_t at = header_length_v3;
     if (!image.backing_file.empty()) at = put_extension(bytes, at, extension_backing_format, image.backing_format);
@@ -100,7 +100,7 @@ void put_names(const NewImage& image, std::span<std::byte> bytes) {
     std::memcpy(bytes.data() + at, image.backing_file.data(), image.backing_file.size());
 }
 
-/// The header, and the tables behind it.
+/// Returns the header and the tables behind it.
 std::vector<std::byte> first_clusters(const NewImage& image) {
     const std::uint64_t cluster = image.cluster_bytes;
     std::vector<std::byte> bytes((l1_table + l1_clusters(image)) * cluster);
@@ -125,7 +125,7 @@ std::vector<std::byte> first_clusters(const NewImage& image) {
     return bytes;
 }
 
-/// Makes the file at `path` with `bytes` at its beginning and `length` in all.
+/// Makes the file at `path` with `bytes` at its beginning and a length of `length`.
 void make_file(const std::string& path, std::span<const std::byte> bytes, std::uint64_t length) {
     const UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!fd) throw_system_error(path + ": cannot create");

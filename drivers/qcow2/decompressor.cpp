@@ -24,7 +24,7 @@ constexpr int zstd_window_log = 23;  // 8 MiB: four of the largest clusters
 bool inflate_cluster(std::span<const std::byte> in, std::span<std::byte> out) noexcept {
     z_stream stream{};
     if (::inflateInit2(&stream, raw_deflate) != Z_OK) return false;
-    // zlib's field is not const, and is not written through.
+    // zlib's pointer is not const, but zlib does not write to it.
     stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(in.data()));
     stream.avail_in = static_cast<uInt>(in.size());
     stream.next_out = reinterpret_cast<Bytef*>(out.data());
@@ -50,7 +50,7 @@ bool unzstd_cluster(std::span<const std::byte> in, std::span<std::byte> out) noe
 
 namespace {
 
-/// An entry can tell of twice a cluster, from any byte on.
+/// An entry can cover twice a cluster, from any byte on.
 std::uint64_t compressed_bytes_max(std::uint64_t cluster_bytes) noexcept {
     return 2 * cluster_bytes + 2 * std::uint64_t{storage_block_max_bytes};
 }
@@ -71,7 +71,7 @@ std::error_code Decompressor::fill(const Layer& layer, const Extent& extent) noe
     const std::uint64_t end = round_up(extent.host_offset + extent.compressed_bytes, layer.offset_alignment);
     const auto count = read_at(layer.fd.get(), compressed_.bytes().first(end - begin), begin);
     if (!count) return count.error();
-    // The last compressed cluster of a file may say more than the file has.
+    // The entry of the last compressed cluster may extend beyond the end of the file.
     const std::uint64_t skip = extent.host_offset - begin;
     if (begin + count.value() < std::min(layer.file_end, extent.host_offset + extent.compressed_bytes))
         return Errc::unexpected_end_of_file;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Decompressor: reads compressed clusters, one at a time, and keeps the last one, because a guest reads its neighbour
-// sectors next. Memory is bounded by the size of a cluster, whatever the compressed bytes say; for zstd by the largest
-// window that is accepted besides.
+// Decompressor: reads compressed clusters, one at a time, and keeps the last one, because a guest reads neighbouring
+// sectors next. Memory is bounded by the size of a cluster, whatever the compressed bytes say; for zstd also by the
+// largest accepted window.
 //
 // Tested by tests/unit/qcow2/decompressor_test.cpp.
 #pragma once
@@ -19,19 +19,19 @@
 
 namespace blktap::qcow2 {
 
-/// Fills `out` from `in`, of which a rest may be left. False: that is not such data, or too little.
+/// Fills `out` from `in`, which may have unused bytes at its end. Returns false if `in` is invalid or too short.
 bool inflate_cluster(std::span<const std::byte> in, std::span<std::byte> out) noexcept;
 bool unzstd_cluster(std::span<const std::byte> in, std::span<std::byte> out) noexcept;
 
 class Decompressor {
   public:
-    /// What one takes in memory, without what a decompression takes for a while.
+    /// Returns the memory of a decompressor, without temporary memory of a decompression.
     static std::uint64_t memory_bytes(std::uint64_t cluster_bytes) noexcept;
     /// For layers with clusters of at most `cluster_bytes`. Errors: throws std::system_error (ENOMEM).
     explicit Decompressor(std::uint64_t cluster_bytes);
 
-    /// Copies what `extent` of `layer` is, compressed, into `data`, as long as that. Errors: Errc::image_invalid, those
-    /// of pread(2). Context: a worker's thread; blocks.
+    /// Decompresses `extent` of `layer` into `data`, which has the same length. Errors: Errc::image_invalid, those of
+    /// pread(2). Context: a worker's thread; blocks.
     std::error_code read(const Layer& layer, const Extent& extent, std::span<const iovec> data) noexcept;
 
   private:

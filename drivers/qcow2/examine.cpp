@@ -14,8 +14,8 @@
 namespace blktap::qcow2 {
 namespace {
 
-/// Three sets of refcounts for as many clusters as there may be, and some that are used more than once. What no table
-/// speaks of does not come into memory.
+/// Enough for three sets of refcounts of the most clusters, some used more than once. Counts of clusters that no table
+/// mentions take no memory.
 constexpr std::uint64_t check_memory_bytes = 3ULL << 30;
 
 class Check {
@@ -24,7 +24,7 @@ class Check {
         : layer_(layer),
           cluster_(layer.cluster_bytes()),
           clusters_(clusters_of(layer)),
-          // References are counted in 64 bits, so that none is too many.
+          // References are counted in 64 bits, which cannot overflow.
           counted_({layer.header.cluster_bits, layer.header.refcount_order, clusters_, 0, 0}, {}, &memory_, layer.name),
           referred_({layer.header.cluster_bits, 6, clusters_, 0, 0}, {}, &memory_, layer.name) {}
 
@@ -42,7 +42,7 @@ class Check {
     }
 
   private:
-    /// Of the file; judged before there is memory to count them.
+    /// Returns the number of clusters of the file; throws if there are too many to count.
     static std::uint64_t clusters_of(const Layer& layer) {
         const std::uint64_t clusters = round_up(layer.file_end, layer.cluster_bytes()) / layer.cluster_bytes();
         if (clusters > clusters_max) throw_reason(Errc::image_invalid, layer.name + ": has too many clusters");
@@ -51,8 +51,8 @@ class Check {
     void complain(const std::string& text) {
         if (findings_.errors++ == 0) findings_.first_error = text;
     }
-    /// What keeps it from being opened for writing is told, also where it is counted already as what it led to. Tables
-    /// that snapshots share are counted more than once.
+    /// Reports errors that prevent opening for writing, also if their effects are counted already. Tables that
+    /// snapshots share have a refcount above 1.
     void judge() {
         if (layer_.header.snapshot_count > 0 || too_many_to_write(layer_)) return;
         const Judgement judgement = judge_tables(layer_, memory_);
@@ -60,7 +60,7 @@ class Check {
         findings_.errors = std::max<std::uint64_t>(findings_.errors, 1);
         findings_.first_error = judgement.damage;
     }
-    /// True: all of it is inside of the file.
+    /// Counts references to a range of the file. Returns true if the range is inside of the file.
     bool refer(std::uint64_t offset, std::uint64_t bytes, const std::string& what) {
         if (offset / cluster_ >= clusters_ || bytes > (clusters_ - offset / cluster_) * cluster_) {
             complain(what + " is outside of the file");
@@ -104,7 +104,7 @@ class Check {
                 refer(entry.host_offset, cluster_, "a cluster");
                 continue;
             }
-            // The sectors of the last one may end behind the file.
+            // The sectors of the last compressed cluster may end behind the file.
             const std::uint64_t left = clusters_ * cluster_ - std::min(clusters_ * cluster_, entry.host_offset);
             refer(entry.host_offset, std::min<std::uint64_t>(std::max<std::uint64_t>(left, 1), entry.compressed_bytes),
                   "a compressed cluster");

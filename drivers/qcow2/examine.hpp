@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Looking at an image that nobody serves: whether its tables agree with each other, and where the disk's contents are.
-// Reads only.
+// Examines an image that no disk uses: whether its tables agree with each other, and where the disk's contents are.
+// Only reads.
 //
 // Tested by tests/unit/qcow2/examine_test.cpp.
 #pragma once
@@ -23,17 +23,16 @@ struct Findings {
     std::string first_error{};
 };
 
-/// Told now and then how much of the work is done.
+/// Called now and then with the progress of the work.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t all)>;
 
-/// Compares the refcounts of a qcow2 layer with what its tables refer to. What keeps the image from being opened for
-/// writing is the first error, in the same words. What snapshots and bitmaps refer to is not
-/// followed: their clusters count as leaked. Errors: throws std::system_error (I/O; more clusters than this program
-/// keeps account of). Context: blocks.
+/// Compares the refcounts of a qcow2 layer with the references of its tables. An error that prevents opening for
+/// writing comes first, in the same words. References of snapshots and bitmaps are not followed: their clusters count
+/// as leaked. Errors: throws std::system_error (I/O; more clusters than this program supports). Context: blocks.
 Findings check_tables(const Layer& layer, const Progress& progress = {});
 
-/// Calls `visit` for each piece of the disk, in order; together they are all of it. An extent that is invalid is as
-/// long as what it spoils. Errors: throws std::system_error (I/O). Context: blocks.
+/// Calls `visit` for each extent of the disk, in order; together they cover all of it. An invalid extent covers the
+/// part of the disk that is damaged. Errors: throws std::system_error (I/O). Context: blocks.
 void map_disk(const Chain& chain, const std::function<void(std::uint64_t offset, const Extent&)>& visit);
 
 }  // namespace blktap::qcow2

@@ -15,7 +15,8 @@ class FileEnd final : public tables::FileEnd {
     /// Lifetime: `image` outlives this.
     explicit FileEnd(tables::ImageIo& image) noexcept : tables::FileEnd(image) {}
 
-    /// Nothing is under way: gives back what is behind `end_bytes`, if this made the file longer. Blocks.
+    /// Frees the space behind `end_bytes`, if this object made the file longer. Only while nothing is under way.
+    /// Blocks.
     void cut(std::uint64_t end_bytes) noexcept;
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the format "qcow2" is, for programs that do not run its driver.
+// Description of the format "qcow2", for programs that do not run its driver.
 //
 // Tested by tests/unit/drivers/formats_test.cpp.
 #pragma once

@@ -14,9 +14,9 @@ namespace blktap::qcow2 {
 
 class Image final : public tables::ImageIo {
   public:
-    /// What an image with `chain` takes in memory, besides the chain and its bounce buffers.
+    /// Returns the memory of an image with `chain`, without the chain and its bounce buffers.
     static std::uint64_t memory_bytes(const Chain& chain, std::uint64_t cache_bytes) noexcept;
-    /// Lifetime: what `context` refers to outlives this. Errors: throws std::system_error (ENOMEM).
+    /// Lifetime: the objects of `context` outlive this. Errors: throws std::system_error (ENOMEM).
     Image(OpenedImage opened, const DriverContext& context, std::uint64_t cache_bytes);
 
     Chain& chain() noexcept { return opened_.chain; }

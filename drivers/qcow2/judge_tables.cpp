@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Whether the tables of an image can be trusted with a guest's writes. Opening one for writing and checking one both
-// ask here, so that they cannot disagree. Nothing is written.
+// Decides whether an image's tables can be trusted with a guest's writes. Opening for writing and checking an image
+// both use this code, so that they cannot disagree. Writes nothing.
 #include <stdexcept>
 
 #include "drivers/qcow2/open_image.hpp"
@@ -13,7 +13,7 @@
 namespace blktap::qcow2 {
 namespace {
 
-/// Why they cannot; caught by judge_tables().
+/// Thrown with the reason why they cannot; caught by judge_tables().
 class Damaged : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
@@ -29,7 +29,7 @@ class Judge {
         : layer_(layer),
           budget_(memory),
           cluster_(layer.cluster_bytes()),
-          // The last one of a file may be there in part, and is made whole before anything is written.
+          // The last cluster of a file may be incomplete; it is extended before any write.
           clusters_(layer.growable ? divide_up(layer.file_end, cluster_) : layer.file_end / cluster_) {}
 
     std::unique_ptr<Refcounts> run() {
@@ -100,7 +100,7 @@ class Judge {
         }
     }
 
-    /// The tables themselves must be counted, or they would be given away.
+    /// The tables' own clusters must be counted, or they would be allocated again.
     void require_counted() const {
         for (std::uint64_t cluster = 0; cluster < clusters_; ++cluster) {
             if (refcounts_->metadata(cluster) && refcounts_->count(cluster) != 1) {
@@ -112,7 +112,7 @@ class Judge {
     void refer(std::uint64_t offset, std::uint64_t bytes) {
         require_inside(round_down(offset, cluster_), cluster_, "a cluster");
         for (std::uint64_t cluster = offset / cluster_; cluster <= (offset + bytes - 1) / cluster_; ++cluster) {
-            // The sectors that a compressed cluster may have end at most a cluster behind the file.
+            // The sectors of a compressed cluster may end up to a cluster behind the file.
             if (cluster >= clusters_) break;
             const bool impossible = refcounts_->metadata(cluster) || !refcounts_->add_reference(cluster);
             if (impossible) damaged("its L2 tables contradict themselves");
@@ -130,7 +130,7 @@ class Judge {
         }
     }
 
-    /// Counts what the tables refer to; used where a crash of a lazy writer left the refcounts behind.
+    /// Computes the refcounts from the tables; for an image whose lazy writer crashed.
     void rebuild() {
         for (std::uint64_t cluster = 0; cluster < clusters_; ++cluster) {
             if (refcounts_->metadata(cluster)) refcounts_->add_reference(cluster);

@@ -13,7 +13,7 @@ namespace {
 
 using Kind = Extent::Kind;
 
-/// What is stored like the first unit, and next to it.
+/// Whether the next unit is stored like the first, and adjacent to it.
 bool continues(const L2Entry& first, const L2Entry& next, std::uint64_t distance) noexcept {
     if (next.kind != first.kind) return false;
     return first.kind != L2Entry::Kind::data || next.host_offset == first.host_offset + distance;
@@ -83,7 +83,7 @@ Extent look_up(const Chain& chain, std::uint32_t index, SliceCache& cache, std::
     const std::uint64_t per_table = layer.header.bytes_per_table();
     const std::uint64_t left = std::min(length, per_table - (offset & (per_table - 1)));
     if (table == 0) return {Kind::unallocated, left, 0, 0, 0, 0};
-    // The file may end inside of its last cluster; a table that it has nothing of is damage.
+    // The file may end inside of its last cluster; a table that begins behind its end is damage.
     const bool inside = is_aligned(table, layer.cluster_bytes()) && table < layer.file_end;
     if (!inside) return {Kind::invalid, left, 0, 0, 0, 0};
     const std::uint64_t at = table + layer.slice_in_table(guest_cluster);

@@ -31,17 +31,17 @@ void read_header(Layer& layer) {
     layer.size_bytes = layer.header.size_bytes;
 }
 
-/// Entries behind the disk's end are kept only of the image that may be written, and become longer.
+/// Reads the L1 table. Entries behind the disk's end are kept only for an image that is written, whose table may grow.
 void read_l1(Layer& layer, bool whole, MemoryBudget& memory) {
     const std::uint64_t bytes = layer.header.l1_count * 8ULL;
-    // The last cluster of a file need not be whole: what is missing is zeros, as QEMU reads it.
+    // The last cluster of a file may be incomplete: the missing part reads as zeros, as in QEMU.
     const std::uint64_t end = round_up(layer.file_end, layer.cluster_bytes());
     if (layer.header.l1_offset >= layer.file_end || bytes > end - layer.header.l1_offset) {
         refuse(layer.name, "the L1 table is outside of the file");
     }
     const std::uint64_t needed = divide_up(layer.size_bytes, layer.header.bytes_per_table());
     const std::uint64_t count = whole ? layer.header.l1_count : std::min<std::uint64_t>(needed, layer.header.l1_count);
-    // All that its clusters have room for: a resize must not allocate.
+    // Reserve the table's whole clusters: a resize must not allocate.
     const std::uint64_t room = whole ? round_up(bytes, layer.cluster_bytes()) / 8 : count;
     memory.take(room * 8, layer.name, "its L1 table");
     layer.l1.reserve(room);
@@ -56,7 +56,7 @@ void read_l1(Layer& layer, bool whole, MemoryBudget& memory) {
 }
 
 void use_raw(Layer& layer) {
-    // What is missing of the last sector is zeros, as QEMU reads it.
+    // The missing part of the last sector reads as zeros, as in QEMU.
     layer.size_bytes = round_up(layer.file_end, sector_size_bytes);
 }
 
@@ -127,11 +127,11 @@ class ChainOpener {
         const StorageLimits limits = files_.open_data(layer, path, given.empty(), access);
         if (access == Access::read_write) make_long_enough(layer, limits);
         if (!image_.chain.empty()) return;
-        // What is discarded need not read as zeros in the file itself.
+        // Not with raw data: discarded clusters need not read as zeros in the data file itself.
         image_.info.discard = image_.info.discard && !layer.header.raw_data();
     }
 
-    /// Behind a file's end a read would see zeros where a write has been.
+    /// Extends a data file that is shorter than the disk: reads behind file_end would return zeros, also after a write.
     static void make_long_enough(Layer& layer, const StorageLimits& limits) {
         if (layer.data_file_end >= layer.size_bytes) return;
         const std::string file = "its data file, '" + layer.data_path + "', ";

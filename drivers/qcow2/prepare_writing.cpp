@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What opening an image for writing takes once its tables are judged fit (judge_tables.cpp): the changes in its file.
+// Changes in the file of an image that is opened for writing, after judge_tables.cpp has accepted its tables.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -56,7 +56,7 @@ class Preparation {
             refuse(layer_, "may come to have more than 2^31 clusters, and can only be opened read-only");
     }
 
-    /// New clusters begin where the file ends.
+    /// Sets file_end to a cluster boundary, where new clusters begin.
     void end_at_cluster() {
         const std::uint64_t end = round_up(layer_.file_end, cluster_);
         if (!layer_.growable || end == layer_.file_end) return;
@@ -64,14 +64,14 @@ class Preparation {
         layer_.file_end = end;
     }
 
-    /// The refcounts have been counted anew.
+    /// Writes refcounts that were computed from the tables.
     void repair() {
         log::warning("image.repair", {{"image", layer_.name}, {"reason", "it was not closed: its refcounts are old"}});
         write_refcounts(layer_, *refcounts_);
         sync_tables(layer_);
     }
 
-    /// Later there is no need to: most_clusters() are all that there will be, but for a resize.
+    /// Lengthens the refcount table for most_clusters(), so that only a resize can need a longer one later.
     void lengthen_table() {
         const std::uint64_t wanted = divide_up(refcounts_->clusters_max(), per_block_);
         // Twice as long each time, so that this happens rarely.
@@ -86,7 +86,7 @@ class Preparation {
         const std::uint64_t first = *place;
         refcounts_->table().move(first * cluster_, entries);
         if (!refcounts_->make_missing_blocks()) refuse(layer_, "its refcount table cannot become longer");
-        // Nothing leads to the new table while it is written, blocks and all.
+        // The header does not name the new table while it and its blocks are written.
         write_refcounts(layer_, *refcounts_);
         write_whole_table();
         sync_tables(layer_);
@@ -98,10 +98,11 @@ class Preparation {
         refcounts_->release(old_offset / cluster_, old_entries * 8 / cluster_);
     }
 
-    /// What is behind the file's end is read as zeros; what a guest writes into a cluster there must not be.
+    /// Extends the file to its last used cluster: bytes behind the file's end read as zeros, also those that a guest
+    /// would write there.
     void reach_last_cluster() {
         const std::uint64_t end = refcounts_->end() * cluster_;
-        // A block device has all that is counted, or it would not have been judged fit.
+        // A block device has all counted clusters, or its tables would not have been accepted.
         if (!layer_.growable || end <= layer_.file_end) return;
         if (::ftruncate(layer_.fd.get(), static_cast<off_t>(end)) != 0) throw_system_error(layer_.name);
         layer_.file_end = end;
@@ -116,7 +117,8 @@ class Preparation {
         }
     }
 
-    /// The refcounts are right now, and bitmaps will not be. A raw data file stays what the disk is.
+    /// Clears the dirty bit, since the refcounts are correct, and autoclear features, since bitmaps will be outdated.
+    /// A raw data file stays one.
     void clear_features() {
         if (layer_.header.version < 3) return;
         const std::uint64_t kept =

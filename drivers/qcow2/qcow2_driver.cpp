@@ -10,7 +10,7 @@
 namespace blktap::qcow2 {
 namespace {
 
-/// Maps 256 GiB with clusters of 64 KiB. Memory is used as the guest gets around.
+/// Maps 256 GiB with clusters of 64 KiB. Memory is used up gradually as the guest reaches more of the disk.
 constexpr std::uint64_t cache_bytes_default = 32ULL << 20;
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace blktap::qcow2 {
 
 class Qcow2Driver final : public tables::TableDriver {
   public:
-    /// Lifetime: what `context` refers to must outlive the driver. Errors: throws std::system_error (ENOMEM).
+    /// Lifetime: the objects of `context` must outlive the driver. Errors: throws std::system_error (ENOMEM).
     Qcow2Driver(OpenedImage opened, const DriverContext& context, std::uint64_t cache_bytes);
 
   private:

@@ -42,7 +42,7 @@ void Resize::start(std::uint64_t size_sectors, ImageRequest& request) noexcept {
     }
     request_ = &request;
     header_begun_ = false;
-    // A data file is cleared with the tables: there every cluster has its place.
+    // A data file, where every cluster has a fixed offset, is cleared when the tables are written.
     if (plan_.size_bytes == image_.top().size_bytes || image_.top().header.external_data()) return begin_plan();
     look_at_last_cluster();
 }
@@ -60,7 +60,7 @@ void Resize::ask(ImageRequest::Kind kind, std::uint64_t begin, std::uint64_t end
     driver_.start_task(own_.ours);
 }
 
-/// What the cluster with the disk's end holds behind that end, where it holds anything.
+/// Has the part of the last cluster behind the disk's end zeroed, if it is stored.
 void Resize::look_at_last_cluster() noexcept {
     const Layer& layer = image_.top();
     if (is_aligned(layer.size_bytes, layer.cluster_bytes())) return forget_left_behind();
@@ -84,7 +84,7 @@ void Resize::clear_last_cluster() noexcept {
     ask(ImageRequest::Kind::write, begin, end, &Resize::forget_left_behind);
 }
 
-/// Entries of clusters that only the larger disk has.
+/// Discards entries of clusters that only the larger disk has.
 void Resize::forget_left_behind() noexcept {
     const Layer& layer = image_.top();
     zeros_ = {};
@@ -110,26 +110,26 @@ void Resize::begin_plan() noexcept {
     reach_places();
 }
 
-/// What the backing file has behind the disk's end would come to light, where a guest expects zeros.
+/// Whether the backing file has data behind the disk's end, which would appear where a guest expects zeros.
 bool Resize::hides_backing_file() const noexcept {
     const Chain& chain = image_.chain();
     return chain.size() > 1 && chain[1].size_bytes > chain[0].size_bytes;
 }
 
-/// The file must have the places, and the blocks that count them, before a group can write anything about them.
+/// Extends the file over the new places and the blocks that count them, before a group writes their refcounts.
 void Resize::reach_places() noexcept {
     const Refcounts& refcounts = *image_.refcounts();
     const std::uint64_t per_block = image_.top().cluster_bytes() * 8 >> image_.top().header.refcount_order;
     const std::uint64_t wanted = plan_.wanted();
-    const std::uint64_t blocks = 2 * (wanted / per_block + 2);  // and those that count blocks
-    task_.next = &then<&Resize::reach_places>;                  // others may have been given what there was meanwhile
+    const std::uint64_t blocks = 2 * (wanted / per_block + 2);  // and blocks that count blocks
+    task_.next = &then<&Resize::reach_places>;                  // other tasks may have used the room meanwhile
     const std::uint64_t end = (refcounts.fresh_begin() + wanted + blocks) << image_.top().header.cluster_bits;
     if (!writer_.file_end().reach(task_, end)) return;
     if (const std::error_code error = take_places()) return give_up(error);
     count_places();
 }
 
-/// Which tables the larger disk needs, and where.
+/// Computes which tables the larger disk needs, and where.
 std::error_code Resize::make_plan() {
     const Layer& layer = image_.top();
     Refcounts& refcounts = *image_.refcounts();
@@ -141,21 +141,21 @@ std::error_code Resize::make_plan() {
     if (entries > l1_bytes_max / 8) return std::make_error_code(std::errc::operation_not_supported);
     const std::uint64_t l1_clusters = entries * 8 > plan_.l1.length ? divide_up(entries * 8, cluster) : 0;
     if (!image_.top().growable) {
-        // What there is must do: a device's clusters are counted as they are.
+        // The present tables must suffice: they count all clusters of a device already.
         return l1_clusters == 0 ? std::error_code{} : std::make_error_code(std::errc::operation_not_supported);
     }
     plan_.clusters = most_clusters(layer, plan_.size_bytes) + l1_clusters;
     if (plan_.clusters > clusters_max) return std::make_error_code(std::errc::operation_not_supported);
     if (refcounts.extend(plan_.clusters) && l1_clusters == 0) return {};
     const std::uint64_t per_block = cluster * 8 >> layer.header.refcount_order;
-    // The new table counts itself, and more before the next time.
+    // The new table counts itself, with a reserve for the next resize.
     const std::uint64_t blocks = std::bit_ceil(round_up(divide_up(plan_.clusters, per_block) + 2, cluster / 8));
     const bool longer = blocks > refcounts.table().size() && refcounts.clusters_max() < plan_.clusters;
     if (longer && blocks * 8 > refcount_table_bytes_max)
         return std::make_error_code(std::errc::operation_not_supported);
     plan_.l1_wanted = l1_clusters;
     plan_.table_wanted = longer ? blocks * 8 / cluster : 0;
-    // The old ones stay for the next time.
+    // The old memory stays for the next attempt.
     MemoryBudget& memory = image_.memory();
     memory.give_back(std::exchange(counted_bytes_, 0));
     const std::uint64_t needed_bytes = plan_.l1_wanted * cluster + 2 * plan_.table_wanted * cluster;
@@ -164,7 +164,7 @@ std::error_code Resize::make_plan() {
     next_l1_.clear();
     next_l1_.reserve(plan_.l1_wanted * cluster / 8);
     next_table_.assign(plan_.table_wanted * cluster / 8, 0);
-    // The places are counted through the table that there is.
+    // The present table counts the new places.
     refcounts.extend(std::min(plan_.clusters, refcounts.table().size() * per_block));
     return {};
 }
@@ -183,7 +183,7 @@ std::error_code Resize::take_places() noexcept {
     return {};
 }
 
-/// Groups write the places' refcounts; then nothing that leads there can be wrong.
+/// Has groups write the refcounts of the new places, before anything points there.
 void Resize::count_places() noexcept {
     if (image_.refcounts()->written(plan_.moved_first, plan_.moved_clusters)) return begin_writing();
     task_.next = &then<&Resize::count_places>;
@@ -195,7 +195,7 @@ void Resize::begin_writing() noexcept {
                                         [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->copy_table(); });
 }
 
-/// The loop's thread goes on making refcount blocks, which the table on disk has when they are written.
+/// Copies the table as it is on disk: meanwhile the loop's thread may make refcount blocks that are not written yet.
 void Resize::copy_table() noexcept {
     const Refcounts& refcounts = *image_.refcounts();
     if (plan_.table.offset == refcounts.table().offset()) return;
@@ -203,7 +203,7 @@ void Resize::copy_table() noexcept {
         next_table_[block] = refcounts.table().entry_on_disk(block);
 }
 
-/// `words` from number `first` on, to the end of `place` with zeros.
+/// Writes `words` from number `first` on, and zeros to the end of `place`.
 void Resize::write_words(const Place& place, std::uint64_t first, std::span<const std::uint64_t> words) const {
     const Layer& layer = image_.top();
     const std::uint64_t per_piece = layer.slice_bytes() / 8;
@@ -216,10 +216,11 @@ void Resize::write_words(const Place& place, std::uint64_t first, std::span<cons
     }
 }
 
-/// New entries before the header tells of them. Nobody else changes the L1 table meanwhile. Context: a worker's thread.
+/// Writes new entries before the header names them. No other code changes the L1 table meanwhile. Context: a worker's
+/// thread.
 std::error_code Resize::write_tables() {
     const Layer& layer = image_.top();
-    // What a group that could not be finished has written, and will write again, is in the old tables only.
+    // A stuck group has written entries, and will write them again, into the old tables.
     const tables::Committer& committer = writer_.committer();
     if (committer.broken()) return committer.broken();
     if (committer.stuck()) return std::make_error_code(std::errc::no_space_on_device);
@@ -227,7 +228,7 @@ std::error_code Resize::write_tables() {
     if (layer.data_fd) {
         if (const auto error = require_length(layer.data_fd.get(), least_data_bytes(layer))) return error;
     }
-    // What a data file has behind the disk's end was never the guest's.
+    // Bytes of a data file behind the disk's end were never the guest's.
     const std::uint64_t data_end = std::min(round_up(layer.data_end(), sector_size_bytes), plan_.size_bytes);
     if (layer.data_fd && layer.size_bytes < data_end) {
         if (const auto error = image_.write_zeros(layer.size_bytes, data_end)) return error;
@@ -241,7 +242,7 @@ std::error_code Resize::write_tables() {
     const bool table_moves = plan_.table.offset != layer.header.refcount_table_offset;
     if (table_moves) write_words(plan_.table, 0, next_table_);
     sync_tables(layer);
-    // From the size to the length of the refcount table; how it is encrypted, not at all, is among them.
+    // From the field `size` to the length of the refcount table, including crypt_method, which is 0.
     std::array<std::byte, 36> fields{};
     store<std::uint64_t>(fields, 0, plan_.size_bytes);
     store<std::uint32_t>(fields, 12, plan_.l1_count);
@@ -282,7 +283,7 @@ void Resize::use_new_tables() noexcept {
         layer.header.refcount_table_clusters = static_cast<std::uint32_t>(plan_.table.length >> bits);
         try {
             refcounts.extend(plan_.clusters);
-        } catch (const std::system_error&) {  // no memory: what is behind gets no clusters until it is opened again
+        } catch (const std::system_error&) {  // no memory: the new part gets no clusters until the image is reopened
         }
     }
     layer.l1.resize(plan_.l1_count);
@@ -292,7 +293,7 @@ void Resize::use_new_tables() noexcept {
 }
 
 void Resize::give_up(std::error_code error) noexcept {
-    // Nothing leads there, unless the header does.
+    // Nothing points to the new places, unless the header does.
     if (plan_.moved_clusters > 0 && !header_begun_)
         image_.refcounts()->release(plan_.moved_first, plan_.moved_clusters);
     driver_.end_resize(*request_, error);

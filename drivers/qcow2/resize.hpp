@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Resize: makes a disk larger while it is used. Tables that become too short get a longer place first: clusters behind
-// everything, counted, then written whole while no group changes the old ones. The new size, where the tables are, and
-// how long, are one sector of the header, which is written last. Then the old places are free.
+// Resize: makes a disk larger while it is used. Tables that are too short move first: clusters at the end of the file
+// are allocated and counted, then the tables are written there whole while no group changes the old ones. The new size,
+// and offsets and lengths of the tables, are in one sector of the header, which is written last. Then the old places
+// are freed.
 //
-// First of all, what an image that others made smaller has behind the disk's end goes: the rest of the last cluster
-// gets zeros, clusters behind it lose their entries, by requests of our own beside the guest's.
+// Before that, data behind the disk's end, left by a program that made the image smaller, is removed: the rest of the
+// last cluster is zeroed, clusters behind it are discarded, by the resize's own requests beside the guest's.
 //
 // Tested by tests/unit/qcow2/resize_test.cpp and tests/crash/qcow2_crash_test.cpp.
 #pragma once
@@ -23,10 +24,10 @@ class Resize final : public tables::Resizer {
     /// Lifetime: all outlive this.
     Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexcept;
 
-    /// Makes the disk `size_sectors` long, not less than it is, then calls end_resize() of the driver. One at a time.
-    /// Errors through it: EOPNOTSUPP (larger than an image's tables can be; tables that must move on a block device; a
-    /// backing file that is larger than the disk is now), EINVAL, ENOSPC, ENOMEM, those of the I/O; the size has not
-    /// changed then.
+    /// Grows the disk to `size_sectors`, which is at least its current size, then calls end_resize() of the driver. One
+    /// at a time. Errors go to end_resize(): EOPNOTSUPP (more than an image's tables can map; tables that must move on
+    /// a block device; a backing file that is larger than the disk is now), EINVAL, ENOSPC, ENOMEM, those of the I/O;
+    /// the size has not changed then.
     void start(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
 
   private:
@@ -42,17 +43,17 @@ class Resize final : public tables::Resizer {
         void (Resize::*then)() noexcept = nullptr;
         tables::TableRequest ours;
     };
-    /// A table's clusters, in bytes.
+    /// Offset and length of a table's clusters, in bytes.
     struct Place {
         std::uint64_t offset = 0;
         std::uint64_t length = 0;
     };
-    /// What the larger disk needs.
+    /// The size and the tables of the larger disk.
     struct Plan {
         std::uint64_t size_bytes = 0;
-        std::uint64_t clusters = 0;  ///< of the file, at most
+        std::uint64_t clusters = 0;  ///< the most clusters of the file
         std::uint32_t l1_count = 0;
-        Place l1{};                   ///< where it will be
+        Place l1{};                   ///< where the L1 table will be
         Place table{};                ///< where the refcount table will be
         std::uint64_t l1_wanted = 0;  ///< clusters; 0: it stays
         std::uint64_t table_wanted = 0;
@@ -61,7 +62,7 @@ class Resize final : public tables::Resizer {
 
         std::uint64_t wanted() const noexcept { return l1_wanted + table_wanted; }
     };
-    /// A Task::Next: goes on with `step`, or gives up.
+    /// A Task::Next that continues with `step`, or ends the resize after an error.
     template <void (Resize::*step)() noexcept>
     static void then(tables::Task& waited, std::error_code error) noexcept {
         Resize& self = *static_cast<OwnTask&>(waited).resize;
@@ -96,11 +97,11 @@ class Resize final : public tables::Resizer {
     Mapping zeros_;
     iovec zeros_entry_{};
     std::error_code error_{};
-    bool header_begun_ = false;  ///< it may say the new size
+    bool header_begun_ = false;  ///< the header may have the new size
     Plan plan_;
-    std::uint64_t counted_bytes_ = 0;        ///< of next_l1_ and next_table_
-    std::vector<std::uint64_t> next_l1_;     ///< empty, with room
-    std::vector<std::uint64_t> next_table_;  ///< as on disk
+    std::uint64_t counted_bytes_ = 0;        ///< memory of next_l1_ and next_table_
+    std::vector<std::uint64_t> next_l1_;     ///< empty, with reserved memory
+    std::vector<std::uint64_t> next_table_;  ///< entries as on disk
     ImageRequest* request_ = nullptr;
 };
 

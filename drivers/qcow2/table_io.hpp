@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Blocking reads and writes of an image's tables, for opening and closing it, and its data file.
+// Blocking reads and writes of an image's tables, for opening and closing it, and syncs of its files.
 //
 // Tested by tests/unit/qcow2/open_image_test.cpp.
 #pragma once
@@ -15,12 +15,12 @@
 
 namespace blktap::qcow2 {
 
-/// Reads `length` bytes at `offset`, which is aligned for direct I/O; behind the file's end are zeros. The memory
-/// returned may be longer. Errors of all: throws std::system_error naming the layer. Context: blocks.
+/// Reads `length` bytes at `offset`, which is aligned for direct I/O; bytes behind the file's end are zeros. The
+/// returned memory may be longer. Errors of all: throws std::system_error naming the layer. Context: blocks.
 Mapping read_table(const Layer& layer, std::uint64_t offset, std::uint64_t length);
-/// Writes `data`, page-aligned and as long as direct I/O wants.
+/// Writes `data`, whose address and length suit direct I/O.
 void write_table(const Layer& layer, std::uint64_t offset, std::span<const std::byte> data);
-/// Changes bytes of the header at `offset`: one sector is written.
+/// Changes bytes of the header at `offset`, with a write of one sector.
 void write_header_field(const Layer& layer, std::uint64_t offset, std::span<const std::byte> data);
 void sync_tables(const Layer& layer);
 

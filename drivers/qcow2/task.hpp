@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Task: what a qcow2 image remembers of a request on its way, besides what every format does.
+// Task: the state of a request to a qcow2 image, in addition to that of every format with tables.
 #pragma once
 
 #include <array>
@@ -15,15 +15,15 @@ namespace blktap::qcow2 {
 class ClusterFiller;
 
 struct Task : tables::Task {
-    /// Changes that one commit takes from one request; a request that needs more commits in between.
+    /// Most changes of one request in one commit; a request with more changes commits several times.
     static constexpr std::size_t changes_max = 8;
 
     std::array<Change, changes_max> changes{};
 
-    /// Writing to new clusters: what is copied from where the disk's contents were before.
+    /// Copying of the disk's old contents into new clusters.
     struct Copy {
         ClusterFiller* filler = nullptr;
-        Next filled = nullptr;  ///< what comes after it
+        Next filled = nullptr;  ///< called at the end
         std::uint64_t at = 0;   ///< in bytes of the disk
         std::uint64_t end = 0;
         bool tail_copied = false;

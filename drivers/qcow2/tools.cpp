@@ -23,7 +23,7 @@ namespace {
 
 Chain open_to_look(const std::string& path) {
     LocalImageOpener files;
-    // Through the page cache: tables are read in any order, and no guest writes.
+    // Buffered: tables are read in any order, and no guest writes.
     return open_chain(path, Access::read_only, Caching::buffered, files, {}, tables::inspection_memory_bytes).chain;
 }
 
@@ -32,13 +32,13 @@ void create(const WantedImage& wanted) {
     if (wanted.cluster_bytes) image.cluster_bytes = *wanted.cluster_bytes;
     image.backing_file = wanted.base;
     image.backing_format = wanted.base_format;
-    // QEMU looks for a relative one where it happens to run.
+    // Absolute, because QEMU resolves a relative name from its working directory.
     if (!wanted.data_file.empty()) image.data_file = tidied(std::filesystem::absolute(wanted.data_file));
     image.raw_data = wanted.raw_data;
     image.extended_l2 = wanted.subclusters;
     create_image(image);
     try {
-        // Its backing file must be there, be of that format, and not lead back here.
+        // The backing file must exist and have that format, and its chain must not contain this image.
         open_to_look(image.path);
     } catch (const std::system_error&) {
         ::unlink(image.path.c_str());
@@ -72,7 +72,7 @@ std::vector<ImageLayer> describe(const std::string& path) {
 
 std::string leaks_text(const Header& header, std::uint64_t clusters) {
     const std::string count = std::to_string(clusters) + " clusters that the disk does not use";
-    // They are not followed, so that nobody here knows how many of them are lost.
+    // Snapshots are not followed, so the number of leaked clusters is unknown.
     if (header.snapshot_count > 0) {
         return count + ", with those of its " + std::to_string(header.snapshot_count) +
                " internal snapshots; no error (qemu-img check tells whether some are nobody's)";

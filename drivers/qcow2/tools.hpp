@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What can be done with qcow2 images that nobody serves.
+// Tools for qcow2 images that no disk uses.
 //
 // Tested by tests/unit/drivers/tools_test.cpp and tests/unit/control/image_commands_test.cpp.
 #pragma once

@@ -14,7 +14,7 @@ using Kind = WriteStep::Kind;
 
 }  // namespace
 
-/// How a unit with this entry is written; where it is, for those that stay there.
+/// Returns how a unit with this entry is written, with its offset if it is written in place.
 WriteMap::Unit WriteMap::classify(const L2Entry& entry, std::uint64_t unit) const noexcept {
     if (entry.kind == L2Entry::Kind::invalid) return {Kind::invalid, false, 0};
     if (places_are_fixed()) {
@@ -22,12 +22,12 @@ WriteMap::Unit WriteMap::classify(const L2Entry& entry, std::uint64_t unit) cons
         if (entry.placed && entry.host_offset != place) return {Kind::invalid, false, 0};
         return {entry.kind == L2Entry::Kind::data ? Kind::in_place : Kind::allocate, false, place};
     }
-    // Its subclusters are nowhere else, and come with it.
+    // All subclusters of a compressed cluster must be copied together.
     const Unit all_of_it{Kind::allocate, layer_.header.extended_l2(), 0};
     if (entry.kind == L2Entry::Kind::compressed) return all_of_it;
     if (!entry.placed) return {Kind::allocate, false, 0};
     const std::uint64_t cluster = entry.host_offset >> layer_.header.cluster_bits;
-    // A cluster that is free, or that holds a table, is nobody's data: the image is damaged, and would be more so.
+    // A cluster that is free or holds a table cannot be data: the image is damaged, and a write would damage it more.
     if (!refcounts_.used(cluster) || refcounts_.metadata(cluster)) return {Kind::invalid, false, 0};
     if (refcounts_.count(cluster) > 1) return all_of_it;
     return {entry.kind == L2Entry::Kind::data ? Kind::in_place : Kind::reuse, false, entry.host_offset};
@@ -54,7 +54,7 @@ WriteStep WriteMap::walk(std::uint32_t slot, std::uint64_t offset, std::uint64_t
     return span(unit, offset, count, length);
 }
 
-/// The step for `units` like `first`, which has what is at `offset`.
+/// Returns the step for `units` like `first`, which is the unit of `offset`.
 WriteStep WriteMap::span(const Unit& first, std::uint64_t offset, std::uint64_t units,
                          std::uint64_t length) const noexcept {
     const unsigned bits = layer_.unit_bits();
@@ -102,7 +102,7 @@ WriteStep WriteMap::find_discard(std::uint64_t guest_cluster, std::uint64_t coun
     const auto stored = [&](std::uint64_t cluster) {
         const RawEntry raw = raw_entry(layer_, cache_, slot, cluster);
         const L2Entry entry = layer_.cluster_entry(raw);
-        // A damaged entry is not followed anywhere, and so may be forgotten.
+        // A damaged entry is never followed, so it may be removed.
         return entry.placed || entry.kind == L2Entry::Kind::invalid || (raw.bitmap & bitmap_all_data) != 0;
     };
     const std::uint64_t limit = std::min(count, layer_.slice_entries() - layer_.entry_in_slice(guest_cluster));
@@ -124,7 +124,7 @@ bool WriteMap::begin_use(std::uint64_t guest_cluster) noexcept {
     const std::uint64_t l1_index = layer_.l1_index(guest_cluster);
     NewTable* table = new_table(l1_index);
     if (table == nullptr) {
-        // A place that is free, or that of a table which nobody came to use after all.
+        // A free element, or one whose table was never used.
         const auto place = std::ranges::find_if(new_tables_, [](const NewTable& each) { return each.users == 0; });
         if (place == new_tables_.end()) return false;
         if (place->host_offset != 0) refcounts_.release(place->host_offset >> layer_.header.cluster_bits, 1);
@@ -140,7 +140,7 @@ bool WriteMap::begin_use(std::uint64_t guest_cluster) noexcept {
 
 void WriteMap::end_use(std::uint64_t guest_cluster) noexcept {
     NewTable* const table = new_table(layer_.l1_index(guest_cluster));
-    if (table == nullptr) return;  // it is part of the image
+    if (table == nullptr) return;  // the table is part of the image already
     BLKTAP_ASSERT(table->users > 0);
     --table->users;
 }
@@ -171,8 +171,8 @@ std::uint64_t WriteMap::file_end_for(const Change& change) noexcept {
 RawEntry WriteMap::new_entry(const Change& change, std::uint64_t at, const RawEntry& old) const noexcept {
     const bool extended = layer_.header.extended_l2();
     if (change.kind == Change::Kind::discard) {
-        // Without the flag the backing file would be seen again. Version 2 has no flag; there such a disk has no
-        // discard, and only what is behind the end of disk and backing file is dropped.
+        // Without the zero flag the backing file would be visible again. Version 2 has no such flag; there a disk with
+        // a backing file has no discard, and only clusters behind the end of disk and backing file are dropped.
         if (!has_backing_ || layer_.header.version < 3) return {};
         return extended ? RawEntry{0, bitmap_all_zero} : RawEntry{flag_zero, 0};
     }

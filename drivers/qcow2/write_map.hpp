@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// WriteMap: what must happen before a piece of the disk can be written or discarded: nothing (its clusters are the
-// guest's alone), a change of its L2 entries, or first a read of the slice that tells. And the L2 tables that are to
-// be: a table has its place from the moment that somebody needs it, and becomes part of the image with the first commit
-// that uses it.
+// WriteMap: what must happen before a part of the disk can be written or discarded: nothing (its clusters are the
+// guest's alone), a change of its L2 entries, or first a read of their slice. It also keeps new L2 tables: a table gets
+// its offset when it is first needed, and becomes part of the image with the first commit that uses it.
 //
 // Pure: no I/O. Tested by tests/unit/qcow2/write_map_test.cpp.
 #pragma once
@@ -19,34 +18,34 @@
 
 namespace blktap::qcow2 {
 
-/// New entries for clusters of the disk beside each other, all in one slice of an L2 table. Where clusters have
-/// subclusters, the first and the last one may get only some.
+/// New entries for contiguous clusters of the disk, all in one slice of an L2 table. If clusters have subclusters, the
+/// first and the last cluster may get only some.
 struct Change {
     enum class Kind : std::uint8_t {
-        allocate,  ///< to clusters that were free
-        reuse,     ///< to clusters that they had already, of which nothing was to be seen so far
-        discard,   ///< to none
+        allocate,  ///< entries get free clusters
+        reuse,     ///< entries keep their clusters, whose contents were not visible so far
+        discard,   ///< entries lose their clusters
     };
     Kind kind = Kind::allocate;
     std::uint64_t guest_cluster = 0;
     std::uint64_t count = 0;
-    std::uint64_t host_offset = 0;  ///< of the first one's beginning, in bytes; not for discard
-    std::uint32_t first_unit = 0;   ///< of the first cluster, that gets data
-    std::uint32_t end_unit = 1;     ///< of the last cluster, behind the last that does
+    std::uint64_t host_offset = 0;  ///< of the first cluster's beginning, in bytes; not for discard
+    std::uint32_t first_unit = 0;   ///< first unit of the first cluster that gets data
+    std::uint32_t end_unit = 1;     ///< end of the units of the last cluster that get data
 
     bool overlaps(std::uint64_t first, std::uint64_t number) const noexcept {
         return first < guest_cluster + count && guest_cluster < first + number;
     }
 };
 
-/// What writing or discarding a piece of the disk takes.
+/// The first step of writing or discarding a part of the disk.
 struct WriteStep {
     enum class Kind : std::uint8_t {
         in_place,  ///< `length` bytes go to host_offset
-        allocate,  ///< `clusters` need clusters of their own
-        reuse,     ///< `clusters` have clusters at host_offset (of the first one's beginning) that hold nothing there
-        drop,      ///< of a discard: `clusters` are stored somewhere
-        nothing,   ///< of a discard: `clusters` are not stored
+        allocate,  ///< `clusters` need new clusters
+        reuse,     ///< `clusters` have clusters at host_offset (of the first one's beginning), not visible so far
+        drop,      ///< discard: `clusters` are stored
+        nothing,   ///< discard: `clusters` are not stored
         missing,   ///< the slice at host_offset must be read first
         invalid,   ///< the tables are damaged here
     };
@@ -60,38 +59,38 @@ struct WriteStep {
 
 class WriteMap {
   public:
-    /// L2 tables that are to be; a whole group of requests may need new ones.
+    /// Most new L2 tables at once; each request of a group may need one.
     static constexpr std::size_t new_tables_max = 64;
     struct NewTable {
         std::uint64_t l1_index = 0;
-        std::uint64_t host_offset = 0;  ///< 0: this place is free
-        std::uint32_t users = 0;        ///< changes that are under way
-        bool fresh = false;             ///< reads as zeros
+        std::uint64_t host_offset = 0;  ///< 0: this element is free
+        std::uint32_t users = 0;        ///< changes under way that use the table
+        bool fresh = false;             ///< its cluster reads as zeros
     };
 
-    /// Lifetime: all outlive this. `chain`'s first layer is the one that is written.
+    /// Lifetime: all outlive this. The first layer of `chain` is written.
     WriteMap(Chain& chain, SliceCache& cache, Refcounts& refcounts) noexcept
         : layer_(chain.front()), cache_(cache), refcounts_(refcounts), has_backing_(chain.size() > 1) {}
 
-    /// For a write of `length` bytes at `offset`: its beginning that is done in one way.
+    /// Returns the step for the first part of a write of `length` bytes at `offset` that is done in one way.
     WriteStep find(std::uint64_t offset, std::uint64_t length) noexcept;
-    /// For a discard of `count` whole clusters.
+    /// Returns the step for the first part of a discard of `count` whole clusters.
     WriteStep find_discard(std::uint64_t guest_cluster, std::uint64_t count) noexcept;
 
-    /// Sees to it that `guest_cluster` has an L2 table, or will have one; a use of it that end_use() ends. False: no
-    /// place for one in the image, or too many that are to be.
+    /// Ensures that `guest_cluster` has an L2 table, or a new one, and counts a use of it until end_use(). Returns
+    /// false if the image has no space for a table, or there are too many new ones.
     bool begin_use(std::uint64_t guest_cluster) noexcept;
     void end_use(std::uint64_t guest_cluster) noexcept;
-    /// The table that is to be for an L1 entry.
+    /// Returns the new table for an L1 entry, or null.
     NewTable* new_table(std::uint64_t l1_index) noexcept;
     std::array<NewTable, new_tables_max>& new_tables() noexcept { return new_tables_; }
 
-    /// Where the entry of `guest_cluster` is, or will be: its slice's offset in the file. begin_use() was called, or
-    /// there is a table.
+    /// Returns the offset in the file of the slice that has, or will have, the entry of `guest_cluster`. Only if a
+    /// table exists or begin_use() was called.
     std::uint64_t slice_offset(std::uint64_t guest_cluster) noexcept;
-    /// How long the file must be before `change` is made, in bytes: for its clusters, and what tells of them.
+    /// Returns the length in bytes that the file needs before `change` is made, for its clusters and their tables.
     std::uint64_t file_end_for(const Change& change) noexcept;
-    /// What the entry `old` becomes. `at`: the how manieth of the change.
+    /// Returns the new value of the entry `old`. `at`: index of the cluster within the change.
     RawEntry new_entry(const Change& change, std::uint64_t at, const RawEntry& old) const noexcept;
     /// The part of the disk that `change` fills, in bytes: whole units.
     std::uint64_t begin_of(const Change& change) const noexcept {
@@ -101,10 +100,10 @@ class WriteMap {
     std::uint64_t end_of(const Change& change) const noexcept {
         const std::uint64_t end = ((change.guest_cluster + change.count - 1) << layer_.header.cluster_bits) +
                                   (std::uint64_t{change.end_unit} << layer_.unit_bits());
-        // A data file is as long as the disk.
+        // A data file ends with the disk.
         return layer_.header.external_data() ? std::min(end, layer_.size_bytes) : end;
     }
-    /// The guest's clusters are in a file where each has its place: none is allocated.
+    /// Whether the guest's clusters have fixed offsets, in an external data file, so that none is allocated.
     bool places_are_fixed() const noexcept { return layer_.header.external_data(); }
 
     Layer& layer() noexcept { return layer_; }
@@ -114,7 +113,7 @@ class WriteMap {
   private:
     struct Unit {
         WriteStep::Kind kind = WriteStep::Kind::invalid;
-        bool whole = false;  ///< with all of its cluster, or not at all
+        bool whole = false;  ///< must be written with all of its cluster
         std::uint64_t host_offset = 0;
     };
     Unit classify(const L2Entry& entry, std::uint64_t unit) const noexcept;

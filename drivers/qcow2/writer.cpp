@@ -32,7 +32,7 @@ void Writer::finish() noexcept {
     try {
         write_refcounts(image_.top(), refcounts);
     } catch (const std::system_error& error) {
-        // Clusters that nobody uses stay counted, at worst.
+        // At worst, leaked clusters remain.
         log::warning("image.close", {{"image", image_.top().name}, {"reason", error.what()}});
         return;
     }
@@ -66,14 +66,14 @@ void Writer::step(Task& task) noexcept {
     end(task, Errc::image_invalid);
 }
 
-/// Clusters whose group could not be finished; they wait for space, or for good.
+/// Whether these clusters are in a group that is left over, which waits for space or was given up.
 bool Writer::left_over(std::uint64_t guest_cluster, std::uint64_t count) const noexcept {
     return committer_.stuck() && std::ranges::any_of(plan_.changes(), [=](const Change& change) {
                return change.overlaps(guest_cluster, count);
            });
 }
 
-/// A discard that could not be finished may have let these clusters go already, in the file.
+/// An unfinished discard may have released these clusters already, in the file.
 bool Writer::is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept {
     const unsigned bits = image_.top().header.cluster_bits;
     const std::uint64_t first = offset >> bits;
@@ -95,7 +95,7 @@ void Writer::write_in_place(Task& task, const WriteStep& found) noexcept {
     image_.transfer(task);
 }
 
-/// Another request is changing one of these clusters, or this one was and has not committed it yet.
+/// Whether another request is changing one of these clusters, or this request has an uncommitted change of one.
 bool Writer::claimed(const Task& task, std::uint64_t first, std::uint64_t count) const noexcept {
     return std::ranges::any_of(tasks_, [&](const Task& other) {
         return &other != &task && std::ranges::any_of(other.pending(), [=](const Change& change) {
@@ -105,7 +105,7 @@ bool Writer::claimed(const Task& task, std::uint64_t first, std::uint64_t count)
 }
 
 void Writer::wait_for_clusters(Task& task, std::uint64_t first, std::uint64_t count) noexcept {
-    // Who holds clusters itself never waits for others': they might wait for it.
+    // A task with uncommitted clusters commits before it waits for others, which might wait for it.
     if (task.change_count > 0) return commit(task);
     task.next = &then<&Writer::change>;
     blocked_.push_back(task);
@@ -137,13 +137,13 @@ void Writer::begin_change(Task& task, const WriteStep& found) noexcept {
     task.length = std::min(task.end, map_.end_of(change)) - task.at;
 
     const std::uint64_t end_bytes = map_.file_end_for(change);
-    // Of a data file's image only the tables grow.
+    // With a data file only the tables of the image grow.
     if (!map_.places_are_fixed()) file_end_.look_ahead(task, end_bytes);
     task.next = &then<&Writer::fill_clusters>;
     if (file_end_.reach(task, end_bytes)) fill_clusters(task);
 }
 
-/// Clusters of the file for `change`, of which there may be fewer than it wants, and an L2 table that can name them.
+/// Allocates clusters of the file for `change`, perhaps fewer than it wants, and an L2 table for their entries.
 bool Writer::allocate(Task& task, Change& change) noexcept {
     if (!map_.begin_use(change.guest_cluster)) return false;
     if (map_.places_are_fixed()) {
@@ -155,7 +155,7 @@ bool Writer::allocate(Task& task, Change& change) noexcept {
         map_.end_use(change.guest_cluster);
         return false;
     }
-    // What was a cluster in the middle is filled to its end.
+    // With fewer clusters the last one, which was in the middle, is filled to its end.
     if (run->count < change.count) change.end_unit = static_cast<std::uint32_t>(image_.top().units_per_cluster());
     change.count = run->count;
     change.host_offset = run->first << image_.top().header.cluster_bits;
@@ -163,7 +163,7 @@ bool Writer::allocate(Task& task, Change& change) noexcept {
     return true;
 }
 
-/// The file has room for the newest change.
+/// Called when the file has room for the newest change.
 void Writer::fill_clusters(Task& task) noexcept {
     filler_.fill(task, &then<&Writer::write_data>);
 }
@@ -220,7 +220,7 @@ void Writer::end(tables::Task& task, std::error_code error) noexcept {
     file_end_.end_task(task, error);
 }
 
-/// Waiting for a group that is left over once more would be waiting for nothing.
+/// Fails tasks that wait for a group that is left over again.
 void Writer::group_over(std::error_code error) noexcept {
     go_on_all(blocked_, error);
 }

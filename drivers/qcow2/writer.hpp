@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Writer: writes and discards that change the image's tables, or cross clusters. Clusters of the disk that are getting
-// new clusters of the file belong to one request until that is committed; others that want them wait. Everything else,
-// reads too, goes on.
+// Writer: writes and discards that change the image's tables, or cross clusters. A request that gives clusters of the
+// disk new clusters of the file owns them until it is committed; other requests that change them wait. All others, also
+// reads of them, continue.
 //
 // Tested by tests/unit/qcow2/qcow2_driver_test.cpp and tests/property/qcow2_property_test.cpp.
 #pragma once
@@ -21,18 +21,18 @@ namespace blktap::qcow2 {
 
 class Writer final : public tables::TableWriter, private tables::Committer::GroupWaiter {
   public:
-    /// `image` has refcounts. `tasks`: all that may ever be given to it. Lifetime: all outlive this. Errors: throws
+    /// `image` has refcounts. `tasks`: all tasks of the driver. Lifetime: all outlive this. Errors: throws
     /// std::system_error (ENOMEM).
     Writer(Image& image, std::span<Task> tasks);
 
     WriteMap& map() noexcept { return map_; }
-    /// Writes [task.at, task.end) from task.window, or discards its whole clusters, as the task's request wants, then
-    /// ends the task. Errors: ENOSPC after undoing what was begun; Errc::image_invalid; those of the I/O.
+    /// Writes [task.at, task.end) from task.window, or discards its whole clusters, as the task's request demands, then
+    /// ends the task. Errors: ENOSPC, after undoing unfinished changes; Errc::image_invalid; those of the I/O.
     void change(tables::Task& task) noexcept override;
-    /// The refcounts that are not written yet; and gives back what is behind the last cluster.
+    /// Writes the remaining refcounts, and frees the space behind the last cluster.
     void finish() noexcept override;
 
-    /// Bytes of the disk that must not be written in place now: change() waits as it must.
+    /// Whether bytes of the disk must not be written in place now: change() waits if necessary.
     bool is_left_over(std::uint64_t offset, std::uint64_t length) const noexcept;
 
     tables::Committer& committer() noexcept override { return committer_; }
@@ -64,7 +64,7 @@ class Writer final : public tables::TableWriter, private tables::Committer::Grou
     CommitPlan plan_;
     tables::Committer committer_;
     ClusterFiller filler_;
-    tables::TaskList blocked_;  ///< by clusters that belong to others
+    tables::TaskList blocked_;  ///< tasks that wait for clusters of other requests
 };
 
 }  // namespace blktap::qcow2

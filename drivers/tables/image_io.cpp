@@ -19,7 +19,7 @@ std::uint64_t length_of(std::span<const iovec> data) noexcept {
     return length;
 }
 
-/// How an operation has ended. A read that brought less than it asked for met the end of a file that somebody cut.
+/// Returns the result of an operation. A short read has met the end of a file that somebody cut.
 std::error_code end_of(const IoOp& io) noexcept {
     const bool cut_off = !io.error && io.remaining_bytes > 0;
     return cut_off ? Errc::unexpected_end_of_file : io.error;
@@ -45,7 +45,7 @@ void ImageIo::add(ImageFile& file) {
 }
 
 bool ImageIo::reaches(const ImageFile& file, std::uint64_t offset, std::span<const iovec> data) noexcept {
-    // A sector that the file ends in has zeros behind that end, which a direct read does not bring.
+    // If the file ends inside of a sector, zeros follow, which a direct read does not return.
     const std::uint64_t file_end = file.data_end();
     if (!is_aligned(file_end, sector_size_bytes) && offset + length_of(data) > file_end) return false;
     bool aligned = is_aligned(offset, file.offset_alignment);
@@ -123,7 +123,7 @@ void ImageIo::load_slice(Task& task, std::uint32_t layer, std::uint64_t offset) 
     begin_load(task.wanted);
 }
 
-/// False: everything that could be used for it is busy; what ends first begins it.
+/// Begins to read a slice. Returns false if all loads or slots are busy; the first load that ends begins it then.
 bool ImageIo::begin_load(const SliceCache::Key& key) noexcept {
     if (cache_.find(key) != SliceCache::none) return true;
     const auto load = std::ranges::find(loads_, SliceCache::none, &Load::slot);
@@ -151,7 +151,7 @@ void ImageIo::slice_read(IoOp& io) noexcept {
     load.image->loaded(load, end_of(io));
 }
 
-/// A slice that the file ends in. Context: a worker's thread.
+/// Reads a slice in which the file ends. Context: a worker's thread.
 void ImageIo::read_last_slice(WorkerJob& job) noexcept {
     Load& load = *boost::intrusive::get_parent_from_member<Load>(&job, &Load::job);
     const SliceCache& cache = load.image->cache_;
@@ -187,7 +187,7 @@ void ImageIo::begin_loads() noexcept {
         if (slot == SliceCache::none) {
             if (!begin_load(task.wanted)) return;
         } else if (cache_.ready(slot)) {
-            // It came while the task had no turn: with the first commit of a new table.
+            // The slice arrived while the task waited: with the first commit of a new table.
             waiting_.erase(waiting_.iterator_to(task));
             task.next(task, {});
             it = waiting_.begin();

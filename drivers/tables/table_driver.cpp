@@ -113,7 +113,7 @@ void TableDriver::start_task(TableRequest& request) noexcept {
     start_waiting();
 }
 
-/// Not from within itself: a guest's thousands of requests that end as soon as they begin would nest as deep.
+/// Starts waiting requests. Does not recurse: a guest's thousands of requests that end at once would nest as deep.
 void TableDriver::start_waiting() noexcept {
     if (std::exchange(starting_, true)) return;
     while (!waiting_.empty() && !free_tasks_.empty()) {
@@ -136,7 +136,7 @@ void TableDriver::run_task(Task& task, TableRequest& ours) noexcept {
     task.began_growth = false;
     if (request.kind == ImageRequest::Kind::read) return read(task);
     if (request.kind == ImageRequest::Kind::discard) {
-        // What covers a granule only in part leaves it as it is.
+        // Granules that are covered only in part stay as they are.
         task.at = round_up(task.at, info_.discard_granularity_bytes);
         task.end = std::max(task.at, round_down(task.end, info_.discard_granularity_bytes));
     }
@@ -202,7 +202,7 @@ void TableDriver::fetch(Task& task) noexcept {
     image_->workers().start(task.job);
 }
 
-/// Only of formats that compress; an image that says otherwise is damaged.
+/// Overridden by formats with compression; in others a compressed extent is damage.
 std::error_code TableDriver::decompress(const Extent&, std::span<const iovec>) noexcept {
     return Errc::image_invalid;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// TableDriver: the engine of a format that keeps tables of where the disk's bytes are. A request whose bytes are in one
-// piece, at a place that the tables in memory tell, is one operation on the queue, as with a raw image; every other
-// becomes a Task, which reads tables, copies and allocates as it needs to. The format says what its tables say; it is
-// asked once for each request or task, not for each sector.
+// TableDriver: the engine of a format with tables that map the disk to a file. A request whose bytes are contiguous and
+// mapped by tables in memory is one operation on the queue, as with a raw image; every other becomes a Task, which
+// reads tables, copies and allocates as necessary. The format does the look-ups, once for each request or task, not for
+// each sector.
 //
 // Tested by the tests of the formats: tests/unit/qcow2, tests/unit/vhd.
 #pragma once
@@ -27,7 +27,7 @@ using TableRequest = FileRequestOf<TableDriver>;
 
 class TableDriver : public ImageDriver {
   public:
-    /// Requests that are tasks at once; more wait.
+    /// Most tasks at once; further requests wait.
     static constexpr std::size_t tasks_max = 256;
 
     ~TableDriver() override;
@@ -42,13 +42,13 @@ class TableDriver : public ImageDriver {
     ImageActivity activity() const noexcept override;
     void close(Closed closed) noexcept override;
 
-    /// Begins `request`, of which start() asks nothing more, as a task; also behind the disk's end.
+    /// Starts `request` as a task, without the checks of start(); also behind the disk's end.
     void start_task(TableRequest& request) noexcept;
-    /// Completes the request of `task`, which was made for one.
+    /// Completes the request of `task`, which must have one.
     void end_task(Task& task, std::error_code error) noexcept;
     /// Brings what task.extent, of Kind::data or compressed, describes into task.transfer.data; then calls task.next.
     void fetch(Task& task) noexcept;
-    /// Completes what a Resizer began; the top layer knows the disk's size.
+    /// Completes a resize; the top layer has the disk's size.
     void end_resize(ImageRequest& request, std::error_code error) noexcept;
 
   protected:
@@ -56,24 +56,25 @@ class TableDriver : public ImageDriver {
     TableDriver(const ImageInfo& info, std::unique_ptr<ImageIo> image);
 
     ImageIo& image() noexcept { return *image_; }
-    /// Gives the driver its tasks, tasks_max of them, which outlive every request. Setup only.
+    /// Gives the driver its tasks_max tasks, which outlive every request. Setup only.
     template <class FormatTask>
     void use_tasks(std::span<FormatTask> tasks) noexcept {
         for (FormatTask& task : tasks)
             add_task(task);
     }
-    /// From now on the image is written, by these. Lifetime: both outlive every request. Setup only.
+    /// Makes the image writable through these. Lifetime: both outlive every request. Setup only.
     void write_with(TableWriter& writer, Resizer& resizer) noexcept;
     bool writable() const noexcept { return writer_ != nullptr; }
 
-    /// Where the beginning of `length` bytes at `offset` is read from, through all images of the chain. Never
+    /// Returns where the first part of `length` bytes at `offset` is read from, through all images of the chain. Never
     /// Kind::unallocated.
     virtual Extent find(std::uint64_t offset, std::uint64_t length) noexcept = 0;
-    /// Where it may be written in place, in the image that the guest writes; any Kind but data: nowhere at once.
+    /// Returns where the first part may be written in place, in the image that the guest writes; another Kind than data
+    /// if it cannot be written at once.
     virtual Extent find_in_place(std::uint64_t offset, std::uint64_t length) noexcept = 0;
     /// Fills `data` from an extent of Kind::compressed. Context: a worker's thread; blocks.
     virtual std::error_code decompress(const Extent& extent, std::span<const iovec> data) noexcept;
-    /// The file that is written has at least so many bytes. Only of an image that is written.
+    /// Returns the least length of the file that is written. Only for a writable image.
     virtual std::uint64_t least_file_bytes() const noexcept = 0;
 
   private:
@@ -91,7 +92,7 @@ class TableDriver : public ImageDriver {
     ImageInfo info_;
     const std::unique_ptr<ImageIo> image_;
     std::vector<Task*> free_tasks_;
-    WaitingRequests waiting_;  ///< for a task
+    WaitingRequests waiting_;  ///< requests that wait for a task
     bool starting_ = false;    ///< start_waiting() runs
     FileSync sync_;
     TableWriter* writer_ = nullptr;  ///< null: the image is only read

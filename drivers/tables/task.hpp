@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Task: a request that takes more than one operation: it crosses clusters, needs a table read first, or new space. It
-// goes on from where it stopped each time that what it waited for has happened. Tasks are made with the driver;
-// requests wait for one when all are taken. What else a format remembers of a request is in a struct of its own,
-// derived from this one.
+// Task: a request that takes more than one operation: it crosses clusters, needs a table read first, or new space.
+// After each wait it continues where it stopped. Tasks are made with the driver; requests wait for one when all are in
+// use. A format's own state of a request is in a struct derived from this one.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +27,7 @@ class ImageIo;
 class TableDriver;
 class TableWriter;
 
-/// Data that goes from or to a file of the chain.
+/// A transfer of data from or to a file of the chain.
 struct Transfer {
     ImageIo* image = nullptr;
     std::uint32_t layer = 0;
@@ -43,7 +42,7 @@ struct Transfer {
         writes = false;
         host_offset = extent.host_offset;
     }
-    /// The top layer is the one that is written.
+    /// Sets up a write, which always goes to the top layer.
     void write_at(std::uint64_t offset) noexcept {
         layer = 0;
         writes = true;
@@ -52,28 +51,28 @@ struct Transfer {
 };
 
 struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
-    /// What happens when that is over which the task waits for.
+    /// Called when the wait of the task is over.
     using Next = void (*)(Task&, std::error_code) noexcept;
 
-    TableDriver* driver = nullptr;  ///< null: no request's task, but one of the driver's own
+    TableDriver* driver = nullptr;  ///< null: not for a request, but a task of the driver itself
     FileRequest* request = nullptr;
     IoOp io{};
     WorkerJob job{};
     std::error_code job_error{};
     Next next = nullptr;
 
-    /// The part of the disk that is not done yet, in bytes, and the memory for it.
+    /// The remaining part of the disk, in bytes, and the memory for it.
     std::uint64_t at = 0;
     std::uint64_t end = 0;
     IovecWindow window;
 
     Extent extent{};  ///< what is read next
     Transfer transfer;
-    SliceCache::Key wanted{};  ///< while it waits for a slice
+    SliceCache::Key wanted{};  ///< the slice that the task waits for
 
     // A write or a discard.
     TableWriter* writer = nullptr;
-    std::uint64_t length = 0;      ///< of what is under way of it
+    std::uint64_t length = 0;      ///< of the part under way
     std::size_t change_count = 0;  ///< changes of tables that are not committed
     bool began_growth = false;
     Next commit_next = nullptr;  ///< `next`, while the committer needs a slice for the task
@@ -87,14 +86,14 @@ struct Task : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost
 
 using TaskList = boost::intrusive::list<Task, boost::intrusive::constant_time_size<false>>;
 
-/// Takes the first task of `list` out of it.
+/// Removes the first task from `list` and returns it.
 inline Task& take_first(TaskList& list) noexcept {
     Task& task = list.front();
     list.pop_front();
     return task;
 }
 
-/// Ends every task of `list`'s wait with `error`.
+/// Ends the wait of every task of `list` with `error`.
 inline void go_on_all(TaskList& list, std::error_code error) noexcept {
     TaskList woken;
     woken.swap(list);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ClusterBits: a bit for each cluster of a file, or for each piece of a table, whose memory comes page by page as bits
-// are set. CountedBits also knows how many are set, and finds them.
+// ClusterBits: a bit for each cluster of a file, or for each slice of a table; memory is allocated page by page as bits
+// are set. CountedBits also counts the set bits, and finds them.
 //
 // Pure: no I/O. Tested by tests/unit/qcow2/refcounts_test.cpp.
 #pragma once
@@ -20,7 +20,7 @@ class ClusterBits {
   public:
     /// All clear. Errors: throws std::system_error (ENOMEM).
     explicit ClusterBits(std::uint64_t bits) : words_(word_count(bits)) {}
-    /// The same bits, and room for `bits`, which are not fewer. Errors: as above.
+    /// Returns a copy with room for `bits`, at least as many as now. Errors: as above.
     ClusterBits larger(std::uint64_t bits) const {
         ClusterBits result{bits};
         std::ranges::copy(words_.span(), result.words_.data());
@@ -32,11 +32,11 @@ class ClusterBits {
         const std::uint64_t mask = 1ULL << (at % 64);
         words_[at / 64] = value ? words_[at / 64] | mask : words_[at / 64] & ~mask;
     }
-    /// 64 bits at once, the first of them number 64 * `index`.
+    /// Returns 64 bits, from number 64 * `index` on.
     std::uint64_t word(std::uint64_t index) const noexcept { return words_[index]; }
     std::uint64_t words() const noexcept { return words_.size(); }
 
-    /// What so many bits take in memory at most.
+    /// Returns the most memory that `bits` bits take.
     static std::uint64_t bytes_for(std::uint64_t bits) noexcept { return word_count(bits) * 8; }
 
   private:
@@ -49,7 +49,7 @@ class CountedBits {
   public:
     /// All clear. Errors: throws std::system_error (ENOMEM).
     explicit CountedBits(std::uint64_t bits) : bits_(bits) {}
-    /// Room for `bits`, which are not fewer. Errors: as above.
+    /// Makes room for `bits`, at least as many as now. Errors: as above.
     void grow(std::uint64_t bits) { bits_ = bits_.larger(bits); }
 
     bool operator[](std::uint64_t at) const noexcept { return bits_[at]; }
@@ -64,7 +64,7 @@ class CountedBits {
         bits_.set(at, false);
         --count_;
     }
-    /// The first that is set, from `from` on.
+    /// Returns the first set bit from `from` on.
     std::optional<std::uint64_t> next(std::uint64_t from) const noexcept {
         if (count_ == 0) return std::nullopt;
         for (std::uint64_t index = from / 64; index < bits_.words(); ++index) {

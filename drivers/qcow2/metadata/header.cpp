@@ -46,7 +46,7 @@ std::string text_of(std::span<const std::byte> bytes) {
     return text;
 }
 
-/// The name of a file, as it stands there.
+/// Returns a file's name from its bytes.
 std::string name_in(std::span<const std::byte> bytes, const std::string& whose, const std::string& name) {
     std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     if (text.find('\0') != std::string::npos) refuse(name, "a NUL in the name of its " + whose);
@@ -76,7 +76,7 @@ Extensions read_extensions(std::span<const std::byte> bytes, std::size_t begin, 
     return result;
 }
 
-/// What the image itself calls an incompatible feature: entries of type, bit number, and 46 bytes of name.
+/// Returns the image's own name of an incompatible feature, from entries of type, bit number, and 46 bytes of name.
 std::string feature_name(std::span<const std::byte> table, unsigned bit) {
     for (std::size_t at = 0; table.size() - at >= 48; at += 48) {
         if (load<std::uint8_t>(table, at) != 0 || load<std::uint8_t>(table, at + 1) != bit) continue;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// L2Entry: what one entry of an L2 table says of one cluster of the disk, or of one of the 32 subclusters that a
-// cluster has in images with extended L2 entries. L1 entries share the offset and the flag.
+// L2Entry: a decoded entry of an L2 table for one cluster of the disk, or for one of the 32 subclusters of a cluster in
+// images with extended L2 entries. L1 entries have the same offset and flag.
 //
 // Tested by tests/unit/qcow2/l2_entry_test.cpp.
 #pragma once
@@ -13,21 +13,21 @@
 
 namespace blktap::qcow2 {
 
-inline constexpr std::uint64_t flag_copied = 1ULL << 63;  ///< nobody else refers to the cluster
+inline constexpr std::uint64_t flag_copied = 1ULL << 63;  ///< the cluster has no other reference
 inline constexpr std::uint64_t flag_compressed = 1ULL << 62;
 inline constexpr std::uint64_t flag_zero = 1ULL << 0;  ///< reads as zeros, whatever the cluster holds; version 3
 inline constexpr std::uint64_t offset_mask = 0x00fffffffffffe00;
 
-/// Of an extended entry: bit N: subcluster N has data; bit 32 + N: it reads as zeros.
+/// In the bitmap of an extended entry, bit N: subcluster N has data; bit 32 + N: it reads as zeros.
 inline constexpr unsigned subclusters_per_cluster = 32;
 inline constexpr std::uint64_t bitmap_all_data = 0xffffffff;
 inline constexpr std::uint64_t bitmap_all_zero = bitmap_all_data << 32;
-/// The data bits of the subclusters [first, end).
+/// Returns the data bits of the subclusters [first, end).
 constexpr std::uint64_t bitmap_of(std::uint64_t first, std::uint64_t end) noexcept {
     return (((1ULL << end) - 1) >> first) << first;
 }
 
-/// An entry as it stands in a table; the bitmap only in extended ones, else 0.
+/// An entry as stored in a table; the bitmap is 0 unless entries are extended.
 struct RawEntry {
     std::uint64_t word = 0;
     std::uint64_t bitmap = 0;
@@ -44,8 +44,8 @@ struct L2Entry {
     };
     Kind kind = Kind::unallocated;
     std::uint64_t host_offset = 0;
-    std::uint32_t compressed_bytes = 0;  ///< at most; the last sector's rest may belong to others
-    bool placed = false;                 ///< there is something at host_offset, used or not
+    std::uint32_t compressed_bytes = 0;  ///< upper bound; the rest of the last sector may belong to others
+    bool placed = false;                 ///< the entry has a cluster at host_offset, used or not
 
     static constexpr L2Entry invalid() noexcept { return {Kind::invalid, 0, 0, false}; }
     bool same_place(const L2Entry& other) const noexcept {
@@ -71,7 +71,7 @@ struct L2Entry {
         return {offset == 0 ? Kind::unallocated : Kind::data, offset, 0, offset != 0};
     }
 
-    /// `entry`, of `raw`, where data is in another file: its first cluster has the offset 0 as well as any.
+    /// Adapts `entry`, decoded from `raw`, to an external data file, whose first cluster has the valid offset 0.
     static constexpr L2Entry in_data_file(const L2Entry& entry, std::uint64_t raw) noexcept {
         if (entry.kind == Kind::compressed) return invalid();
         L2Entry result = entry;
@@ -81,7 +81,7 @@ struct L2Entry {
         return result;
     }
 
-    /// Subcluster `index` of the cluster that `cluster` tells of, with the rest of its entry.
+    /// Decodes subcluster `index` of the cluster in `cluster`, with the bitmap of its entry.
     static constexpr L2Entry decode_subcluster(const L2Entry& cluster, std::uint64_t bitmap, std::uint64_t index,
                                                unsigned cluster_bits) noexcept {
         if (cluster.kind == Kind::compressed || cluster.kind == Kind::invalid) return cluster;

@@ -27,7 +27,7 @@ void RefcountTable::add(std::uint64_t block, std::uint64_t offset) noexcept {
     ++new_blocks_;
 }
 
-/// Of the entries [first, end), those of new blocks before `file_end` are being written: there are some.
+/// Marks the entries in [first, end) of new blocks before `file_end` as being written; returns whether there are any.
 bool RefcountTable::begin_entries(std::uint64_t first, std::uint64_t end, std::uint64_t file_end) noexcept {
     bool some = false;
     for (std::uint64_t block = first; block < end; ++block) {

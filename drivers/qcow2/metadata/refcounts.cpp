@@ -13,7 +13,7 @@
 namespace blktap::qcow2 {
 namespace {
 
-/// What is counted are all the clusters that a block counts, so that pieces of blocks are never cut.
+/// Rounds the counted clusters up to whole blocks, so that pieces of blocks are never cut.
 Refcounts::Geometry whole_blocks(Refcounts::Geometry geometry) noexcept {
     geometry.clusters_max = round_up(geometry.clusters_max, geometry.clusters_per_block());
     return geometry;
@@ -27,7 +27,7 @@ std::uint64_t Refcounts::Geometry::piece_bytes() const noexcept {
     return std::min<std::uint64_t>(1ULL << cluster_bits, SliceCache::slice_bytes_max);
 }
 
-/// Three bits for each cluster, and less for each piece of a block: what a guest can bring into memory by writing.
+/// The most memory that a guest can cause by writing: three bits for each cluster, and less for each piece of a block.
 std::uint64_t Refcounts::bitmap_bytes(const Geometry& geometry) noexcept {
     return ClusterBits::bytes_for(geometry.clusters_max) * 3 + page_size_bytes;
 }
@@ -36,7 +36,7 @@ void Refcounts::count_memory(std::uint64_t bytes) {
     if (memory_ != nullptr) memory_->take(bytes, name_, "its refcounts");
 }
 
-/// Counts above 1 are rare in an image that can be written, and so their memory comes page by page.
+/// Sets a count above 1. These are rare in a writable image, so their memory is allocated page by page.
 void Refcounts::set_further(std::uint64_t cluster, std::uint64_t references) {
     const std::uint64_t page = cluster * sizeof(std::uint16_t) / page_size_bytes;
     if (!further_pages_[page]) {
@@ -59,7 +59,7 @@ Refcounts::Refcounts(const Geometry& geometry, std::vector<std::uint64_t> table,
       dirty_(geometry_.clusters_max / geometry_.clusters_per_piece()),
       further_(geometry_.clusters_max),
       further_pages_(geometry_.clusters_max * sizeof(std::uint16_t) / page_size_bytes) {
-    // Nothing of it is in memory yet: it comes as it is used.
+    // The memory is only reserved here; the kernel allocates it as it is used.
     count_memory(bitmap_bytes(geometry_) + table_.memory_bytes());
 }
 
@@ -70,7 +70,7 @@ bool Refcounts::extend(std::uint64_t clusters) {
     if (larger.clusters_max / geometry_.clusters_per_block() > table_.size()) return false;
     limit_ = std::max(limit_, clusters);
     if (larger.clusters_max <= geometry_.clusters_max) return true;
-    // For a moment both are there.
+    // For a moment both exist.
     std::optional<BorrowedMemory> both;
     if (memory_ != nullptr) both.emplace(*memory_, bitmap_bytes(larger) + further_bytes_, name_, "its refcounts");
     ClusterBits used = used_.larger(larger.clusters_max);
@@ -78,7 +78,7 @@ bool Refcounts::extend(std::uint64_t clusters) {
     ClusterBits metadata = metadata_.larger(larger.clusters_max);
     LazyArray<std::uint16_t> further{larger.clusters_max};
     ClusterBits further_pages = further_pages_.larger(larger.clusters_max * sizeof(std::uint16_t) / page_size_bytes);
-    // Only what is not zero is touched, or all of it would become memory.
+    // Touch only non-zero counts, or the kernel would allocate all pages.
     for (std::uint64_t cluster = 0; cluster < end_; ++cluster) {
         if (further_[cluster] != 0) further[cluster] = further_[cluster];
     }
@@ -86,7 +86,7 @@ bool Refcounts::extend(std::uint64_t clusters) {
     further_ = std::move(further);
     further_pages_ = std::move(further_pages);
     both.reset();
-    count_memory(bitmap_bytes(larger) - bitmap_bytes(geometry_));  // a part of what was borrowed
+    count_memory(bitmap_bytes(larger) - bitmap_bytes(geometry_));  // a part of the borrowed memory
     used_ = std::move(used);
     held_ = std::move(held);
     metadata_ = std::move(metadata);
@@ -153,7 +153,7 @@ void Refcounts::take(std::uint64_t cluster) noexcept {
 void Refcounts::use_as_block(std::uint64_t block, std::uint64_t cluster) noexcept {
     table_.add(block, cluster << geometry_.cluster_bits);
     metadata_.set(cluster, true);
-    // Where nothing was ever stored, pieces without counts are zeros already.
+    // In space that was never written, pieces without counts are zeros already.
     if (cluster < geometry_.fresh_from) {
         for (std::uint64_t piece = 0; piece < geometry_.pieces_per_block(); ++piece)
             dirty_.set(block * geometry_.pieces_per_block() + piece);
@@ -161,7 +161,7 @@ void Refcounts::use_as_block(std::uint64_t block, std::uint64_t cluster) noexcep
     geometry_.fresh_from = std::max(geometry_.fresh_from, cluster + 1);
 }
 
-/// Makes free `cluster` the block that counts itself and its neighbours.
+/// Makes a block for `cluster`, which is free, and its neighbours.
 bool Refcounts::make_block_for(std::uint64_t cluster) noexcept {
     const std::uint64_t block = cluster / geometry_.clusters_per_block();
     if (block >= table_.size()) return false;
@@ -190,7 +190,7 @@ bool Refcounts::make_missing_blocks() noexcept {
         for (std::uint64_t cluster = first; cluster < first + geometry_.clusters_per_block(); ++cluster)
             counts = counts || used_[cluster];
         if (!counts) continue;
-        // Preferably one of its own, or the search might meet another range without a block.
+        // Preferably a cluster that the new block counts itself; elsewhere another block may be missing.
         std::uint64_t place = find_free(first);
         if (place == geometry_.clusters_max) return false;
         use_as_block(block, place);
@@ -209,7 +209,7 @@ std::optional<Refcounts::Run> Refcounts::allocate_from(std::uint64_t from, std::
             if (!make_block_for(first)) return std::nullopt;
             continue;
         }
-        // A run stays within what one block counts, and is fresh as a whole or not at all.
+        // A run lies within the clusters of one block, and is fresh as a whole or not at all.
         const std::uint64_t block_end = std::min((block + 1) * geometry_.clusters_per_block(), limit_);
         const bool fresh = first >= geometry_.fresh_from;
         std::uint64_t limit = std::min(block_end, first + wanted);

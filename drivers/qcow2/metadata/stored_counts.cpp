@@ -7,7 +7,7 @@
 
 namespace blktap::qcow2 {
 
-// Counts of less than a byte stand in it from its lowest bit on.
+// Counts of less than a byte fill the byte from its lowest bit on.
 std::uint64_t load_count(std::span<const std::byte> bytes, std::uint64_t index, unsigned order) noexcept {
     switch (order) {
         case 3:

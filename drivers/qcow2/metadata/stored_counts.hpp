@@ -13,9 +13,9 @@
 
 namespace blktap::qcow2 {
 
-/// The count at `index` of the block's `bytes`.
+/// Returns the count at `index` of the block's `bytes`.
 std::uint64_t load_count(std::span<const std::byte> bytes, std::uint64_t index, unsigned order) noexcept;
-/// Writes `count`, which fits, to `index`. The bits that it takes were zero.
+/// Writes `count`, which fits, at `index`. The bits there must be zero.
 void store_count(std::span<std::byte> bytes, std::uint64_t index, unsigned order, std::uint64_t count) noexcept;
 
 }  // namespace blktap::qcow2
