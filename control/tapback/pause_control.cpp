@@ -27,12 +27,12 @@ void PauseControl::paused(const ipc::Reply& reply, const Done& done) {
     }
     if (is_error(reply, Errc::wrong_state)) {
         hooks_.changed();
-        // What is in the way may be an earlier pause, the answer to which was lost.
+        // The tapdisk may be paused already, by an earlier request whose answer was lost.
         return look([done, message = reply.error_message](const ipc::Reply&) {
             done(error_reply(make_error_code(Errc::wrong_state), message));
         });
     }
-    // Any other error is that of the last flush: the image is paused all the same.
+    // Any other error is the last flush's: the image is paused all the same.
     const bool failed = !reply.error_code.empty();
     const std::error_code code = ipc::error_code_named(reply.error_code);
     has_paused([done, failed, code, message = reply.error_message] {
@@ -43,7 +43,7 @@ void PauseControl::paused(const ipc::Reply& reply, const Done& done) {
 void PauseControl::has_paused(ImageFiles::Then then) {
     pausing_ = Pausing::none;
     hooks_.happened(SessionEvent::pause);
-    // Kept, the file would be served again instead of what its path names by then.
+    // A kept file would be served after the resume, even if its path names another file by then.
     files_.release(disk_, std::move(then));
 }
 
@@ -66,8 +66,8 @@ void PauseControl::require_no_other(const ipc::ImageArguments& image) const {
                 disk_ + ": its tapdisk was asked to open " + image_.next()->path + " and has not said whether it did");
 }
 
-/// A tapdisk that is taken for open may be paused by now, where whoever asked for the pause had no answer. An image
-/// that is not named would be opened by the file that is kept for it, whatever the image's path names by now.
+/// If the answer to a pause was lost, the tapdisk may be paused although the session's state is `open`: so it is asked
+/// first. A paused tapdisk is always sent its image: else it would open the kept file, whatever the path names by now.
 void PauseControl::resume(const ipc::ImageArguments& image, bool name_image, bool accept_loss, Done done) {
     if (name_image) require_no_other(image);
     if (is_paused()) return resume_with(image, true, accept_loss, done);
@@ -75,7 +75,7 @@ void PauseControl::resume(const ipc::ImageArguments& image, bool name_image, boo
         if (!stats.error_code.empty()) return done(stats);
         ipc::ImageArguments chosen = image;
         if (!name_image) {
-            chosen = image_.now().value();  // the tapdisk may have said meanwhile which one it has
+            chosen = image_.now().value();  // the tapdisk's answer may have changed it
             chosen.read_only = chosen.read_only || image.read_only;
         }
         try {
@@ -96,7 +96,7 @@ void PauseControl::resume_with(const ipc::ImageArguments& image, bool name_image
     if (another) {
         image_.ask_for(image);
         try {
-            hooks_.write_record();  // whoever comes after this tapback must know of both
+            hooks_.write_record();  // the next tapback must know both images
         } catch (const std::system_error&) {
             image_.keep();
             throw;
@@ -108,14 +108,14 @@ void PauseControl::resume_with(const ipc::ImageArguments& image, bool name_image
 }
 
 void PauseControl::resumed(const ipc::Reply& reply, const ipc::ImageArguments* another, const Done& done) {
-    // Which of the two images it has by now the tapdisk says when it is asked again.
+    // The tapdisk has either of the two images; its next answer says which.
     if (is_error(reply, Errc::peer_closed)) {
         hooks_.changed();
         return done(reply);
     }
     const bool has_resumed = reply.error_code.empty();
     if (another != nullptr) has_resumed ? image_.change(*another) : image_.keep();
-    // What was refused must not stay locked, nor be served when its path names another file by then.
+    // A refused image's files must not stay locked, nor be served later, when its path may name another file.
     if (!has_resumed && is_paused()) files_.release(disk_);
     has_resumed ? hooks_.happened(SessionEvent::resume) : hooks_.changed();
     if (another != nullptr) hooks_.try_to_record();

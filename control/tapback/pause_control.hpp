@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// PauseControl: asks the tapdisk of a disk's session to let go of its image, and to go on with it or with another one.
-// An answer may be lost with tapback's connection: then a pause may still come, and a resume may have opened either
-// image. Neither is guessed; the tapdisk says it when it is asked.
+// PauseControl: has a disk's tapdisk close its image, and go on later with the same image or another one. If tapback's
+// connection is lost before the answer, a pause may still take effect, and a resume may have opened either image.
+// Neither is guessed: the tapdisk is asked.
 //
 // Tested by tests/unit/tapback/disk_session_requests_test.cpp.
 #pragma once
@@ -21,40 +21,40 @@ namespace blktap::tapback {
 class PauseControl {
   public:
     using Done = std::function<void(const ipc::Reply&)>;
-    /// What its session does for it.
+    /// What the session provides.
     struct Hooks {
-        /// Throws Errc::wrong_state: there is none.
+        /// The tapdisk. Throws Errc::wrong_state: there is none.
         std::function<TapdiskHandle&()> tapdisk;
         std::function<Session()> state;
         std::function<void(SessionEvent event)> happened;
-        /// is_asked() is different, or the answer to a request was lost.
+        /// Called when is_asked() has changed, or the answer to a request was lost.
         std::function<void()> changed;
         /// Writes the disk's record. May throw std::system_error.
         std::function<void()> write_record;
-        /// The same; what goes wrong is logged.
+        /// Writes the disk's record; a failure is logged.
         std::function<void()> try_to_record;
     };
 
-    /// `image` and `files` outlive this. `disk`: its name, as `files` know it.
+    /// `image` and `files` outlive this. `disk`: the disk's name, as its files' owner in `files`.
     PauseControl(SessionImage& image, ImageFiles& files, const std::string& disk, Hooks hooks);
 
-    // Errors, of all: throw std::system_error (Errc::wrong_state: no tapdisk, or one that has not said which image it
-    // has since it was asked for another one); others are replies.
+    // Errors of all functions: throw std::system_error (Errc::wrong_state: there is no tapdisk, or it is not known
+    // which of two images it has); other errors are replies.
     void pause(Done done);
-    /// Paused, the tapdisk opens `image`; otherwise it tries again what waits, and is told of the image only with
+    /// A paused tapdisk opens `image`. Any other one retries its waiting requests, and is sent the image only with
     /// `name_image`.
     void resume(const ipc::ImageArguments& image, bool name_image, bool accept_loss, Done done);
-    /// Asks a tapdisk that is taken for open whether it is paused; then the session is paused as well. `then` has the
-    /// answer to "stats".
+    /// Asks the tapdisk whether it is paused; if so, an `open` session becomes `paused`. `then` gets the answer to
+    /// "stats".
     void look(Done then);
-    /// The tapdisk has let go of its image: so do we. `then` follows.
+    /// The tapdisk has closed its image: tapback closes the image's files too, then calls `then`.
     void has_paused(ImageFiles::Then then);
-    /// Its process is gone.
+    /// The tapdisk's process has ended.
     void reset() noexcept { pausing_ = Pausing::none; }
 
-    /// A pause is on its way.
+    /// Whether a pause was asked for and the answer is still to come.
     bool is_asked() const noexcept { return pausing_ == Pausing::asked; }
-    /// A pause was asked for, and no answer will come: it may still come to it.
+    /// Whether the answer to a pause was lost: the tapdisk may still pause.
     bool is_unknown() const noexcept { return pausing_ == Pausing::unknown; }
 
   private:
@@ -63,7 +63,7 @@ class PauseControl {
     void paused(const ipc::Reply& reply, const Done& done);
     void require_no_other(const ipc::ImageArguments& image) const;
     void resume_with(const ipc::ImageArguments& image, bool name_image, bool accept_loss, const Done& done);
-    /// `another`: the image that was asked for in place of the one that it had, or null.
+    /// `another`: the image that was to replace the tapdisk's own, or null.
     void resumed(const ipc::Reply& reply, const ipc::ImageArguments* another, const Done& done);
 
     SessionImage& image_;

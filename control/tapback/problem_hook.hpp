@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ProblemHook: runs the operator's program when something goes wrong with the storage of a disk, and when that is over:
+// ProblemHook: runs the operator's program when a problem of a disk's storage begins, and when it ends:
 //
 //     PROGRAM DOMAIN/DEVICE NAME begin|end TEXT
 //
-// It is not waited for. As many as there are changes may run at once, up to a limit: a program that hangs must not use
-// up this host's processes. Beyond the limit the last change of each problem waits for one to end.
+// tapback does not wait for the program. Several may run at once, one for each change, up to a limit: a program that
+// hangs must not use up the host's processes. Beyond the limit, the last change of each problem waits for a free place.
 //
 // Tested by tests/unit/tapback/problem_hook_test.cpp.
 #pragma once
@@ -25,14 +25,14 @@ class ProblemHook {
     static constexpr std::size_t running_max = 16;
     static constexpr std::size_t waiting_max = 1024;
 
-    /// `program`: absolute, or empty: nothing is run. `loop` outlives this.
+    /// `program`: an absolute path; empty: nothing is run. `loop` outlives this.
     ProblemHook(EventLoop& loop, std::string program);
     ProblemHook(const ProblemHook&) = delete;
     ProblemHook& operator=(const ProblemHook&) = delete;
     /// Leaves running programs alone.
     ~ProblemHook();
 
-    /// What cannot be run is logged, and no error.
+    /// A program that cannot be started is logged, and no error.
     void run(const std::string& vbd, const ipc::Problem& problem, bool begins);
     std::size_t running() const noexcept { return running_.size(); }
 

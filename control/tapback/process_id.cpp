@@ -46,7 +46,7 @@ std::vector<std::string> arguments_of(pid_t pid) {
     return arguments;
 }
 
-/// nullopt: no whole number.
+/// nullopt: not a whole number.
 template <class Number>
 std::optional<Number> to_number(std::string_view text) {
     Number number{};
@@ -62,7 +62,7 @@ std::optional<ProcessId> identify(pid_t pid) {
     constexpr int first_field_after_name = 3;
     const auto text = read_of(pid, "stat");
     if (!text) return std::nullopt;
-    // The second field is a name in parentheses that the process chooses, parentheses and spaces included.
+    // The second field is a name in parentheses. The process chooses it, and it may hold parentheses and spaces.
     std::size_t begin = text->rfind(')') + 2;
     for (int field = first_field_after_name; field < start_field && begin < text->size(); ++field)
         begin = std::min(text->find(' ', begin), text->size()) + 1;
@@ -75,7 +75,7 @@ std::optional<ProcessId> identify(pid_t pid) {
 
 std::optional<UniqueFd> open_process(const ProcessId& process) {
     try {
-        // The descriptor first: what is looked at after that cannot become another process's.
+        // The descriptor first: after that, what is read by this pid cannot be another process's.
         UniqueFd pidfd = open_pidfd(process.pid);
         if (identify(process.pid) != process || has_ended(pidfd)) return std::nullopt;
         return pidfd;

@@ -15,8 +15,8 @@ bool ServedImage::wants_tap() const noexcept {
            parts_.session.tapdisk() == nullptr && now.owned && now.online && now.backend < Xenbus::closing;
 }
 
-/// Who may write is the disk's own `mode`, whoever names the image; and what its guest was told to be read-only stays
-/// so.
+/// The disk's `mode` decides whether the image may be written, whoever names it. A disk that its guest saw as read-only
+/// stays read-only.
 ipc::ImageArguments ServedImage::as_mode_allows(ipc::ImageArguments image) const {
     const auto mode = parts_.store.store() ? parts_.directory.read("mode") : std::nullopt;
     if (has_image()) image.read_only = image.read_only || parts_.session.image()->read_only;
@@ -25,7 +25,7 @@ ipc::ImageArguments ServedImage::as_mode_allows(ipc::ImageArguments image) const
     return image;
 }
 
-/// Nobody's requests wait for the image of a tapdisk that died: no guest was connected.
+/// Whether a tapdisk that died left no requests behind: no guest was connected.
 bool ServedImage::may_be_replaced() const {
     return parts_.session.state() == Session::none && !plugged_ &&
            (parts_.link.ended_idle() || !parts_.link.has_recovery_log());
@@ -73,7 +73,7 @@ void ServedImage::resized(const ipc::DeviceDescription& device) {
     parts_.session.described(device);
     log::info("vbd.resized", {{"vbd", disk_.name()}, {"sectors", std::to_string(device.size_sectors)}});
     if (parts_.situation.now().link != Situation::Link::up) return;
-    // A frontend looks at the size again when the state is written, though it stays the same.
+    // Writing the state, even unchanged, makes a frontend read the size again.
     const std::string& path = parts_.directory.path();
     parts_.directory.transact([&](const StoreTransaction& nodes) {
         if (parse_frontend_state(nodes.read(parts_.directory.node("state"))) != Xenbus::connected) return;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ServedImage: the image that a disk is told to serve, and what is asked of it while it is served. It knows what a disk
-// in its situation can be asked, and what its directory in xenstore has to say in it; DiskSession does the rest.
+// ServedImage: the requests about a disk's image: attach, resize, pause, resume and others. It checks them against the
+// disk's situation and its directory in xenstore; DiskSession does the rest.
 //
 // Tested by tests/unit/tapback/served_image_test.cpp and tests/control.
 #pragma once
@@ -30,42 +30,41 @@ class ServedImage {
         DiskSituation& situation;
     };
 
-    /// `plugged`: no toolstack made the disk. All of `parts` outlives this.
+    /// `plugged`: "plug" made the disk, no toolstack. All of `parts` outlives this.
     ServedImage(Parts parts, const ipc::VbdAddress& disk, bool plugged)
         : parts_(parts), disk_(disk), plugged_(plugged) {}
     ServedImage(const ServedImage&) = delete;
     ServedImage& operator=(const ServedImage&) = delete;
 
-    /// Starts a tapdisk and opens the image. `life`: the mark of the directory that names the image; empty: whichever
-    /// is there. Errors: throws Errc::wrong_state; all others are replies.
+    /// Starts a tapdisk and opens the image. `life`: the mark of the directory that names the image; empty: any
+    /// directory. Errors: throws Errc::wrong_state; all others are replies.
     void attach(const ipc::ImageArguments& image, const std::string& life, Done done);
 
-    // A tapdisk of Xen's block-tap script.
+    // The tapdisk came from Xen's block-tap script.
 
-    /// Takes a tapdisk that has its image open; `socket` is its file's name. An image that is open for writing is
-    /// opened again when `tap` says that it is only read. Errors: throws std::system_error, and `process` stays the
-    /// caller's.
+    /// Takes a tapdisk that has its image open; `socket`: the name of its file. An image open for writing is opened
+    /// again if `tap` is read-only. Errors: throws std::system_error, and `process` stays the caller's.
     void pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process) {
         parts_.session.take(tap, socket, process);
     }
-    /// Starts a tapdisk of its own on the image of another disk's. Errors: throws std::system_error.
+    /// Starts a tapdisk for this disk on the image of another disk. Errors: throws std::system_error.
     void share(const VbdTap& tap) { parts_.session.share(tap); }
-    /// Null unless its tapdisk came by pair() or share().
+    /// Null unless the tapdisk came by pair() or share().
     const VbdTap* tap() const noexcept { return parts_.session.tap(); }
     /// Whether a tapdisk may be paired with the disk: it has none, and is not on its way out.
     bool wants_tap() const noexcept;
     bool is_opening() const noexcept { return parts_.situation.now().tapdisk == Situation::Tapdisk::starting; }
 
-    // Of an image that is served. Errors: throw Errc::wrong_state: there is no tapdisk; all others are replies.
+    // For an image that is served. Errors: throw Errc::wrong_state: there is no tapdisk; all others are replies.
 
-    /// Passes a message to the tapdisk.
+    /// Sends a message to the tapdisk.
     template <ipc::DeclaredMessage M>
     void call(const M& message, const std::vector<int>& descriptors, Done done) {
         parts_.session.call(message, descriptors, std::move(done));
     }
-    /// Makes the image, the device and what xenstore says of it `size_bytes` long.
+    /// Resizes the image and the device to `size_bytes`, and writes the new size to xenstore.
     void resize(std::uint64_t size_bytes, Done done);
-    /// The requests of the same name of the tapdisk; files are opened, and given up, for them.
+    /// Send the tapdisk's requests of these names, and open and close its files.
     void pause(Done done) { parts_.session.pausing().pause(std::move(done)); }
     void resume(const ipc::VbdResume& arguments, Done done);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SessionImage: which image a tapdisk has. While the tapdisk is asked to go on with another image it has either of the
-// two, and only the tapdisk can say which: both stay until then, in the disk's record too.
+// SessionImage: the image of a tapdisk. While the tapdisk is asked to go on with another image it may have either, and
+// only its answer says which. Until then both are kept, here and in the disk's record.
 //
 // Tested by tests/unit/tapback/disk_session_requests_test.cpp.
 #pragma once
@@ -23,7 +23,7 @@ class SessionImage {
         now_.reset();
         next_.reset();
     }
-    /// The tapdisk is about to be asked to open `image` in place of the one it has.
+    /// The tapdisk is about to be asked to open `image` in place of its own.
     void ask_for(const ipc::ImageArguments& image) { next_ = image; }
     /// The tapdisk was not asked after all, or has refused the next image.
     void keep() noexcept { next_.reset(); }
@@ -33,7 +33,7 @@ class SessionImage {
     const std::optional<ipc::ImageArguments>& now() const noexcept { return now_; }
     /// Only while it is not known which of the two the tapdisk has.
     const std::optional<ipc::ImageArguments>& next() const noexcept { return next_; }
-    /// The image that the tapdisk opens files of.
+    /// The image whose files the tapdisk may be opening.
     const std::optional<ipc::ImageArguments>& asked_for() const noexcept { return next_ ? next_ : now_; }
     bool is_now(const ipc::DiskState& disk) const { return is(disk, now_); }
     bool is_next(const ipc::DiskState& disk) const { return is(disk, next_); }

@@ -37,14 +37,14 @@ SessionTurn while_opening(SessionEvent event, const SessionFacts& facts) noexcep
             return {Session::asking, SessionStep::ask_later};
         case SessionEvent::ended:
             return died(facts);
-        case SessionEvent::unanswered:  // it cannot be asked again whether it has the image
+        case SessionEvent::unanswered:  // the tapdisk cannot be asked again whether it has the image
             return {Session::opening, SessionStep::terminate};
         default:
             return {Session::opening, SessionStep::none};
     }
 }
 
-/// What each state does in which a tapdisk is there and has its image, or may have it.
+/// The turns of the states in which there is a tapdisk that has its image, or may have it.
 SessionTurn while_alive(Session state, SessionEvent event, const SessionFacts& facts) noexcept {
     switch (event) {
         case SessionEvent::unanswered:
@@ -99,7 +99,7 @@ SessionTurn while_lost(SessionEvent event, const SessionFacts& facts) noexcept {
             return died(facts);
         case SessionEvent::unanswered:
             return {Session::lost, SessionStep::ask_later};
-        case SessionEvent::end:  // what cannot be looked for cannot be ended
+        case SessionEvent::end:  // a tapdisk that was not found cannot be ended
             if (facts.has_process) return {Session::ending, SessionStep::terminate};
             return {Session::lost, SessionStep::none};
         default:

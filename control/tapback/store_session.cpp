@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* backend_token = "backend";
 constexpr const char* release_token = "release";
-/// Tells a xenstored that lost its nodes from one that did not.
+/// The node whose absence shows that xenstored lost its nodes.
 constexpr const char* store_mark = "/tool/tapback";
 
 }  // namespace
@@ -28,7 +28,7 @@ void StoreSession::open() {
     store->watch("backend/vbd3", backend_token);
     store->watch("backend/vbd", backend_token);
     store->watch("@releaseDomain", release_token);
-    // Without our mark it is a xenstored that began anew, and what is missing there may be all the same.
+    // A xenstored without our mark began anew: its missing nodes were not necessarily removed.
     marked_ = store->read(store_mark).has_value();
     // The turn takes the events.
     watch_.emplace(loop_, store->fd(), EPOLLIN, [](std::uint32_t) {});
@@ -46,7 +46,8 @@ void StoreSession::connect() {
     }
 }
 
-/// Not before each disk was seen: another tapback would take what is missing for removed.
+/// Writes the mark, and not before each disk was seen: the next tapback would take a missing directory for a removed
+/// one.
 void StoreSession::mark() {
     if (marked_ || !hooks_.all_seen()) return;
     store_->write(store_mark, std::to_string(::getpid()));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// StoreSession: the daemon's connection to xenstored, which may go and come back, perhaps without its nodes. While it
-// is away nothing is decided, because what cannot be read is not gone; after it began anew nothing that is missing
-// counts as removed, until every disk was seen again.
+// StoreSession: the daemon's connection to xenstored, which may go and come back, perhaps without its nodes. While
+// xenstored is away nothing is decided: what cannot be read is not gone. After it began anew no missing node counts as
+// removed until every disk was seen again.
 //
 // Tested by tests/unit/tapback/store_session_test.cpp and tests/control/xenstored_test.cpp.
 #pragma once
@@ -20,21 +20,21 @@ namespace blktap::tapback {
 
 class StoreSession {
   public:
-    /// What one turn takes before clients and tapdisks have theirs: a guest may rewrite its state for ever.
+    /// Events that are handled before clients and tapdisks have their turn: a guest may rewrite its state for ever.
     static constexpr int events_per_turn = 256;
 
     struct Hooks {
-        /// Connected. `remembers`: it has our mark, so that what is missing there was removed. May throw, and then the
-        /// connection is given up and tried again.
+        /// Called when connected. `remembers`: xenstored has our mark, so a missing node was removed. If this throws,
+        /// the connection is closed and tried again.
         std::function<void(bool remembers)> found{};
         std::function<void()> lost{};
         /// Whether every disk that a xenstored without our mark may have lost was seen again.
         std::function<bool()> all_seen{};
-        // Events. They may throw, as all that reads the store.
+        // Events. These may throw, as every read of the store.
         std::function<void()> domains_changed{};
         std::function<void(const ipc::VbdAddress&)> frontend_changed{};
         std::function<void(const ipc::BackendNode&)> backend_changed{};
-        std::function<void(const std::string& path)> directory_changed{};  ///< above the disks': a whole domain's
+        std::function<void(const std::string& path)> directory_changed{};  ///< one above the disks': a domain's
     };
 
     /// No connection before connect(). `loop` outlives this.
@@ -49,11 +49,11 @@ class StoreSession {
 
     /// Connects, if xenstored can be reached. A failure is logged, and tick() tries again.
     void connect();
-    /// Every few seconds: notices that xenstored went, or came back.
+    /// Call it every few seconds: notices that xenstored has gone, or has come back.
     void tick();
-    /// Gives the events to the hooks, a bounded number of them.
+    /// Passes up to events_per_turn events to the hooks.
     void take_events();
-    /// Whether xenstored was lost; to be asked after something about it failed.
+    /// Whether xenstored was lost. Call it after an access to it failed.
     bool check_lost();
 
   private:

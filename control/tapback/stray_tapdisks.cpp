@@ -16,7 +16,7 @@ bool is_number(const std::string& text) {
     return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// "5-51712.sock" or "tap-3.sock"; a tapdisk's own default, "tapdisk-4711.sock", is nothing of ours.
+/// "5-51712.sock" or "tap-3.sock"; a tapdisk's own default, "tapdisk-4711.sock", is not tapback's.
 bool is_name_of_ours(const std::string& name) {
     constexpr std::string_view ending = ".sock";
     const std::size_t dash = name.find('-');

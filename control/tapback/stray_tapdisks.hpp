@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// StrayTapdisks: tapdisks that a tapback started and that no record knows, because it died between two of its steps, or
-// found no space for the record. They are ended; no other tapdisk is, whatever its socket is called: people start
-// tapdisks by hand in the same directory.
+// StrayTapdisks: ends the tapdisks that a tapback started and that have no record: the tapback died between two steps,
+// or found no space for the record. It ends no other tapdisk, whatever its socket's name: people start tapdisks by hand
+// in the same directory.
 //
 // Tested by tests/unit/tapback/stray_tapdisks_test.cpp.
 #pragma once
@@ -25,8 +25,8 @@ class StrayTapdisks {
     /// Both outlive this.
     StrayTapdisks(EventLoop& loop, TapdiskSearch& search) noexcept : loop_(loop), search_(search) {}
 
-    /// Ends those whose sockets are in `directory`, one after the other as it becomes known that they are ours, and
-    /// removes sockets with names of ours on which nobody listens.
+    /// Ends the stray tapdisks whose sockets are in `directory`, each as soon as it is known to be tapback's, and
+    /// removes tapback's sockets on which no process listens.
     /// Errors: throws std::filesystem::filesystem_error: the directory cannot be read.
     void end(const std::string& directory, const Known& known);
 
@@ -36,7 +36,7 @@ class StrayTapdisks {
 
     EventLoop& loop_;
     TapdiskSearch& search_;
-    std::vector<std::unique_ptr<TapdiskProcess>> ending_;  ///< few, and kept when they have ended
+    std::vector<std::unique_ptr<TapdiskProcess>> ending_;  ///< few; kept after they have ended
 };
 
 }  // namespace blktap::tapback

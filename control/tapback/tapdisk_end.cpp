@@ -13,7 +13,7 @@ void TapdiskEnd::end() {
     session_.end();
 }
 
-/// It was asked for something about the rings, and has not answered.
+/// Whether the tapdisk has not answered a request about the rings.
 bool TapdiskEnd::has_rings_due() const {
     return session_.tapdisk() != nullptr && situation_.now().link == Situation::Link::busy &&
            session_.state() != Session::ending;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// TapdiskEnd: ends the tapdisk of a disk, and makes sure of that: one that does not give the rings back, or cannot be
-// asked to, must not keep a disk that is being taken away.
+// TapdiskEnd: ends the tapdisk of a disk, also one that does not give the rings back or cannot be asked to: it must not
+// keep a disk that is being taken away.
 //
 // Tested by tests/unit/tapback/tapdisk_end_test.cpp.
 #pragma once
@@ -16,17 +16,17 @@ namespace blktap::tapback {
 
 class TapdiskEnd {
   public:
-    /// What a tapdisk has to give back the rings: longer than storage is slow, and toolstacks wait 10 seconds.
+    /// Time for a tapdisk to give the rings back: longer than storage is slow, and toolstacks wait 10 seconds.
     static constexpr Nanoseconds patience = std::chrono::seconds(30);
 
-    /// All of them outlive this.
+    /// All arguments outlive this.
     TapdiskEnd(EventLoop& loop, DiskSession& session, DiskSituation& situation, DiskStatus& status);
     TapdiskEnd(const TapdiskEnd&) = delete;
     TapdiskEnd& operator=(const TapdiskEnd&) = delete;
 
-    /// Ends it: nothing is left for it to do.
+    /// Ends the tapdisk, which has nothing left to do.
     void end();
-    /// After each look at the disk, when nothing is to be done: that may be because its tapdisk does not answer.
+    /// Call it after each look at the disk that found nothing to do: perhaps the tapdisk does not answer.
     /// Errors: throws std::system_error (xenstored's).
     void watch();
 

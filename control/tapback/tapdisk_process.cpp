@@ -17,7 +17,7 @@ extern "C" {
 namespace blktap::tapback {
 namespace {
 
-/// A process that ends closes its connection first; its end is the better reason.
+/// A process that ends closes its connection first; its end is the better reason to report.
 constexpr Nanoseconds end_may_follow = std::chrono::seconds(2);
 constexpr std::size_t last_word_max_bytes = 512;
 
@@ -29,12 +29,12 @@ bool is_hang_up(const std::system_error& error) noexcept {
     return error.code() == std::errc::broken_pipe || error.code() == std::errc::connection_reset;
 }
 
-/// Our own mistake in the message, and no fault of the connection.
+/// Whether our message was at fault, not the connection.
 bool is_no_message(const std::system_error& error) noexcept {
     return error.code() == std::errc::illegal_byte_sequence || error.code() == std::errc::message_size;
 }
 
-/// What comes from a tapdisk goes to a terminal by xl: printable, and not endless.
+/// Text from a tapdisk reaches a terminal by xl: it is made printable, and cut.
 std::string printable(std::string text) {
     if (text.size() > last_word_max_bytes) text = text.substr(0, last_word_max_bytes) + "...";
     for (char& c : text)
@@ -42,7 +42,7 @@ std::string printable(std::string text) {
     return text;
 }
 
-/// Of a child: it is there at least as a zombie, until we reap it.
+/// The id of a child, which exists at least as a zombie until it is reaped.
 ProcessId identify_or_kill(const ChildProcess& child) {
     try {
         if (const auto id = identify(child.pid)) return *id;
@@ -118,8 +118,8 @@ TapdiskProcess::~TapdiskProcess() {
 }
 
 void TapdiskProcess::use(ipc::MessageSocket socket) {
-    socket.set_patience(Nanoseconds{0});  // all disks would wait for one tapdisk that does not read
-    socket.refuse_descriptors();          // and for the storage of a file that we would close
+    socket.set_patience(Nanoseconds{0});  // else all disks would wait for a tapdisk that does not read
+    socket.refuse_descriptors();          // else all would wait for storage when a file is closed
     channel_.emplace(std::move(socket));
     channel_watch_.emplace(loop_, channel_->fd(), EPOLLIN, [this](std::uint32_t) { receive(); });
 }
@@ -135,7 +135,7 @@ void TapdiskProcess::connect() {
     use(std::move(socket));
 }
 
-// What it is asked, and what it says.
+// Requests to the tapdisk, and its messages.
 
 void TapdiskProcess::send(const Message& message, Done done) {
     if (message.asks_for_files) unasked_.refill();
@@ -150,7 +150,7 @@ void TapdiskProcess::send(const Message& message, Done done) {
     } catch (const std::system_error& error) {
         if (is_no_message(error)) return done(error_reply(error.code(), name + ": " + error.what()));
         unsent_calls_.push_back(std::move(done));
-        // What it said before it hung up is still to be read.
+        // A tapdisk that hung up may have sent messages before: they are still to be read.
         if (!is_hang_up(error)) drop_connection(name + ": " + error.what());
     }
 }
@@ -168,7 +168,7 @@ void TapdiskProcess::receive() {
             handle(std::move(*message));
         }
     } catch (const std::exception& error) {
-        // Of whatever kind: what one tapdisk says must not end the daemon of all.
+        // Any exception: a message of one tapdisk must not end the daemon of all disks.
         drop_connection(error.what());
     }
 }
@@ -180,7 +180,7 @@ void TapdiskProcess::handle(ipc::Parsed message) {
         has_started_ = true;
         return call.mapped()(std::move(*message.reply));
     }
-    // Nobody's answer: what it says before it ends because it cannot start.
+    // An error that answers no call: why the tapdisk, which ends next, cannot start.
     if (has_started_ || message.reply->id != 0 || message.reply->error_code.empty()) return;
     last_word_ = error_reply(ipc::error_code_named(message.reply->error_code),
                              printable(std::move(message.reply->error_message)));
@@ -216,7 +216,7 @@ void TapdiskProcess::ask_for_file(const ipc::Request& request) {
 
 // The end of the connection, and of the process.
 
-/// For whoever answers its questions as well: the tapdisk waits for nobody any more.
+/// Shuts the connection down for its duplicates too (FileRequest): the tapdisk waits for no answer any more.
 void TapdiskProcess::hang_up() noexcept {
     channel_watch_.reset();
     if (channel_) ::shutdown(channel_->fd(), SHUT_RDWR);
@@ -229,7 +229,7 @@ void TapdiskProcess::drop_connection(const std::string& reason) {
     lost_timer_.arm(end_may_follow);
 }
 
-/// For good: to listen again would begin it again.
+/// Drops the connection for good: with a new one the tapdisk would only begin again.
 void TapdiskProcess::ban(const std::string& reason) {
     is_banned_ = true;
     drop_connection(reason);
@@ -253,7 +253,7 @@ void TapdiskProcess::ended() {
     end_watch_.reset();
     kill_timer_.disarm();
     end_reason_ = process_.reap();  // not a child of ours when it was found
-    // What it said last may still wait to be read: of an end without a word as little as of a flood.
+    // The tapdisk's last messages may be unread, why it ended among them. No more are read than a flood may have.
     for (int i = 0; i < unasked_burst / messages_per_wakeup && channel_watch_; ++i)
         receive();
     channel_watch_.reset();

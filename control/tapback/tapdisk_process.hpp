@@ -2,11 +2,11 @@
 // Copyright (c) 2026, the blktap developers
 //
 // TapdiskProcess: one tapdisk, started here or found running, its control connection and its end. Requests are answered
-// through callbacks; each is answered exactly once, with an error when the process ends before.
+// through callbacks, each exactly once: with an error if the process ends first.
 //
-// The process and the connection are two things: a tapdisk whose connection is lost serves its guest as before, and is
-// ended as a process when its disk is given up. What it says is bounded, because it serves a hostile guest and this
-// daemon serves all disks.
+// The process outlives its connection: a tapdisk whose connection is lost serves its guest as before, and its process
+// is ended when its disk is given up. Its messages are bounded, because it serves a hostile guest and this daemon
+// serves all disks.
 //
 // Tested by tests/unit/tapback/tapdisk_process_test.cpp and tests/control.
 #pragma once
@@ -29,23 +29,22 @@ namespace blktap::tapback {
 
 class TapdiskProcess : public TapdiskHandle {
   public:
-    /// Between SIGTERM and SIGKILL. A tapdisk answers what it has, flushes and closes, which takes as long as the
-    /// storage does; one that is killed loses nothing that was answered (docs/DURABILITY.md).
+    /// Time between SIGTERM and SIGKILL. A tapdisk answers its requests, flushes and closes, which takes as long as the
+    /// storage does. Killed, it loses no write that was answered (docs/DURABILITY.md).
     static constexpr Nanoseconds end_patience = std::chrono::seconds(60);
-    /// Messages that are taken before others have their turn.
+    /// Messages that are read before other tapdisks and clients have their turn.
     static constexpr int messages_per_wakeup = 16;
-    /// What one may say that nobody waits for: the longest chain of images asks for a hundred files at once.
+    /// Unasked messages at once: the longest chain of images asks for a hundred files.
     static constexpr int unasked_burst = 512;
     static constexpr Nanoseconds unasked_interval = std::chrono::milliseconds(50);
 
-    /// Starts `command` with "--control `socket_path`" and a connection of its own. It outlives this process once it
-    /// has an image. Errors: throws std::system_error (ENOENT, EMFILE, ...).
+    /// Starts `command` with "--control `socket_path`" and a connection. The tapdisk outlives this process once it has
+    /// an image. Errors: throws std::system_error (ENOENT, EMFILE, ...).
     static std::unique_ptr<TapdiskProcess> spawn(EventLoop& loop, std::vector<std::string> command,
                                                  const std::string& socket_path, Hooks hooks);
-    /// Finds the one that an earlier tapback started: by its process, or, where that was not written down, by who
-    /// listens on `socket_path`, or by how it was started, which `search` knows. It may come without a connection.
-    /// Null: it has ended. Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): it cannot be said, yet,
-    /// whether it lives.
+    /// Finds the tapdisk that an earlier tapback started. It is known by its process, `known`; without that, by
+    /// listening on `socket_path`, or by its arguments (`search`). It may come without a connection. Null: it has
+    /// ended. Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): not known yet whether it lives.
     static std::unique_ptr<TapdiskProcess> find(EventLoop& loop, TapdiskSearch& search,
                                                 const std::optional<ProcessId>& known, const std::string& socket_path,
                                                 Hooks hooks);
@@ -54,7 +53,7 @@ class TapdiskProcess : public TapdiskHandle {
     void set_hooks(Hooks hooks) override { hooks_ = std::move(hooks); }
     void connect() override;
     bool is_connected() const noexcept override { return channel_watch_.has_value(); }
-    /// SIGTERM. One that does not end within `end_patience` is killed.
+    /// Sends SIGTERM; after `end_patience`, SIGKILL.
     void terminate() override;
     const ProcessId& id() const noexcept override { return id_; }
     const std::string& end_reason() const noexcept override { return end_reason_; }
@@ -83,20 +82,20 @@ class TapdiskProcess : public TapdiskHandle {
     ChildProcess process_;
     Hooks hooks_;
     std::map<std::uint64_t, Done> calls_;
-    std::vector<Done> unsent_calls_;  ///< the connection was lost before they were sent
+    std::vector<Done> unsent_calls_;  ///< calls that came after the connection was lost
     std::string lost_reason_;
-    bool is_banned_ = false;    ///< it is not to be connected to again
-    bool has_started_ = false;  ///< it has answered something
+    bool is_banned_ = false;    ///< connect() fails
+    bool has_started_ = false;  ///< the tapdisk has answered a request
     Pace unasked_{unasked_burst, unasked_interval};
     std::string end_reason_ = "ended";
-    std::optional<ipc::Reply> last_word_;  ///< why it could not start
+    std::optional<ipc::Reply> last_word_;  ///< why the tapdisk could not start
     std::optional<EventLoop::Watch> channel_watch_;
     std::optional<EventLoop::Watch> end_watch_;
-    EventLoop::Timer lost_timer_;  ///< the connection is closed: is it the process's end?
+    EventLoop::Timer lost_timer_;  ///< after the connection closed: time for the process to end
     EventLoop::Timer kill_timer_;
 };
 
-/// Tapdisks as processes of this host.
+/// Starts and finds tapdisks as processes of this host.
 class TapdiskProcesses : public TapdiskSource {
   public:
     /// `command`: the program and its arguments. `loop` and `search` outlive this.

@@ -46,7 +46,7 @@ std::optional<pid_t> TapdiskSearch::find(const std::string& socket_path) {
         throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                     socket_path + ": the process that served there is being looked for");
     }
-    // It may be another one the next time.
+    // The next find() searches anew: the process may be another one then.
     return results_.extract(result).mapped().pid;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// TapdiskSearch: which process tapback started as the tapdisk of a socket, where no record says so: by the arguments
-// that /proc tells of. To read them takes as long as a process that hangs, so a storage process does it.
+// TapdiskSearch: finds the process that tapback started as the tapdisk of a socket, if there is no record, by the
+// arguments in /proc. Reading them may hang with the process, so a storage process does it.
 //
 // Tested by tests/unit/tapback/tapdisk_search_test.cpp.
 #pragma once
@@ -33,8 +33,8 @@ class TapdiskSearch {
     /// The living process that was started for this socket; nullopt: none. Errors: throws std::system_error: EAGAIN (it
     /// is being looked for: ask again a second later), EMFILE, ...
     std::optional<pid_t> find(const std::string& socket_path);
-    /// Whether this process was; it is not known for certain when its arguments cannot be read, and then it was not.
-    /// `done` is called later. Errors: throws std::system_error (EMFILE, ...).
+    /// Whether this process was started for the socket; false if its arguments cannot be read. `done` is called later.
+    /// Errors: throws std::system_error (EMFILE, ...).
     void ask(pid_t pid, const std::string& socket_path, Done done);
 
   private:
@@ -49,7 +49,7 @@ class TapdiskSearch {
 
     EventLoop& loop_;
     const StartProcess start_;
-    std::map<std::string, Result> results_;  ///< by socket, of what find() was asked
+    std::map<std::string, Result> results_;  ///< of find(), by socket
     std::unique_ptr<StorageLink> link_;
     EventLoop::Timer idle_timer_;
 };

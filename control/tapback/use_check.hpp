@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// UseCheck: asks whether this domain uses a disk that it has from us (own_device.hpp), without waiting for the answer:
-// the disk may make whoever looks at it wait for as long as it likes.
+// UseCheck: asks whether this domain uses a disk that tapback serves to it (own_device.hpp), without blocking: the disk
+// may make the process that looks wait for as long as it likes.
 //
 // Tested by tests/unit/tapback/own_device_test.cpp.
 #pragma once
@@ -18,7 +18,7 @@ namespace blktap::tapback {
 
 class UseCheck {
   public:
-    /// What OwnDevice::use() says; nullopt: it did not become known in time.
+    /// Gets what OwnDevice::use() returned; nullopt: there was no answer in time.
     using Done = std::function<void(const std::optional<std::string>& use)>;
     static constexpr Nanoseconds patience = std::chrono::seconds(10);
 

@@ -15,7 +15,7 @@ namespace {
 using Link = Situation::Link;
 using Tapdisk = Situation::Tapdisk;
 
-constexpr int steps_max = 16;  ///< of one look(): a guest that turns its state around waits for the next turn
+constexpr int steps_max = 16;  ///< of one look(): a guest that changes its state on and on waits for the next turn
 
 }  // namespace
 
@@ -43,7 +43,7 @@ Vbd::Vbd(Host& host, const VbdRecord& record)
 
 Vbd::~Vbd() = default;
 
-// What its parts tell each other.
+// The parts' hooks.
 
 DiskSession::Hooks Vbd::session_hooks() {
     return {.changed = [this] { changed(); },
@@ -54,7 +54,7 @@ DiskSession::Hooks Vbd::session_hooks() {
             .opened = [this] { status_.image_opened(); },
             .found =
                 [this](bool connected) {
-                    situation_.frontend_changed();  // are they its rings still?
+                    situation_.frontend_changed();  // the frontend may have made new rings
                     link_.found(connected);
                 },
             .problems = [this](const ipc::Problems& problems) { status_.see(problems); },
@@ -114,7 +114,7 @@ void Vbd::store_lost() noexcept {
     all_changed();
 }
 
-// What is to be done.
+// Steps.
 
 void Vbd::look() {
     session_.tidy();
@@ -125,7 +125,7 @@ void Vbd::look() {
         situation_.set_kernel_waits(kernel_waits());
         situation_.set_forced(removal_.is_overdue());
         const Situation& now = situation_.now();
-        if (directory_.is_store_lost() && now.owned) return;  // what it does not know it cannot act on
+        if (directory_.is_store_lost() && now.owned) return;  // the nodes are not known
         if (is_unplugged()) situation_.release();
         const Step step = next_step(now);
         if (step == Step::none || is_too_soon(step)) return rest();
@@ -135,7 +135,7 @@ void Vbd::look() {
     host_.mark(address_);
 }
 
-/// A disk of "plug" that has come to its end: nobody else removes its nodes.
+/// Whether a disk of "plug" has come to its end: tapback must remove its nodes.
 bool Vbd::is_unplugged() {
     const auto ended = [this, &now = situation_.now()] {
         return plugged_ && now.owned && now.backend == Xenbus::closed && !now.online && now.tapdisk == Tapdisk::none;
@@ -143,7 +143,7 @@ bool Vbd::is_unplugged() {
     return ended() && situation_.confirmed(Step::none) && ended();
 }
 
-/// Whether the disk's own kernel is still to have answers.
+/// Whether this domain's own kernel still waits for answers from the disk.
 bool Vbd::kernel_waits() const {
     const Situation& now = situation_.now();
     if (now.link != Link::up || situation_.is_domain_dead()) return false;
@@ -153,7 +153,7 @@ bool Vbd::kernel_waits() const {
     return true;
 }
 
-/// Only what begins something waits: to end it is never too soon.
+/// Whether the pace delays this step: only steps that begin a connection are delayed, none that end one.
 bool Vbd::is_too_soon(Step step) {
     if (step != Step::offer && step != Step::connect) return false;
     const bool too_soon = !pace_.take(host_.loop.clock().now());
@@ -162,7 +162,7 @@ bool Vbd::is_too_soon(Step step) {
     return too_soon;
 }
 
-/// Nothing is to be done for now.
+/// Called when no step is to be done now.
 void Vbd::rest() {
     tapdisk_end_.watch();
     if (!status_.write_problems(situation_.now())) host_.mark_status(address_);
@@ -199,7 +199,7 @@ void Vbd::perform(Step step) {
 
 void Vbd::offer() {
     const bool entered = situation_.enter(Step::offer, Xenbus::init_wait, [this](const StoreTransaction& nodes) {
-        // Offers that a frontend has read stand.
+        // Offers that a frontend may have read stay as they are.
         const Situation& now = situation_.now();
         const bool begins = now.backend != Xenbus::init_wait;
         if (begins || now.frontend == Xenbus::initialising) write_offers(nodes, directory_.path());
@@ -246,7 +246,7 @@ void Vbd::forget() {
     host_.files.forget(address_.name(), removal_.finish());
 }
 
-// What it is asked.
+// Requests.
 
 void Vbd::report(const std::string& problem) {
     if (status_.set_problem(problem)) host_.mark(address_);
@@ -263,7 +263,7 @@ void Vbd::unplug(bool force, Done done) {
     removal_.unplug(force, std::move(done));
 }
 
-// What outlives it.
+// The record, which outlives this tapback.
 
 void Vbd::write_record() const {
     VbdRecord record{.backend = address_, .plugged = plugged_, .life = directory_.life(), .rings = link_.rings()};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Vbd: one virtual block device as tapback sees it. It joins the parts of a disk, each of which is tested by itself:
-// its directory in xenstore, where it stands, its tapdisk, its frontend, and what people are told; and it does the
-// steps between them (xenbus_machine.hpp). look() reads the nodes that have changed and does what is to be done;
-// everything else only changes what look() will find, and asks for it. Each round trip to xenstored is time that a
-// guest waits for its disk.
+// Vbd: one virtual block device of tapback. It joins the parts of a disk, each of which is tested by itself: the
+// directory in xenstore, the situation, the tapdisk, the frontend, and the status for people. It does the steps between
+// them (xenbus_machine.hpp): look() reads the nodes that have changed and does the steps that are due; all other
+// functions only change what look() will find, and ask for it. A guest waits for its disk during each round trip to
+// xenstored.
 //
 // Tested by tests/unit/tapback/vbd_test.cpp and tests/control.
 #pragma once
@@ -32,7 +32,7 @@
 
 namespace blktap::tapback {
 
-/// What all VBDs share. Everything outlives them.
+/// What all VBDs share; all of it outlives them.
 struct Host {
     EventLoop& loop;
     const Options& options;
@@ -40,7 +40,7 @@ struct Host {
     ImageFiles& files;
     ProblemHook& problem_hook;
     const StoreSession& session;
-    /// Asks for a look() in this or the next turn.
+    /// Asks for a look() at this VBD in this turn or the next.
     std::function<void(const ipc::VbdAddress&)> mark{};
     /// Asks for a look() some seconds later.
     std::function<void(const ipc::VbdAddress&)> mark_later{};
@@ -52,56 +52,57 @@ class Vbd {
   public:
     using Done = std::function<void(const ipc::Reply&)>;
 
-    /// A VBD without a tapdisk, of the directory that is there when it looks first.
+    /// A VBD without a tapdisk, for the directory that its first look() finds.
     Vbd(Host& host, const ipc::VbdAddress& address) : Vbd(host, address, Plugged::no, "") {}
-    /// `plugged`: its nodes are ours to remove. `life`: the mark of its directory; empty: not known.
+    /// `plugged`: tapback removes its nodes. `life`: the mark of its directory; empty: not known.
     enum class Plugged : bool { no, yes };
     Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std::string& life);
-    /// A VBD that an earlier tapback served, as it wrote down: finds its tapdisk again.
+    /// A VBD that an earlier tapback served, from its record: finds its tapdisk again.
     Vbd(Host& host, const VbdRecord& record);
     Vbd(const Vbd&) = delete;
     Vbd& operator=(const Vbd&) = delete;
     /// Leaves its tapdisk running.
     ~Vbd();
 
-    /// Does what the nodes ask for. Errors: throws std::system_error (xenstored); nothing is lost, look again.
+    /// Does what the nodes ask for. Errors: throws std::system_error (xenstored's); nothing is lost: look again.
     void look();
-    /// Writes the node that tells people where it stands. Errors: as of look().
+    /// Writes the status node, for people. Errors: as of look().
     void write_status() { status_.write(situation_.now()); }
-    /// Nothing is left to do: destroy this. Only after look().
+    /// Whether nothing is left to do: destroy this then. Ask only after look().
     bool finished() const noexcept { return finished_; }
 
-    // What has changed. After each of these: look().
+    // Changes. After each of these: look().
 
     /// A node of its directory: "state", "online", another one, or "" for the directory itself.
     void node_changed(const std::string& below) noexcept { situation_.node_changed(below); }
     void frontend_changed() noexcept { situation_.frontend_changed(); }
-    /// Nothing that was read before counts.
+    /// All nodes may have changed: they are read again.
     void all_changed() noexcept { situation_.all_changed(); }
     /// The frontend's domain is gone, and its frontend with it.
     void domain_died();
-    /// xenstored began anew: until it is seen again, a node that is missing is unknown, and not removed.
+    /// xenstored began anew: until the directory is seen again, a missing node is unknown, and not removed.
     void store_lost() noexcept;
     void store_found() noexcept { directory_.store_found(); }
     /// Looks whether its directory is there. Errors: as of look().
     bool has_directory() { return situation_.has_directory(); }
-    /// The nodes that are its own. One whose directory is gone ends, and the next disk of its name waits for that.
+    /// The VBD's own nodes. A VBD whose directory is gone ends, and the next disk of its name waits for that.
     const BackendDirectory& directory() const noexcept { return directory_; }
 
-    // What it is asked.
+    // Requests.
 
-    /// The image that it is to serve, and requests about it.
+    /// The image to serve, and the requests about it.
     ServedImage& image() noexcept { return image_; }
-    /// Says why it does not serve.
+    /// Records why the disk is not served.
     void report(const std::string& problem);
-    /// Gives the VBD up; `done` when its tapdisk has ended and the claim is dropped.
+    /// Gives the VBD up; calls `done` when its tapdisk has ended and the claim is dropped.
     void detach(Done done);
-    /// Asks the guest to close a plugged disk; by `force` takes it away from one that does not. Without force a disk
-    /// that this domain itself uses stays: EBUSY. Errors: throws Errc::wrong_state: not plugged; others are replies.
+    /// Asks the guest to close a plugged disk; with `force` takes the disk away from a guest that does not. Without it,
+    /// a disk that this domain itself uses stays: EBUSY. Errors: throws Errc::wrong_state: not plugged; others are
+    /// replies.
     void unplug(bool force, Done done);
 
     const ipc::VbdAddress& address() const noexcept { return address_; }
-    /// An entry of "list"; `whole`: of "info".
+    /// The entry for "list"; with `whole`, for "info".
     ipc::VbdEntry entry(bool whole) const { return status_.entry(situation_.now(), whole); }
 
   private:

@@ -56,12 +56,12 @@ VbdRecord read_record(const std::filesystem::path& path) {
     return record;
 }
 
-/// What a writer left that was killed, or found no space: this one, and that of versions before 0.1.
+/// Whether a writer that was killed, or found no space, left this file: of this version, or of one before 0.1.
 bool is_unfinished(const std::string& name) {
     return name.ends_with(small_file_suffix) || name.ends_with(".json.new") || name.ends_with(".state.new");
 }
 
-/// A record that cannot be opened for now is no record that is broken: without it its disk would be forgotten.
+/// A record that cannot be opened for now is not broken: if it were skipped, its disk would be forgotten.
 bool may_be_readable_later(const std::exception& error) {
     const auto* const reason = dynamic_cast<const std::system_error*>(&error);
     if (reason == nullptr) return false;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// VbdRecord: what a tapback must know of a disk that an earlier one attached: the file D-V.json in the run directory.
-// Everything else is in xenstore or known by the tapdisk. Written before the tapdisk is started, so that none can be
-// running without one.
+// VbdRecord: what a tapback must know about a disk that an earlier tapback attached: the file D-V.json in the run
+// directory. xenstore and the tapdisk know everything else. It is written before the tapdisk is started, so that no
+// tapdisk runs without a record.
 //
 // Tested by tests/unit/tapback/vbd_record_test.cpp.
 #pragma once
@@ -22,23 +22,21 @@ struct VbdRecord {
     ipc::ImageArguments image{};
     bool plugged = false;
     std::string life{};                  ///< mark of its backend directory; empty: an earlier version's record
-    std::optional<ProcessId> process{};  ///< its tapdisk; none: not started yet, or an earlier version's record
+    std::optional<ProcessId> process{};  ///< the tapdisk; none: not started yet, or an earlier version's record
     std::string socket{};                ///< file in the run directory; empty: "D-V.sock"
-    std::optional<ipc::ConnectArguments>
-        rings{};                                ///< the last that its tapdisk was given; it knows whether it has them
-    std::optional<ipc::TapArguments> tap{};     ///< as Xen's block-tap script names its tapdisk
-    std::optional<ipc::ImageArguments> next{};  ///< asked for in the image's place; the tapdisk knows which it has
+    std::optional<ipc::ConnectArguments> rings{};  ///< the last given to the tapdisk, which knows whether it has them
+    std::optional<ipc::TapArguments> tap{};        ///< the tapdisk's name in Xen's block-tap script
+    std::optional<ipc::ImageArguments> next{};     ///< asked for in place of `image`; the tapdisk knows which it has
 
     friend bool operator==(const VbdRecord&, const VbdRecord&) = default;
 };
 
-/// Replaces the file in `directory`: a reader finds the old one or the new one. Errors: throws std::system_error.
+/// Replaces the file in `directory` atomically. Errors: throws std::system_error.
 void write_record(const std::string& directory, const VbdRecord& record);
-/// Nothing happens when there is none.
+/// Does nothing if there is no record.
 void remove_record(const std::string& directory, const ipc::VbdAddress& backend) noexcept;
-/// All records of a directory; one that says nonsense is logged and left where it is. What writers left that did not
-/// get to their end is removed. Errors: throws std::system_error (EMFILE, ENFILE, ENOMEM: a record cannot be read for
-/// now).
+/// Returns all records of a directory. A record that is nonsense is logged and left where it is; unfinished files of
+/// writers are removed. Errors: throws std::system_error (EMFILE, ENFILE, ENOMEM: a record cannot be read for now).
 std::vector<VbdRecord> read_records(const std::string& directory);
 
 }  // namespace blktap::tapback

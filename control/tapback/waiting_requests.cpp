@@ -16,7 +16,7 @@ void WaitingRequests::add(const std::string& name, Call go_on, Call give_up) {
 void WaitingRequests::release(const std::string& name) {
     const auto others =
         std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.name != name; });
-    // What is called may add others.
+    // The calls may add others.
     std::vector<Waiting> released(std::make_move_iterator(others), std::make_move_iterator(waiting_.end()));
     waiting_.erase(others, waiting_.end());
     for (const Waiting& one : released)

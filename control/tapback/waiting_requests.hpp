@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// WaitingRequests: requests for a new disk in whose place an earlier disk has not ended yet. They go on when it has, or
-// fail while whoever asked still listens: a hotplug script has 40 seconds.
+// WaitingRequests: requests for a new disk in whose place an earlier disk has not ended yet. They go on when that has
+// ended, or fail while the client still waits: a hotplug script has 40 seconds.
 //
 // Tested by tests/unit/tapback/waiting_requests_test.cpp.
 #pragma once
@@ -17,7 +17,7 @@ namespace blktap::tapback {
 
 class WaitingRequests {
   public:
-    /// Less than block-tapdisk waits for all of an "add".
+    /// Less than block-tapdisk's time for a whole "add".
     static constexpr Nanoseconds patience = std::chrono::seconds(30);
     /// Must not throw.
     using Call = std::function<void()>;
@@ -27,7 +27,7 @@ class WaitingRequests {
 
     /// Calls `go_on` when the disk of this name has ended, or `give_up` after `patience`.
     void add(const std::string& name, Call go_on, Call give_up);
-    /// The disk of this name has ended.
+    /// Lets the requests for this name go on: its disk has ended.
     void release(const std::string& name);
 
   private:
@@ -40,7 +40,7 @@ class WaitingRequests {
     void expire();
 
     EventLoop& loop_;
-    std::vector<Waiting> waiting_;  ///< the one that has waited longest first
+    std::vector<Waiting> waiting_;  ///< the longest-waiting first
     EventLoop::Timer timer_;
 };
 

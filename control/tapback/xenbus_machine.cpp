@@ -22,12 +22,12 @@ Step give_up(const Situation& now) noexcept {
 
 Step while_closed(const Situation& now) noexcept {
     if (!now.online) return now.tapdisk == Tapdisk::open ? Step::end_tapdisk : Step::none;
-    // Firmware hands over to the system's driver, a kernel to the next: they begin again.
+    // Firmware hands over to the system's driver, or a kernel to the next: the next one begins again.
     return is_starting(now.frontend) || is_ready(now.frontend) ? Step::offer : Step::none;
 }
 
 Step while_closing(const Situation& now) noexcept {
-    // Without rings there is nothing to wait for: a toolstack that gives up a disk that never was waits 10 seconds.
+    // Without rings there is nothing to wait for, and a toolstack that gives up an unused disk waits only 10 seconds.
     if (!is_gone(now.frontend) && !is_starting(now.frontend) && now.online) return Step::none;
     return is_abandoned(now) ? Step::abandon : Step::close;
 }

@@ -16,19 +16,19 @@ namespace {
     throw_reason({error, std::system_category()}, text);
 }
 
-/// What only an image's own tapdisk can find out: that it names others below it. Nobody says so of an unknown format.
+/// Whether images of this format may name backing files, which only their tapdisk can read. Not for an unknown format.
 bool has_backing_files(const std::string& name) {
     const Format* const format = find_format(name);
     return format != nullptr && format->names_other_files;
 }
 
-/// By which the operator says where an image's data is; empty: by none.
+/// The option by which the operator names an image's data file; empty: none.
 std::string data_file_option(const std::string& name) {
     const Format* const format = find_format(name);
     return std::string(format != nullptr ? format->data_file_option : "");
 }
 
-/// Where an image's data is, when the operator says so.
+/// Whether `path` is the data file that the operator names for the image.
 bool is_data_file(const ipc::OpenArguments& image, const std::string& path) {
     const std::string option = data_file_option(image.format);
     if (option.empty()) return false;
@@ -36,7 +36,7 @@ bool is_data_file(const ipc::OpenArguments& image, const std::string& path) {
     return named != image.options.end() && named->second == path;
 }
 
-/// What the operator names, and not only an image.
+/// Whether the operator names the file, and not only an image.
 bool is_own(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
     return file.path == image.path || is_data_file(image, file.path);
 }
@@ -75,7 +75,7 @@ const FileRules::Held& FileRules::require_naming_image(const std::string& owner,
     return found->second;
 }
 
-/// Paused and resumed, or with a snapshot over it, a disk goes on with what it had.
+/// Whether the disk had this file before: it goes on with it after a resume, also below a new snapshot.
 bool FileRules::was_kept(const std::string& owner, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
                          const FileFacts& facts) const {
     const auto [begin, end] = kept_.equal_range(owner);
@@ -86,8 +86,8 @@ bool FileRules::was_kept(const std::string& owner, const ipc::OpenArguments& ima
     });
 }
 
-/// The lock would refuse it as well, but it names processes where an operator thinks of disks; and not every file
-/// system has locks.
+/// Throws if another disk has the file. Its lock would fail as well, but that names processes instead of disks, and not
+/// every file system has locks.
 void FileRules::require_not_served(const std::string& owner, const ipc::OpenFileArguments& file,
                                    const FileFacts& facts) const {
     for (const auto& [other, held] : held_) {
@@ -108,7 +108,7 @@ void FileRules::require_allowed(const std::string& owner, const ipc::OpenArgumen
     if (facts.in_backing_directories || was_kept(owner, image, file, facts))
         return require_not_served(owner, file, facts);
     const Held& by = require_naming_image(owner, image, file);
-    // Beside a block device are all others.
+    // The folder of a block device holds all other devices.
     const bool on_device = by.facts.block_device;
     if (!on_device && facts.below_naming_image) return judge_by_image_directories();
     const std::string why = on_device ? "a block device, names it" : "names it, it is not below " + facts.naming_folder;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FileRules: which file a disk may have, and which files each disk has. A tapdisk that was taken over by its guest may
-// ask for anything; it is refused here. Pure: the facts about a file come from whoever looked at it.
+// FileRules: which files each disk has, and which it may have. A tapdisk under its guest's control may ask for any
+// file, and is refused here. Pure: the facts about a file come from the storage process.
 //
 // An image names its backing files itself, in a header that its owner, or a guest, may have written. Such a file is
-// granted only below the folder of the image that names it, or where the operator says that backing files are.
+// granted only below the folder of the image that names it, or in the operator's backing-directories.
 //
 // Tested by tests/unit/tapback/image_files_test.cpp.
 #pragma once
@@ -19,14 +19,14 @@
 
 namespace blktap::tapback {
 
-/// What a process that touches storage says of a file.
+/// What a storage process found out about a file.
 struct FileFacts {
     static constexpr const char* label = "facts";
-    std::uint64_t device = 0;  ///< 0, as the inode: there is no such file
+    std::uint64_t device = 0;  ///< 0, as is the inode: there is no such file
     std::uint64_t inode = 0;
     bool block_device = false;
     bool in_image_directories = false;    ///< the file is inside of one of them, links followed
-    bool in_backing_directories = false;  ///< the same
+    bool in_backing_directories = false;  ///< as above
     bool below_naming_image = false;      ///< below the folder of the image that names it
     std::string naming_folder{};          ///< that folder, for people
 
@@ -44,37 +44,37 @@ struct FileFacts {
 
 class FileRules {
   public:
-    /// Both only for messages: the facts have what follows from them.
+    /// Both are only for messages: the facts say whether a file is in them.
     explicit FileRules(std::vector<std::string> image_directories, std::vector<std::string> backing_directories = {})
         : directories_(std::move(image_directories)), backing_directories_(std::move(backing_directories)) {}
 
-    /// Whether the tapdisk of `image` may ask for this file at all. What the disk has open already it gets again by
-    /// this alone. Errors: throws std::system_error, its text beginning with the path: EPERM (another file than the
-    /// image's, for writing or where the format has no backing files; a read-only disk's, for writing), EINVAL (a
+    /// Whether the tapdisk of `image` may ask for this file at all; a file that the disk has open needs no other check.
+    /// Errors: throws std::system_error, its text beginning with the path: EPERM (another file than the image's, for
+    /// writing or where the format has no backing files; any file for writing, if the disk is read-only), EINVAL (a
     /// relative path).
     static void require_granted(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file);
-    /// Which of the disk's images names `file`, as the tapdisk says; it can only mean one that the disk has.
+    /// The path of the disk's image that names `file`, according to the tapdisk. It must be one that the disk has.
     static const std::string& naming_image(const ipc::OpenArguments& image, const ipc::OpenFileArguments& file);
 
-    /// Whether `owner` may have the file of which these are the facts: asked before it is opened, because to open some
-    /// files has effects, and again when it is open, because a path can be exchanged in between. Errors: throws
-    /// std::system_error: EPERM, EBUSY (another disk has it; the text says which).
+    /// Whether `owner` may have the file with these facts. Asked before it is opened, because opening some files has
+    /// effects, and again when it is open, because the path may have been replaced. Errors: throws std::system_error:
+    /// EPERM, EBUSY (another disk has it; the text names that disk).
     void require_allowed(const std::string& owner, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
                          const FileFacts& facts) const;
-    /// `owner` has the file from now on.
+    /// Records that `owner` has the file.
     void hold(const std::string& owner, const ipc::OpenFileArguments& file, const FileFacts& facts);
-    /// The same for a file that the tapdisk of `owner` got from an earlier tapback, by the rules of that one: for this
-    /// image it is granted again. Errors: as require_granted().
+    /// As hold(), for a file that the tapdisk of `owner` got from an earlier tapback, by that one's rules: it will be
+    /// granted again for this image. Errors: as require_granted().
     void keep(const std::string& owner, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
               const FileFacts& facts);
-    /// What `from` has is the disk `to`'s from now on, and what was kept for it.
+    /// Gives the files of `from`, and those kept for it, to the disk `to`.
     void hand_over(const std::string& from, const std::string& to);
 
-    /// `owner` has no file any more.
+    /// Records that `owner` has no file any more.
     void release(const std::string& owner) noexcept { held_.erase(owner); }
     /// Forgets what was kept for `owner`: the disk is gone.
     void forget_kept(const std::string& owner) noexcept { kept_.erase(owner); }
-    /// Files that `owner` has.
+    /// The number of files that `owner` has.
     std::size_t count(const std::string& owner) const noexcept { return held_.count(owner); }
 
   private:

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Where the open file is, whatever its path was made to name while we opened it.
+/// The path of the open file itself: the path it was opened by may name another file by now.
 std::string path_of(int fd, const std::string& path) {
     std::error_code error;
     const fs::path target = fs::read_symlink("/proc/self/fd/" + std::to_string(fd), error);
@@ -26,7 +26,7 @@ std::string path_of(int fd, const std::string& path) {
     return target;
 }
 
-/// `path` without symbolic links; of a path that does not exist, as far as it does.
+/// `path` without symbolic links, as far as it exists.
 std::string resolve(const std::string& path) {
     std::error_code error;
     const fs::path resolved = fs::weakly_canonical(path, error);
@@ -36,7 +36,7 @@ std::string resolve(const std::string& path) {
 
 bool is_inside_any(const fs::path& path, const std::vector<std::string>& directories) {
     return std::ranges::any_of(directories, [&](const std::string& directory) {
-        std::error_code absent;  // and holds nothing then
+        std::error_code absent;  // an absent directory holds no file
         const fs::path where = fs::canonical(directory, absent);
         return !absent && is_below(path, where);
     });
@@ -83,7 +83,7 @@ int HeldFiles::open(const ipc::OpenFileArguments& file, const std::string& namin
 
     FileFacts facts = facts_of(resolve(file.path), naming_image);
     struct stat status {};
-    if (::stat(file.path.c_str(), &status) == 0) set_identity(facts, status);  // of what is absent, opening says so
+    if (::stat(file.path.c_str(), &status) == 0) set_identity(facts, status);  // else open() below fails
     judge(facts, Stage::named);
     LocalImageOpener opener;
     UniqueFd fd = opener.open(file.path, file.read_only ? Access::read_only : Access::read_write,

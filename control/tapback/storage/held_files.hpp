@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// HeldFiles: opens and locks the image files of one disk, and keeps them: what is kept holds the files' locks while a
-// killed tapdisk is replaced, and its successor gets the same open file. It asks whether the disk may have a file, and
-// decides nothing itself. Every function may wait for as long as the storage does, so it lives in a process of its own
-// (storage_process.hpp).
+// HeldFiles: opens and locks the image files of one disk, and keeps them open. So the locks stay while a killed tapdisk
+// is replaced, and the next tapdisk gets the same open files. `judge` decides whether the disk may have a file. Every
+// function may wait for as long as the storage does, so this lives in a storage process (storage_process.hpp).
 //
 // Tested by tests/unit/tapback/image_files_test.cpp.
 #pragma once
@@ -18,7 +17,7 @@
 
 namespace blktap::tapback {
 
-/// Where images may be, and where files may be that only images name: absolute paths.
+/// Where images may be, and where files named only by images may be: absolute paths.
 struct ImageDirectories {
     std::vector<std::string> images{};
     std::vector<std::string> backing{};
@@ -26,22 +25,22 @@ struct ImageDirectories {
 
 class HeldFiles {
   public:
-    /// Whether the file is open yet.
+    /// Whether the judged file is open yet.
     enum class Stage : std::uint8_t { named, open };
-    /// Throws std::system_error where the disk may not have the file of which these are the facts.
+    /// Throws std::system_error if the disk may not have the file with these facts.
     using Judge = std::function<void(const FileFacts& facts, Stage stage)>;
 
     explicit HeldFiles(ImageDirectories directories) : directories_(std::move(directories)) {}
 
-    /// What is open already, opened the same way, is returned again, whatever its path names now; without a question.
-    /// `naming_image`: the path of the file that names this one. The descriptor stays ours, and open until release().
-    /// Errors: throws std::system_error: what `judge` throws, EBUSY (in use; the text says by which processes), those
-    /// of ImageOpener::open().
+    /// Opens the file, or returns the descriptor of one that is open the same way, whatever its path names now, without
+    /// asking `judge`. `naming_image`: the path of the file that names this one. HeldFiles owns the descriptor, open
+    /// until release(). Errors: throws std::system_error: what `judge` throws, EBUSY (in use; the text names the
+    /// processes), those of ImageOpener::open().
     int open(const ipc::OpenFileArguments& file, const std::string& naming_image, const Judge& judge);
     /// Keeps an open file as if open() had opened it. Errors: throws std::system_error: EINVAL (neither a regular file
     /// nor a block device), and what `judge` throws.
     void keep(const ipc::OpenFileArguments& file, UniqueFd fd, const Judge& judge);
-    /// Closes all, and so gives the locks up.
+    /// Closes all files, and so releases their locks.
     void release() noexcept { files_.clear(); }
 
   private:

@@ -35,7 +35,7 @@ ImageFiles::Owner* ImageFiles::find(const std::string& name) {
     const auto found = owners_.find(name);
     if (found == owners_.end()) return nullptr;
     if (!found->second->link.lost()) return found->second.get();
-    leave(name);  // the next request has another process
+    leave(name);  // the next request starts another process
     return nullptr;
 }
 
@@ -55,7 +55,7 @@ ImageFiles::Owner& ImageFiles::owner(const std::string& name) {
     return *added;
 }
 
-/// The process does what it was asked, and ends.
+/// Lets the owner's process finish its jobs and end.
 void ImageFiles::leave(const std::string& name) {
     auto node = owners_.extract(name);
     if (node.empty()) return;
@@ -67,7 +67,7 @@ void ImageFiles::leave(const std::string& name) {
 void ImageFiles::hand_over(const std::string& from, const std::string& to) {
     if (owners_.contains(to)) {
         refuse_open(to);
-        rules_.release(to);  // it is being closed
+        rules_.release(to);  // its files are being closed
         leave(to);
     }
     rules_.hand_over(from, to);
@@ -77,7 +77,7 @@ void ImageFiles::hand_over(const std::string& from, const std::string& to) {
     owners_.insert(std::move(node));
 }
 
-/// Ends processes that have nothing to do and nothing to keep, and tells tapdisks that have waited for too long.
+/// Ends processes without jobs and files, and refuses files that tapdisks have waited for too long.
 void ImageFiles::tidy() {
     const Nanoseconds now = loop_.clock().now();
     std::erase_if(gone_, [](const auto& each) { return each->link.jobs() == 0; });
@@ -103,7 +103,7 @@ void ImageFiles::tidy() {
     if (next != Nanoseconds::max()) tidy_timer_.arm(next - now);
 }
 
-// Files are opened.
+// Opening files.
 
 void ImageFiles::open(const std::string& name, const ipc::OpenArguments& image, FileRequest request) {
     try {
@@ -136,7 +136,7 @@ void ImageFiles::judge(const Owner& owner, const Opening& opening, const ipc::Re
     if (judged.open) rules_.hold(owner.name, opening.request.file(), judged.facts);
 }
 
-/// The tapdisk has its answer from the storage process, unless that has ended.
+/// The storage process has answered the tapdisk, unless it has ended.
 void ImageFiles::opened(Owner& owner, const Opening& opening, const ipc::Reply& reply) {
     const auto own = std::ranges::find_if(owner.openings, [&](const Opening& each) { return &each == &opening; });
     if (is_lost(reply) && !own->refused)
@@ -185,7 +185,7 @@ void ImageFiles::take(const std::string& name, const ipc::OpenArguments& image, 
     }
 }
 
-// Files are closed.
+// Closing files.
 
 void ImageFiles::release(const std::string& name, Then then) {
     Owner* const known = find(name);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageFiles: the image files of all disks, which tapback judges (file_rules.hpp) and never touches: for each disk that
-// has files, or is about to, a storage process opens, locks, keeps and closes them (docs/decisions/0020). So a call
-// that hangs keeps one disk waiting, and tapback can be ended and replaced meanwhile.
+// ImageFiles: the image files of all disks. tapback judges them (file_rules.hpp) and never touches them: each disk that
+// has files, or is about to, has a storage process that opens, locks, keeps and closes them (docs/decisions/0020). So a
+// call that hangs delays only one disk, and tapback can be ended and replaced meanwhile.
 //
-// An owner is a disk by its name ("5/51712"), or a tapdisk that is no disk's yet.
+// An owner is a disk by its name ("5/51712"), or a tapdisk that has no disk yet.
 //
 // Tested by tests/unit/tapback/storage_process_test.cpp.
 #pragma once
@@ -29,46 +29,46 @@ class ImageFiles {
     /// A connection to a new storage process. May throw std::system_error.
     using StartProcess = std::function<ipc::MessageSocket()>;
     using Then = std::function<void()>;
-    /// After which a tapdisk is told that a file's storage does not answer: it waits for 30 s itself, and the scripts
-    /// of xl for 35 s, of which something is to be left to say so.
+    /// After this time a tapdisk is told that a file's storage does not answer. The tapdisk itself waits for 30 s, and
+    /// xl's scripts for 35 s: some of that must be left to report the error.
     static constexpr Nanoseconds patience = std::chrono::seconds(25);
-    /// Files that one tapdisk waits for: it asks for one after the other.
+    /// Limit of files that one tapdisk waits for: it asks for one after the other.
     static constexpr std::size_t openings_max = 16;
-    /// Processes of disks that are gone, in a call that has not returned.
+    /// Limit of processes whose disks are gone and whose call has not returned.
     static constexpr std::size_t hung_max = 1024;
 
     /// `loop` outlives this.
     ImageFiles(EventLoop& loop, const ImageDirectories& directories, StartProcess start);
     ImageFiles(const ImageFiles&) = delete;
     ImageFiles& operator=(const ImageFiles&) = delete;
-    /// Hangs up on all storage processes; what was to be called is not.
+    /// Hangs up on all storage processes; no callback is called any more.
     ~ImageFiles();
 
-    /// Opens a file for the tapdisk of `owner`, which serves `image`, and answers it: with the descriptor, or the error
-    /// of FileRules or HeldFiles, or ETIMEDOUT: its storage does not answer.
+    /// Opens a file for the tapdisk of `owner`, which serves `image`, and answers the tapdisk: with the descriptor, an
+    /// error of FileRules or HeldFiles, or ETIMEDOUT: the storage does not answer.
     void open(const std::string& owner, const ipc::OpenArguments& image, FileRequest request);
-    /// Gets the files that the tapdisk of `owner` has from an earlier tapback, and keeps them. `then`: called later,
-    /// whatever comes of it; what goes wrong is logged, and the tapdisk alone locks them.
+    /// Gets the files that the tapdisk of `owner` has from an earlier tapback, and keeps them. `then` is called in any
+    /// case. A failure is logged; then only the tapdisk holds the locks.
     void take(const std::string& owner, const ipc::OpenArguments& image, const std::string& socket_path, pid_t tapdisk,
               Then then);
-    /// What `from` has open is the disk `to`'s from now on, and what it was granted.
+    /// Gives the open files of `from`, and what it was granted, to the disk `to`.
     void hand_over(const std::string& from, const std::string& to);
 
-    /// Closes what `owner` has open, and so gives its locks up. For an image that is closed, paused, or was not opened
-    /// after all: kept, it would be served instead of what its path names by then. `then`: called when it is done, at
-    /// once if there is nothing to do. What is asked for after this comes after it.
+    /// Closes the files of `owner`, and so releases their locks: for an image that is closed, paused, or was not opened
+    /// after all. A kept file would be served although its path may name another file by then. `then` is called when
+    /// this is done, at once if there is nothing to do. Later requests are done after this one.
     void release(
         const std::string& owner, Then then = [] {});
-    /// The same, and forgets what was kept: the disk is gone. A call that opens is not waited for.
+    /// As release(), and forgets what was granted: the disk is gone. It does not wait for files that are being opened.
     void forget(
         const std::string& owner, Then then = [] {});
-    /// The tapdisk of `owner` is to end: it is told so where it waits for a file.
+    /// Refuses the files that the tapdisk of `owner` waits for: it is to end.
     void refuse_open(const std::string& owner);
 
-    /// For a question about something else whose answer may hang as well. Errors: as of StartProcess.
+    /// Starts a storage process for other work that may hang. Errors: as of StartProcess.
     ipc::MessageSocket start_process() const { return start_(); }
 
-    /// Files that are open for `owner`.
+    /// The number of files that are open for `owner`.
     std::size_t count(const std::string& owner) const noexcept { return rules_.count(owner); }
 
   private:
@@ -84,7 +84,7 @@ class ImageFiles {
         std::string name;
         StorageLink link;
         std::list<Opening> openings{};
-        bool gone = false;  ///< nobody calls it by its name any more
+        bool gone = false;  ///< the name is no longer this owner's
     };
 
     Owner& owner(const std::string& name);

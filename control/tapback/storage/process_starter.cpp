@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Both ends of it: what tapback has of the program, and the program.
+// Both ends: tapback's, which runs the program, and the program itself.
 #include "control/tapback/storage/process_starter.hpp"
 
 #include <charconv>
@@ -17,7 +17,7 @@
 namespace blktap::tapback::storage {
 namespace {
 
-constexpr const char* process_name = "tapback-storage";  // as long as a name in /proc can be
+constexpr const char* process_name = "tapback-storage";  // the longest name that /proc can show
 constexpr const char* own_option = "--storage-processes";
 constexpr const char* backing_option = "--backing";
 
@@ -62,7 +62,7 @@ void ProcessStarter::run_program() {
     watch_.emplace(loop_, child_->pidfd.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
 }
 
-/// What it has started goes on; the next one is made by another.
+/// The program has ended. Its storage processes go on; the next start() runs the program again.
 void ProcessStarter::ended() {
     watch_.reset();
     log::warning("storage", {{"reason", std::string(process_name) + ' ' + child_->reap()}});
@@ -87,7 +87,7 @@ ProcessStarter::Settings settings_of(const Options& options) {
 
 namespace {
 
-/// What a copy does instead of going on.
+/// The rest of a copy's life.
 [[noreturn]] void be_storage_process(ipc::MessageSocket tapback, const ImageDirectories& directories) noexcept {
     serve_disk(std::move(tapback), directories);
     ::_exit(0);
@@ -124,7 +124,7 @@ int run_starter(int argument_count, char** arguments) noexcept {
     if (argument_count < fixed_arguments) return 2;
     try {
         ::prctl(PR_SET_NAME, process_name);
-        ::signal(SIGCHLD, SIG_IGN);  // nobody waits for copies
+        ::signal(SIGCHLD, SIG_IGN);  // copies are not waited for
         ::signal(SIGPIPE, SIG_IGN);
         log::configure(process_name, static_cast<log::Level>(to_number(arguments[3])),
                        static_cast<log::Sink>(to_number(arguments[4])));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ProcessStarter: starts storage processes (storage_process.hpp). They are copies of one small process that is started
-// from tapback's own program file, and so have none of tapback's descriptors, and none of another disk's; and they cost
-// less than a program each. See docs/decisions/0020.
+// ProcessStarter: starts storage processes (storage_process.hpp), as copies of one small process that runs tapback's
+// own program file. So they have no descriptors of tapback or of another disk, and a copy costs less than running a
+// program. See docs/decisions/0020.
 //
 // Tested by tests/unit/tapback/storage_process_test.cpp.
 #pragma once
@@ -34,11 +34,12 @@ class ProcessStarter {
     ProcessStarter(EventLoop& loop, Settings settings);
     ProcessStarter(const ProcessStarter&) = delete;
     ProcessStarter& operator=(const ProcessStarter&) = delete;
-    /// Hangs up: processes end when they are in no call.
+    /// Hangs up on the program, which ends. Storage processes go on.
     ~ProcessStarter();
 
     const ImageDirectories& directories() const noexcept { return settings_.directories; }
-    /// A connection to a new process. One that cannot be made hangs up. Errors: throws std::system_error (EMFILE, ...).
+    /// Starts a storage process and returns a connection to it, which is closed if the process cannot be made. Errors:
+    /// throws std::system_error (EMFILE, ...).
     ipc::MessageSocket start();
 
   private:

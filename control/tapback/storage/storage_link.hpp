@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// StorageLink: tapback's end of one storage process: what it is to do, one job after the other. A job that hangs keeps
-// those behind it waiting, and nobody else.
+// StorageLink: tapback's connection to one storage process, which does one job after the other. A job that hangs delays
+// the jobs behind it, and nothing else.
 //
 // Tested by tests/unit/tapback/storage_link_test.cpp.
 #pragma once
@@ -19,28 +19,28 @@ namespace blktap::tapback {
 
 class StorageLink {
   public:
-    /// What the process asks while it does a job. What this throws is the answer. Must not destroy the link.
+    /// Called for each question of the process during a job. An exception is the answer. Must not destroy the link.
     using Ask = std::function<void(const ipc::Request&)>;
-    /// Called once for each job, whose reply it is; Errc::peer_closed: the process has ended, or says nonsense. Must
-    /// not destroy the link; may add jobs.
+    /// Called once for each job, with its reply; Errc::peer_closed: the process has ended, or sent nonsense. Must not
+    /// destroy the link; may add jobs.
     using Done = std::function<void(const ipc::Reply&)>;
 
     /// `loop` outlives this.
     StorageLink(EventLoop& loop, ipc::MessageSocket socket);
     StorageLink(const StorageLink&) = delete;
     StorageLink& operator=(const StorageLink&) = delete;
-    /// Hangs up; jobs that are not done never are.
+    /// Hangs up. The callbacks of unfinished jobs are not called.
     ~StorageLink();
 
-    /// `descriptor`: goes with the message, and is the caller's, open until the job is done; -1: none. `done` is called
-    /// later, never from in here, unless the process has ended.
+    /// Adds a job. `descriptor`: sent with the message; the caller owns it and keeps it open until the job is done; -1:
+    /// none. `done` is called later, and from inside add() only if the process has ended.
     template <ipc::DeclaredMessage M>
     void add(const M& message, int descriptor, Ask ask, Done done) {
         add(Job{M::name, message, descriptor, std::move(ask), std::move(done)});
     }
-    /// Jobs that are not done, the one in hand included.
+    /// The number of jobs that are not done, the current one included.
     std::size_t jobs() const noexcept { return jobs_.size(); }
-    /// The process has ended; all jobs were answered.
+    /// Whether the process has ended; all jobs were answered then.
     bool lost() const noexcept { return !channel_; }
 
   private:
@@ -60,8 +60,8 @@ class StorageLink {
 
     std::optional<ipc::Channel> channel_;
     std::optional<EventLoop::Watch> watch_;
-    std::deque<Job> jobs_;            ///< the first is in hand
-    std::uint64_t first_number_ = 0;  ///< of the message of the first
+    std::deque<Job> jobs_;            ///< the first is the current one
+    std::uint64_t first_number_ = 0;  ///< the id of the first job's message
 };
 
 }  // namespace blktap::tapback

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What tapback and its storage processes say to each other, by the same channel as all others here. Both ends are the
-// same program file, so that there is one version of this.
+// The messages between tapback and its storage processes, over the usual channel. Both ends run the same program file,
+// so there is only one version of them.
 #pragma once
 
 #include "control/tapback/storage/file_rules.hpp"
 
 namespace blktap::tapback::storage {
 
-// How JSON is made of these, as of all messages.
+// The conversion to and from JSON, as for all messages.
 using ipc::from_json;
 using ipc::to_json;
 
-// What tapback asks.
+// Requests of tapback.
 
-/// Opens a file for a tapdisk and gives it to that tapdisk, which asked for it: the one descriptor of the message is a
-/// connection to the tapdisk, and `tapdisk_id` the id of its request there. Its reply says whether it was opened.
+/// Opens a file and sends it to the tapdisk that asked for it: the message's one descriptor is a connection to the
+/// tapdisk, and `tapdisk_id` the id of the request there. The reply says whether the file was opened.
 struct Open {
     static constexpr const char* name = "open";
     using Result = ipc::Nothing;
@@ -32,7 +32,7 @@ struct Open {
     friend bool operator==(const Open&, const Open&) = default;
 };
 
-/// Gets the files back that a tapdisk has open, and keeps them.
+/// Gets the open files of a tapdisk, and keeps them.
 struct Take {
     static constexpr const char* name = "take";
     using Result = ipc::Nothing;
@@ -52,12 +52,12 @@ struct Release : ipc::NoArguments {
     using Result = ipc::Nothing;
 };
 
-/// Who in this domain uses a disk that it has from us.
+/// Looks who in this domain uses a disk that tapback serves to it.
 struct LookAtUse {
     static constexpr const char* name = "look-at-use";
     struct Result {
         static constexpr const char* label = "use";
-        std::string use{};  ///< as OwnDevice::use() says it
+        std::string use{};  ///< what OwnDevice::use() returns
         static void fields(auto& io, auto& it) { io.required("use", it.use); }
         friend bool operator==(const Result&, const Result&) = default;
     };
@@ -74,7 +74,7 @@ struct LookAtUse {
     friend bool operator==(const LookAtUse&, const LookAtUse&) = default;
 };
 
-/// Looks for the tapdisk that a tapback started for a socket, by what /proc says of processes.
+/// Looks in /proc for the tapdisk that a tapback started for a socket.
 struct FindTapdisk {
     static constexpr const char* name = "find-tapdisk";
     struct Result {
@@ -84,7 +84,7 @@ struct FindTapdisk {
         friend bool operator==(const Result&, const Result&) = default;
     };
     std::string socket{};
-    std::uint32_t pid = 0;  ///< is it this process? 0: any
+    std::uint32_t pid = 0;  ///< looks at this process only; 0: at all
 
     static void fields(auto& io, auto& it) {
         io.required("socket", it.socket);
@@ -93,14 +93,14 @@ struct FindTapdisk {
     friend bool operator==(const FindTapdisk&, const FindTapdisk&) = default;
 };
 
-// What a storage process asks while it does that.
+// Questions of the storage process during a request.
 
-/// Whether the disk may have the file of "open" with these facts.
+/// Asks whether the disk may have the file of "open", with these facts.
 struct Judge {
     static constexpr const char* name = "judge";
     using Result = ipc::Nothing;
     FileFacts facts{};
-    bool open = false;  ///< it is open: where the answer is yes, the disk has it
+    bool open = false;  ///< the file is open: if the answer is yes, the disk has it
 
     static void fields(auto& io, auto& it) {
         io.required("facts", it.facts);
@@ -109,7 +109,7 @@ struct Judge {
     friend bool operator==(const Judge&, const Judge&) = default;
 };
 
-/// Whether the disk may keep this file of "take".
+/// Asks whether the disk may keep this file of "take".
 struct Keep {
     static constexpr const char* name = "keep";
     using Result = ipc::Nothing;

@@ -14,7 +14,7 @@
 namespace blktap::tapback::storage {
 namespace {
 
-/// For as long as tapback lives, which answers at once.
+/// tapback answers at once, for as long as it lives.
 constexpr std::chrono::hours for_ever{24};
 
 class StorageProcess {
@@ -83,10 +83,10 @@ class StorageProcess {
     }
 
     static void refuse(ipc::Channel& tapdisk, const Open& message, const std::system_error& error) {
-        if (error.code() == std::errc::operation_canceled) return;  // it has its answer
+        if (error.code() == std::errc::operation_canceled) return;  // the tapdisk has its answer
         try {
             tapdisk.reply_error(message.tapdisk_id, error.code(), error.what());
-        } catch (const std::system_error& lost) {  // it is gone, or does not read, and tapback looks after it
+        } catch (const std::system_error& lost) {  // the tapdisk is gone, or does not read: tapback will notice
             log::debug("open", {{"path", message.file.path}, {"reason", lost.what()}});
         }
     }
