@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <unistd.h>
 
-#include "control/tapback/backend_nodes.hpp"
-#include "control/tapback/guest_width.hpp"
 #include "control/tapback/list_page.hpp"
+#include "control/tapback/system/guest_width.hpp"
+#include "control/tapback/xenbus/backend_nodes.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/version.hpp"
 

@@ -12,9 +12,9 @@
 #include <set>
 #include <string>
 
+#include "control/tapback/session/stray_tapdisks.hpp"
+#include "control/tapback/session/tapdisk_process.hpp"
 #include "control/tapback/storage/process_starter.hpp"
-#include "control/tapback/stray_tapdisks.hpp"
-#include "control/tapback/tapdisk_process.hpp"
 #include "control/tapback/taps.hpp"
 #include "control/tapback/vacated_places.hpp"
 #include "control/tapback/waiting_requests.hpp"

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "control/tapback/backend_directory.hpp"
+#include "control/tapback/xenbus/backend_directory.hpp"
 #include "libblktap/ipc/tapback_messages.hpp"
 
 namespace blktap::tapback {

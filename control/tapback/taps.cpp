@@ -10,7 +10,7 @@
 
 #include "control/tapback/list_page.hpp"
 #include "control/tapback/named_tap.hpp"
-#include "control/tapback/tapdisk_process.hpp"
+#include "control/tapback/session/tapdisk_process.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/small_file.hpp"
 

@@ -14,7 +14,7 @@
 #include <set>
 
 #include "control/tapback/tap_table.hpp"
-#include "control/tapback/vbd.hpp"
+#include "control/tapback/vbd/vbd.hpp"
 
 namespace blktap::tapback {
 

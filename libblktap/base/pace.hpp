@@ -3,7 +3,7 @@
 //
 // Pace: a rate limit for work that an untrusted party causes: a burst of steps at once, then one step in each interval.
 //
-// Tested by tests/unit/tapback/reconnect_pace_test.cpp.
+// Tested by tests/unit/tapback/xenbus/reconnect_pace_test.cpp.
 #pragma once
 
 #include "libblktap/base/clock.hpp"

@@ -39,7 +39,7 @@ QUOTED = [
     ("docs/man/tapdisk-vhd.7.scd", r"says, at most ([\d,]+) (GiB)", "drivers/vhd/metadata/footer.hpp", "disk_bytes_max"),
     ("docs/man/tapdisk-raw.7.scd", r"32 MiB to ([\d,]+) (MiB)\)", "drivers/shared/file_growth.hpp", "ahead_max_bytes"),
     ("docs/man/tapdisk.conf.5.scd", r"then one in ([\d,]+) (seconds)", "libblktap/ipc/problem_states.hpp", "beginnings_interval"),
-    ("docs/man/tapdisk.conf.5.scd", r"While ([\d,]+) of the program run", "control/tapback/problem_hook.hpp", "running_max"),
+    ("docs/man/tapdisk.conf.5.scd", r"While ([\d,]+) of the program run", "control/tapback/vbd/problem_hook.hpp", "running_max"),
     ("docs/GLOSSARY.md", r"written at once; at most ([\d,]+) (bytes)", "drivers/shared/slice_cache.hpp", "slice_bytes_max"),
 ]
 KNOWN = {"page_size_bytes": 4096, "sector_size_bytes": 512}

@@ -8,6 +8,13 @@ from pathlib import Path
 from tree import SOURCES, includes, paths, report
 
 LIBRARY = {"libblktap"}
+TAPBACK = LIBRARY | {"drivers/formats", "drivers/shared"}
+
+
+def tapback(*folders):
+    return {"control/tapback/" + folder for folder in folders}
+
+
 # Programs include no header of a format, only these.
 FORMATS = {"drivers/formats", "drivers/shared", "drivers/registry.hpp"}
 # A folder may include itself, the folders in its row, and folders inside these. The longest matching row applies to a file.
@@ -31,7 +38,13 @@ MAY_INCLUDE = {
     "tapdisk/ring": LIBRARY | {"tapdisk/disk"},
     "tapdisk": LIBRARY | FORMATS,
     # drivers/shared: options as an operator writes them. No driver.
-    "control/tapback": LIBRARY | {"drivers/formats", "drivers/shared"},
+    "control/tapback": TAPBACK,
+    "control/tapback/vbd": TAPBACK | tapback("xenbus", "session", "storage", "system", "config"),
+    "control/tapback/xenbus": TAPBACK | tapback("session", "system"),
+    "control/tapback/session": TAPBACK | tapback("storage", "system"),
+    "control/tapback/storage": TAPBACK | tapback("system", "config"),
+    "control/tapback/system": TAPBACK,
+    "control/tapback/config": TAPBACK,
     "control/client": LIBRARY | {"drivers/formats"},
     "control/hotplug": LIBRARY | {"control/client"},
     "control/tap_ctl": LIBRARY | {"control/client", "drivers/tools.hpp"} | FORMATS,

@@ -7,7 +7,7 @@
 // An image names its backing files itself, in a header that its owner, or a guest, may have written. Such a file is
 // granted only below the folder of the image that names it, or in the operator's backing-directories.
 //
-// Tested by tests/unit/tapback/image_files_test.cpp.
+// Tested by tests/unit/tapback/storage/image_files_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 // is replaced, and the next tapdisk gets the same open files. `judge` decides whether the disk may have a file. Every
 // function may wait for as long as the storage does, so this lives in a storage process (storage_process.hpp).
 //
-// Tested by tests/unit/tapback/image_files_test.cpp.
+// Tested by tests/unit/tapback/storage/image_files_test.cpp.
 #pragma once
 
 #include <functional>

@@ -7,7 +7,7 @@
 //
 // An owner is a disk by its name ("5/51712"), or a tapdisk that has no disk yet.
 //
-// Tested by tests/unit/tapback/storage_process_test.cpp.
+// Tested by tests/unit/tapback/storage/storage_process_test.cpp.
 #pragma once
 
 #include <functional>

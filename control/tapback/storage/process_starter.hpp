@@ -5,15 +5,15 @@
 // own program file. So they have no descriptors of tapback or of another disk, and a copy costs less than running a
 // program. See docs/decisions/0020.
 //
-// Tested by tests/unit/tapback/storage_process_test.cpp.
+// Tested by tests/unit/tapback/storage/storage_process_test.cpp.
 #pragma once
 
 #include <optional>
 #include <string>
 
-#include "control/tapback/child_process.hpp"
-#include "control/tapback/options.hpp"
+#include "control/tapback/config/options.hpp"
 #include "control/tapback/storage/held_files.hpp"
+#include "control/tapback/system/child_process.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/ipc/message_socket.hpp"

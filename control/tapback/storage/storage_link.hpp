@@ -4,7 +4,7 @@
 // StorageLink: tapback's connection to one storage process, which does one job after the other. A job that hangs delays
 // the jobs behind it, and nothing else.
 //
-// Tested by tests/unit/tapback/storage_link_test.cpp.
+// Tested by tests/unit/tapback/storage/storage_link_test.cpp.
 #pragma once
 
 #include <deque>

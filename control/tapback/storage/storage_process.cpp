@@ -5,9 +5,9 @@
 
 #include <poll.h>
 
-#include "control/tapback/own_device.hpp"
-#include "control/tapback/process_id.hpp"
 #include "control/tapback/storage/storage_messages.hpp"
+#include "control/tapback/system/own_device.hpp"
+#include "control/tapback/system/process_id.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/ipc/channel.hpp"
 

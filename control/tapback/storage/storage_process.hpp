@@ -5,7 +5,7 @@
 // after the other. Any call may hang for as long as the storage does; only this disk waits for it, and tapback can end
 // meanwhile. When tapback is gone, the process ends after its current call.
 //
-// Tested by tests/unit/tapback/storage_process_test.cpp.
+// Tested by tests/unit/tapback/storage/storage_process_test.cpp.
 #pragma once
 
 #include "control/tapback/storage/held_files.hpp"

@@ -3,7 +3,7 @@
 //
 #include "control/tapback/named_tap.hpp"
 
-#include "tests/unit/tapback/disk_host.hpp"
+#include "tests/unit/tapback/vbd/disk_host.hpp"
 
 using namespace blktap;
 using namespace blktap::tapback;

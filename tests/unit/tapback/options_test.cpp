@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "control/tapback/options.hpp"
+#include "control/tapback/config/options.hpp"
 
 #include <algorithm>
 #include <fstream>

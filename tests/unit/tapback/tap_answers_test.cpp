@@ -3,7 +3,7 @@
 //
 // Taps, and the disk that gets a tapdisk of theirs, where tapdisks answer when the test says so, or do not.
 #include "control/tapback/taps.hpp"
-#include "tests/unit/tapback/disk_host.hpp"
+#include "tests/unit/tapback/vbd/disk_host.hpp"
 
 using namespace blktap;
 using namespace blktap::tapback;

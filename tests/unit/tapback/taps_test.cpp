@@ -7,8 +7,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "control/tapback/session/tapdisk_process.hpp"
 #include "control/tapback/storage/process_starter.hpp"
-#include "control/tapback/tapdisk_process.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/temporary_directory.hpp"

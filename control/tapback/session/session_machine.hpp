@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The life of one image in one tapdisk as a pure function: from a state and an event to the next state and one step.
+// Events come from a process that may send anything, or nothing, at any time. So every event has an answer in every
+// state, and one that comes too late changes nothing.
+//
+// Tested by tests/unit/tapback/session/session_machine_test.cpp.
+#pragma once
+
+#include <cstdint>
+
+namespace blktap::tapback {
+
+enum class Session : std::uint8_t {
+    none,      ///< there is no tapdisk; its image may be held until the disk goes
+    opening,   ///< the tapdisk opens the image
+    asking,    ///< the tapdisk runs, and was asked for its state
+    open,      ///< the tapdisk has the image open, or may have
+    paused,    ///< the tapdisk has closed the image and takes no rings
+    lost,      ///< the tapdisk may run and cannot be asked: it is asked again later; nothing is decided until then
+    reviving,  ///< the tapdisk has ended, and another one is to be started in its place
+    ending,    ///< the tapdisk was told to end
+};
+
+enum class SessionEvent : std::uint8_t {
+    started,     ///< a tapdisk was started
+    found,       ///< a running tapdisk was found, or came from Xen's block-tap script
+    missing,     ///< the tapdisk that was looked for has ended
+    unanswered,  ///< the tapdisk cannot be looked for, its connection is lost, or it did not answer
+    retry,       ///< it is time to ask again
+    says_open,   ///< the answer to `ask`, as the next three
+    says_paused,
+    says_closed,
+    says_too_open,  ///< the image is open for writing, and the disk is read-only
+    opened,         ///< the answer to "open"
+    not_opened,
+    not_now,  ///< the tapdisk is opening the image for another client
+    pause,
+    resume,
+    end,    ///< the disk needs the tapdisk no more
+    ended,  ///< the tapdisk's process has ended
+};
+
+/// What else decides a turn.
+struct SessionFacts {
+    bool may_revive = false;  ///< a guest loses nothing if a new tapdisk opens the image
+    bool reopens = false;     ///< the client that had the image opened got no answer, and will not ask again
+    bool has_process = true;  ///< the process is known
+};
+
+enum class SessionStep : std::uint8_t {
+    none,
+    ask,           ///< ask the tapdisk for its state
+    ask_later,     ///< ask the tapdisk, or look for it, when `retry` comes
+    look_for_it,   ///< look for the tapdisk; `found`, `missing` or `unanswered` follows
+    open_image,    ///< ask the tapdisk to open the image
+    reopen_image,  ///< ask the tapdisk to close the image and open it again
+    serve,         ///< the image is open: answer the clients that wait for it
+    terminate,     ///< end the process
+    revive,        ///< start another tapdisk when this one's object is gone; `started` follows
+    hold,          ///< the tapdisk ended unasked: keep the image, and tell the operator
+    forget_image,  ///< the tapdisk ended as asked: forget the image
+};
+
+struct SessionTurn {
+    Session state;
+    SessionStep step;
+
+    friend bool operator==(const SessionTurn&, const SessionTurn&) = default;
+};
+
+SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& facts) noexcept;
+
+}  // namespace blktap::tapback

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/xenbus/frontend_link.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <utility>
+
+#include "control/tapback/system/guest_width.hpp"
+#include "control/tapback/xenbus/frontend_keys.hpp"
+#include "libblktap/base/log.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+/// Whether the process, or the connection to it, is gone: its hook reports which, and what happens to the rings.
+bool is_no_answer(const ipc::Reply& reply) {
+    return ipc::error_code_named(reply.error_code) == Errc::peer_closed;
+}
+
+}  // namespace
+
+FrontendLink::FrontendLink(Places places, const ipc::VbdAddress& disk, const BackendDirectory& directory,
+                           DiskSession& session, Hooks hooks)
+    : places_(std::move(places)), disk_(disk), directory_(directory), session_(session), hooks_(std::move(hooks)) {}
+
+FrontendLink::~FrontendLink() = default;
+
+// Its nodes.
+
+bool FrontendLink::follow(const std::string& path) {
+    if (!path.starts_with("/local/domain/" + std::to_string(disk_.domain) + "/device/")) {
+        path_.clear();
+        return false;
+    }
+    const std::string state = path + "/state";
+    if (watched_ != state) {
+        unfollow();
+        places_.store.require().watch(state, directory_.path());
+        watched_ = state;
+    }
+    path_ = path;
+    return true;
+}
+
+void FrontendLink::unfollow() {
+    if (!watched_.empty()) places_.store.require().unwatch(watched_, directory_.path());
+    watched_.clear();
+}
+
+Xenbus FrontendLink::read_state(const StoreNodes& nodes) const {
+    return path_.empty() ? Xenbus::unknown : parse_frontend_state(nodes.read(path_ + "/state"));
+}
+
+void FrontendLink::see(Xenbus frontend) noexcept {
+    Situation left;
+    left.frontend = frontend;
+    left.refused = refused_;
+    left.abandoned = abandoned_;
+    forget_left_behind(left);
+    refused_ = left.refused;
+    abandoned_ = left.abandoned;
+}
+
+void forget_left_behind(Situation& now) noexcept {
+    if (is_starting(now.frontend) || is_gone(now.frontend)) now.refused = false;
+    if (is_starting(now.frontend)) now.abandoned = false;  // the frontend has forgotten its requests
+}
+
+/// Reads the frontend's nodes about its rings, and the toolstack's about the disk.
+/// Errors: throws std::system_error (Errc::bad_message: the frontend's).
+ipc::ConnectArguments FrontendLink::keys(const StoreNodes& nodes) const {
+    ipc::ConnectArguments arguments =
+        read_frontend([&](const std::string& name) { return nodes.read(path_ + '/' + name); },
+                      [&](const std::string& name) { return nodes.read(directory_.node(name.c_str())); },
+                      [this] { return guest_protocol(disk_.domain); });
+    arguments.domain = disk_.domain;
+    arguments.discard_enabled = nodes.read(directory_.node("discard-enable")) != "0";
+    arguments.direct_io_safe = nodes.read(directory_.node("direct-io-safe")) == "1";
+    return arguments;
+}
+
+/// Returns keys() at a moment at which the nodes ask to be connected; nullopt if they do not any more. Errors: as
+/// keys().
+std::optional<ipc::ConnectArguments> FrontendLink::keys_if(const Asked& asked) const {
+    std::optional<ipc::ConnectArguments> arguments;
+    std::optional<std::system_error> nonsense;
+    const bool there = directory_.transact([&](const StoreTransaction& nodes) {
+        arguments.reset();
+        nonsense.reset();
+        if (!asked(nodes)) return;
+        try {
+            arguments = keys(nodes);
+        } catch (const std::system_error& error) {
+            if (error.code() != Errc::bad_message) throw;
+            nonsense = error;  // counts only if the transaction commits
+        }
+    });
+    if (!there) return std::nullopt;
+    if (nonsense) throw std::system_error(*nonsense);
+    return arguments;
+}
+
+/// Returns the keys of rings that an earlier tapback connected. Errors: as keys(); ENOENT: the nodes may be another
+/// disk's by now.
+ipc::ConnectArguments FrontendLink::abandoned_keys() const {
+    std::optional<ipc::ConnectArguments> found;
+    directory_.transact([&](const StoreTransaction& nodes) { found = keys(nodes); });
+    if (found) return *found;
+    throw_error(std::make_error_code(std::errc::no_such_file_or_directory), directory_.path());
+}
+
+/// Whether the keys name other rings than the connected ones: the frontend closed, started again and published new
+/// rings between two looks. False if the keys are invalid.
+bool FrontendLink::has_new_rings(Xenbus frontend) const {
+    if (state_ != State::up || !rings_ || !is_ready(frontend)) return false;
+    try {
+        ipc::ConnectArguments named = keys(places_.store.require());
+        // The toolstack's setting, which counts only at the time of connecting.
+        named.discard_enabled = rings_->discard_enabled;
+        named.direct_io_safe = rings_->direct_io_safe;
+        return named != *rings_;
+    } catch (const std::system_error& error) {
+        if (error.code() != Errc::bad_message) throw;
+        return false;
+    }
+}
+
+// The rings.
+
+void FrontendLink::set(State state) {
+    state_ = state;
+    hooks_.changed();
+}
+
+void FrontendLink::restore(const std::optional<ipc::ConnectArguments>& rings) {
+    rings_ = rings;
+    suspect();
+}
+
+void FrontendLink::found(bool connected) {
+    if (!connected) rings_.reset();
+    set(connected ? State::up : State::none);
+}
+
+void FrontendLink::tapdisk_ended(DiskSession::End how, bool domain_died) {
+    ended_idle_ = state_ == State::none;
+    switch (how) {
+        case DiskSession::End::was_away:
+            abandoned_ = has_recovery_log();
+            break;
+        case DiskSession::End::revives:
+            abandoned_ = false;  // no guest was ever connected
+            break;
+        case DiskSession::End::asked:
+        case DiskSession::End::held:
+            abandoned_ = !domain_died && (rings_ || !ended_idle_);
+            break;
+    }
+    if (how == DiskSession::End::asked) remove_recovery_log();
+    renewed_ = false;
+    set(State::none);
+}
+
+bool FrontendLink::connect(const Asked& asked) {
+    std::optional<ipc::ConnectArguments> arguments;
+    try {
+        arguments = keys_if(asked);
+        if (!arguments) return false;
+        // The tapdisk empties the file, once no other ring of it uses the file.
+        recovery_log_.reset(::open(places_.recovery_log.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        if (!recovery_log_) throw_system_error(places_.recovery_log);
+    } catch (const std::system_error& error) {
+        if (!places_.store.store() || !places_.store.store()->answers()) throw;
+        refused_ = true;
+        hooks_.problem(error.what());
+        hooks_.changed();
+        return true;
+    }
+    abandoned_ = false;
+    published_ = false;
+    rings_ = arguments;
+    hooks_.write_record();  // without rings in the record the next tapback would assume the frontend's keys
+    set(State::busy);
+    session_.call(ipc::Connect{*arguments}, {recovery_log_.get()},
+                  [this](const ipc::Reply& reply) { connected(reply); });
+    return true;
+}
+
+void FrontendLink::connected(const ipc::Reply& reply) {
+    if (is_no_answer(reply)) return;
+    state_ = reply.error_code.empty() ? State::up : State::none;
+    // Another operation is under way, which is not the frontend's fault: for example a pause that was not answered.
+    if (ipc::error_code_named(reply.error_code) == Errc::wrong_state)
+        return session_.pausing().look([this](const ipc::Reply&) { hooks_.changed_later(); });
+    refused_ = !reply.error_code.empty();
+    if (refused_) {
+        rings_.reset();
+        hooks_.problem("the frontend cannot be served: " + reply.error_message);
+    } else {
+        hooks_.problem("");
+        session_.described(reply.result.get<ipc::DeviceDescription>());
+    }
+    hooks_.changed();
+}
+
+void FrontendLink::disconnect(ipc::RingsLeft rings) {
+    set(State::busy);
+    session_.call(ipc::Disconnect{rings}, {}, [this, rings](const ipc::Reply& reply) {
+        if (is_no_answer(reply)) return;
+        // A tapdisk of an earlier version, which leaves every ring as it is.
+        const bool unknown = reply.error_code == ipc::error_code_name(Errc::bad_message);
+        if (unknown && rings != ipc::RingsLeft::untouched) return disconnect(ipc::RingsLeft::untouched);
+        // Either no ring was connected, or another operation is under way and the rings are still mapped.
+        if (ipc::error_code_named(reply.error_code) == Errc::wrong_state) return ask();
+        disconnected();
+    });
+}
+
+void FrontendLink::ask() {
+    session_.call(ipc::Stats{}, {}, [this](const ipc::Reply& stats) {
+        if (is_no_answer(stats)) return;
+        const bool connected = stats.error_code.empty() && ipc::disk_state(stats.result).connected;
+        if (!connected) return disconnected();
+        state_ = State::up;
+        hooks_.changed_later();
+    });
+}
+
+void FrontendLink::disconnected() {
+    renewed_ = false;
+    if (std::exchange(rings_, std::nullopt)) hooks_.write_record();
+    log::info("vbd.disconnected", {{"vbd", disk_.name()}});
+    set(State::none);
+}
+
+void FrontendLink::abandon() {
+    abandoned_ = false;
+    const auto say = [this](const std::string& reason) {
+        log::error("vbd.abandoned",
+                   {{"vbd", disk_.name()}, {"reason", reason}, {"state", "what its guest has sent is not answered"}});
+    };
+    try {
+        if (!rings_) rings_ = abandoned_keys();
+        recovery_log_.reset(::open(places_.recovery_log.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!recovery_log_) throw_system_error(places_.recovery_log);
+        const auto ended = [this] {
+            ::unlink(session_.socket_path().c_str());
+            disconnected();
+        };
+        answerer_ = places_.tapdisks.start(session_.socket_path(),
+                                           {.open_file = [](const auto&) { return -1; }, .ended = ended});
+    } catch (const std::system_error& error) {
+        abandoned_ = !places_.store.store() || !places_.store.store()->answers();
+        if (abandoned_) throw;
+        say(error.what());
+        return hooks_.changed();
+    }
+    set(State::busy);
+    answerer_->call(ipc::Abandon{*rings_}, {recovery_log_.get()}, [this, say](const ipc::Reply& reply) {
+        if (!reply.error_code.empty()) say(reply.error_message);
+        answerer_->terminate();
+    });
+}
+
+void FrontendLink::tidy() {
+    if (state_ != State::busy) answerer_.reset();
+}
+
+bool FrontendLink::has_recovery_log() const {
+    return ::access(places_.recovery_log.c_str(), F_OK) == 0;
+}
+
+void FrontendLink::remove_recovery_log() {
+    if (!abandoned_) ::unlink(places_.recovery_log.c_str());
+    recovery_log_.reset();
+}
+
+void FrontendLink::put_into(Situation& now, bool is_unsure) const noexcept {
+    now.link = is_unsure ? State::busy : state_;
+    now.abandoned = abandoned_;
+    now.renewed = renewed_;
+    now.published = published_;
+    now.refused = refused_;
+}
+
+}  // namespace blktap::tapback

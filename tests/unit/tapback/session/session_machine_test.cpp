@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/session/session_machine.hpp"
+
+#include <initializer_list>
+#include <map>
+#include <tuple>
+
+#include "tests/support/catch.hpp"
+
+using namespace blktap::tapback;
+
+namespace {
+
+constexpr auto sessions = {Session::none,   Session::opening, Session::asking,   Session::open,
+                           Session::paused, Session::lost,    Session::reviving, Session::ending};
+constexpr auto session_events = {
+    SessionEvent::started,       SessionEvent::found,     SessionEvent::missing,     SessionEvent::unanswered,
+    SessionEvent::retry,         SessionEvent::says_open, SessionEvent::says_paused, SessionEvent::says_closed,
+    SessionEvent::says_too_open, SessionEvent::opened,    SessionEvent::not_opened,  SessionEvent::not_now,
+    SessionEvent::pause,         SessionEvent::resume,    SessionEvent::end,         SessionEvent::ended};
+
+/// Calls `check` with every combination of facts.
+template <class Check>
+void for_all_facts(Check check) {
+    for (unsigned bits = 0; bits < 8; ++bits)
+        check(SessionFacts{.may_revive = (bits & 1) != 0, .reopens = (bits & 2) != 0, .has_process = (bits & 4) != 0});
+}
+
+/// Whatever else counts; all that is in no row here changes nothing.
+const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
+    {{Session::none, SessionEvent::started}, {Session::opening, SessionStep::open_image}},
+    {{Session::none, SessionEvent::found}, {Session::asking, SessionStep::ask}},
+    {{Session::none, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::opening, SessionEvent::opened}, {Session::open, SessionStep::serve}},
+    {{Session::opening, SessionEvent::not_opened}, {Session::ending, SessionStep::terminate}},
+    {{Session::opening, SessionEvent::not_now}, {Session::asking, SessionStep::ask_later}},
+    {{Session::opening, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::opening, SessionEvent::unanswered}, {Session::opening, SessionStep::terminate}},
+    {{Session::asking, SessionEvent::says_open}, {Session::open, SessionStep::serve}},
+    {{Session::asking, SessionEvent::says_paused}, {Session::paused, SessionStep::serve}},
+    {{Session::asking, SessionEvent::says_too_open}, {Session::opening, SessionStep::reopen_image}},
+    {{Session::asking, SessionEvent::retry}, {Session::asking, SessionStep::ask}},
+    {{Session::asking, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::asking, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::open, SessionEvent::pause}, {Session::paused, SessionStep::none}},
+    {{Session::open, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::open, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::paused, SessionEvent::resume}, {Session::open, SessionStep::none}},
+    {{Session::paused, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::paused, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::lost, SessionEvent::found}, {Session::asking, SessionStep::ask}},
+    {{Session::lost, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::reviving, SessionEvent::started}, {Session::opening, SessionStep::open_image}},
+    {{Session::reviving, SessionEvent::not_opened}, {Session::reviving, SessionStep::ask_later}},
+    {{Session::reviving, SessionEvent::retry}, {Session::reviving, SessionStep::revive}},
+    {{Session::reviving, SessionEvent::end}, {Session::none, SessionStep::forget_image}},
+    {{Session::ending, SessionEvent::ended}, {Session::none, SessionStep::forget_image}},
+};
+
+/// What depends on the facts.
+bool depends_on_facts(Session state, SessionEvent event) {
+    const bool runs = state == Session::opening || state == Session::asking || state == Session::open ||
+                      state == Session::paused || state == Session::lost;
+    if (event == SessionEvent::ended) return runs;
+    if (event == SessionEvent::missing) return state == Session::none || state == Session::lost;
+    if (event == SessionEvent::says_closed) return state == Session::asking;
+    return state == Session::lost && (event == SessionEvent::retry || event == SessionEvent::end);
+}
+
+}  // namespace
+
+TEST_CASE("session: every state has its answer to everything that may happen", "[unit][tapback]") {
+    for (const Session state : sessions)
+        for (const SessionEvent event : session_events) {
+            if (depends_on_facts(state, event)) continue;
+            INFO("state " << int(state) << " event " << int(event));
+            const auto row = always.find({state, event});
+            const SessionTurn expected = row == always.end() ? SessionTurn{state, SessionStep::none} : row->second;
+            for_all_facts([&](const SessionFacts& facts) { CHECK(next_turn(state, event, facts) == expected); });
+        }
+}
+
+TEST_CASE("session: a tapdisk that ends unasked is replaced where that loses nothing, or its image is held",
+          "[unit][tapback]") {
+    for (const Session state : sessions)
+        for (const SessionEvent event : {SessionEvent::ended, SessionEvent::missing}) {
+            if (!depends_on_facts(state, event)) continue;
+            for_all_facts([&](const SessionFacts& facts) {
+                const SessionTurn turn = facts.may_revive ? SessionTurn{Session::reviving, SessionStep::revive}
+                                                          : SessionTurn{Session::none, SessionStep::hold};
+                CHECK(next_turn(state, event, facts) == turn);
+            });
+        }
+}
+
+TEST_CASE("session: a tapdisk found without an image opens it where nobody asks again, or ends", "[unit][tapback]") {
+    for_all_facts([](const SessionFacts& facts) {
+        const SessionTurn turn = facts.reopens ? SessionTurn{Session::opening, SessionStep::open_image}
+                                               : SessionTurn{Session::ending, SessionStep::terminate};
+        CHECK(next_turn(Session::asking, SessionEvent::says_closed, facts) == turn);
+    });
+}
+
+TEST_CASE("session: one that is lost is looked for before it is asked, or ended", "[unit][tapback]") {
+    for_all_facts([](const SessionFacts& facts) {
+        const SessionTurn again = facts.has_process ? SessionTurn{Session::asking, SessionStep::ask}
+                                                    : SessionTurn{Session::lost, SessionStep::look_for_it};
+        const SessionTurn end = facts.has_process ? SessionTurn{Session::ending, SessionStep::terminate}
+                                                  : SessionTurn{Session::lost, SessionStep::none};
+        CHECK(next_turn(Session::lost, SessionEvent::retry, facts) == again);
+        CHECK(next_turn(Session::lost, SessionEvent::end, facts) == end);
+    });
+}
+
+TEST_CASE("session: only the end of its process leaves a tapdisk that was told to end", "[unit][tapback]") {
+    for (const SessionEvent event : session_events)
+        for_all_facts([&](const SessionFacts& facts) {
+            const SessionTurn turn = next_turn(Session::ending, event, facts);
+            CHECK((turn.state == Session::ending) == (event != SessionEvent::ended));
+        });
+}

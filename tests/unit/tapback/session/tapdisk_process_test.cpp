@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// TapdiskProcess with tapdisks as they ship, with ones that misbehave, and a clock that is turned by hand.
+#include "control/tapback/session/tapdisk_process.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+
+#include "control/tapback/storage/process_starter.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/few_descriptors.hpp"
+#include "tests/support/places.hpp"
+#include "tests/support/temporary_directory.hpp"
+#include "tests/support/thrown.hpp"
+
+using namespace blktap;
+using namespace blktap::tapback;
+using namespace std::chrono_literals;
+using Catch::Contains;
+
+namespace {
+
+struct Fixture {
+    Fixture() { clock.advance(1h); }
+    ~Fixture() {
+        if (process && !ended) ::kill(process->pid(), SIGKILL);
+        if (process && !ended) run_until([&] { return ended; });
+    }
+
+    TapdiskProcess::Hooks hooks() {
+        return {.open_file = [](const FileRequest& request) { throw_error(Errc::wrong_state, request.file().path); },
+                .ended = [this] { ended = true; },
+                .problems = [this](const ipc::Problems&) { ++problems; },
+                .lost = [this](const std::string& reason) { lost = reason; }};
+    }
+    void start(const std::vector<std::string>& command) {
+        process = TapdiskProcess::spawn(loop, command, socket, hooks());
+    }
+    void start_real() { start({BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1"}); }
+    void start_stand_in(const char* mode) { start({BLKTAP_TESTS_DIR "/stand_in_tapdisk", mode}); }
+    void start_script(const std::string& body) {
+        const std::string path = directory.path("script");
+        std::ofstream(path) << "#!/bin/sh\n" << body << "\n";
+        std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+        start({path});
+    }
+    /// As another tapback does, which starts now.
+    bool find(const std::optional<ProcessId>& known) {
+        bool is_known = false;
+        const auto look = [&] {
+            try {
+                process = TapdiskProcess::find(loop, search, known, socket, hooks());
+                is_known = true;
+            } catch (const std::system_error& error) {
+                if (error.code() != std::errc::resource_unavailable_try_again) throw;
+            }
+            return is_known;
+        };
+        const bool found_out = run_until(look);  // which may throw
+        REQUIRE(found_out);
+        return process != nullptr;
+    }
+    void forget() {
+        process.reset();
+        lost.clear();
+    }
+
+    template <class Condition>
+    bool run_until(Condition condition) {
+        for (int i = 0; i < 2000; ++i) {
+            if (condition()) return true;
+            loop.run_once(10ms);
+        }
+        return false;
+    }
+    /// The reply to a message; none within a while: an error that says so.
+    template <ipc::DeclaredMessage M>
+    ipc::Reply ask(const M& message) {
+        std::optional<ipc::Reply> answer;
+        process->call(message, {}, [&](ipc::Reply reply) { answer.emplace(std::move(reply)); });
+        run_until([&] { return answer.has_value(); });
+        return answer ? std::move(*answer) : error_reply(std::make_error_code(std::errc::timed_out), "no answer");
+    }
+    /// From here on it outlives its tapback.
+    void open_image() {
+        ipc::OpenArguments image;
+        image.format = "raw";
+        image.path = directory.make_file("image", 1 << 20);
+        image.options = {{"buffered", "yes"}};
+        REQUIRE(ask(ipc::Open{image}).error_message == "");
+    }
+
+    testing::TemporaryDirectory directory{BLKTAP_BIN_DIR};
+    std::string socket = directory.path("5-51712.sock");
+    ManualClock clock{};
+    EventLoop loop{clock};
+    storage::ProcessStarter starter{loop, {.program = BLKTAP_BIN_DIR "/tapback"}};
+    TapdiskSearch search{loop, [this] { return starter.start(); }};
+    std::unique_ptr<TapdiskProcess> process{};
+    bool ended = false;
+    int problems = 0;
+    std::string lost{};
+};
+
+}  // namespace
+
+TEST_CASE("tapdisk process: why one cannot start is the answer to what it was asked", "[unit][tapback]") {
+    Fixture t;
+    t.socket = "/nowhere/at/all.sock";
+    t.start_real();
+    const ipc::Reply reply = t.ask(ipc::Stats{});
+    CHECK(reply.error_code == "system:ENOENT");
+    CHECK_THAT(reply.error_message, Catch::StartsWith("its tapdisk did not start: ") && Contains("/nowhere/at"));
+    CHECK(t.run_until([&] { return t.ended; }));
+    CHECK_THAT(t.process->end_reason(), Contains("did not start") && Contains("/nowhere/at"));
+}
+
+TEST_CASE("tapdisk process: of one that ends without a word the status or signal is told", "[unit][tapback]") {
+    Fixture t;
+    SECTION("a status") {
+        t.start_script("exit 3");
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("exited with status 3"));
+    }
+    SECTION("a signal") {
+        t.start_script("kill -KILL $$");
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("killed by signal 9 (Killed)"));
+    }
+    SECTION("a program that is none") {
+        t.start({BLKTAP_BIN_DIR "/tapdisk", "--no-such-option"});
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("exited with status 2"));
+    }
+    CHECK(t.run_until([&] { return t.ended; }));
+}
+
+TEST_CASE("tapdisk process: a last word is cut, and cannot write to a terminal", "[unit][tapback]") {
+    Fixture t;
+    t.start_stand_in("last-word");
+    const ipc::Reply reply = t.ask(ipc::Stats{});
+    CHECK(reply.error_code == "system:ENOSPC");
+    CHECK_THAT(reply.error_message, Contains("?[2J forged?line xxx"));
+    CHECK(reply.error_message.size() < 600);
+    CHECK(std::ranges::all_of(reply.error_message, [](char c) { return c >= ' ' && c <= '~'; }));
+}
+
+TEST_CASE("tapdisk process: one that does not end when asked is killed after a minute", "[unit][tapback]") {
+    Fixture t;
+    t.start_stand_in("deaf");
+    REQUIRE(t.ask(ipc::Open{}).error_code == "");
+    if (GENERATE(false, true)) {
+        // The same for one that another tapback started.
+        const ProcessId id = t.process->id();
+        t.forget();
+        REQUIRE(t.find(id));
+    }
+    t.process->terminate();
+    t.clock.advance(TapdiskProcess::end_patience / 2);
+    t.process->terminate();  // asked again, it has no longer
+    t.clock.advance(TapdiskProcess::end_patience / 2 - 1ns);
+    for (int i = 0; i < 20; ++i)
+        t.loop.run_once(10ms);
+    CHECK_FALSE(t.ended);
+    t.clock.advance(1ns);
+    CHECK(t.run_until([&] { return t.ended; }));
+}
+
+TEST_CASE("tapdisk process: is found by its process, whatever became of its socket", "[unit][tapback]") {
+    Fixture t;
+    t.start_real();
+    t.open_image();
+    const ProcessId id = t.process->id();
+    t.forget();
+    std::optional<ProcessId> known = id;
+    SECTION("it listens") {
+        REQUIRE(t.find(known));
+        CHECK(t.process->is_connected());
+        CHECK(t.ask(ipc::Stats{}).result.value("state", "") == "open");
+    }
+    SECTION("it listens, and no record says which process it is") {
+        REQUIRE(t.find(std::nullopt));
+        CHECK(t.process->is_connected());
+    }
+    SECTION("its socket is gone") {
+        std::filesystem::remove(t.socket);
+        if (GENERATE(false, true)) known.reset();
+        REQUIRE(t.find(known));
+        CHECK_FALSE(t.process->is_connected());
+        CHECK(testing::thrown([&] { t.process->connect(); }).code() == std::errc::no_such_file_or_directory);
+        CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("cannot be asked"));
+        CHECK(t.lost != "");
+    }
+    SECTION("another listens there") {
+        std::filesystem::remove(t.socket);
+        const ipc::MessageListener other(t.socket);
+        REQUIRE(t.find(known));
+        CHECK_FALSE(t.process->is_connected());
+        CHECK(testing::thrown([&] { t.process->connect(); }).code() == std::errc::device_or_resource_busy);
+    }
+    CHECK(t.process->id() == id);
+    CHECK_FALSE(t.ended);
+    t.process->terminate();
+    CHECK(t.run_until([&] { return t.ended; }));
+    t.forget();
+    CHECK_FALSE(t.find(id));
+    CHECK_FALSE(t.find(std::nullopt));
+}
+
+TEST_CASE("tapdisk process: another process of the same number is not it", "[unit][tapback]") {
+    Fixture t;
+    t.start_real();
+    t.open_image();
+    ProcessId other = t.process->id();
+    t.forget();
+    ++other.start_ticks;
+    CHECK_FALSE(t.find(other));
+    --other.start_ticks;
+    REQUIRE(t.find(other));
+}
+
+TEST_CASE("tapdisk process: without descriptors it cannot be said whether it lives", "[unit][tapback]") {
+    Fixture t;
+    t.start_real();
+    t.open_image();
+    const ProcessId id = t.process->id();
+    t.forget();
+    for (unsigned left = 0; left < 3; ++left) {
+        const testing::FewDescriptors few{left};
+        // With one descriptor it can be, but not be connected to.
+        try {
+            const bool found = t.find(id);
+            CHECK(found);
+        } catch (const std::system_error& error) {
+            CHECK(error.code() == std::errc::too_many_files_open);
+        }
+        CHECK(testing::thrown([&] {
+                  const testing::FewDescriptors none{0};
+                  t.find(std::nullopt);
+              }).code() == std::errc::too_many_files_open);
+        t.forget();
+    }
+    REQUIRE(t.find(id));
+    CHECK(t.process->is_connected());
+}
+
+TEST_CASE("tapdisk process: one that says too much is listened to in small pieces, and then no more",
+          "[unit][tapback]") {
+    Fixture t;
+    t.start_stand_in(GENERATE("problems", "replies", "requests"));
+    REQUIRE(t.ask(ipc::Open{}).error_code == "");
+    REQUIRE(t.ask(ipc::Watch{}).error_code == "");
+    const auto told_a_round = [&] {
+        const int before = t.problems;
+        t.loop.run_once(10ms);
+        return t.problems - before;
+    };
+    int most = 0;
+    for (int i = 0; i < 2000 && t.process->is_connected(); ++i)
+        most = std::max(most, told_a_round());
+    CHECK_FALSE(t.process->is_connected());
+    CHECK(most <= TapdiskProcess::messages_per_wakeup);
+    CHECK(t.problems <= TapdiskProcess::unasked_burst);
+    t.clock.advance(5s);
+    CHECK(t.run_until([&] { return !t.lost.empty(); }));
+    CHECK_FALSE(t.ended);  // its guest is served on
+    t.process->terminate();
+    CHECK(t.run_until([&] { return t.ended; }));
+}
+
+TEST_CASE("tapdisk process: one that sends a file is not listened to, and the file never arrives", "[unit][tapback]") {
+    Fixture t;
+    ipc::MessageListener listener(t.socket);
+    REQUIRE(t.find(identify(::getpid())));
+    t.ended = true;  // it is this process, which is not to be ended after the test
+    std::optional<ipc::MessageSocket> tapdisk;
+    REQUIRE(t.run_until([&] { return tapdisk || (tapdisk = listener.accept()); }));
+    const UniqueFd file{::open(t.directory.make_file("image", 4096).c_str(), O_RDWR | O_CLOEXEC)};
+    tapdisk->send(R"({"version": 1, "id": 1, "request": "problems", "arguments": {"problems": []}})", {file.get()});
+    CHECK(t.run_until([&] { return !t.process->is_connected(); }));
+    t.clock.advance(5s);
+    CHECK(t.run_until([&] { return !t.lost.empty(); }));
+    CHECK_THAT(t.lost, Contains("with a descriptor"));
+    CHECK(t.problems == 0);
+}
+
+TEST_CASE("tapdisk process: one that was too noisy is not listened to again", "[unit][tapback]") {
+    Fixture t;
+    t.start_stand_in("replies");
+    REQUIRE(t.ask(ipc::Watch{}).error_code == "");
+    REQUIRE(t.run_until([&] { return !t.process->is_connected(); }));
+    const std::system_error refused = testing::thrown([&] { t.process->connect(); });
+    CHECK(refused.code() == std::errc::protocol_error);
+    CHECK_THAT(refused.what(), Contains("says too much"));
+    t.clock.advance(5s);
+    CHECK_THAT(t.ask(ipc::Stats{}).error_message, Contains("says too much"));
+}
