@@ -2,7 +2,6 @@
 // Copyright (c) 2026, the blktap developers
 //
 // tapdisk: serves one Xen virtual block device. This file wires the parts together and waits for the end.
-#include <csignal>
 #include <fcntl.h>
 #include <filesystem>
 #include <iostream>
@@ -19,20 +18,6 @@
 
 namespace blktap {
 namespace {
-
-/// Returns a descriptor for SIGTERM and SIGINT, which are blocked for every thread.
-UniqueFd open_signals() {
-    sigset_t signals;
-    ::sigemptyset(&signals);
-    ::sigaddset(&signals, SIGTERM);
-    ::sigaddset(&signals, SIGINT);
-    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-    ::signal(SIGPIPE, SIG_IGN);
-    survive_file_size_limit();
-    UniqueFd fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
-    if (!fd) throw_system_error("signalfd");
-    return fd;
-}
 
 void make_parent_directory(const std::string& path) {
     const auto parent = std::filesystem::path(path).parent_path();
@@ -69,7 +54,7 @@ void open_image(EventLoop& loop, Vbd& vbd, const ImageSpec& image) {
 
 /// Returns the exit status: 0, or 1 if the last flush failed. Closes `starter` once tapdisk has started.
 int serve(const Options& options, UniqueFd& starter) {
-    const UniqueFd signals = open_signals();
+    const UniqueFd signals = open_end_signals();
     const MonotonicClock clock;
     EventLoop loop(clock);
     LinuxAioKernel kernel;

@@ -2,7 +2,6 @@
 // Copyright (c) 2026, the blktap developers
 //
 // tapback: the control daemon. This file wires the parts together and waits for the end; disks keep running.
-#include <csignal>
 #include <iostream>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -16,19 +15,6 @@
 
 namespace blktap::tapback {
 namespace {
-
-UniqueFd open_signals() {
-    sigset_t signals;
-    ::sigemptyset(&signals);
-    ::sigaddset(&signals, SIGTERM);
-    ::sigaddset(&signals, SIGINT);
-    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-    ::signal(SIGPIPE, SIG_IGN);
-    survive_file_size_limit();
-    UniqueFd fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
-    if (!fd) throw_system_error("signalfd");
-    return fd;
-}
 
 /// Raises the limit to the hard limit: each disk takes four descriptors.
 void raise_descriptor_limit() {
@@ -52,7 +38,7 @@ std::unique_ptr<ipc::MessageListener> listen_alone(const std::string& path) {
 }
 
 void serve(const Options& options) {
-    const UniqueFd signals = open_signals();
+    const UniqueFd signals = open_end_signals();
     raise_descriptor_limit();
     make_run_directory(options.run_directory);
     const MonotonicClock clock;

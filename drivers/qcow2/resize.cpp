@@ -22,14 +22,14 @@ Resize::Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexce
     task_.resize = this;
     job_.resize = this;
     job_.run = [](WorkerJob& job) noexcept {
-        Resize& self = *static_cast<Job&>(job).resize;
+        Resize& self = *static_cast<Job<Resize>&>(job).resize;
         try {
             self.error_ = self.write_tables();
         } catch (const std::system_error& error) {
             self.error_ = error.code();
         }
     };
-    job_.done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->done(); };
+    job_.done = [](WorkerJob& job) noexcept { static_cast<Job<Resize>&>(job).resize->done(); };
 }
 
 void Resize::start(std::uint64_t size_sectors, ImageRequest& request) noexcept {
@@ -191,8 +191,8 @@ void Resize::count_places() noexcept {
 }
 
 void Resize::begin_writing() noexcept {
-    writer_.committer().run_exclusively(job_,
-                                        [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->copy_table(); });
+    writer_.committer().run_exclusively(
+        job_, [](WorkerJob& job) noexcept { static_cast<Job<Resize>&>(job).resize->copy_table(); });
 }
 
 /// Copies the table as it is on disk: meanwhile the loop's thread may make refcount blocks that are not written yet.

@@ -31,9 +31,6 @@ class Resize final : public tables::Resizer {
     void start(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
 
   private:
-    struct Job : WorkerJob {
-        Resize* resize = nullptr;
-    };
     struct OwnTask : Task {
         Resize* resize = nullptr;
     };
@@ -92,7 +89,7 @@ class Resize final : public tables::Resizer {
     Image& image_;
     Writer& writer_;
     OwnTask task_;
-    Job job_;
+    Job<Resize> job_;
     OwnRequest own_{*this};
     Mapping zeros_;
     iovec zeros_entry_{};

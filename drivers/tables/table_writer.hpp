@@ -67,6 +67,12 @@ class Resizer {
     virtual void start(std::uint64_t size_sectors, ImageRequest& request) noexcept = 0;
 
   protected:
+    /// What a worker does of the resize of a format.
+    template <class Resize>
+    struct Job : WorkerJob {
+        Resize* resize = nullptr;
+    };
+
     Resizer() = default;
     ~Resizer() = default;
 };

@@ -32,10 +32,10 @@ Resize::Resize(tables::TableDriver& driver, Image& image, Writer& writer) noexce
     : driver_(driver), image_(image), writer_(writer) {
     job_.resize = this;
     job_.run = [](WorkerJob& job) noexcept {
-        Resize& self = *static_cast<Job&>(job).resize;
+        Resize& self = *static_cast<Job<Resize>&>(job).resize;
         self.error_ = self.write();
     };
-    job_.done = [](WorkerJob& job) noexcept { static_cast<Job&>(job).resize->done(); };
+    job_.done = [](WorkerJob& job) noexcept { static_cast<Job<Resize>&>(job).resize->done(); };
     room_.resize = this;
     room_.next = [](tables::Task& task, std::error_code error) noexcept {
         Resize& self = *static_cast<OwnTask&>(task).resize;

@@ -25,10 +25,6 @@ class Resize final : public tables::Resizer {
     void start(std::uint64_t size_sectors, ImageRequest& request) noexcept override;
 
   private:
-    struct Job : WorkerJob {
-        Resize* resize = nullptr;
-    };
-
     std::error_code prepare() noexcept;
     void count_memory(std::uint64_t bytes);
     void make_room() noexcept;
@@ -49,7 +45,7 @@ class Resize final : public tables::Resizer {
     tables::TableDriver& driver_;
     Image& image_;
     Writer& writer_;
-    Job job_;
+    Job<Resize> job_;
     OwnTask room_;  ///< waits until the file is long enough
     std::error_code error_{};
     std::uint64_t size_bytes_ = 0;
