@@ -23,6 +23,8 @@ inline constexpr unsigned ring_pages_max = 16;   ///< max-ring-page-order 4
 inline constexpr unsigned domain_max = 0x7fef;   ///< Xen reserves the numbers from 0x7ff0 on
 inline constexpr std::size_t problems_max = 16;  ///< in one message; far more than there are kinds
 inline constexpr std::size_t files_max = 8;      ///< in one message: its limit of descriptors
+/// For an array of a result: only the message's size limits it.
+inline constexpr std::size_t no_limit = static_cast<std::size_t>(-1);
 
 /// An image. The format is always named.
 struct OpenArguments {

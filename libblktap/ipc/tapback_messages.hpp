@@ -16,6 +16,7 @@
 
 #include "libblktap/ipc/image_arguments.hpp"
 #include "libblktap/ipc/messages.hpp"
+#include "libblktap/ipc/tap_messages.hpp"
 #include "libblktap/ipc/vbd_address.hpp"
 
 namespace blktap::ipc {
@@ -24,8 +25,6 @@ namespace blktap::ipc {
 inline constexpr const char* tapback_socket_path = "/run/tapdisk/tapback.sock";
 /// Entries of one reply to "list".
 inline constexpr std::size_t list_entries_max = 100;
-/// For an array of a result: only the message's size limits it.
-inline constexpr std::size_t no_limit = static_cast<std::size_t>(-1);
 
 // On the wire an address is one field, the path of its backend directory.
 Json to_field(const VbdAddress& backend);
@@ -51,36 +50,6 @@ struct VbdArguments {
         io.required("device", it.device);
     }
     friend bool operator==(const VbdArguments&, const VbdArguments&) = default;
-};
-
-/// How Xen's block-tap script names a tapdisk.
-struct TapArguments {
-    static constexpr const char* label = "arguments";
-    std::uint32_t pid = 0;
-    std::uint32_t minor = 0;
-
-    static void fields(auto& io, auto& it) {
-        io.required("pid", it.pid);
-        io.required("minor", it.minor);
-    }
-    friend bool operator==(const TapArguments&, const TapArguments&) = default;
-};
-
-struct TapMinor {
-    static constexpr const char* label = "arguments";
-    std::uint32_t minor = 0;
-
-    static void fields(auto& io, auto& it) { io.required("minor", it.minor); }
-    friend bool operator==(const TapMinor&, const TapMinor&) = default;
-};
-
-struct TapPid {
-    static constexpr const char* label = "tap-spawn";
-    static constexpr Others others = Others::ignored;
-    std::uint32_t pid = 0;
-
-    static void fields(auto& io, auto& it) { io.required("pid", it.pid); }
-    friend bool operator==(const TapPid&, const TapPid&) = default;
 };
 
 /// One VBD: an entry of "list"; with `description`, and options in `image`, the result of "info".
@@ -163,34 +132,6 @@ struct ClaimResult {
 
     static void fields(auto& io, auto& it) { io.sparing("life", it.life); }
     friend bool operator==(const ClaimResult&, const ClaimResult&) = default;
-};
-
-struct TapEntry {
-    static constexpr const char* label = "tap";
-    static constexpr Others others = Others::ignored;
-    std::optional<std::uint32_t> pid{};    ///< absent: a number without a tapdisk
-    std::optional<std::uint32_t> minor{};  ///< absent: a tapdisk without a number
-    std::optional<ImageArguments> image{};
-
-    static void fields(auto& io, auto& it) {
-        io.optional("pid", it.pid);
-        io.optional("minor", it.minor);
-        io.optional("image", it.image);
-    }
-    friend bool operator==(const TapEntry&, const TapEntry&) = default;
-};
-
-struct TapListResult {
-    static constexpr const char* label = "tap-list";
-    static constexpr Others others = Others::ignored;
-    std::vector<TapEntry> taps{};
-    bool more = false;
-
-    static void fields(auto& io, auto& it) {
-        io.array("taps", it.taps, no_limit);
-        io.optional("more", it.more);
-    }
-    friend bool operator==(const TapListResult&, const TapListResult&) = default;
 };
 
 // Requests of scripts that add and remove disks.
@@ -333,55 +274,6 @@ struct Unplug {
         io.optional("force", it.force);
     }
     friend bool operator==(const Unplug&, const Unplug&) = default;
-};
-
-// Requests of Xen's block-tap script.
-
-struct TapAllocate : NoArguments {
-    static constexpr const char* name = "tap-allocate";
-    using Result = TapMinor;
-};
-
-struct TapSpawn : NoArguments {
-    static constexpr const char* name = "tap-spawn";
-    using Result = TapPid;
-};
-
-struct TapAttach : TapArguments {
-    static constexpr const char* name = "tap-attach";
-    using Result = Nothing;
-};
-
-struct TapOpen {
-    static constexpr const char* name = "tap-open";
-    using Result = DeviceDescription;
-    TapArguments tap{};
-    ImageArguments image{};
-
-    static void fields(auto& io, auto& it) {
-        TapArguments::fields(io, it.tap);
-        io.required("image", it.image);
-    }
-    friend bool operator==(const TapOpen&, const TapOpen&) = default;
-};
-
-struct TapDestroy : TapArguments {
-    static constexpr const char* name = "tap-destroy";
-    using Result = Nothing;
-};
-
-struct TapFree : TapMinor {
-    static constexpr const char* name = "tap-free";
-    using Result = Nothing;
-};
-
-struct TapList {
-    static constexpr const char* name = "tap-list";
-    using Result = TapListResult;
-    std::uint32_t after = 0;  ///< number of entries that the client has already
-
-    static void fields(auto& io, auto& it) { io.optional("after", it.after); }
-    friend bool operator==(const TapList&, const TapList&) = default;
 };
 
 /// All messages that tapback serves.
