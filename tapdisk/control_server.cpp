@@ -5,8 +5,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "libblktap/base/log.hpp"
+#include "libblktap/base/version.hpp"
 #include "libblktap/files/local_image_opener.hpp"
 #include "tapdisk/controller_image_opener.hpp"
 
@@ -55,6 +57,12 @@ struct ControlServer::Handlers {
         });
     }
     ipc::Json operator()(const ipc::Stats&, ipc::Call&) { return vbd.stats(); }
+    ipc::AboutResult operator()(const ipc::About&, ipc::Call&) {
+        const auto running = server.loop_.clock().coarse() - server.started_;
+        return {version, static_cast<std::uint32_t>(::getpid()),
+                static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(running).count()),
+                ipc::protocol_version};
+    }
     ipc::Problems operator()(const ipc::Watch&, ipc::Call& call) {
         server.watchers_.insert(call.client);
         return vbd.problems();
@@ -149,6 +157,7 @@ void ControlServer::Handlers::operator()(const ipc::Files&, ipc::Call& call) {
 ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, std::string path)
     : loop_(loop),
       vbd_(vbd),
+      started_(loop.clock().coarse()),
       listener_(std::move(path)),
       handlers_(new Handlers{*this, vbd}),
       server_(loop, listener_,

@@ -57,6 +57,7 @@ class ControlServer {
 
     EventLoop& loop_;
     Vbd& vbd_;
+    const Nanoseconds started_;
     ipc::MessageListener listener_;
     std::set<ClientId> watchers_;             ///< subscribers to problems
     std::map<std::string, ClientId> owners_;  ///< by connection name: the client whose hang-up ends the connection

@@ -48,6 +48,7 @@ struct CommandLine {
     bool read_only = false;
     bool accept_loss = false;
     bool force = false;
+    bool tapdisks = false;   ///< list what serves the disks
     std::string root = "/";  ///< where the host's files are
 
     /// The command that was chosen; returns the exit status. Errors: throws std::exception with a sentence.

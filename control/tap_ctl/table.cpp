@@ -32,6 +32,14 @@ std::string number_or_dash(const std::optional<std::uint32_t>& number) {
     return number ? std::to_string(*number) : "-";
 }
 
+std::string version_text(const std::optional<ipc::AboutResult>& about) {
+    return about ? about->version : "-";
+}
+
+std::string running_text(const std::optional<ipc::AboutResult>& about) {
+    return about ? duration_text(about->running_seconds) : "-";
+}
+
 void append_values(std::vector<Row>& rows, const std::string& name, const ipc::Json& json) {
     if (!json.is_structured() || json.empty()) {
         // An empty object has nothing to say; an empty array is a value.
@@ -119,14 +127,33 @@ void print_list(std::ostream& out, const std::vector<ipc::VbdEntry>& vbds) {
     }
 }
 
-void print_info(std::ostream& out, const ipc::VbdEntry& vbd) {
+std::string duration_text(std::uint64_t seconds) {
+    if (seconds < 60) return std::to_string(seconds) + " s";
+    if (seconds < 2 * 60 * 60) return std::to_string(seconds / 60) + " min";
+    const std::uint64_t hours = seconds / (60 * 60);
+    return hours < 2 * 24 ? std::to_string(hours) + " h" : std::to_string(hours / 24) + " days";
+}
+
+void print_tapdisks(std::ostream& out, const std::vector<VbdTapdisk>& vbds) {
+    std::vector<Row> rows{{"VBD", "DEVICE", "PID", "VERSION", "RUNNING", "STATE"}};
+    for (const auto& [vbd, about] : vbds) {
+        rows.push_back({vbd.backend.name(), ipc::device_name(vbd.backend.device), number_or_dash(vbd.pid),
+                        version_text(about), running_text(about), vbd.state});
+    }
+    print_table(out, rows);
+}
+
+void print_info(std::ostream& out, const VbdTapdisk& of) {
+    const auto& [vbd, about] = of;
     std::vector<Row> rows{{"vbd", vbd.backend.name()},
                           {"device", ipc::device_name(vbd.backend.device)},
                           {"backend", vbd.backend.backend_path()},
                           {"state", vbd.state},
                           {"backend state", xenbus_state(vbd.backend_state)},
                           {"frontend state", xenbus_state(vbd.frontend_state)},
-                          {"pid", number_or_dash(vbd.pid)}};
+                          {"pid", number_or_dash(vbd.pid)},
+                          {"version", version_text(about)},
+                          {"running", running_text(about)}};
     if (vbd.minor) rows.push_back({"minor", std::to_string(*vbd.minor)});
     if (vbd.image) rows.push_back({"image", image_text(*vbd.image)});
     if (const auto& device = vbd.description) {

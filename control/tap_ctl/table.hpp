@@ -8,6 +8,7 @@
 #pragma once
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,19 @@ std::string size_text(std::uint64_t sectors);
 /// "raw:/srv/a.img?size=1G (read-only)"
 std::string image_text(const ipc::ImageArguments& image);
 
+/// "59 s", "3 min", "47 h", "12 days"; rounded down.
+std::string duration_text(std::uint64_t seconds);
+/// A VBD with what its tapdisk says of itself.
+struct VbdTapdisk {
+    ipc::VbdEntry vbd{};
+    std::optional<ipc::AboutResult> about{};
+};
+/// Which version serves each VBD; "-" where that is not known.
+void print_tapdisks(std::ostream& out, const std::vector<VbdTapdisk>& vbds);
+
 /// The VBDs as a table; below it, a line for each that something hinders.
 void print_list(std::ostream& out, const std::vector<ipc::VbdEntry>& vbds);
-void print_info(std::ostream& out, const ipc::VbdEntry& vbd);
+void print_info(std::ostream& out, const VbdTapdisk& of);
 /// Every value of a JSON object on a line of its own, under the names that lead to it: "aio.in-kernel  0".
 void print_values(std::ostream& out, const ipc::Json& json);
 

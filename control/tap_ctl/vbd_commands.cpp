@@ -26,8 +26,29 @@ using ipc::Json;
 constexpr std::chrono::seconds answer_time{10};  // for what waits for no disk
 constexpr std::chrono::seconds disk_time{120};   // a pause waits for the I/O that a slow disk has
 
+/// An entry of tapback's, and with it what the disk's tapdisk says of itself, if that is known.
+Json with_tapdisk(Json vbd, const std::optional<ipc::AboutResult>& about) {
+    if (about) vbd["tapdisk"] = *about;
+    return vbd;
+}
+
+/// Which version serves each disk: every tapdisk is asked.
+int list_tapdisks(const CommandLine& line, std::ostream& out) {
+    TapbackClient tapback(line.socket);
+    std::vector<VbdTapdisk> vbds;
+    Json all = Json::array();
+    for (const ipc::VbdEntry& vbd : list_vbds(tapback)) {
+        vbds.push_back({vbd, about_tapdisk({vbd.backend.domain, vbd.backend.device}, tapback)});
+        all.push_back(with_tapdisk(vbd, vbds.back().about));
+    }
+    if (line.json) return print_result(line, out, {{"vbds", all}, {"more", false}});
+    print_tapdisks(out, vbds);
+    return 0;
+}
+
 int list(const CommandLine& line, std::ostream& out) {
     if (asks_as_block_tap(line)) return list_as_block_tap(line, out);
+    if (line.tapdisks) return list_tapdisks(line, out);
     TapbackClient tapback(line.socket);
     const auto vbds = list_vbds(tapback);
     if (line.json) {
@@ -40,9 +61,11 @@ int list(const CommandLine& line, std::ostream& out) {
 
 int info(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
-    const Json result = tapback.call_for_json(ipc::Info{find_vbd(line.vbd, tapback)}, answer_time);
-    if (line.json) return print_result(line, out, result);
-    print_info(out, result.get<ipc::VbdEntry>());
+    const ipc::VbdArguments vbd = find_vbd(line.vbd, tapback);
+    const Json result = tapback.call_for_json(ipc::Info{vbd}, answer_time);
+    const auto about = about_tapdisk(vbd, tapback);
+    if (line.json) return print_result(line, out, with_tapdisk(result, about));
+    print_info(out, {result.get<ipc::VbdEntry>(), about});
     return 0;
 }
 
@@ -136,6 +159,7 @@ void add_vbd_commands(CLI::App& app, CommandLine& line) {
     add_for_vbd(record, line, "stop", "Stop; the trace is complete when this returns", stop_recording);
 
     CLI::App& all = add_command(app, line, "list", "All VBDs that tapback serves", list);
+    all.add_flag("--tapdisks", line.tapdisks, "The version of each disk's tapdisk, and how long it has run");
     add_block_tap_filter(all, line);
 }
 

@@ -13,6 +13,7 @@ namespace blktap::tap_ctl {
 namespace {
 
 constexpr std::chrono::seconds answer_time{10};
+constexpr std::chrono::seconds about_time{2};  // one that cannot be asked must not hide the others
 
 bool same_file(const std::string& one, const std::string& other) {
     std::error_code neither_is_there;
@@ -45,6 +46,14 @@ std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback) {
         if (!reply.more) return vbds;
         if (reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");
         arguments.after = vbds.back().backend.name();
+    }
+}
+
+std::optional<ipc::AboutResult> about_tapdisk(const ipc::VbdArguments& vbd, TapbackClient& tapback) {
+    try {
+        return tapback.call(ipc::VbdAbout{vbd}, about_time);
+    } catch (const std::system_error&) {
+        return std::nullopt;
     }
 }
 

@@ -6,6 +6,7 @@
 // Tested by tests/unit/control/tap_ctl_test.cpp.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ namespace blktap::tap_ctl {
 
 /// Errors: throws std::system_error, as TapbackClient::call().
 std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
+
+/// What the tapdisk of `vbd` says of itself; nullopt: it has none, is of a version that does not say (as is the tapback
+/// that would ask it), or cannot be asked now.
+std::optional<ipc::AboutResult> about_tapdisk(const ipc::VbdArguments& vbd, TapbackClient& tapback);
 
 /// The VBD that an operator means by `text`: DOMAIN/DEVICE, or the absolute path of the image that it serves.
 /// Errors: throws std::system_error: EINVAL, ENOENT with a sentence (no disk has this image, or several have), or as

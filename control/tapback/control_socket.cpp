@@ -30,6 +30,9 @@ struct ControlSocket::Handlers {
     void operator()(const ipc::VbdStats& message, ipc::Call& call) {
         daemon.vbd(message).image().call(ipc::Stats{}, {}, done_of(call));
     }
+    void operator()(const ipc::VbdAbout& message, ipc::Call& call) {
+        daemon.vbd(message).image().call(ipc::About{}, {}, done_of(call));
+    }
     void operator()(const ipc::VbdPause& message, ipc::Call& call) { daemon.vbd(message).image().pause(done_of(call)); }
     void operator()(const ipc::VbdResume& message, ipc::Call& call) {
         daemon.vbd(message.vbd).image().resume(message, done_of(call));

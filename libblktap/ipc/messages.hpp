@@ -182,6 +182,24 @@ struct OpenFileArguments {
     friend bool operator==(const OpenFileArguments&, const OpenFileArguments&) = default;
 };
 
+/// The program that serves a disk.
+struct AboutResult {
+    static constexpr const char* label = "about";
+    static constexpr Others others = Others::ignored;
+    std::string version{};  ///< as "tapdisk --version" has it
+    std::uint32_t pid = 0;
+    std::uint64_t running_seconds = 0;
+    std::uint32_t protocol = 0;  ///< the version of the protocol that it speaks
+
+    static void fields(auto& io, auto& it) {
+        io.required("version", it.version);
+        io.required("pid", it.pid);
+        io.required("running-seconds", it.running_seconds);
+        io.required("protocol", it.protocol);
+    }
+    friend bool operator==(const AboutResult&, const AboutResult&) = default;
+};
+
 /// The files of an image; one descriptor for each comes with the message, in the same order.
 struct FilesResult {
     static constexpr const char* label = "files";
@@ -279,6 +297,12 @@ struct Stats : NoArguments {
     using Result = Json;
 };
 
+/// Which program serves the disk. A tapdisk that is older than this message answers "unknown-request".
+struct About : NoArguments {
+    static constexpr const char* name = "about";
+    using Result = AboutResult;
+};
+
 /// Subscribes to problems.
 struct Watch : NoArguments {
     static constexpr const char* name = "watch";
@@ -299,7 +323,7 @@ struct Close : NoArguments {
 
 /// All messages that a tapdisk serves.
 using TapdiskMessages =
-    MessageList<Open, Connect, Disconnect, Abandon, Pause, Resume, Record, Resize, Stats, Watch, Files, Close>;
+    MessageList<Open, Connect, Disconnect, Abandon, Pause, Resume, Record, Resize, Stats, About, Watch, Files, Close>;
 
 // What tapdisk asks.
 

@@ -198,6 +198,12 @@ struct VbdStats : VbdArguments {
     using Result = Stats::Result;
 };
 
+/// About of a VBD's tapdisk.
+struct VbdAbout : VbdArguments {
+    static constexpr const char* name = "about";
+    using Result = About::Result;
+};
+
 /// Pause of a VBD's tapdisk.
 struct VbdPause : VbdArguments {
     static constexpr const char* name = "pause";
@@ -278,7 +284,7 @@ struct Unplug {
 
 /// All messages that tapback serves.
 using TapbackMessages =
-    MessageList<Claim, Attach, Detach, Owner, List, Status, Info, VbdStats, VbdPause, VbdResume, VbdRecording,
+    MessageList<Claim, Attach, Detach, Owner, List, Status, Info, VbdStats, VbdAbout, VbdPause, VbdResume, VbdRecording,
                 VbdResize, Plug, Unplug, TapAllocate, TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
 
 /// Returns the arguments of a tapdisk's "open" for the same image.

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "libblktap/base/version.hpp"
 #include "tests/control/host/scene.hpp"
 
 using namespace blktap;
@@ -147,6 +148,24 @@ TEST_CASE("upgrade: a tapdisk of the version before dies, and its guest gets err
     INFO("tapback said:\n" << scene.host.log() << "\nthe guest said:\n" << guest.output());
     CHECK(outcome.error == "");
     CHECK(guest.wait() != 128 + SIGKILL);
+}
+
+TEST_CASE("upgrade: a tapdisk of the version before has an unknown version, and one that is started now has ours",
+          "[control]") {
+    Upgrade scene(Way::vbd);
+    scene.attach(scene.disk);
+    scene.upgrade();
+    const std::string told = scene.host.path("tap-ctl");
+    const auto list = [&] {
+        testing::Process client({BLKTAP_BIN_DIR "/tap-ctl", "list", "--tapdisks"},
+                                {.environment = scene.host.environment(0), .output = told});
+        CHECK(client.wait(20s) == 0);
+        return testing::read_file(told);
+    };
+    CHECK_THAT(list(), Catch::Matches("(.|\n)*  xvda    [0-9]+  -        -        (.|\n)*"));
+    scene.detach(scene.disk);
+    scene.attach(scene.disk);
+    CHECK_THAT(list(), Catch::Matches("(.|\n)*  xvda    [0-9]+  " + std::string(version) + "    [0-9]+ s  (.|\n)*"));
 }
 
 TEST_CASE("upgrade: clients of the version before are answered", "[control]") {

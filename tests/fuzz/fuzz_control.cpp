@@ -44,6 +44,7 @@ void check_request(const Request& request) {
         parse_and_return<OpenFileArguments>(arguments);
     } else {
         parse_and_return<Stats>(arguments);
+        parse_and_return<About>(arguments);
         BLKTAP_ASSERT(arguments.empty());
     }
 }

@@ -91,12 +91,41 @@ TEST_CASE("table: all about a VBD, states of xenbus with their names", "[unit][c
     vbd.minor = 3;
     vbd.problem = "why";
     vbd.description = ipc::DeviceDescription{.size_sectors = 2048, .discard = true, .discard_granularity_bytes = 4096};
-    const auto info = printed([&](std::ostream& out) { print_info(out, vbd); });
+    const auto info = printed([&](std::ostream& out) { print_info(out, {vbd, std::nullopt}); });
     for (const char* line :
          {"vbd              5/51712\n", "backend          backend/vbd/5/51712\n", "backend state    4 (Connected)\n",
           "frontend state   99 (unknown)\n", "size             2048 sectors, 1.0 MiB\n", "discard          4096 B\n",
-          "problem          why\n", "minor            3\n", "pid              -\n"})
+          "problem          why\n", "minor            3\n", "pid              -\n", "version          -\n",
+          "running          -\n"})
         CHECK_THAT(info, Catch::Contains(line));
+}
+
+TEST_CASE("table: how long something has run is told in one unit, rounded down", "[unit][control]") {
+    CHECK(duration_text(0) == "0 s");
+    CHECK(duration_text(59) == "59 s");
+    CHECK(duration_text(60) == "1 min");
+    CHECK(duration_text(2 * 3600 - 1) == "119 min");
+    CHECK(duration_text(2 * 3600) == "2 h");
+    CHECK(duration_text(48 * 3600 - 1) == "47 h");
+    CHECK(duration_text(48 * 3600) == "2 days");
+    CHECK(duration_text(~0ULL) == "213503982334601 days");
+}
+
+TEST_CASE("table: which version serves each disk; what is not known is a dash, and nothing moves a terminal's cursor",
+          "[unit][control]") {
+    ipc::VbdEntry vbd;
+    vbd.backend = {ipc::VbdAddress::Kind::vbd, 5, 51712};
+    vbd.state = "connected";
+    vbd.pid = 4711;
+    const ipc::AboutResult about{"0.1.0\x1b[2J", 4711, 86400 * 3, 1};
+    CHECK(printed([&](std::ostream& out) {
+              print_tapdisks(out, {{vbd, about}, {vbd, std::nullopt}});
+          }) ==
+          "VBD      DEVICE  PID   VERSION       RUNNING  STATE\n"
+          "5/51712  xvda    4711  0.1.0\\x1b[2J  3 days   connected\n"
+          "5/51712  xvda    4711  -             -        connected\n");
+    const auto info = printed([&](std::ostream& out) { print_info(out, {vbd, about}); });
+    CHECK_THAT(info, Catch::Contains("version         0.1.0\\x1b[2J\nrunning         3 days\n"));
 }
 
 TEST_CASE("table: statistics are lines of names and values", "[unit][control]") {

@@ -46,6 +46,7 @@ Json answer(const ipc::Request& request) {
     if (request.name == "info") return entry(request.arguments.get<ipc::VbdArguments>().device);
     if (request.name == "status") return ipc::StatusResult{"0.1.0", 99, 1, true};
     if (request.name == "stats") return {{"state", "open"}, {"aio", {{"slots", 48}}}};
+    if (request.name == "about") return ipc::AboutResult{"0.1.0", 4711, 90, 1};
     if (request.name == "plug") return ipc::DeviceDescription{.size_sectors = 2048, .read_only = true};
     if (request.name == "unplug") {
         throw_error(Errc::wrong_state, "5/51728 was not made by plug: use the toolstack");
@@ -85,6 +86,46 @@ TEST_CASE("tap-ctl: says what tapback knows, for people and as JSON", "[unit][co
     CHECK(Json::parse(tap_ctl.run({"info", "5/xvda", "--json"}).out).at("vdev") == "xvda");
     CHECK(tap_ctl.run({"stats", "5/51712"}).out == "aio.slots  48\nstate      open\n");
     CHECK(Json::parse(tap_ctl.run({"stats", "5/51712", "--json"}).out).at("aio").at("slots") == 48);
+}
+
+TEST_CASE("tap-ctl: shows which version of tapdisk serves a disk", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK_THAT(tap_ctl.run({"info", "5/xvda"}).out,
+               Catch::Contains("version         0.1.0\n") && Catch::Contains("running         1 min\n"));
+    CHECK(tapback.asked().back().arguments.get<ipc::VbdArguments>() == ipc::VbdArguments{5, 51712});
+    const Json info = Json::parse(tap_ctl.run({"info", "5/xvda", "--json"}).out);
+    CHECK(info.at("tapdisk").get<ipc::AboutResult>() == ipc::AboutResult{"0.1.0", 4711, 90, 1});
+    const auto list = tap_ctl.run({"list", "--tapdisks"});
+    CHECK(list.status == 0);
+    CHECK(std::ranges::count(list.out, '\n') == 1 + vbds);
+    CHECK_THAT(list.out, Catch::Contains("  0.1.0    1 min    connected\n"));
+    const Json all = Json::parse(tap_ctl.run({"list", "--tapdisks", "--json"}).out);
+    CHECK(all.at("vbds").size() == vbds);
+    CHECK(all.at("vbds").back().at("tapdisk").at("version") == "0.1.0");
+    // Who only lists disks asks no tapdisk.
+    const auto asked = tapback.asked().size();
+    CHECK(tap_ctl.run({"list"}).status == 0);
+    CHECK(tapback.asked().size() == asked + 3);
+}
+
+TEST_CASE("tap-ctl: a tapdisk or tapback that does not know the question is of an unknown version, and no error",
+          "[unit][control]") {
+    const auto refusal = GENERATE(Errc::unknown_request, Errc::wrong_state);
+    const FakeTapback tapback([&](const ipc::Request& request) {
+        if (request.name == "about") throw_error(refusal, "\"about\"");
+        return answer(request);
+    });
+    const TapCtl tap_ctl(tapback.socket());
+    const auto info = tap_ctl.run({"info", "5/xvda"});
+    CHECK(info.status == 0);
+    CHECK(info.err.empty());
+    CHECK_THAT(info.out, Catch::Contains("version         -\nrunning         -\n"));
+    CHECK_FALSE(Json::parse(tap_ctl.run({"info", "5/xvda", "--json"}).out).contains("tapdisk"));
+    const auto list = tap_ctl.run({"list", "--tapdisks"});
+    CHECK(list.status == 0);
+    CHECK(list.err.empty());
+    CHECK_THAT(list.out, Catch::Contains("  -        -        connected\n"));
 }
 
 TEST_CASE("tap-ctl: pauses and resumes", "[unit][control]") {

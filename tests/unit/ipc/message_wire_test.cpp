@@ -60,6 +60,7 @@ TEST_CASE("messages: the bytes of what tapdisk is asked, and asks", "[unit][ipc]
     wire.add(Record{false});
     wire.add(Resize{1ULL << 40});
     wire.add(Stats{});
+    wire.add(About{});
     wire.add(Watch{});
     wire.add(Files{});
     wire.add(Close{});
@@ -82,6 +83,7 @@ TEST_CASE("messages: the bytes of what tapdisk is asked, and asks", "[unit][ipc]
     wire.check("record", R"({"action":"stop"})");
     wire.check("resize", R"({"size":1099511627776})");
     wire.check("stats", "{}");
+    wire.check("about", "{}");
     wire.check("watch", "{}");
     wire.check("files", "{}");
     wire.check("close", "{}");
@@ -100,6 +102,7 @@ TEST_CASE("messages: the bytes of what tapback is asked", "[unit][ipc]") {
     wire.add(Status{});
     wire.add(Info{vbd});
     wire.add(VbdStats{vbd});
+    wire.add(VbdAbout{vbd});
     wire.add(VbdPause{vbd});
     wire.add(VbdResume{vbd, image, true});
     wire.add(VbdRecording{vbd, true});
@@ -128,6 +131,7 @@ TEST_CASE("messages: the bytes of what tapback is asked", "[unit][ipc]") {
     wire.check("status", "{}");
     wire.check("info", '{' + vbd_text + '}');
     wire.check("stats", '{' + vbd_text + '}');
+    wire.check("about", '{' + vbd_text + '}');
     wire.check("pause", '{' + vbd_text + '}');
     wire.check("resume", R"({"accept-loss":true,)" + vbd_text + ',' + image_text + '}');
     wire.check("record", R"({"action":"start",)" + vbd_text + '}');
@@ -152,6 +156,7 @@ TEST_CASE("messages: the bytes of what is answered", "[unit][ipc]") {
         R"("read-only":true,"ring-pages-max":16,"sector-size":512,"size-sectors":8})";
     CHECK(Json(device).dump() == device_text);
     CHECK(Json(Nothing{}).dump() == "{}");
+    CHECK(Json(AboutResult{"1", 2, 3, 4}).dump() == R"({"pid":2,"protocol":4,"running-seconds":3,"version":"1"})");
     CHECK(Json(FilesResult{{{"/a", true, false, ""}}}).dump() ==
           R"({"files":[{"buffered":false,"path":"/a","read-only":true}]})");
     const VbdEntry entry{backend, "connected", 4, 3, 4711, ImageArguments{"raw", "/a"}, "slow", 3, device, true};

@@ -9,7 +9,9 @@
 #include <optional>
 #include <sys/mman.h>
 #include <thread>
+#include <unistd.h>
 
+#include "libblktap/base/version.hpp"
 #include "tapdisk/disk/retry_delays.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/tapdisk/controlled_disk.hpp"
@@ -37,6 +39,19 @@ TEST_CASE("control: a disk is opened, connected, paused, resumed, disconnected a
     CHECK(t.client.error("disconnect").empty());
     CHECK(t.client.error("close").empty());
     CHECK(t.client.call("stats").result.at("state") == "closed");
+}
+
+TEST_CASE("control: a tapdisk tells at any time which program it is and how long it runs", "[unit][tapdisk]") {
+    Controlled t;
+    const auto about = [&] { return t.client.call("about").result.get<ipc::AboutResult>(); };
+    CHECK(about() == ipc::AboutResult{version, static_cast<std::uint32_t>(::getpid()), 0, ipc::protocol_version});
+    t.machine.clock().advance(std::chrono::milliseconds(1999));
+    t.serve(t.client);
+    CHECK(about().running_seconds == 1);
+    CHECK(t.client.error("pause").empty());
+    t.machine.clock().advance(std::chrono::hours(24 * 365 * 10));
+    CHECK(about().running_seconds == 1 + 24 * 365 * 10 * 3600ULL);
+    CHECK(t.client.error("about", {{"more", true}}) == "bad-message");
 }
 
 TEST_CASE("control: what fails is told by its code and leaves the state as it was", "[unit][tapdisk]") {
