@@ -12,6 +12,7 @@ import constants
 import documents
 import formats
 import layers
+import messages
 import service
 import sources
 import twins
@@ -89,6 +90,16 @@ class ChecksFindFaults(unittest.TestCase):
                 self.assert_finds(formats.check, "names the format", known | {"control/a.cpp": bad + "\n"},
                                   known | {"drivers/vhd/a.cpp": bad + "\n", "tests/a.cpp": bad + "\n",
                                            "control/a.cpp": '"for example vhd:/srv/a", "--vhd-rows" // "vpc:"\n'})
+
+    def test_a_message_is_named_in_its_declaration_alone(self):
+        declared = {"libblktap/ipc/messages.hpp": 'static constexpr const char* name = "pause";'}
+        for bad in ('channel.call("pause");', 'if (request.name == "pause")', '{{"request", "pause"}}', 'check_use("pause", go_on);',
+                    'constexpr const char* what = "pause";'):
+            with self.subTest(bad):
+                self.assert_finds(messages.check, '"pause" is a message', declared | {"control/a.cpp": bad + "\n"},
+                                  declared | {"tests/a.cpp": bad + "\n",
+                                              "control/a.cpp": 'call(Pause{});  // "pause"\nlog::info("pause");\n'
+                                                               'add_command(app, line, "pause", pause);\n'})
 
     def test_a_disk_may_include_neither_ring_nor_xen(self):
         for name in ("tapdisk/ring/a.hpp", "libblktap/ring/a.hpp", "libblktap/xen/a.hpp"):

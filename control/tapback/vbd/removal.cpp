@@ -23,7 +23,7 @@ void Removal::detach(bool is_served, Done done) {
     };
     // xl's script comes when its guest has closed the disk; who calls it without that takes it from under the kernel.
     if (!is_served || !own_disk_.is_own()) return give_up();
-    own_disk_.check_use("detach", give_up, done);
+    own_disk_.check_use(ipc::Detach::name, give_up, done);
 }
 
 void Removal::unplug(bool force, Done done) {
@@ -37,7 +37,7 @@ void Removal::unplug(bool force, Done done) {
         if (unplugged_) std::exchange(unplugged_, nullptr)(reply);
     };
     own_disk_.check_use(
-        "unplug", [this] { take_away(false); }, refused);
+        ipc::Unplug::name, [this] { take_away(false); }, refused);
     unplugged_ = std::move(done);
 }
 
