@@ -7,12 +7,14 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import classes
 import commands
 import constants
 import documents
 import formats
 import layers
 import messages
+import rooms
 import service
 import sources
 import twins
@@ -47,6 +49,52 @@ class ChecksFindFaults(unittest.TestCase):
             found = self.findings(lambda top: constants.check(top, rows), {**good, **bad})
             self.assertEqual(len(found), 1)
             self.assertIn(what, found[0])
+
+    def test_a_class_has_few_functions_and_members(self):
+        functions = "".join(f"    int f{i}(int a = g(), std::map<int, int> b = {{}}) const;\n" for i in range(40))
+        members = "".join(f"    std::function<int(int)> m{i}_{{1}};\n" for i in range(20))
+        rest = "    A(const A&) = delete;\n    ~A();\n    using B = int;\n    struct C { int x, y; };\n    static constexpr int d = 1;\n"
+        few = f"class A {{\n  public:\n{functions}{members}}};\n"
+        for path in ("tapdisk/a.hpp", "tests/a.cpp"):
+            self.assert_finds(classes.check_size, "A has 41 functions and 20 members",
+                              {path: few.replace("};\n", "    void g();\n};\n")}, {path: few})
+            self.assert_finds(classes.check_size, "A has 1 functions and 21 members",
+                              {path: f"class A {{\n{rest}{members}    Nanoseconds last_ = now(1);\n}};\n"},
+                              {path: f"class A {{\n{rest}{members}}};\n"})
+
+    def test_a_class_that_may_be_larger_needs_it_and_has_a_limit(self):
+        def class_of(functions):
+            return {"tests/a.hpp": "class A {\n" + "".join(f"    void f{i}();\n" for i in range(functions)) + "};\n"}
+        may = {"tests/a.hpp:A": (45, 20, "a reason")}
+        self.assert_finds(lambda top: classes.check_size(top, may), "A has 46 functions", class_of(46), class_of(45))
+        self.assert_finds(lambda top: classes.check_exceptions(top, may), "does not exist", {"tests/a.hpp": ""}, class_of(41))
+        self.assert_finds(lambda top: classes.check_exceptions(top, may), "needs none", class_of(40), class_of(41))
+        for size in ((51, 20), (41, 26)):
+            found = self.findings(lambda top: classes.check_exceptions(top, {"tests/a.hpp:A": (*size, "")}), class_of(41))
+            self.assertEqual(found, ["tests/house/classes.py: tests/a.hpp:A: no exception may have more than 50 and 25"])
+        six = {f"tests/a.hpp:A{i}": (41, 20, "") for i in range(6)}
+        found = self.findings(lambda top: classes.check_exceptions(top, six), {
+            "tests/a.hpp": "".join(class_of(41)["tests/a.hpp"].replace("A", f"A{i}") for i in range(6))})
+        self.assertEqual(found, ["tests/house/classes.py: 6 exceptions, at most 5"])
+
+    def test_a_class_is_defined_in_one_source(self):
+        header = "class A {\n    void f();\n    void g();\n};\n"
+        one = '#include "tapdisk/a.hpp"\nvoid A::f() {}\n'
+        self.assert_finds(classes.check_one_source, "A is defined in tapdisk/a.cpp, tapdisk/b.cpp",
+                          {"tapdisk/a.hpp": header, "tapdisk/a.cpp": one, "tapdisk/b.cpp": one},
+                          {"tapdisk/a.hpp": header, "tapdisk/a.cpp": one, "tapdisk/b.cpp": one.replace("A::f", "f")})
+
+    def test_a_folder_has_few_rooms(self):
+        few = {f"tapdisk/a{i}.{end}": "" for i in range(20) for end in ("hpp", "cpp")}
+        few |= {"tapdisk/CMakeLists.txt": "", "tapdisk/README.md": "", "tapdisk/ring/b.cpp": "", "docs/b.md": ""}
+        def check(top):
+            return rooms.check(top, {})
+        self.assert_finds(check, "tapdisk: 21 rooms", {**few, "tapdisk/b": ""}, few)
+        self.assert_finds(check, "tapdisk: 21 rooms", {**few, "tapdisk/b.cpp": ""}, few)
+        may = {"tapdisk": (21, "a reason")}
+        more = {**few, "tapdisk/b.cpp": ""}
+        self.assert_finds(lambda top: rooms.check(top, may), "tapdisk: 22 rooms", {**more, "tapdisk/c.cpp": ""}, more)
+        self.assert_finds(lambda top: rooms.check(top, may), "needs none", few, more)
 
     def test_a_readme_names_each_file_of_its_folder(self):
         self.assert_finds(documents.check_readmes, "does not name b",
