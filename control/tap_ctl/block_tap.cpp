@@ -21,7 +21,7 @@ constexpr std::chrono::seconds open_time{30};
 
 // Both are required() where these are asked.
 ipc::TapArguments tap_of(const CommandLine& line) {
-    return {line.pid.value(), line.minor.value()};
+    return {line.block_tap.pid.value(), line.block_tap.minor.value()};
 }
 
 int check(const CommandLine& line, std::ostream& out) {
@@ -57,7 +57,7 @@ int destroy(const CommandLine& line, std::ostream&) {
 }
 
 int free_minor(const CommandLine& line, std::ostream&) {
-    TapbackClient(line.socket).call(ipc::TapFree{{line.minor.value()}}, answer_time);
+    TapbackClient(line.socket).call(ipc::TapFree{{line.block_tap.minor.value()}}, answer_time);
     return 0;
 }
 
@@ -74,18 +74,18 @@ std::string plain_type() {
 }
 
 void add_pid(CLI::App& command, CommandLine& line) {
-    command.add_option("-p,--pid", line.pid, "The tapdisk's process");
+    command.add_option("-p,--pid", line.block_tap.pid, "The tapdisk's process");
 }
 
 void add_minor(CLI::App& command, CommandLine& line) {
-    command.add_option("-m,--minor", line.minor, "The tapdisk's number");
+    command.add_option("-m,--minor", line.block_tap.minor, "The tapdisk's number");
 }
 
 /// A command that names a tapdisk by both.
 CLI::App& add_for_tap(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
     CLI::App& added = add_command(app, line, name, what, command);
-    added.add_option("-p,--pid", line.pid, "The tapdisk's process")->required();
-    added.add_option("-m,--minor", line.minor, "The tapdisk's number")->required();
+    added.add_option("-p,--pid", line.block_tap.pid, "The tapdisk's process")->required();
+    added.add_option("-m,--minor", line.block_tap.minor, "The tapdisk's number")->required();
     return added;
 }
 
@@ -115,16 +115,16 @@ bool matches(const TapFilter& filter, const ipc::TapEntry& tap) {
 void add_block_tap_filter(CLI::App& list, CommandLine& line) {
     add_pid(list, line);
     add_minor(list, line);
-    list.add_option("-t,--type", line.type, "For block-tap: only images of this type; " + plain_type());
+    list.add_option("-t,--type", line.block_tap.type, "For block-tap: only images of this type; " + plain_type());
     list.add_option("-f,--file", line.file, "For block-tap: only this file");
 }
 
 bool asks_as_block_tap(const CommandLine& line) {
-    return line.pid || line.minor || !line.type.empty() || !line.file.empty();
+    return line.block_tap.pid || line.block_tap.minor || !line.block_tap.type.empty() || !line.file.empty();
 }
 
 int list_as_block_tap(const CommandLine& line, std::ostream& out) {
-    const TapFilter filter{line.type, line.file, line.pid, line.minor};
+    const TapFilter filter{line.block_tap.type, line.file, line.block_tap.pid, line.block_tap.minor};
     TapbackClient tapback(line.socket);
     Json found = Json::array();
     ipc::TapList arguments;
@@ -156,7 +156,7 @@ void add_block_tap_commands(CLI::App& app, CommandLine& line) {
     // After a failed "open" the script detaches and then frees; the first of them already does both.
     add_for_tap(app, line, "detach", "The same as destroy", destroy).group(group);
     CLI::App& frees = add_command(app, line, "free", "Free a number that no tapdisk has", free_minor);
-    frees.add_option("-m,--minor", line.minor, "The number")->required();
+    frees.add_option("-m,--minor", line.block_tap.minor, "The number")->required();
     frees.group(group);
     CLI::App& creates = add_command(app, line, "create", "Not there: needs a kernel module", create);
     creates.add_option("-a,--args", line.image, "TYPE:FILE");

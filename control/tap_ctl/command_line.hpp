@@ -28,6 +28,13 @@ struct NewImageOptions {
     bool fixed = false;
 };
 
+/// A tapdisk, as block-tap names it.
+struct BlockTapOptions {
+    std::string type{};                    ///< of its image
+    std::optional<std::uint32_t> pid{};    ///< its process
+    std::optional<std::uint32_t> minor{};  ///< its number
+};
+
 /// What the command line said. Commands read their own part of it.
 struct CommandLine {
     std::string socket = default_tapback_socket();
@@ -40,11 +47,9 @@ struct CommandLine {
     std::string file{};             ///< a trace, or what block-tap looks for
     std::string size{};             ///< bytes, or with a unit: 20G
     NewImageOptions new_image{};
-    std::string type{};                    ///< of an image, as block-tap calls it
-    std::optional<std::uint32_t> pid{};    ///< of a tapdisk
-    std::optional<std::uint32_t> minor{};  ///< of a tapdisk, as block-tap names it
-    std::string overlay{};                 ///< FORMAT:PATH of a new image over another one
-    bool relative = false;                 ///< names in images begin where those are
+    BlockTapOptions block_tap{};
+    std::string overlay{};  ///< FORMAT:PATH of a new image over another one
+    bool relative = false;  ///< names in images begin where those are
     bool read_only = false;
     bool accept_loss = false;
     bool force = false;
