@@ -165,7 +165,8 @@ TEST_CASE("upgrade: a tapdisk of the version before has an unknown version, and 
     CHECK_THAT(list(), Catch::Matches("(.|\n)*  xvda    [0-9]+  -        -        (.|\n)*"));
     scene.detach(scene.disk);
     scene.attach(scene.disk);
-    CHECK_THAT(list(), Catch::Matches("(.|\n)*  xvda    [0-9]+  " + std::string(version) + "    [0-9]+ s  (.|\n)*"));
+    CHECK_THAT(list(), Catch::Matches("(.|\n)*  xvda    [0-9]+  " + std::string(version) + " +[0-9]+ s  (.|\n)*"));
+    scene.detach(scene.disk);
 }
 
 TEST_CASE("upgrade: clients of the version before are answered", "[control]") {
