@@ -21,9 +21,9 @@ void Stages::begin_again(StageList& parked, std::span<DiskClient* const> clients
         take_back(*list);
     for (DiskClient* client : clients)
         take_back(client->wanting_);
-    // In the order in which they were taken: what waited for a parked write must not overtake it.
+    // In the order of their sequence: a request that waited for a parked write must not overtake it.
     ordered.sort([](const DiskRequest& a, const DiskRequest& b) { return a.sequence < b.sequence; });
-    ranges_.clear();  // all that claimed a range are in `ordered` now
+    ranges_.clear();  // every request that claimed a range is in `ordered` now
 }
 
 bool Stages::holds_back_closing() const noexcept {
@@ -32,9 +32,9 @@ bool Stages::holds_back_closing() const noexcept {
            });
 }
 
-/// Gives the ranges to parked requests alone and lets those that waited claim theirs once more, in order: who waits now
-/// waits for a parked one. Those of clients that are leaving come into `stuck` instead. Returns the sequence of the
-/// first that is parked or waits still.
+/// Gives the ranges to the parked requests alone, and lets the waiting requests claim theirs again, in order. One that
+/// still waits then waits, in the end, for a parked one; if its client is leaving it goes into `stuck` instead. Returns
+/// the sequence of the first request that is parked or still waits.
 std::uint64_t Stages::take_stuck_in_ranges(StageList& parked, StageList& stuck) noexcept {
     StageList waiting;
     for (DiskRequest& request : live_) {
