@@ -19,7 +19,7 @@ constexpr const char* allocated_prefix = "/run/blktap-control/tapdisk/tapdisk-";
 constexpr std::chrono::seconds answer_time{10};
 constexpr std::chrono::seconds open_time{30};
 
-// Both are required() where these are asked.
+// Both options are required() in every command that uses them.
 ipc::TapArguments tap_of(const CommandLine& line) {
     return {line.block_tap.pid.value(), line.block_tap.minor.value()};
 }
@@ -68,7 +68,7 @@ int create(const CommandLine&, std::ostream&) {
         "write script=block-tapdisk in the disk line");
 }
 
-/// The one type that block-tap calls otherwise than we do, for help texts.
+/// For help texts: the one format that block-tap names differently ("aio is raw").
 std::string plain_type() {
     return std::string(plain_format().tap_type) + " is " + std::string(plain_format().name);
 }
@@ -81,7 +81,7 @@ void add_minor(CLI::App& command, CommandLine& line) {
     command.add_option("-m,--minor", line.block_tap.minor, "The tapdisk's number");
 }
 
-/// A command that names a tapdisk by both.
+/// Adds a command that names a tapdisk by its process and its number.
 CLI::App& add_for_tap(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
     CLI::App& added = add_command(app, line, name, what, command);
     added.add_option("-p,--pid", line.block_tap.pid, "The tapdisk's process")->required();
@@ -142,7 +142,7 @@ int list_as_block_tap(const CommandLine& line, std::ostream& out) {
 }
 
 void add_block_tap_commands(CLI::App& app, CommandLine& line) {
-    // In the help they are a group of their own, out of the way of people.
+    // The help lists them in a group of their own, because people do not need them.
     constexpr const char* group = "For Xen's script block-tap";
     add_command(app, line, "check", "Whether tapback runs", check).group(group);
     add_command(app, line, "allocate", "Take the lowest free number", allocate).group(group);
@@ -153,7 +153,7 @@ void add_block_tap_commands(CLI::App& app, CommandLine& line) {
     opens.add_flag("-R,--read-only", line.read_only, "For reading only");
     opens.group(group);
     add_for_tap(app, line, "destroy", "Close the image, end the tapdisk, free the number", destroy).group(group);
-    // After a failed "open" the script detaches and then frees; the first of them already does both.
+    // After a failed "open" the script calls "detach" and then "free"; "detach" already does both.
     add_for_tap(app, line, "detach", "The same as destroy", destroy).group(group);
     CLI::App& frees = add_command(app, line, "free", "Free a number that no tapdisk has", free_minor);
     frees.add_option("-m,--minor", line.block_tap.minor, "The number")->required();

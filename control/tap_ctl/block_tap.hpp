@@ -18,21 +18,21 @@
 
 namespace blktap::tap_ctl {
 
-/// "pid=4711 minor=3 state=0 args=aio:/srv/a.img"; what is absent is left out.
+/// "pid=4711 minor=3 state=0 args=aio:/srv/a.img"; absent fields are left out.
 std::string tap_list_line(const ipc::TapEntry& tap);
-/// "/run/blktap-control/tapdisk/tapdisk-3": the script takes the number from it; there is no such file.
+/// "/run/blktap-control/tapdisk/tapdisk-3": the script reads the number from it; there is no such file.
 std::string tap_allocate_line(std::uint32_t minor);
 
 /// What `list` looks for; empty and nullopt match everything.
 struct TapFilter {
-    std::string type{};  ///< as the script says it: "aio" is our "raw"
+    std::string type{};  ///< the script's name of the format: "aio" is our "raw"
     std::string file{};
     std::optional<std::uint32_t> pid{};
     std::optional<std::uint32_t> minor{};
 };
 bool matches(const TapFilter& filter, const ipc::TapEntry& tap);
 
-/// "list" has two forms: with one of the script's options it answers the script.
+/// Adds the script's options to "list": with one of them "list" prints what the script expects.
 void add_block_tap_filter(CLI::App& list, CommandLine& line);
 bool asks_as_block_tap(const CommandLine& line);
 int list_as_block_tap(const CommandLine& line, std::ostream& out);

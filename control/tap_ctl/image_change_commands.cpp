@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// tap-ctl image snapshot and resize. An image that nobody serves is changed here, by its format's driver; a snapshot of
-// a running disk is asked of tapback.
+// tap-ctl image snapshot and resize. An image that is not served is changed here, by its format's driver; for a
+// snapshot of a running disk, tapback is asked.
 #include <ostream>
 
 #include "control/tap_ctl/backing_note.hpp"
@@ -19,13 +19,13 @@ namespace {
 
 using ipc::Json;
 
-/// What to do about an image that is in use is not the locks' to know. Only where `error` is caught.
+/// Rethrows the exception being handled, `error`; adds the advice if the image is in use, which no lock can give.
 [[noreturn]] void throw_with_advice(const std::system_error& error, const std::string& advice) {
     if (error.code() != std::errc::device_or_resource_busy) throw;
     throw_reason(error.code(), std::string(error.what()) + " (" + advice + ")");
 }
 
-/// DOMAIN/DEVICE or /path, which a FORMAT:PATH never is.
+/// Whether `text` is DOMAIN/DEVICE or /path, and not FORMAT:PATH.
 bool names_a_disk(const std::string& text) {
     return text.find(':') == std::string::npos || text.starts_with('/');
 }
@@ -52,11 +52,11 @@ int snapshot(const CommandLine& line, std::ostream& out) {
     if (line.json) return print_result(line, out, {{"image", made.image}, {"base", made.base}, {"running", running}});
     const std::string name = printable(made.image.format + ':' + made.image.path);
     out << printable(made.base.format + ':' + made.base.path)
-        << " keeps what the disk was, and must not be written any more\n";
+        << " keeps the disk's present contents, and must not be written any more\n";
     if (running) {
         out << "the disk goes on with " << name << ", which the guest's configuration must name from now on\n";
     } else {
-        out << "what changes goes to " << name << '\n';
+        out << "later changes go to " << name << '\n';
     }
     return 0;
 }
@@ -85,13 +85,14 @@ int resize(const CommandLine& line, std::ostream& out) {
 }  // namespace
 
 void add_image_change_commands(CLI::App& image, CommandLine& line) {
-    CLI::App& over = add_command(image, line, "snapshot", "Keep what a disk is, and go on with a new image", snapshot);
+    CLI::App& over =
+        add_command(image, line, "snapshot", "Keep a disk's contents; write changes to a new image", snapshot);
     over.add_option("WHAT", line.image, "A running disk: DOMAIN/DEVICE or its image's path; or FORMAT:PATH")
         ->required();
     over.add_option("OVERLAY", line.overlay, "FORMAT:PATH of the new image")->required();
     over.add_flag("--relative", line.relative, "Name the old image by a path that begins at the new one");
 
-    CLI::App& larger = add_command(image, line, "resize", "Make an image larger that is not served", resize);
+    CLI::App& larger = add_command(image, line, "resize", "Enlarge an image that is not served", resize);
     larger.add_option("IMAGE", line.image, "FORMAT:PATH")->required();
     larger.add_option("SIZE", line.size, "The new size: bytes, or in units of 1024 with K, M, G or T: 20G")->required();
 }

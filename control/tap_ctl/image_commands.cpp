@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// tap-ctl image: makes images and looks at them. They are files that nobody serves at the moment; tapback is not asked.
+// tap-ctl image: makes images and inspects them, as files that are not served at the moment. tapback is not asked.
 #include <algorithm>
 #include <ostream>
 
@@ -21,7 +21,7 @@ namespace {
 
 using ipc::Json;
 
-/// The formats with tools as people read them: "qcow2 or vhd", each as `text` has it.
+/// The formats with tools as a list for people, such as "qcow2 or vhd"; `text` returns each item, or "" for none.
 std::string listed(std::string_view separator, const std::function<std::string(const FormatTools&)>& text) {
     std::string list;
     for (const FormatTools* const tools : all_tools()) {
@@ -39,7 +39,7 @@ std::string possible_images() {
     return listed(" or ", [](const FormatTools& tools) { return name_of(tools) + ":PATH"; });
 }
 
-/// " (FORMAT, ...)": those whose new images can do so.
+/// " (FORMAT, ...)": the formats whose new images have this ability.
 std::string where(bool NewImageCan::*can) {
     return " (" + listed(", ", [&](const FormatTools& tools) { return tools.can.*can ? name_of(tools) : ""; }) + ')';
 }
@@ -49,7 +49,7 @@ struct Inspected {
     std::string path;
 };
 
-/// Of a "FORMAT:/path".
+/// The image and its tools, from "FORMAT:/path".
 Inspected inspected(const std::string& image) {
     const ImageSpec spec = parse_image_spec(image, Access::read_only);
     const FormatTools* const tools = find_tools(spec.format);
@@ -111,7 +111,7 @@ Json to_json(const ImageLayer& layer) {
     json["format"] = layer.format;
     json["size-bytes"] = layer.size_bytes;
     json["stored-bytes"] = layer.stored_bytes;
-    // Headers are somebody else's words.
+    // The texts come from the image's headers, which anybody may have written.
     for (auto& value : json) {
         if (value.is_string()) value = printable(value.get<std::string>());
     }
@@ -119,7 +119,7 @@ Json to_json(const ImageLayer& layer) {
 }
 
 int exit_status(Soundness soundness) {
-    switch (soundness) {  // as qemu-img check has them
+    switch (soundness) {  // the exit statuses of qemu-img check
         case Soundness::sound:
             return 0;
         case Soundness::untidy:

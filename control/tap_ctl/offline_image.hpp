@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// OfflineImage: an image that nobody serves, opened by its driver in this process and so by the driver's own rules:
-// what it refuses, what it locks, what it repairs.
+// OfflineImage: an image that is not served, opened in this process by its driver, which refuses, locks and repairs as
+// it does in a tapdisk.
 //
 // Tested by tests/unit/control/image_change_test.cpp.
 #pragma once
@@ -20,17 +20,17 @@ namespace blktap::tap_ctl {
 
 class OfflineImage {
   public:
-    /// Opens and locks it until this dies. Errors: throws std::system_error as Registry::open(); EBUSY: in use; EPERM:
-    /// its data would be written, in a file that its option data-file does not name.
+    /// Opens the image and locks it until destruction. Errors: throws std::system_error as Registry::open(); EBUSY: in
+    /// use; EPERM: its data would be written to a file that the option data-file does not name.
     explicit OfflineImage(const ImageSpec& spec);
 
     OfflineImage(const OfflineImage&) = delete;
     OfflineImage& operator=(const OfflineImage&) = delete;
-    /// Closes it. Blocks.
+    /// Closes the image. Blocks.
     ~OfflineImage();
 
     const ImageInfo& info() const noexcept { return driver_->info(); }
-    /// Makes the disk `size_sectors` long, durable. Errors: throws std::system_error as ImageDriver::resize(). Blocks.
+    /// Resizes the disk to `size_sectors`, durably. Errors: throws std::system_error as ImageDriver::resize(). Blocks.
     void resize(std::uint64_t size_sectors);
 
   private:

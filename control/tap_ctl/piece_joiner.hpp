@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// PieceJoiner: a format's tools find a disk's contents table by table; a person, or a program that copies them, wants
-// one piece for what is stored in one way. An empty disk of terabytes is one.
+// PieceJoiner: joins neighbouring pieces of a disk that are stored in the same way. A format's tools find the contents
+// table by table, but a person or a copying program wants one piece: an empty disk of terabytes is one.
 //
 // Tested by tests/unit/control/piece_joiner_test.cpp.
 #pragma once
@@ -17,17 +17,17 @@ class PieceJoiner {
   public:
     explicit PieceJoiner(PieceVisitor visit) noexcept : visit_(std::move(visit)) {}
 
-    /// The next piece of the disk: it begins where the one before ends.
+    /// Adds the disk's next piece, which begins where the previous one ends.
     void add(const DiskPiece& piece);
-    /// There are no more.
+    /// Passes on the last piece.
     void finish();
 
   private:
     bool continues(const DiskPiece& next) const noexcept;
 
     const PieceVisitor visit_;
-    DiskPiece piece_{};   ///< of no length: none yet
-    std::string file_{};  ///< of that piece, whose format's tools name it only until the next one
+    DiskPiece piece_{};   ///< length 0: none yet
+    std::string file_{};  ///< the piece's file; the tools' own text lives only until the next piece
 };
 
 }  // namespace blktap::tap_ctl

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// plug and unplug: a disk without a toolstack, for dom0 itself or for a guest that xl does not look after.
+// plug and unplug: a disk without a toolstack, for dom0 itself or for a guest that xl does not manage.
 #include <ostream>
 
 #include "control/client/image_target.hpp"
@@ -13,7 +13,7 @@
 namespace blktap::tap_ctl {
 namespace {
 
-// Opening may follow a long chain; closing waits for the guest, and then for the disk.
+// Opening may follow a long chain of images; closing waits for the guest, and then for the disk.
 constexpr std::chrono::seconds plug_time{60};
 constexpr std::chrono::seconds unplug_time{120};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ProgressLine: how far long work has come, on standard error if that is a terminal, and nowhere else.
+// ProgressLine: shows the progress of long work on standard error, if that is a terminal.
 #pragma once
 
 #include <chrono>
@@ -11,15 +11,15 @@ namespace blktap::tap_ctl {
 
 class ProgressLine {
   public:
-    /// `verb` outlives this. Work of less than a second is not told of.
+    /// `verb` outlives this. Work of less than a second shows nothing.
     explicit ProgressLine(const char* verb) noexcept;
     ProgressLine(const ProgressLine&) = delete;
     ProgressLine& operator=(const ProgressLine&) = delete;
     ~ProgressLine() { clear(); }
 
-    /// Some times a second at most is something written; may be called for every little step.
+    /// Writes the progress a few times a second at most; may be called after every small step.
     void tell(std::uint64_t done, std::uint64_t all) noexcept;
-    /// The work is over: the line is empty.
+    /// Empties the line; call it when the work is done.
     void clear() noexcept;
 
   private:

@@ -13,7 +13,7 @@ namespace {
 using State = std::array<std::uint32_t, 8>;
 
 constexpr std::size_t block_bytes = 64;
-constexpr std::size_t length_bytes = 8;  // of the message's length in bits, at the end of the last block
+constexpr std::size_t length_bytes = 8;  // for the message's length in bits, at the end of the last block
 
 // The first 32 bits of the fractions of the square roots of the first 8 primes, ...
 constexpr State initial{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -66,7 +66,7 @@ void add_block(State& state, std::string_view block) {
         state[index] += after[index];
 }
 
-/// What follows the last whole block, a 1 bit, zeros, and the length in bits: one block or two.
+/// The rest after the last whole block, a 1 bit, zeros, and the length in bits: one block or two.
 std::string last_blocks(std::string_view data) {
     std::string end(data.substr(data.size() - data.size() % block_bytes));
     end += '\x80';

@@ -22,12 +22,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds answer_time{10};
-constexpr std::chrono::seconds disk_time{120};  // a pause waits for the I/O that a slow disk has
+constexpr std::chrono::seconds disk_time{120};  // a pause waits for a slow disk's I/O
 
-/// Options of a disk, which every format's has. Those of the image itself are its format's to say.
+/// Options of every disk, whatever its format. Format::options_kept lists those of the image.
 constexpr std::array<std::string_view, 3> disk_options = {"enospc-timeout", "low-space", "on-error"};
 
-/// A disk must not stay paused because somebody pressed a key.
+/// Blocks signals that would end the program, so that Ctrl-C leaves no disk paused.
 class SignalsWait {
   public:
     SignalsWait() noexcept {
@@ -45,20 +45,21 @@ class SignalsWait {
     ::sigset_t before_{};
 };
 
-/// Without "..", which behind a link to a directory leads somewhere else than what is written before it.
+/// An absolute path without "..". If the path has one, links are resolved: behind a linked directory ".." is not the
+/// directory written before it.
 std::string absolute(const std::string& path) {
     const fs::path whole = fs::absolute(path);
     if (std::ranges::find(whole, fs::path{".."}) == whole.end()) return whole.lexically_normal();
     return fs::canonical(whole.parent_path()) / whole.filename();
 }
 
-/// Relative names begin where an image really is.
+/// The path with its directory's links resolved: relative names in an image begin at its real directory.
 std::string in_its_directory(const std::string& path) {
     const fs::path whole = fs::absolute(path);
     return fs::canonical(whole.parent_path()) / whole.filename();
 }
 
-/// How the image at `overlay` names the one at `base`.
+/// The name by which the image at `overlay` refers to the one at `base`.
 std::string name_of_base(const std::string& base, const std::string& overlay, bool relative) {
     if (!relative) return absolute(base);
     return fs::canonical(base).lexically_relative(fs::path(overlay).parent_path());
@@ -68,8 +69,8 @@ ipc::ImageArguments arguments_of(const ImageSpec& spec) {
     return {spec.format, absolute(spec.path), spec.access == Access::read_only, spec.options};
 }
 
-/// Those that make an image of `format` over one of `base_format`. Errors: throws std::system_error (EINVAL): nothing
-/// can be made over `base_format`, or not a `format`.
+/// The tools that make an image of `format` over one of `base_format`. Errors: throws std::system_error (EINVAL): no
+/// format can be over `base_format`, or not this one.
 const FormatTools& overlay_tools(const std::string& base_format, const std::string& format) {
     std::string possible;
     for (const FormatTools* const tools : all_tools()) {
@@ -77,14 +78,13 @@ const FormatTools& overlay_tools(const std::string& base_format, const std::stri
         if (format == tools->format->name) return *tools;
         possible.append(possible.empty() ? "" : " or ").append(tools->format->name);
     }
-    const std::string reason = possible.empty()
-                                   ? "no image can be made over one of the format '" + base_format + "'"
-                                   : "over an image of the format '" + base_format + "' one can have the format " +
-                                         possible + ", not '" + format + "'";
+    const std::string reason = possible.empty() ? "no image can be made over one of the format '" + base_format + "'"
+                                                : "an image over one of the format '" + base_format +
+                                                      "' can have the format " + possible + ", not '" + format + "'";
     throw_reason(std::make_error_code(std::errc::invalid_argument), reason);
 }
 
-/// The overlay as it will be made over an image of `base_format`.
+/// The overlay with the path at which it will be made over an image of `base_format`.
 ImageSpec placed(const ImageSpec& overlay, const std::string& base_format, bool relative) {
     const bool begins_there = relative || overlay_tools(base_format, overlay.format).base_is_relative;
     ImageSpec made = overlay;
@@ -94,7 +94,7 @@ ImageSpec placed(const ImageSpec& overlay, const std::string& base_format, bool 
 
 void require_new(const ImageSpec& overlay) {
     if (!overlay.path.empty() && overlay.options.empty()) {
-        // Again when it is made; here before a guest has to wait.
+        // Creating it checks this again; here it is checked before a guest has to wait.
         if (!fs::exists(overlay.path)) return;
         throw_error(std::make_error_code(std::errc::file_exists), overlay.path);
     }
@@ -110,7 +110,7 @@ bool same_file(const std::string& one, const std::string& other) {
     return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-/// An image over `base` finds its data by the name that stands in it: options are of a disk, not of a backing file.
+/// Throws if the header of `base` does not name its data file: an image over `base` has no option that could.
 void require_own_data_file(const ipc::ImageArguments& base) {
     const FormatTools* const tools = find_tools(base.format);
     if (tools == nullptr || tools->named_data_file == nullptr) return;
@@ -125,7 +125,7 @@ void require_own_data_file(const ipc::ImageArguments& base) {
                      ", as its header says");
 }
 
-/// The path that the name of its base, as it stands in the image at `path`, leads to.
+/// The path of the base that the image at `path` names. If it cannot be read, the image is removed.
 std::string base_found(const FormatTools& tools, const std::string& path) {
     try {
         return tools.describe(path).at(1).path;
@@ -157,13 +157,14 @@ class RunningDisk {
         try {
             tapback_.call_for_json(ipc::VbdPause{vbd_}, disk_time);
         } catch (const std::exception& error) {
-            // It may be paused all the same: after a last flush that failed, or later, when it took too long.
+            // The disk may be paused all the same: if only the last flush failed, or later, if the answer was late.
             const auto* said = dynamic_cast<const std::system_error*>(&error);
             if (said == nullptr || said->code() != Errc::wrong_state) go_on_after(error);
             throw;
         }
     }
-    /// Goes on with another image. Errors: throws std::system_error; in_doubt(): it may do so all the same.
+    /// Resumes the disk with another image. Errors: throws std::system_error; if in_doubt(), the disk may have it all
+    /// the same.
     void resume(const ipc::ImageArguments& image) {
         try {
             tapback_.call_for_json(ipc::VbdResume{vbd_, image, false}, disk_time);
@@ -173,7 +174,7 @@ class RunningDisk {
         }
     }
     bool in_doubt() const noexcept { return in_doubt_; }
-    /// Goes on with the image that it had, because of `reason`. Errors: throws std::system_error when it does not.
+    /// Resumes the disk with its old image, because of `reason`. Errors: throws std::system_error if that fails.
     void go_on_after(const std::exception& reason) {
         try {
             tapback_.call_for_json(ipc::VbdResume{vbd_, std::nullopt, false}, disk_time);
@@ -191,7 +192,7 @@ class RunningDisk {
     bool in_doubt_ = false;
 };
 
-/// Whether an option of an image of `base_format` means the same for one of `format` over it.
+/// Whether an option of an image of `base_format` has the same meaning for an image of `format` over it.
 bool is_kept(const std::string& option, const Format* base_format, const Format* format) {
     const auto keeps = [&](const Format* each) {
         return each != nullptr && std::ranges::find(each->options_kept, option) != each->options_kept.end();
@@ -209,14 +210,14 @@ ipc::ImageArguments overlay_arguments(const ImageSpec& overlay, const ipc::Image
     return image;
 }
 
-/// The disk is paused: the overlay is made, and it goes on with that.
+/// Makes the overlay for the paused disk, and resumes the disk with it.
 SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& base, const ImageSpec& overlay,
                                   bool relative) {
     const ipc::VbdEntry paused = disk.info();
-    // Somebody else may have been first with a snapshot: an overlay of the image that was must not take its place.
-    if (paused.image != base) throw_reason(Errc::wrong_state, paused.backend.name() + ": has another image by now");
+    // Another snapshot may have come first: an overlay of the old image must not replace the new one.
+    if (paused.image != base) throw_reason(Errc::wrong_state, paused.backend.name() + ": has another image now");
     if (!paused.description) throw_reason(Errc::wrong_state, "tapback does not know how large the disk is");
-    // Held until the overlay's own lock is there, or nobody would hinder a writer in between.
+    // Held until the overlay's tapdisk locks the base, so that no writer gets in between.
     LocalImageOpener files;
     const UniqueFd lock = files.open(base.path, Access::read_only, Caching::buffered);
     make(base, overlay, paused.description->size_sectors * sector_size_bytes, relative);
@@ -224,7 +225,7 @@ SnapshotResult go_on_with_overlay(RunningDisk& disk, const ipc::ImageArguments& 
     try {
         disk.resume(result.image);
     } catch (const std::exception&) {
-        // In doubt it may be served by now, and must not lose its file.
+        // In doubt, the overlay may be served by now, and must keep its file.
         if (!disk.in_doubt()) ::unlink(overlay.path.c_str());
         throw;
     }
@@ -253,7 +254,7 @@ SnapshotResult snapshot_running(const ipc::VbdArguments& vbd, TapbackClient& tap
     if (!before.image) throw_reason(Errc::wrong_state, before.backend.name() + ": has no image");
     if (before.state == "paused")
         throw_reason(Errc::wrong_state, before.backend.name() + ": is paused; resume it first");
-    // Judged before the guest has to wait.
+    // Checked before the guest has to wait.
     const ImageSpec made = placed(overlay, before.image->format, relative);
     require_own_data_file(*before.image);
     const SignalsWait signals;

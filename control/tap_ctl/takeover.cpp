@@ -15,7 +15,7 @@
 namespace blktap::tap_ctl {
 namespace {
 
-// In a comment of every version of the wrapper, and of no script of Xen's.
+// Every version of the wrapper has this comment, and no script of Xen's has it.
 constexpr std::string_view wrapper_mark = "# tapdisk-block-wrapper:";
 constexpr mode_t script_mode = 0755;
 constexpr mode_t record_mode = 0644;
@@ -36,13 +36,13 @@ void rename_file(const std::string& from, const std::string& to) {
     if (::rename(from.c_str(), to.c_str()) != 0) throw_system_error(from + " to " + to);
 }
 
-/// The same file under another name, in place of what has that name now.
+/// Links the file at `path` to the name `other` too, replacing a file of that name.
 void link_file(const std::string& path, const std::string& other) {
     const std::string temporary = other + ".tapdisk-new";
     remove_file(temporary);
     if (::link(path.c_str(), temporary.c_str()) != 0) throw_system_error(path + " to " + temporary);
     rename_file(temporary, other);
-    // rename() does nothing, and leaves both names, when they are the same file already.
+    // If both names are the same file already, rename() does nothing and leaves both.
     remove_file(temporary);
 }
 
@@ -82,7 +82,7 @@ bool Takeover::enable() const {
             install_wrapper();
             return true;
         case TakeoverState::replaced:
-            // What an older package had may go; what somebody else put there may not.
+            // An older package's script may be lost; one that an operator put there may not.
             if (const auto old = read_small_file(block_xen()); old && recorded() == sha256(*old)) break;
             throw_reason(std::make_error_code(std::errc::file_exists),
                          block_xen() + " is not the script that was recorded, and would be lost; move it away first");
@@ -101,7 +101,7 @@ bool Takeover::enable() const {
     return true;
 }
 
-/// Each step leaves what the next enable() or disable() understands.
+/// After each step the next enable() or disable() can go on.
 void Takeover::take(const std::string& script) const {
     link_file(block(), block_xen());
     std::filesystem::create_directories(std::filesystem::path(files_.record).parent_path());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// takeover enable, disable, status. tapback need not run: it is asked only which disks go on after a disable.
+// takeover enable, disable, status. tapback need not run: it is asked only which disks stay on tapdisk after a disable.
 #include <ostream>
 
 #include "control/tap_ctl/command_line.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 constexpr int needs_attention = 1;
 
-/// The disks that the wrapper has given to tapdisk and that run; nullopt: tapback does not say.
+/// The running disks that the wrapper gave to tapdisk; nullopt: tapback does not answer.
 std::optional<std::vector<std::string>> taken_disks(const std::string& socket) {
     try {
         TapbackClient tapback(socket);
@@ -28,7 +28,7 @@ std::optional<std::vector<std::string>> taken_disks(const std::string& socket) {
     }
 }
 
-/// "2 disks" with their names
+/// "2 disks (5/51712, 6/51712)".
 std::string disks_text(const std::vector<std::string>& names) {
     std::string text = names.size() == 1 ? "1 disk" : std::to_string(names.size()) + " disks";
     for (const std::string& name : names)
@@ -36,7 +36,7 @@ std::string disks_text(const std::vector<std::string>& names) {
     return text + ')';
 }
 
-/// After a disable: what is attached stays on tapdisk.
+/// Prints the disks that stay on tapdisk after a disable.
 void report_taken(std::ostream& out, const std::optional<std::vector<std::string>>& names) {
     if (!names) {
         out << "tapback does not say which disks still run on tapdisk; they go on until they are detached\n";
@@ -46,7 +46,7 @@ void report_taken(std::ostream& out, const std::optional<std::vector<std::string
     }
 }
 
-/// Says how it stands; exit status 1 when something has to be done about it.
+/// Prints the state; returns the exit status, 1 if something has to be done about it.
 int report(const CommandLine& line, std::ostream& out, const Takeover& takeover, const char* prefix,
            const ipc::Json& more = ipc::Json::object()) {
     const TakeoverState state = takeover.state();

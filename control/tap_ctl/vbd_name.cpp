@@ -58,7 +58,7 @@ ipc::VbdArguments read_vbd(const std::string& text, const FindDomains& find) {
     if (slash == std::string::npos) {
         refuse(std::errc::invalid_argument, "'" + text + "' is not DOMAIN/DEVICE, for example 5/xvda");
     }
-    // The device first: it is judged without asking anybody.
+    // The device first: that needs no look into xenstore.
     const std::uint32_t device = read_device(text.substr(slash + 1));
     return {read_domain(text.substr(0, slash), find), device};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How people name a VBD on tap-ctl's command line: "5/51712", "5/xvda", or by the name of the domain, "guest/xvda".
+// Names of VBDs on tap-ctl's command line: "5/51712", "5/xvda", or with the domain's name, "guest/xvda".
 //
 // Tested by tests/unit/control/vbd_name_test.cpp.
 #pragma once
@@ -15,17 +15,17 @@
 
 namespace blktap::tap_ctl {
 
-/// Domains with a name; asked only where a domain is not named by its number.
+/// Finds the domains with a name; called only for a domain that is not named by its number.
 using FindDomains = std::function<std::vector<std::uint16_t>(const std::string& name)>;
 
 /// The domains that have this name in xenstore. Errors: throws std::system_error.
 std::vector<std::uint16_t> domains_named(const std::string& name);
 
-/// "5" or a name. Errors, of all these: throws std::system_error (EINVAL, ENOENT) with a sentence.
+/// Reads "5" or a name. Errors of all these: throw std::system_error (EINVAL, ENOENT) with a sentence.
 std::uint16_t read_domain(const std::string& text, const FindDomains& find);
-/// "xvda", "51712" or "0xca00".
+/// Reads "xvda", "51712" or "0xca00".
 std::uint32_t read_device(const std::string& text);
-/// DOMAIN/DEVICE; the name of a domain may contain a '/'.
+/// Reads DOMAIN/DEVICE; the name of a domain may contain a '/'.
 ipc::VbdArguments read_vbd(const std::string& text, const FindDomains& find);
 
 }  // namespace blktap::tap_ctl
