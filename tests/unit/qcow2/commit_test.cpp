@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A write that fails, or finds no space, whichever of all the writes that a request takes it is: the image stays one,
-// what was answered with success is there, and what found no space can be done again.
+// Each of the writes that a request takes fails in turn, or finds no space: the image stays valid, every answered write
+// is in it, and a request without space can be tried again.
 #include "drivers/tables/committer.hpp"
 #include "tests/support/images/image_trials.hpp"
 #include "tests/support/sim_aio_kernel.hpp"

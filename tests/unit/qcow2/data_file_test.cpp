@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Images whose data is in another file: which one is opened, and what is done to it.
+// Images with a data file: which file is opened, and what is written to it.
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What an image says that this driver does not use: kept, or cleared where the specification wants that of a program
-// that does not know it.
+// Header extensions and feature bits that this driver does not use: kept, or cleared where the specification demands
+// that of a program that does not know them.
 #include <fstream>
 
 #include "drivers/qcow2/metadata/header.hpp"

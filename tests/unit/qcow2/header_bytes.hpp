@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// HeaderBytes: the first bytes of a qcow2 image, valid at first, to be spoilt field by field.
+// HeaderBytes: the first bytes of a valid qcow2 image; tests spoil them field by field.
 #pragma once
 
 #include <cstring>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What images take in memory: their tables are as large as their headers say, and these may be anybody's.
+// The memory that images take: headers give the sizes of the tables, and anybody may have written a header.
 #include <unistd.h>
 
 #include "drivers/qcow2/create.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Images on disk for tests of the qcow2 driver: made by qemu-img, looked into and spoilt byte by byte.
+// Images on disk for tests of the qcow2 driver: qemu-img makes them, and tests read and spoil them byte by byte.
 #pragma once
 
 #include "tests/support/images/image_files.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Tables: an image's tables in memory, without a file: clusters of 4 KiB, a disk of 16 MiB (8 L2 tables of one slice
-// each), of which the first 16 clusters of the file are in use: header, L1, refcount table and block, and data.
+// Tables: an image's tables in memory, without a file. Clusters of 4 KiB; a disk of 16 MiB (8 L2 tables of one slice
+// each). The first 16 clusters of the file are in use: header, L1, refcount table and block, and data.
 #pragma once
 
 #include "drivers/qcow2/metadata/l2_entry.hpp"

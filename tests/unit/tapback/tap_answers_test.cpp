@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Taps, and the disk that gets a tapdisk of theirs, where tapdisks answer when the test says so, or do not.
+// Taps, and the disk that gets one of their tapdisks. The tapdisks answer when the test says so, or not at all.
 #include "control/tapback/taps.hpp"
 #include "tests/unit/tapback/vbd/disk_host.hpp"
 

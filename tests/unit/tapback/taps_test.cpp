@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Taps with tapdisks as they ship, and a clock that is turned by hand.
+// Taps with the real tapdisk, and a clock that the test turns.
 #include "control/tapback/taps.hpp"
 
 #include <csignal>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskSession and what its disk asks it for: pause and resume, also where an answer is lost.
+// DiskSession: pause and resume, also where an answer is lost.
 #include "tests/unit/tapback/session/session_host.hpp"
 
 using namespace blktap;

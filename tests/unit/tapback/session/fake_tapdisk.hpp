@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FakeTapdisk: a tapdisk that keeps what it is asked until the test answers, and FakeTapdisks, where a test finds those
-// that were started and leaves those that are to be found.
+// FakeTapdisk: a tapdisk that keeps its requests until the test answers them. FakeTapdisks: where a test gets the
+// started tapdisks, and puts those that are to be found.
 #pragma once
 
 #include <deque>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// SessionHost: a DiskSession with tapdisks that answer when the test says so, a storage process that does what it is
-// asked, and a clock that is turned by hand.
+// SessionHost: a DiskSession with tapdisks that answer when the test says so, a storage process that does every job,
+// and a clock that the test turns.
 #pragma once
 
 #include <poll.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// TapdiskProcess with tapdisks as they ship, with ones that misbehave, and a clock that is turned by hand.
+// TapdiskProcess with the real tapdisk, with tapdisks that misbehave, and a clock that the test turns.
 #include "control/tapback/session/tapdisk_process.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// JudgedFiles: the rules for files, and the files that are opened by them, without a process between the two.
+// JudgedFiles: FileRules and HeldFiles together, without a storage process between the two.
 #pragma once
 
 #include <map>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageFiles with storage processes as they ship, and a tapdisk that is played by hand.
+// ImageFiles with the real storage processes; the test plays the tapdisk.
 #pragma once
 
 #include <algorithm>

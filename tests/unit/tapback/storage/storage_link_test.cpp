@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// StorageLink with a storage process that is played by hand, and may say anything.
+// StorageLink; the test plays the storage process, which may send anything.
 #include "control/tapback/storage/storage_link.hpp"
 
 #include <sys/socket.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// ImageFiles with storage processes as they ship. One that is stopped stands for one whose storage does not answer. The
-// clock is turned by hand.
+// ImageFiles with the real storage processes. A stopped process stands for one whose storage does not answer. The test
+// turns the clock.
 #include <sys/wait.h>
 
 #include "control/tapback/session/tapdisk_process.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What a disk of tapback's lives between, for tests: Debian's own xenstored, where the test is toolstack and guest
-// (StoreHost), and tapdisks that answer when the test says so; and the parts of a disk without the Vbd that joins them
-// (DiskHost), each of which is told what changed by the test.
+// The surroundings of a tapback disk, for tests. StoreHost: Debian's own xenstored, where the test is toolstack and
+// guest, and tapdisks that answer when the test says so. DiskHost: the parts of a disk without the Vbd that joins them;
+// the test tells each part what has changed.
 #pragma once
 
 #include <optional>

@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Vbd between Debian's own xenstored, where the test is toolstack and guest, and a tapdisk that answers when the test
-// says so. What whole programs do is in tests/control; here every moment between two answers can be looked at.
+// says so. tests/control tests the whole programs; here a test can look at every moment between two answers.
 #include "control/tapback/vbd/vbd.hpp"
 
 #include <filesystem>
