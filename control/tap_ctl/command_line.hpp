@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// tap-ctl's command line: what it offers is added by one function a group of commands, in the files named after them.
+// tap-ctl's command line. Each group of commands is added by a function of its own, in the file named after the group.
 //
 // Tested by tests/unit/control/tap_ctl_test.cpp.
 #pragma once
@@ -18,12 +18,12 @@
 
 namespace blktap::tap_ctl {
 
-/// What a new image shall be.
+/// The options of a new image.
 struct NewImageOptions {
     std::string cluster_size{};
     std::string backing{};    ///< FORMAT:PATH
-    std::string data_file{};  ///< where its data is
-    bool raw_data = false;    ///< the data file is a raw image by itself
+    std::string data_file{};  ///< the path of its data file
+    bool raw_data = false;    ///< the data file is also a raw image by itself
     bool extended_l2 = false;
     bool fixed = false;
 };
@@ -35,47 +35,47 @@ struct BlockTapOptions {
     std::optional<std::uint32_t> minor{};  ///< its number
 };
 
-/// What the command line said. Commands read their own part of it.
+/// The values of all options. Each command reads its own.
 struct CommandLine {
     std::string socket = default_tapback_socket();
     bool json = false;
-    std::ostream* notes = nullptr;  ///< standard error, for what is no error
+    std::ostream* notes = nullptr;  ///< standard error, for notes that are no errors
     std::string vbd{};              ///< "5/51712", "5/xvda" or "guest/xvda"
     std::string domain{};           ///< number or name
     std::string device{};           ///< "xvdb" or a number
     std::string image{};            ///< FORMAT:/path[?option=value&...]
-    std::string file{};             ///< a trace, or what block-tap looks for
+    std::string file{};             ///< a trace, or the file that block-tap looks for
     std::string size{};             ///< bytes, or with a unit: 20G
     NewImageOptions new_image{};
     BlockTapOptions block_tap{};
     std::string overlay{};  ///< FORMAT:PATH of a new image over another one
-    bool relative = false;  ///< names in images begin where those are
+    bool relative = false;  ///< an image names its base from its own directory
     bool read_only = false;
     bool accept_loss = false;
     bool force = false;
-    bool tapdisks = false;   ///< list what serves the disks
-    std::string root = "/";  ///< where the host's files are
+    bool tapdisks = false;   ///< list the programs that serve the disks
+    std::string root = "/";  ///< the root directory of the host's files
 
-    /// The command that was chosen; returns the exit status. Errors: throws std::exception with a sentence.
+    /// The chosen command; returns the exit status. Errors: throws std::exception with a sentence.
     std::function<int(std::ostream& out)> run{};
 };
 
 using Command = int (*)(const CommandLine&, std::ostream& out);
-/// A subcommand that runs `command` when it is chosen.
+/// Adds a subcommand that runs `command` when it is chosen.
 CLI::App& add_command(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command);
 
-/// Prints the result of a request of which people need to know only that it was done: with --json, it; else nothing.
+/// Prints the result with --json; without, nothing: people need to know only that the request succeeded.
 int print_result(const CommandLine& line, std::ostream& out, const ipc::Json& result);
 
 void add_vbd_commands(CLI::App& app, CommandLine& line);    // list, info, stats, pause, resume, resize, record, status
 void add_plug_commands(CLI::App& app, CommandLine& line);   // plug, unplug
 void add_image_commands(CLI::App& app, CommandLine& line);  // image create, info, check, map
-/// To the command "image" itself.
+/// Adds to the command "image" itself.
 void add_image_change_commands(CLI::App& image, CommandLine& line);  // image snapshot, resize
-void add_block_tap_commands(CLI::App& app, CommandLine& line);       // what Xen's block-tap script calls
+void add_block_tap_commands(CLI::App& app, CommandLine& line);       // the calls of Xen's block-tap script
 void add_takeover_commands(CLI::App& app, CommandLine& line);        // takeover enable, disable, status
 
-/// The whole program: exit status 0, 1 (it failed; one line on `err`) or 2 (wrong usage).
+/// The whole program. Returns the exit status: 0, 1 (failed; one line on `err`) or 2 (wrong usage).
 int run_tap_ctl(int argument_count, const char* const* arguments, std::ostream& out, std::ostream& err);
 
 }  // namespace blktap::tap_ctl

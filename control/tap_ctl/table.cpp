@@ -14,13 +14,13 @@
 namespace blktap::tap_ctl {
 namespace {
 
-/// Characters, not bytes: what continues one in UTF-8 takes no room.
+/// The number of characters, not bytes: UTF-8's continuation bytes take no room.
 std::size_t width_of(const std::string& text) {
     return static_cast<std::size_t>(
         std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
 }
 
-/// A whole character, or a byte that is of none.
+/// Whether a character is printed as it is. `character`: a whole one, or a byte that belongs to none.
 bool is_shown(std::string_view character) {
     const auto first = static_cast<unsigned char>(character.front());
     if (character.size() == 1) return first >= 0x20 && first < 0x7f;
@@ -42,7 +42,7 @@ std::string running_text(const std::optional<ipc::AboutResult>& about) {
 
 void append_values(std::vector<Row>& rows, const std::string& name, const ipc::Json& json) {
     if (!json.is_structured() || json.empty()) {
-        // An empty object has nothing to say; an empty array is a value.
+        // An empty object has no line; an empty array is a value.
         if (!json.is_object()) rows.push_back({name, json.is_string() ? json.get<std::string>() : ipc::to_text(json)});
         return;
     }
@@ -51,7 +51,7 @@ void append_values(std::vector<Row>& rows, const std::string& name, const ipc::J
         append_values(rows, prefix + key, value);
 }
 
-/// The names of xenbus's states, from 0 on.
+/// The number and name of a xenbus state: "4 (Connected)".
 std::string xenbus_state(std::uint32_t state) {
     constexpr std::array names{"none",    "Initialising", "InitWait",      "Initialised", "Connected",
                                "Closing", "Closed",       "Reconfiguring", "Reconfigured"};

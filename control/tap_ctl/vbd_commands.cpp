@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The commands about one VBD, or all of them: what tapback knows, and what it tells a tapdisk to do.
+// The commands about one VBD or all of them, which are requests to tapback.
 #include <cerrno>
 #include <fcntl.h>
 #include <ostream>
@@ -23,16 +23,16 @@ namespace {
 
 using ipc::Json;
 
-constexpr std::chrono::seconds answer_time{10};  // for what waits for no disk
-constexpr std::chrono::seconds disk_time{120};   // a pause waits for the I/O that a slow disk has
+constexpr std::chrono::seconds answer_time{10};  // for requests that wait for no disk
+constexpr std::chrono::seconds disk_time{120};   // a pause waits for a slow disk's I/O
 
-/// An entry of tapback's, and with it what the disk's tapdisk says of itself, if that is known.
+/// Returns tapback's entry with the tapdisk's answer to "about", if there is one.
 Json with_tapdisk(Json vbd, const std::optional<ipc::AboutResult>& about) {
     if (about) vbd["tapdisk"] = *about;
     return vbd;
 }
 
-/// Which version serves each disk: every tapdisk is asked.
+/// Lists the version that serves each disk. Every tapdisk is asked.
 int list_tapdisks(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
     std::vector<VbdTapdisk> vbds;
@@ -110,7 +110,7 @@ int resize(const CommandLine& line, std::ostream& out) {
 int start_recording(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
     const ipc::VbdRecording arguments{find_vbd(line.vbd, tapback), true};
-    // A new file: a name mistyped must not empty somebody's image.
+    // It must be a new file: a mistyped name must not empty an image.
     const UniqueFd trace{::open(line.file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!trace) throw_system_error(line.file);
     try {

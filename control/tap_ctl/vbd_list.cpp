@@ -13,7 +13,7 @@ namespace blktap::tap_ctl {
 namespace {
 
 constexpr std::chrono::seconds answer_time{10};
-constexpr std::chrono::seconds about_time{2};  // one that cannot be asked must not hide the others
+constexpr std::chrono::seconds about_time{2};  // a tapdisk that hangs must not delay the others for long
 
 bool same_file(const std::string& one, const std::string& other) {
     std::error_code neither_is_there;

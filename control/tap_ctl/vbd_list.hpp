@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// All VBDs of tapback, whose replies hold only so many, and the one among them that an operator means.
+// All VBDs of tapback, collected from replies of limited length, and the VBD that an operator means.
 //
 // Tested by tests/unit/control/tap_ctl_test.cpp.
 #pragma once
@@ -18,8 +18,8 @@ namespace blktap::tap_ctl {
 /// Errors: throws std::system_error, as TapbackClient::call().
 std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
 
-/// What the tapdisk of `vbd` says of itself; nullopt: it has none, is of a version that does not say (as is the tapback
-/// that would ask it), or cannot be asked now.
+/// The answer of the tapdisk of `vbd` to "about"; nullopt: there is no tapdisk, it or tapback is too old for "about",
+/// or it cannot be asked now.
 std::optional<ipc::AboutResult> about_tapdisk(const ipc::VbdArguments& vbd, TapbackClient& tapback);
 
 /// The VBD that an operator means by `text`: DOMAIN/DEVICE, or the absolute path of the image that it serves.

@@ -8,7 +8,7 @@
 namespace blktap::tapback {
 namespace {
 
-/// A whole number as the script writes it; anything else is no number of ours.
+/// The number, if the text is nothing but digits.
 std::optional<std::uint32_t> to_number(const std::optional<std::string>& text) {
     if (!text) return std::nullopt;
     std::uint32_t number = 0;
@@ -21,7 +21,7 @@ std::optional<std::uint32_t> to_number(const std::optional<std::string>& text) {
 }  // namespace
 
 std::optional<NamedTap> read_named_tap(const BackendDirectory& directory) {
-    if (!directory.read("minor")) return std::nullopt;  // what the script writes last: as yet there is no more
+    if (!directory.read("minor")) return std::nullopt;  // the script writes it last: it is not done
     std::optional<NamedTap> named;
     const bool there = directory.transact([&](const StoreTransaction& nodes) {
         named.reset();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// NamedTap: what Xen's block-tap script writes into a disk's directory about the tapdisk that it made for the disk.
+// NamedTap: the tapdisk that Xen's block-tap script made for a disk, as the script named it in the disk's directory.
 //
 // Tested by tests/unit/tapback/named_tap_test.cpp.
 #pragma once
@@ -21,8 +21,8 @@ struct NamedTap {
     friend bool operator==(const NamedTap&, const NamedTap&) = default;
 };
 
-/// All of it of one moment, and of the disk's own directory; nullopt: the script is not done, or has written no
-/// numbers. Errors: throws std::system_error (xenstored's).
+/// Reads all nodes in one transaction, from the disk's own directory; nullopt: the script is not done, or has written
+/// no numbers. Errors: throws std::system_error (xenstored's).
 std::optional<NamedTap> read_named_tap(const BackendDirectory& directory);
 
 }  // namespace blktap::tapback

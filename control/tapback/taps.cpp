@@ -21,12 +21,12 @@ constexpr const char* table_file = "taps.state";
 
 constexpr Nanoseconds find_delay = std::chrono::seconds(2);
 
-/// Who holds the image's files until a disk does.
+/// The owner of a tapdisk's files until a disk has them.
 std::string owner_of(std::uint32_t pid) {
     return "of process " + std::to_string(pid);
 }
 
-/// Whether this answer to "stats" is that of a tapdisk that has its image open.
+/// Whether this answer to "stats" says that the tapdisk has its image open.
 bool says_open(const ipc::Reply& stats) {
     try {
         return stats.error_code.empty() && ipc::disk_state(stats.result).state == ipc::DiskState::State::open;
@@ -112,7 +112,7 @@ void Taps::find_unfound() {
     }
 }
 
-/// What it does, of one that an earlier tapback had.
+/// Asks a tapdisk of an earlier tapback for its state.
 void Taps::ask(std::uint32_t pid) {
     TapdiskHandle& process = *processes_.at(pid);
     try {
@@ -123,7 +123,7 @@ void Taps::ask(std::uint32_t pid) {
     process.call(ipc::Stats{}, {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
 }
 
-/// No answer says nothing of the image: a disk may name this tapdisk already.
+/// The tapdisk is asked again, not ended: it may have its image open, and a disk may name it already.
 void Taps::ask_later(std::uint32_t pid, const std::string& reason) {
     log::warning("tap.unknown", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "tries again"}});
     unfound_.insert(pid);
@@ -137,7 +137,7 @@ void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
         return save();
     }
     if (!tap->image || !says_open(stats)) return end(*tap);
-    // A disk gets it with its files.
+    // A disk that gets the tapdisk gets its files too.
     const auto image = ipc::open_arguments(*tap->image, true);
     host_.files.take(owner_of(pid), image, path(tap->socket), static_cast<pid_t>(pid), [this, pid] {
         Tap* const kept = table_.find(pid);
@@ -166,7 +166,7 @@ ipc::TapPid Taps::spawn() {
     table_.require_room();
     const std::string socket =
         table_.free_socket([this](const std::string& name) { return std::filesystem::exists(path(name)); });
-    // What it is to do when this one ends follows when its number is known.
+    // The hooks follow when the pid is known.
     auto process = host_.tapdisks.start(path(socket), {});
     const auto pid = static_cast<std::uint32_t>(process->pid());
     process->set_hooks(hooks(pid));
@@ -195,7 +195,7 @@ TapdiskHandle::Hooks Taps::hooks(std::uint32_t pid) {
             .lost =
                 [this, pid](const std::string& reason) {
                     Tap* const tap = table_.find(pid);
-                    // Its image is a disk's by name, perhaps; and whoever gets it will ask it.
+                    // A disk may name a tapdisk with an image already; that disk will ask it.
                     if (tap == nullptr || tap->image) return;
                     log::warning("tap.lost", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "ends it"}});
                     end(*tap);
@@ -241,7 +241,7 @@ void Taps::destroy(const ipc::TapArguments& name, Done done) {
     std::vector<Vbd*> users;
     for (const auto& [vbd_name, vbd] : paired_)
         if (vbd->image().tap()->name == name) users.push_back(vbd);
-    // Nobody: it ended when its disk was closed, as "detach" has it.
+    // No user: the tapdisk ended when its disk was closed, which "detach" also does.
     const auto left = std::make_shared<std::size_t>(users.size());
     if (users.empty()) return done({});
     for (Vbd* const vbd : users) {
@@ -263,7 +263,7 @@ void Taps::free(const ipc::TapMinor& minor) {
 std::vector<ipc::TapEntry> Taps::entries() const {
     std::map<std::pair<std::uint32_t, std::uint32_t>, ipc::TapEntry> of_disks;
     for (const auto& [name, vbd] : paired_) {
-        if (vbd->directory().is_gone()) continue;  // the script is not to give a disk what is about to end
+        if (vbd->directory().is_gone()) continue;  // the script must not give a new disk a tapdisk that will end
         const VbdTap& tap = *vbd->image().tap();
         of_disks[{tap.name.pid, tap.name.minor}] = {tap.name.pid, tap.name.minor, tap.image};
     }
@@ -361,7 +361,7 @@ void Taps::forget(const Vbd& vbd) {
 
 void Taps::end(Tap& tap) {
     tap.ending = true;
-    // One that is still looked for ends when it is found.
+    // A tapdisk that is still looked for is ended when it is found.
     if (const auto process = processes_.find(tap.pid); process != processes_.end()) process->second->terminate();
     save();
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Taps: what Xen's block-tap script asks for (docs/tapback-protocol.md), and which disk each tapdisk that it made
-// becomes. The script opens the image first and then writes the tapdisk's pid and number into the disk's directory in
-// xenstore; from then on the tapdisk is the disk's, and Vbd's.
+// Taps: the requests of Xen's block-tap script (docs/tapback-protocol.md), and the pairing of its tapdisks with disks.
+// The script opens the image first and then writes the tapdisk's pid and number into the disk's directory in xenstore;
+// from then on the tapdisk belongs to the disk's Vbd.
 //
-// Two disks that only read may share one pid and number, as the script lets them. A tapdisk serves one disk, so the
-// second gets one of its own on the same image, under the same name; the name lasts as long as one of them.
+// The script lets two read-only disks share one pid and number. A tapdisk serves one disk, so the second disk gets its
+// own tapdisk on the same image, under the same name, which lasts as long as either disk.
 //
 // Tested by tests/unit/tapback/taps_test.cpp, tests/unit/tapback/tap_answers_test.cpp and tests/control/tap_test.cpp.
 #pragma once
@@ -29,12 +29,12 @@ class Taps {
     /// Leaves open tapdisks running.
     ~Taps();
 
-    /// Finds what an earlier tapback left, which had these disks.
+    /// Finds the tapdisks that an earlier tapback left. `records`: the disks that it had.
     void restore(const std::vector<VbdRecord>& records);
     /// Whether the socket file of this name is one of ours.
     bool has_socket(const std::string& name) const { return table_.pid_of(name).has_value(); }
 
-    // The requests, in the protocol's words. Errors: throw std::system_error, or come in the reply.
+    // The requests, as the protocol names them. Errors: throw std::system_error, or are the reply.
     ipc::TapMinor allocate();
     ipc::TapPid spawn();
     void attach(const ipc::TapArguments& name);
@@ -43,7 +43,8 @@ class Taps {
     void free(const ipc::TapMinor& minor);
     ipc::TapListResult list(const ipc::TapList& arguments) const;
 
-    /// After each look of a disk: gives it the tapdisk that its directory names. Errors: throws std::system_error.
+    /// Gives a disk the tapdisk that its directory names; call it after each Vbd::look(). Errors: throws
+    /// std::system_error.
     void look(Vbd& vbd);
     /// A disk that an earlier tapback paired.
     void add(Vbd& vbd);
@@ -74,11 +75,11 @@ class Taps {
     Host& host_;
     TapTable table_;
     std::map<std::uint32_t, std::unique_ptr<TapdiskHandle>> processes_;  ///< by pid, those in the table
-    std::set<std::uint32_t> unfound_;  ///< of the table: whether they live, or what they do, is asked again
+    std::set<std::uint32_t> unfound_;  ///< tapdisks of the table, by pid, that are looked for or asked again
     std::vector<std::unique_ptr<TapdiskHandle>> gone_;  ///< destroyed at the next tick
     std::multimap<std::uint32_t, std::function<void()>> when_ended_;
-    std::map<std::string, Vbd*> paired_;  ///< by name, the disks whose tapdisk came by this way
-    std::set<ipc::VbdAddress> waiting_;   ///< disks that share an image which is just being opened
+    std::map<std::string, Vbd*> paired_;  ///< disks, by name, whose tapdisk came from the script
+    std::set<ipc::VbdAddress> waiting_;   ///< disks whose image is still being opened
     EventLoop::Timer timer_;
 };
 

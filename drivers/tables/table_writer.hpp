@@ -67,7 +67,7 @@ class Resizer {
     virtual void start(std::uint64_t size_sectors, ImageRequest& request) noexcept = 0;
 
   protected:
-    /// What a worker does of the resize of a format.
+    /// The part of a format's resize that a worker does.
     template <class Resize>
     struct Job : WorkerJob {
         Resize* resize = nullptr;

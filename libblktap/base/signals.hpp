@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How our programs take signals: those that end them, and those that the kernel sends for a failed call.
+// The signals that end a program, and those that the kernel sends for a failed call.
 //
 // Tested by tests/replay/scripts/file-limit.replay and tests/control/storage_test.cpp.
 #pragma once
@@ -18,9 +18,9 @@ inline void survive_file_size_limit() noexcept {
     ::signal(SIGXFSZ, SIG_IGN);
 }
 
-/// Returns a descriptor that becomes readable with SIGTERM and SIGINT, which are blocked for every thread from now on,
-/// for a daemon that ends by its event loop. No other signal kills it for a failed call: SIGPIPE and SIGXFSZ are
-/// ignored. Call before any thread is started. Errors: throws std::system_error (EMFILE).
+/// Returns a descriptor that becomes readable on SIGTERM and SIGINT, for a daemon that ends through its event loop.
+/// Both are blocked for every thread from now on. SIGPIPE and SIGXFSZ are ignored, so that no failed call kills the
+/// daemon. Call before any thread is started. Errors: throws std::system_error (EMFILE).
 UniqueFd open_end_signals();
 
 }  // namespace blktap

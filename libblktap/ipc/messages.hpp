@@ -186,10 +186,10 @@ struct OpenFileArguments {
 struct AboutResult {
     static constexpr const char* label = "about";
     static constexpr Others others = Others::ignored;
-    std::string version{};  ///< as "tapdisk --version" has it
+    std::string version{};  ///< as "tapdisk --version" prints it
     std::uint32_t pid = 0;
     std::uint64_t running_seconds = 0;
-    std::uint32_t protocol = 0;  ///< the version of the protocol that it speaks
+    std::uint32_t protocol = 0;  ///< the version of its control protocol
 
     static void fields(auto& io, auto& it) {
         io.required("version", it.version);

@@ -198,7 +198,7 @@ struct VbdStats : VbdArguments {
     using Result = Stats::Result;
 };
 
-/// About of a VBD's tapdisk.
+/// Asks a VBD's tapdisk "about".
 struct VbdAbout : VbdArguments {
     static constexpr const char* name = "about";
     using Result = About::Result;
