@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FileRules: which files each disk has, and which it may have. A tapdisk under its guest's control may ask for any
+// FileRules: which files each disk has, and which it may have. A tapdisk that its guest has taken over may ask for any
 // file, and is refused here. Pure: the facts about a file come from the storage process.
 //
 // An image names its backing files itself, in a header that its owner, or a guest, may have written. Such a file is
