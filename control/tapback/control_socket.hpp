@@ -15,7 +15,7 @@ namespace blktap::tapback {
 
 class ControlSocket {
   public:
-    /// All outlive this.
+    /// All arguments outlive this.
     ControlSocket(EventLoop& loop, Daemon& daemon, ipc::MessageListener& listener);
     ~ControlSocket();
 

@@ -21,7 +21,7 @@ void Removal::detach(bool is_served, Done done) {
         detached_.push_back(done);
         hooks_.give_up();
     };
-    // xl's script comes when its guest has closed the disk; who calls it without that takes it from under the kernel.
+    // xl's script comes when the guest has closed the disk. Any other call would take the disk from under the kernel.
     if (!is_served || !own_disk_.is_own()) return give_up();
     own_disk_.check_use(ipc::Detach::name, give_up, done);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Removal: a disk is taken away on request, and others have a say in it: for a disk of this domain whoever uses it
-// here, and the guest, which is to close it. By force the guest is asked, and then not waited for.
+// Removal: takes a disk away on request. A disk that this domain uses stays, and the guest is asked to close its disk.
+// By force the use is ignored, and the guest is asked but not waited for.
 //
 // Tested by tests/unit/tapback/vbd/removal_test.cpp and tests/control.
 #pragma once
@@ -19,17 +19,17 @@ namespace blktap::tapback {
 class Removal {
   public:
     using Done = std::function<void(const ipc::Reply&)>;
-    /// What a guest has to close its disk, as xl gives it; by force. A Linux frontend closes when it is told to, and
-    /// then waits for no answer that does not come.
+    /// Time for a guest to close its disk, as much as xl gives it; the second: by force. A Linux frontend closes at
+    /// once when it is asked to, without waiting for answers.
     static constexpr Nanoseconds patience = std::chrono::seconds(10);
     static constexpr Nanoseconds force_patience = std::chrono::seconds(1);
 
     struct Hooks {
-        /// The disk is nobody's any more: its tapdisk is to end.
+        /// Called when the disk has no user any more: its tapdisk is to end.
         std::function<void()> give_up;
-        /// What is to be done may be something else now: look at the disk, and at all of its nodes.
+        /// Called when the next step may have changed: look at the disk, and at all of its nodes.
         std::function<void()> changed;
-        /// Whether the guest, and not our storage, is what a disk waits for that does not go.
+        /// Whether a disk that does not go waits for its guest, and not for the storage.
         std::function<bool()> waits_for_guest;
     };
 
@@ -39,19 +39,20 @@ class Removal {
     Removal(const Removal&) = delete;
     Removal& operator=(const Removal&) = delete;
 
-    /// Gives the disk up; `done` when it has ended. `is_served`: nobody has asked its guest to close it. Then one that
-    /// this domain uses stays: EBUSY. Errors: throws std::system_error; others are replies.
+    /// Gives the disk up; calls `done` when it has ended. `is_served`: its guest was not asked to close it; then a disk
+    /// that this domain uses stays: EBUSY. Errors: throws std::system_error; others are replies.
     void detach(bool is_served, Done done);
-    /// Asks the guest to close the disk, and removes nothing: the nodes stay until everything is answered and given
-    /// back, because a kernel whose device's nodes are gone waits for the answers before it does anything else. `done`
-    /// when the disk has ended, or does not within `patience`. Without force a disk that this domain uses stays: EBUSY.
-    /// Errors: as of detach().
+    /// Asks the guest to close the disk. The nodes stay until all requests are answered and the rings given back: a
+    /// kernel whose device's nodes are gone does nothing else before it has the answers. `done` is called when the disk
+    /// has ended, or `patience` is over. Without force a disk that this domain uses stays: EBUSY. Errors: as of
+    /// detach().
     void unplug(bool force, Done done);
 
     bool is_by_force() const noexcept { return forced_; }
-    /// By force, and the guest had its time.
+    /// Whether the disk is removed by force, and the guest had its time.
     bool is_overdue() const noexcept { return overdue_; }
-    /// The disk has ended. Returns what tells all who wait for that, to be called when its files are closed as well.
+    /// The disk has ended. Returns a function that answers all who wait for that: call it when the files are closed
+    /// too.
     std::function<void()> finish();
 
   private:
@@ -64,8 +65,8 @@ class Removal {
     const Hooks hooks_;
     bool forced_ = false;
     bool overdue_ = false;
-    Done unplugged_;              ///< of whoever waits for unplug()
-    std::vector<Done> detached_;  ///< and for detach()
+    Done unplugged_;              ///< the caller that waits for unplug()
+    std::vector<Done> detached_;  ///< the callers that wait for detach()
     EventLoop::Timer timer_;
 };
 
