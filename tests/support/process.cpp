@@ -5,11 +5,11 @@
 #include "tests/support/process.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
 #include <fstream>
-#include <iterator>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -160,7 +160,13 @@ int run(const std::vector<std::string>& command, const ProcessOptions& options, 
 
 std::string read_file(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    std::string text;
+    std::array<char, 4096> part;
+    do {
+        file.read(part.data(), part.size());  // unlike an iterator it does not throw
+        text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+    } while (file);
+    return text;
 }
 
 void pause_between_looks() noexcept {

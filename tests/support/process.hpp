@@ -58,7 +58,8 @@ class Process {
 /// Runs `command` to its end, and returns its exit status. A program that does not end within `limit` is killed: 137.
 int run(const std::vector<std::string>& command, const ProcessOptions& options, Nanoseconds limit);
 
-/// Returns the contents of a file; empty if there is none.
+/// Returns the contents of a file; empty if there is none. A file of /proc may end early, with the process that it is
+/// of.
 std::string read_file(const std::string& path);
 
 /// Polls `condition` until it is true; returns false if it was not within `limit`.

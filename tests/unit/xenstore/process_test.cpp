@@ -4,6 +4,7 @@
 #include "tests/support/process.hpp"
 
 #include <csignal>
+#include <fstream>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,15 @@ TEST_CASE("process: its exit status, output and environment are as it wished", "
     const ProcessOptions options{.environment = {"WORD=hello"}, .output = directory.path("output")};
     CHECK(run({"/bin/sh", "-c", "echo $WORD; echo again >&2; exit 3"}, options, 10s) == 3);
     CHECK(read_file(directory.path("output")) == "hello\nagain\n");
+}
+
+TEST_CASE("process: what cannot be read of a file is left out", "[unit]") {
+    CHECK(read_file("/nowhere/file").empty());
+    CHECK(read_file("/proc/self/mem").empty());  // as a file of a process that ends: it opens, and its reading fails
+    const TemporaryDirectory directory;
+    const std::string long_text(10'000, 'x');
+    std::ofstream(directory.path("long")) << long_text;
+    CHECK(read_file(directory.path("long")) == long_text);
 }
 
 TEST_CASE("process: what cannot be run ends with 127", "[unit]") {
