@@ -96,7 +96,7 @@ void CommitPlan::note_old(const Change& change, std::uint64_t guest_cluster, con
     const L2Entry entry = map_.layer().cluster_entry(old_entry);
     if (!entry.placed || entry.same_place(map_.layer().cluster_entry(new_entry))) return;
     frees_ = true;
-    // What a damaged entry names is somebody else's.
+    // By the guest's offset: a damaged entry may name another cluster's place.
     if (map_.places_are_fixed()) return note_punch(guest_cluster << map_.layer().header.cluster_bits);
     const std::uint64_t cluster = entry.host_offset >> map_.layer().header.cluster_bits;
     const bool whole = change.kind == Change::Kind::discard && entry.kind != L2Entry::Kind::compressed;
