@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the crash checkers of all formats share: random traffic on an image, whose every write to the file is logged,
-// and the files that would be there if the log were cut at a point, by a loss of power (sectors that no fdatasync
-// covered are there or not, each for itself) or by the death of the process (what was written is there).
+// The common part of the crash checkers of all formats. Random traffic runs on an image, and every write to the file is
+// logged. Then it makes the files that result if the log is cut at a point: by a loss of power (each sector that no
+// fdatasync covered is there or not, by itself) or by the death of the process (all written sectors are there).
 //
 // BLKTAP_SEED=n replays a run, BLKTAP_CRASH_POINTS=n cuts in more places.
 #pragma once

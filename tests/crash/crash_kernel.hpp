@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// CrashKernel: a Linux AIO that does what is submitted in any order, when it is told to, and remembers every write and
-// every fdatasync in the order in which they happened. From that the state of the disk after a loss of power at any
-// moment can be made: what an fdatasync covered is there, of everything else any sectors are. Blocking writes to the
-// files that it watches are remembered where a test has note_write() and note_sync() called for them.
+// CrashKernel: a Linux AIO that performs submitted operations in any order, when the test says so, and logs every write
+// and every fdatasync in the order in which they happened. The log gives the state of the disk after a loss of power at
+// any moment: all sectors that an fdatasync covered are there, and any of the others. Blocking writes to the watched
+// files are logged only where a test has note_write() and note_sync() called for them.
 #pragma once
 
 #include <algorithm>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// tapdisk is killed in the middle of allocation, a thousand times: started again, it has every write that it had
-// answered, and nothing that was never written. Real processes, a real file, a simulated guest. A write that was under
-// way when its tapdisk died may be there or not. BLKTAP_KILLS=N: so many times instead.
+// tapdisk is killed in the middle of allocation, a thousand times. Started again, it has every write that it had
+// answered, and no data that was never written. A write that was under way when its tapdisk died may be there or not.
+// Real processes, a real file, a simulated guest. BLKTAP_KILLS=N: N times instead.
 #include <algorithm>
 #include <array>
 #include <csignal>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Comparison: drives an image with random mixed requests, many under way at once and none overlapping another, as the
-// engine's range guard sees to it, and compares it with the model disk. BLKTAP_SEED=n replays one run.
+// Comparison: drives an image with random mixed requests and compares it with the model disk. Many requests are under
+// way at once, and none overlaps another, which the engine's range guard guarantees. BLKTAP_SEED=n replays one run.
 #pragma once
 
 #include <algorithm>

@@ -2,9 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Random traffic over several queues of a guest, and often of a second guest or a program with local rings, against the
-// raw driver and a kernel that answers in any order, in parts, late or with errors, on a file that may have to grow and
-// is moved while requests wait: every status, every byte read, the recovery log and the image in the end are what a
-// disk may do.
+// raw driver. The kernel answers in any order, in parts, late or with errors; the file may have to grow, and is moved
+// while requests wait. Every status, every byte read, the recovery log and the final image must be allowed for a disk.
 //
 // The seed is printed; BLKTAP_SEED=n runs that one again.
 #include <algorithm>

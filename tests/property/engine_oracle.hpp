@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// EngineOracle: what each sector of a disk may hold while requests overlap in time. A write may take effect at any
-// moment between being sent and being answered; once it is answered, everything that was answered before it was sent is
-// gone. A read may see whatever was not gone when it was sent. Reads and writes that overlap are not ordered (see
-// RangeGuard), and a worker's write is a copy that a read can meet halfway: while a change of a sector is under way, a
-// read may see a mixture of what the sector may hold.
+// EngineOracle: the contents that each sector of a disk may have while requests overlap in time. A write may take
+// effect at any moment between being sent and being answered; once it is answered, all contents that were answered
+// before it was sent are gone. A read may see any contents that were not gone when it was sent. Reads and writes that
+// overlap are not ordered (see RangeGuard), and a worker's write is a copy that a read can meet halfway: while a change
+// of a sector is under way, a read may see a mixture of the allowed contents.
 #pragma once
 
 #include <cstdint>

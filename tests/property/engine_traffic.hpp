@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// EngineTraffic: turns bytes into what a guest, a disk, an operator and time may do to an engine, mostly valid and
-// rarely broken, and checks every status and every byte read against what a disk may do. One generator for the property
-// test, which feeds it random bytes, and for the fuzzer, whose bytes are libFuzzer's.
+// EngineTraffic: turns bytes into actions of a guest, a disk, an operator and time on an engine, mostly valid and
+// rarely broken, and checks every status and every byte read against those that a disk may return. The property test
+// feeds it random bytes, the fuzzer libFuzzer's.
 //
-// Errors: throws std::logic_error that says what went wrong.
+// Errors: throws std::logic_error with the reason.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // A whole driver with I/O, for docs/WRITING-DRIVERS.md: a disk that is a part of a file, from the option "offset" on.
-// Blocking code in a worker, so nothing here knows of alignment or of Linux AIO; drivers/raw shows what it takes to be
-// fast.
+// It is blocking code in a worker, without alignment or Linux AIO; drivers/raw shows the code that is needed for speed.
 #pragma once
 
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// One function a command: its options, then what runs it.
+// One function for each command: it adds the command's options and the function that runs it.
 #include "tests/replay/command_options.hpp"
 
 #include <cstdlib>

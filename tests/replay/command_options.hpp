@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What the command line can say: the options of all commands, and the function that runs the chosen one.
+// The options of all commands, and the function that runs the chosen command.
 #pragma once
 
 #include <functional>

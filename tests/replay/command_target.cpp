@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The options that commands share: which backend, as which guest, which part of the disk.
+// The options that commands share: the backend, the guest, and the part of the disk.
 #include <algorithm>
 #include <cstdlib>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The order of the questions matters: a stamp is judged by what it says only when its checksum says that it is whole.
+// The order of the checks matters: a stamp's fields are judged only if its checksum is right.
 #include "tests/replay/disk_model.hpp"
 
 #include <algorithm>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// DiskModel: what the disk must hold: for each sector the generation of the last write that was answered. It judges
-// what was read. Reads and writes that overlap must not be under way together: then the expectation is definite.
+// DiskModel: the expected contents of the disk: for each sector the generation of the last answered write. It judges
+// the data that was read. Overlapping reads and writes must not be under way together, so that the expectation is
+// definite.
 //
 // Tested by tests/unit/replay/disk_model_test.cpp.
 #pragma once

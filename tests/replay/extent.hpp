@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// How a run of sectors is cut into a request: the segments, whether they need an indirect request, and which part of
-// the disk is used at all.
+// The conversion of a run of sectors into a request: the segments, whether they need an indirect request, and the part
+// of the disk that is used.
 //
 // Tested by tests/unit/replay/extent_test.cpp.
 #pragma once

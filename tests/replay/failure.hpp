@@ -2,7 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Failure: the tapdisk did something wrong (a wrong answer, wrong data, none at all). Any other exception means that
-// the test could not be made. The two differ in ring-replay's exit status.
+// the test could not run. The two differ in ring-replay's exit status.
 #pragma once
 
 #include <stdexcept>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A stamp: 512 bytes that say which write put them where, so that a sector read later convicts by itself: of being an
-// older one, another one's, or nobody's.
+// A stamp: 512 bytes that name the write and its place. A sector that is read later shows by itself whether it is old,
+// belongs elsewhere, or was never written.
 //
 // Tested by tests/unit/replay/stamp_test.cpp.
 #pragma once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What every command of ring-replay is told: which backend, and as which domain.
+// The target of every command of ring-replay: which backend, and as which domain.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Connection: how a frontend's rings reach a backend and how we learn that it is gone. A seam: a tapdisk's control
-// socket is one way (tapdisk_connection.hpp), xenstore another.
+// Connection: the interface that connects a frontend's rings to a backend and notices the backend's end. A tapdisk's
+// control socket is one implementation (tapdisk_connection.hpp), xenstore another.
 #pragma once
 
 #include <optional>

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Frontend: the guest's side of a VBD: its rings, with the pages and events that a FrontendHost has, and nothing that
-// decides what to do with them. It knows no command line and no socket, so tests of a backend in the same process use
-// it too.
+// Frontend: the guest's side of a VBD: its rings, with the pages and events of a FrontendHost. It does not decide what
+// to do with them. It knows no command line and no socket, so tests of a backend in the same process use it too.
 //
 // Tested by tests/unit/replay/frontend_test.cpp.
 #pragma once

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// FrontendHost: where a frontend's pages and events come from. A guest's are granted and event channels; those of a
-// program beside the tapdisk are in memory that both share (docs/control-protocol.md, local rings).
+// FrontendHost: makes a frontend's pages and events. A guest has granted pages and event channels; a program beside the
+// tapdisk has them in memory that both share (docs/control-protocol.md, local rings).
 //
 // Tested by tests/unit/replay/frontend_test.cpp.
 #pragma once

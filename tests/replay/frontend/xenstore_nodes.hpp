@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The nodes by which a guest's block driver and a backend meet (Xen's public header io/blkif.h), as a guest reads and
-// writes them. Which state comes when is in xenstore_connection.hpp.
+// The nodes through which a guest's block driver and a backend connect (Xen's public header io/blkif.h), as a guest
+// reads and writes them. xenstore_connection.hpp has the order of the states.
 //
 // Tested by tests/unit/replay/xenstore_nodes_test.cpp.
 #pragma once

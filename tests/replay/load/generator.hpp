@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Generator: chooses the requests of a generated load: where, and read, write or flush. The disk is cut into blocks of
-// the request's size; with `exclusive` no two requests in flight are for one block, so that what a read must return is
-// definite.
+// Generator: chooses the place and the kind (read, write or flush) of the requests of a generated load. The disk is cut
+// into blocks of the request's size. With `exclusive` no two requests in flight are for one block, so that the expected
+// data of a read is definite.
 //
 // Tested by tests/unit/replay/generator_test.cpp.
 #pragma once

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A request's id holds its slot's index, and above it a number that no other request of the run has: an answer that
-// comes twice or to nobody is noticed.
+// A request's id holds its slot's index, and above it a number that no other request of the run has. So a second
+// answer, or one to no request, is noticed.
 #include "tests/replay/load/pump.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Statistics: what a run of requests did and how long it took, and its two shapes for people and for programs.
+// Statistics: the counts and times of a run of requests, printed for people or for programs.
 //
 // Tested by tests/unit/replay/statistics_test.cpp.
 #pragma once

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// Traffic: who decides what is asked of the disk and judges the answers, as the Pump calls it. Generated load, copying
-// a disk in or out, and a recorded trace are each one Traffic.
+// Traffic: the Pump's interface for choosing requests and judging their answers. Generated load, copying a disk in or
+// out, and a recorded trace are each one Traffic.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The data of a script's requests: the granted pages, what is written into them before a request, what must be in them
-// afterwards.
+// The data of a script's requests: the granted pages, their contents before a request, and the contents that they must
+// have afterwards.
 //
 // Tested by tests/unit/replay/script_data_test.cpp.
 #pragma once

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// One line is one statement, except from "batch" to "end". What describes the ring and the disk comes before the first
-// request, because a script is connected once.
+// One line is one statement, except from "batch" to "end". The statements about the ring and the disk come before the
+// first request, because a script connects once.
 #include <algorithm>
 #include <array>
 #include <cerrno>

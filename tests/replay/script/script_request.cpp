@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// A named request takes only the fields that it has, so that a wrong one is noticed; "raw" takes all of them.
+// A named request takes only its own fields, so that a wrong one is noticed; "raw" takes all fields.
 #include "tests/replay/script/script_request.hpp"
 
 #include <algorithm>

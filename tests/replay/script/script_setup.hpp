@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// What a script says before its requests: the rings it wants, and the disk it needs.
+// The statements before a script's requests: the rings that it wants, and the disk that it needs.
 #pragma once
 
 #include "libblktap/ipc/messages.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The tapdisk writes to the descriptor itself; here is only waiting.
+// The tapdisk writes to the descriptor itself; this only waits.
 #include "tests/replay/trace/recorder.hpp"
 
 #include <array>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// `ring-replay trace`: asks a tapdisk again what a guest once asked: the same queues, order, times, good and bad
-// requests. What was written then is not in a trace: writes write whatever is in their pages, so play traces on a copy
+// `ring-replay trace`: repeats the requests of a guest to a tapdisk: the same queues, order and times, good and bad
+// requests. A trace does not have the written data: writes write whatever is in their pages, so play traces on a copy
 // of a disk.
 //
 // Tested by tests/unit/replay/trace_test.cpp.
