@@ -41,6 +41,11 @@ struct ControlServer::Handlers {
         });
     }
     void operator()(const ipc::Connect& message, ipc::Call& call);
+    void operator()(const ipc::Recover& message, ipc::Call& call) {
+        vbd.recover(to_spec(message.image), server.opener_for(call.client, message.image), message.device);
+        call.answer(ipc::Nothing{});
+    }
+    void operator()(const ipc::Adopt& message, ipc::Call& call);
     void operator()(const ipc::Disconnect& message, ipc::Call& call);
     void operator()(const ipc::Abandon& message, ipc::Call& call);
     void operator()(const ipc::Pause&, ipc::Call& call) { vbd.pause(later(call)); }
@@ -95,17 +100,28 @@ void ControlServer::Handlers::operator()(const ipc::Connect& message, ipc::Call&
     // A local ring's log is private to tapdisk: a program that could write it could change judged requests.
     UniqueFd memory = message.local ? call.take_descriptor(message.name) : UniqueFd{};
     UniqueFd log_file = call.descriptors.empty() || message.local ? UniqueFd{} : call.take_descriptor(message.name);
-    const std::vector<UniqueFd> for_peer = vbd.connect(message, std::move(log_file), std::move(memory));
-    server.owners_.erase(message.connection);
-    if (message.until_hangup) server.owners_.emplace(message.connection, call.client);
-    if (message.local && message.until_hangup) {
+    server.connected(message, call, vbd.connect(message, std::move(log_file), std::move(memory)));
+}
+
+void ControlServer::Handlers::operator()(const ipc::Adopt& message, ipc::Call& call) {
+    auto descriptors = call.take_descriptors(message.name, message.local ? 2 : 1);
+    UniqueFd memory = message.local ? std::move(descriptors.front()) : UniqueFd{};
+    server.connected(message, call,
+                     vbd.connect(message, std::move(descriptors.back()), std::move(memory), Vbd::Rings::adopted));
+}
+
+void ControlServer::connected(const ipc::ConnectArguments& frontend, ipc::Call& call,
+                              const std::vector<UniqueFd>& for_peer) {
+    owners_.erase(frontend.connection);
+    if (frontend.until_hangup) owners_.emplace(frontend.connection, call.client);
+    if (frontend.local && frontend.until_hangup) {
         // The client was trusted to connect; from now on others who control the program may send through it.
-        server.server_.restrict_client(call.client, {ipc::Disconnect::name, ipc::Watch::name});
+        server_.restrict_client(call.client, {ipc::Disconnect::name, ipc::Watch::name});
     }
     std::vector<int> descriptors;
     for (const UniqueFd& fd : for_peer)
         descriptors.push_back(fd.get());
-    call.answer(vbd.describe(message.connection), descriptors);
+    call.answer(vbd_.describe(frontend.connection), descriptors);
 }
 
 void ControlServer::Handlers::operator()(const ipc::Disconnect& message, ipc::Call& call) {

@@ -53,6 +53,8 @@ class ControlServer {
     void gone(ClientId id);
     void open_for(ClientId id, const std::function<void()>& open);
     std::unique_ptr<ImageOpener> opener_for(ClientId id, const ipc::OpenArguments& arguments);
+    /// Answers "connect" and "adopt".
+    void connected(const ipc::ConnectArguments& frontend, ipc::Call& call, const std::vector<UniqueFd>& for_peer);
     void tell_problems() noexcept;
 
     EventLoop& loop_;

@@ -24,7 +24,12 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
       options_(options),
       disk_(loop, kernel, drivers, options.disk),
       connections_(loop.clock(), disk_.io(), disk_.scheduler(), options.poll_max),
-      idle_timer_(loop, [this] { trim_when_idle(); }) {}
+      idle_timer_(loop, [this] { trim_when_idle(); }) {
+    disk_.health().on_change([this] {
+        for (const auto& connection : connections_.list())
+            connection->client().keep(disk_.health().kept());
+    });
+}
 
 Vbd::~Vbd() = default;
 
@@ -43,8 +48,14 @@ void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opene
     disk_.open(image, std::move(files), std::move(opened));
 }
 
-std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory) {
-    require_open("the image is paused");
+std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory,
+                                   Rings rings) {
+    const bool adopts = rings == Rings::adopted;
+    if (adopts) {
+        require(disk_.recovering() && !opening(), "rings are adopted only after \"recover\" and before \"resume\"");
+    } else {
+        require_open("the image is paused");
+    }
     require(connections_.find(frontend.connection) == nullptr, "a frontend is connected already");
     require(connections_.list().size() < connections_max, "no more connections");
     const ImageInfo& info = disk_.info();
@@ -54,20 +65,39 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
                      ring::segments_indirect_max};
     options.log_file = log_file ? std::move(log_file) : options_.make_log_file();
     options.memory = std::move(memory);
+    options.adopt = adopts;
     Connection& connection =
         connections_.add(std::make_unique<Connection>(loop_, disk_.scheduler(), std::move(options)));
+    if (adopts) disk_.health().restore(connection.client().kept());
+    connection.client().keep(disk_.health().kept());
     if (frontend.connection.empty()) connection.client().set_recorder(recorder_.get());
-    log::info("ring.connect", {{"domain", peer_of(frontend)},
-                               {"queues", std::to_string(frontend.queues.size())},
-                               {"ring_pages", std::to_string(frontend.queues.front().ring_refs.size())},
-                               {"protocol", frontend.protocol},
-                               {"persistent", frontend.persistent ? "yes" : "no"}});
+    log::info(adopts ? "ring.adopt" : "ring.connect",
+              {{"domain", peer_of(frontend)},
+               {"unanswered", std::to_string(connection.client().stats().adopted)},
+               {"queues", std::to_string(frontend.queues.size())},
+               {"ring_pages", std::to_string(frontend.queues.front().ring_refs.size())},
+               {"protocol", frontend.protocol},
+               {"persistent", frontend.persistent ? "yes" : "no"}});
     return connection.take_peer_descriptors();
+}
+
+void Vbd::recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told) {
+    require(state() == State::closed, "an image is open already");
+    require(!opening(), "an image is being opened");
+    ImageInfo info;
+    info.size_sectors = told.size_sectors;
+    info.read_only = told.read_only;
+    info.physical_sector_size_bytes = told.physical_sector_size_bytes;
+    info.discard = told.discard;
+    info.discard_granularity_bytes = told.discard_granularity_bytes;
+    info.discard_alignment_bytes = told.discard_alignment_bytes;
+    disk_.recover(image, std::move(files), info);
 }
 
 void Vbd::disconnect(const std::string& name, ipc::RingsLeft rings, Done done) {
     Connection* const connection = connections_.find(name);
     require(connection != nullptr, "no frontend is connected");
+    connections_.readmit_adopted();
     give_up_waiting(*connection);
     if (rings == ipc::RingsLeft::untouched) {
         connection->client().close();
@@ -93,6 +123,13 @@ void Vbd::pause(Done done) {
 void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened) {
     require(state() == State::paused, "the image is not paused");
     require(!opening(), "an image is being opened");
+    connections_.readmit_adopted();
+    if (disk_.recovering()) {
+        opened = [this, opened = std::move(opened)](const std::system_error* error) {
+            if (error == nullptr) connections_.recovered(disk_.info().size_sectors);
+            opened(error);
+        };
+    }
     disk_.resume(image, std::move(files), std::move(opened));
 }
 
@@ -117,6 +154,7 @@ void Vbd::resize(std::uint64_t size_bytes, Done done) {
 
 void Vbd::close(Done done) {
     require(state() != State::closed || opening(), "no image is open");
+    connections_.readmit_adopted();
     for (const auto& connection : connections_.list()) {
         give_up_waiting(*connection);
         connection->client().close();
@@ -136,6 +174,7 @@ void Vbd::give_up_waiting(const Connection& connection) const {
 }
 
 void Vbd::shut_down(Done done) {
+    connections_.readmit_adopted();
     for (const auto& connection : connections_.list())
         connection->client().stop_taking();
     if (ending_ != Ending::none) {

@@ -55,8 +55,16 @@ class Vbd {
     /// Ends the opening with an error; no-op if there is none.
     void cancel_opening() noexcept { disk_.cancel_opening(); }
     /// Connects a frontend to the open image. `log_file`: the file of its recovery log; none: Options::make_log_file.
-    /// `memory`: for local rings. Returns the descriptors that the peer of local rings needs.
-    std::vector<UniqueFd> connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory = {});
+    /// `memory`: for local rings. Returns the descriptors that the peer of local rings needs. `adopted`, between
+    /// recover() and resume(): the rings are those of a tapdisk that died, as they were connected there, and the log is
+    /// the one that it left. Errors: also those of RecoveryLog::adopt().
+    enum class Rings : bool { fresh, adopted };
+    std::vector<UniqueFd> connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory = {},
+                                  Rings rings = Rings::fresh);
+    /// Goes on where another tapdisk died that served `image`, of which guests were told `told`: paused, until
+    /// resume(). Its connections are then connected as adopted ones; the first request that is served follows
+    /// resume().
+    void recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told);
     /// Ends the connection called `name`: answers requests that were taken, treats requests in the rings as `rings`
     /// says until the frontend sends no more (for at most RingDrain::at_most), then unmaps the guest's memory.
     void disconnect(const std::string& name, ipc::RingsLeft rings, Done done);

@@ -100,6 +100,7 @@ Json connection_stats(const Connection& connection, const Connections& all, cons
             {"persistent", frontend.persistent},
             {"queues", frontend.queues.size()},
             {"ring-slots", client.queues().front().ring().slot_count()},
+            {"adopted", stats.adopted},
             {"stopped-queues", stats.stopped_queues},
             {"taken", stats.taken},
             {"in-flight", client.unfinished()},

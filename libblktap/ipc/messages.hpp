@@ -31,6 +31,28 @@ struct Connect : ConnectArguments {
     using Result = DeviceDescription;
 };
 
+/// Makes a tapdisk without an image go on where another one died: paused, as if the image were open that guests were
+/// told of. "adopt" follows for each of its connections, then "resume".
+struct Recover {
+    static constexpr const char* name = "recover";
+    using Result = Nothing;
+    OpenArguments image{};
+    DeviceDescription device{};  ///< as the guests know it
+
+    static void fields(auto& io, auto& it) {
+        io.required("image", it.image);
+        io.required("device", it.device);
+    }
+    friend bool operator==(const Recover&, const Recover&) = default;
+};
+
+/// Gives it the rings of a tapdisk that died, as they were connected there. Descriptors, and those of the reply: as
+/// "connect" has them; the log is the one that the dead tapdisk left.
+struct Adopt : ConnectArguments {
+    static constexpr const char* name = "adopt";
+    using Result = DeviceDescription;
+};
+
 /// Disconnects a frontend's rings.
 struct Disconnect {
     static constexpr const char* name = "disconnect";
@@ -127,8 +149,8 @@ struct Close : NoArguments {
 };
 
 /// All messages that a tapdisk serves.
-using TapdiskMessages =
-    MessageList<Open, Connect, Disconnect, Abandon, Pause, Resume, Record, Resize, Stats, About, Watch, Files, Close>;
+using TapdiskMessages = MessageList<Open, Connect, Recover, Adopt, Disconnect, Abandon, Pause, Resume, Record, Resize,
+                                    Stats, About, Watch, Files, Close>;
 
 // What tapdisk asks.
 

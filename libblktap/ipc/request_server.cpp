@@ -38,12 +38,12 @@ void Answer::pass_on(const Reply& reply) const {
     fail(error_code_named(reply.error_code), reply.error_message);
 }
 
-UniqueFd Call::take_descriptor(const char* request) {
-    if (descriptors.size() != 1) {
+std::vector<UniqueFd> Call::take_descriptors(const char* request, std::size_t count) {
+    if (descriptors.size() != count) {
         throw_error(Errc::bad_message, std::string(request) + ": " + std::to_string(descriptors.size()) +
-                                           " descriptors in the message instead of 1");
+                                           " descriptors in the message instead of " + std::to_string(count));
     }
-    return std::move(descriptors.front());
+    return std::move(descriptors);
 }
 
 // Clients.

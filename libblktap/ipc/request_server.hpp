@@ -54,7 +54,9 @@ struct Call {
     Answer answer;
 
     /// Returns the one descriptor of the message. Errors: throws Errc::bad_message if there is not exactly one.
-    UniqueFd take_descriptor(const char* request);
+    UniqueFd take_descriptor(const char* request) { return std::move(take_descriptors(request, 1).front()); }
+    /// Returns all descriptors of the message. Errors: throws Errc::bad_message if there are not exactly `count`.
+    std::vector<UniqueFd> take_descriptors(const char* request, std::size_t count);
 };
 
 class RequestServer {

@@ -54,6 +54,8 @@ class BackRing {
     bool request_waiting() const noexcept;
 
     bool stopped() const noexcept { return stopped_; }
+    /// Takes nothing from it any more.
+    void stop() noexcept { stopped_ = true; }
     /// Free-running indices, for the recovery log.
     std::uint32_t consumed() const noexcept { return request_consumed_; }
     std::uint32_t responses_put() const noexcept { return response_private_; }

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/log.hpp"
 
@@ -49,6 +50,16 @@ void Disk::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Open
 
 void Disk::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened) {
     begin_opening(image.value_or(image_), std::move(files), std::move(opened));
+}
+
+void Disk::recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ImageInfo& told) {
+    BLKTAP_ASSERT(state_ == State::closed && !opening_);
+    image_ = image;
+    files_ = std::move(files);
+    info_ = told;
+    state_ = State::paused;
+    recovering_ = true;
+    log::info("image.recover", {{"image", image_name(image_)}});
 }
 
 void Disk::begin_opening(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened) {
@@ -117,7 +128,9 @@ void Disk::use(std::unique_ptr<ImageDriver>& driver) {
     const bool resumed = state_ == State::paused;
     if (opening_->files) files_ = std::move(opening_->files);
     image_ = opening_->image;
-    if (resumed) {
+    // What a tapdisk that died knew of the storage stays true until the operator resumes it.
+    const bool recovered = std::exchange(recovering_, false);
+    if (resumed && !recovered) {
         health_.image_opened();
     } else {
         info_ = info;
@@ -150,7 +163,7 @@ void Disk::retry() noexcept {
 }
 
 void Disk::accept_loss() {
-    health_.accept_loss();
+    health_.accept_loss(scheduler_.taken());
     scheduler_.release_held();
     log::warning("flush.loss_accepted", {});
 }
@@ -240,6 +253,7 @@ void Disk::close_flushed_image() {
 void Disk::become_closed() noexcept {
     if (state_ != State::closed) log::info("image.close", {{"image", image_name(image_)}});
     state_ = State::closed;
+    recovering_ = false;
     files_.reset();
     health_.image_closed();
     watch_.image_closed();

@@ -55,6 +55,11 @@ class Disk {
     /// Opens the paused image again, or another one at least as large, and serves it. `files`: null to use the same
     /// opener.
     void resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened);
+    /// Goes on where a tapdisk died: paused, as if `image`, of which guests were told `told`, had been open; resume()
+    /// opens it. Only while closed.
+    void recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ImageInfo& told);
+    /// recover() was called, and no image was opened since.
+    bool recovering() const noexcept { return recovering_; }
     /// Whether open() or resume() is under way.
     bool opening() const noexcept { return opening_ != nullptr; }
     /// Ends the opening with an error, at once or soon; no-op if there is none.
@@ -90,6 +95,7 @@ class Disk {
 
     Scheduler& scheduler() noexcept { return scheduler_; }
     const Scheduler& scheduler() const noexcept { return scheduler_; }
+    StorageHealth& health() noexcept { return health_; }
     const StorageHealth& health() const noexcept { return health_; }
     DiskProblems& problems() noexcept { return problems_; }
     const DiskProblems& problems() const noexcept { return problems_; }
@@ -119,6 +125,7 @@ class Disk {
     DiskProblems problems_;
 
     State state_ = State::closed;
+    bool recovering_ = false;
     ImageSpec image_;
     std::unique_ptr<ImageOpener> files_;
     std::unique_ptr<Opening> opening_;

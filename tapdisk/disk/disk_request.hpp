@@ -49,6 +49,8 @@ struct DiskRequest : StageHook, LiveHook {
 
     // For the scheduler.
     Phase phase = Phase::data;
+    /// A tapdisk that died had it, and may have done a part of it: its writes overtake no other.
+    bool replayed = false;
     Lack lack = Lack::nothing;   ///< why it was parked, at least once
     Nanoseconds waits_since{0};  ///< parked for the first time, by the scheduler's clock
     RangeGuard::Claim claim{};

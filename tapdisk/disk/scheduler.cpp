@@ -14,8 +14,8 @@ namespace {
 
 RangeGuard::Mode mode_of(const DiskRequest& request) noexcept {
     if (!request.changes_disk()) return RangeGuard::Mode::shared;
-    const bool parked_before = request.lack != Lack::nothing;
-    return parked_before ? RangeGuard::Mode::ordered_write : RangeGuard::Mode::shared_write;
+    const bool in_order = request.lack != Lack::nothing || request.replayed;
+    return in_order ? RangeGuard::Mode::ordered_write : RangeGuard::Mode::shared_write;
 }
 
 }  // namespace
@@ -24,11 +24,12 @@ Scheduler::~Scheduler() {
     BLKTAP_ASSERT(clients_.empty() && in_driver_ == 0);
 }
 
-void Scheduler::join(DiskClient& client) {
+void Scheduler::join(DiskClient& client, std::uint64_t given) {
     clients_.reserve(clients_.size() + 1);
     if (driver_ != nullptr) client.set_image(*driver_);
     clients_.push_back(&client);
     client.scheduler_ = this;
+    sequence_ = std::max(sequence_, given);
 }
 
 void Scheduler::leave(DiskClient& client) noexcept {

@@ -47,8 +47,9 @@ class Scheduler {
 
     // Clients.
 
-    /// `client` may send requests, until leave(). Errors: throws std::bad_alloc; it has not joined then.
-    void join(DiskClient& client);
+    /// `client` may send requests, until leave(). `given`: a tapdisk that died gave the sequences up to this one.
+    /// Errors: throws std::bad_alloc; it has not joined then.
+    void join(DiskClient& client, std::uint64_t given = 0);
     /// The driver has none of its requests; those that are parked, held or postponed are forgotten: whoever has their
     /// recovery log answers them.
     void leave(DiskClient& client) noexcept;

@@ -8,9 +8,12 @@
 // Tested by tests/unit/tapdisk/disk/flush_failure_test.cpp.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <system_error>
+#include <utility>
 
 namespace blktap {
 
@@ -32,6 +35,17 @@ class StorageHealth {
         friend bool operator==(const Waiting&, const Waiting&) = default;
     };
 
+    /// What changes a promise to the guests, for the tapdisk that goes on where this one dies.
+    struct Kept {
+        static constexpr std::uint32_t flush_failed = 1, writes_refused = 2, image_cut = 4;
+        static constexpr std::uint32_t all_bits = flush_failed | writes_refused | image_cut;
+        std::uint32_t bits = 0;
+        /// Flushes of this sequence and before are about data of which the operator accepted the loss: 0, none.
+        std::uint64_t lost_until = 0;
+
+        friend bool operator==(const Kept&, const Kept&) = default;
+    };
+
     /// A flush failed and the loss was not accepted: flushes are held, until accept_loss() or image_closed().
     bool flush_failed() const noexcept { return flush_failed_; }
     /// Writes are refused because a flush failed; until image_opened() or image_closed().
@@ -43,14 +57,47 @@ class StorageHealth {
     void fail_flush() noexcept {
         flush_failed_ = true;
         writes_refused_ = true;
+        changed_();
     }
-    void cut_image() noexcept { image_cut_ = true; }
-    /// The operator accepts the loss. Writes are still refused, until the image is opened again.
-    void accept_loss() noexcept { flush_failed_ = false; }
+    void cut_image() noexcept {
+        image_cut_ = true;
+        changed_();
+    }
+    /// The operator accepts the loss, which the requests up to `sequence` know of. Writes are refused still, until the
+    /// image is opened again.
+    void accept_loss(std::uint64_t sequence) noexcept {
+        if (flush_failed_) lost_until_ = sequence;
+        flush_failed_ = false;
+        changed_();
+    }
     /// An image was opened, perhaps the same again: the kernel reports failed writes to the new open file again.
-    void image_opened() noexcept { writes_refused_ = image_cut_ = false; }
+    void image_opened() noexcept {
+        writes_refused_ = image_cut_ = false;
+        changed_();
+    }
     /// The image was closed for good: the next one starts with a clean state.
-    void image_closed() noexcept { flush_failed_ = writes_refused_ = image_cut_ = false; }
+    void image_closed() noexcept {
+        flush_failed_ = writes_refused_ = image_cut_ = false;
+        lost_until_ = 0;
+        changed_();
+    }
+
+    Kept kept() const noexcept {
+        return {(flush_failed_ ? Kept::flush_failed : 0) | (writes_refused_ ? Kept::writes_refused : 0) |
+                    (image_cut_ ? Kept::image_cut : 0),
+                lost_until_};
+    }
+    /// What a tapdisk has kept that has died; added to what is known.
+    void restore(const Kept& kept) noexcept {
+        flush_failed_ = flush_failed_ || (kept.bits & Kept::flush_failed) != 0;
+        writes_refused_ = writes_refused_ || (kept.bits & Kept::writes_refused) != 0;
+        image_cut_ = image_cut_ || (kept.bits & Kept::image_cut) != 0;
+        lost_until_ = std::max(lost_until_, kept.lost_until);
+        changed_();
+    }
+    /// `changed` is called when kept() may be another, before any request is answered that depends on it. It must not
+    /// throw.
+    void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
 
     const Waiting& waiting() const noexcept { return waiting_; }
     /// Counts one request that waits for `now`, and no longer for `before`.
@@ -65,6 +112,8 @@ class StorageHealth {
     bool flush_failed_ = false;
     bool writes_refused_ = false;
     bool image_cut_ = false;
+    std::uint64_t lost_until_ = 0;
+    std::function<void()> changed_ = [] {};
     Waiting waiting_;
 };
 

@@ -3,6 +3,9 @@
 //
 #include "tapdisk/ring/connection.hpp"
 
+#include <array>
+#include <fstream>
+#include <string>
 #include <utility>
 
 #include "tapdisk/ring/local_transport.hpp"
@@ -16,16 +19,49 @@ std::unique_ptr<RingTransport> make_transport(const ipc::ConnectArguments& front
     return std::make_unique<XenTransport>(frontend);
 }
 
+std::array<std::uint8_t, 16> boot_id() {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string text;
+    std::getline(file, text);
+    std::erase(text, '-');
+    std::array<std::uint8_t, 16> id{};
+    if (text.size() != 2 * id.size()) throw_error(std::make_error_code(std::errc::io_error), "the host's boot_id");
+    for (std::size_t i = 0; i < id.size(); ++i)
+        id[i] = static_cast<std::uint8_t>(std::stoul(text.substr(2 * i, 2), nullptr, 16));
+    return id;
+}
+
+/// FNV-1a (64 bits) of what says which rings these are: docs/formats/recovery-log.md has the text.
+std::uint64_t hash_of(const ipc::ConnectArguments& frontend) {
+    std::string text = std::to_string(frontend.domain) + ' ' + frontend.protocol + ' ' +
+                       (frontend.local ? "local" : "xen") + ' ' + frontend.connection;
+    for (const ipc::QueueArguments& queue : frontend.queues) {
+        text += ';' + std::to_string(queue.event_channel);
+        for (const std::uint32_t page : queue.ring_refs)
+            text += ' ' + std::to_string(page);
+    }
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char c : text)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return hash;
+}
+
+RecoveryLog make_log(Connection::Options& options, const std::vector<ConnectionQueue>& queues) {
+    const RecoveryLog::Shape shape{static_cast<std::uint32_t>(queues.size()),
+                                   queues.front().ring().slot_count(),
+                                   {boot_id(), hash_of(options.frontend)}};
+    if (options.adopt) return RecoveryLog::adopt(std::move(options.log_file), shape);
+    return RecoveryLog(std::move(options.log_file), shape);
+}
+
 }  // namespace
 
 Connection::Connection(EventLoop& loop, Scheduler& scheduler, Options options)
-    : frontend_(std::move(options.frontend)), transport_(make_transport(frontend_, std::move(options.memory))) {
+    : frontend_(options.frontend), transport_(make_transport(frontend_, std::move(options.memory))) {
     std::vector<ConnectionQueue> queues = transport_->take_queues();
-    const auto queue_count = static_cast<std::uint32_t>(queues.size());
-    const std::uint32_t slots = queues.front().ring().slot_count();
-    client_.emplace(scheduler, transport_->memory(), std::move(queues),
-                    RecoveryLog(std::move(options.log_file), queue_count, slots),
-                    RingClient::Options{options.rules, {.direct_io_safe = frontend_.direct_io_safe}});
+    RecoveryLog log = make_log(options, queues);
+    client_.emplace(scheduler, transport_->memory(), std::move(queues), std::move(log),
+                    RingClient::Options{options.rules, {.direct_io_safe = frontend_.direct_io_safe}, options.adopt});
     watch_.emplace(loop, transport_->event_fd(), transport_->epoll_events(), [this](std::uint32_t) { note_events(); });
 }
 

@@ -24,11 +24,12 @@ class Connection {
         ipc::ConnectArguments frontend;
         ring::DeviceRules rules;
         UniqueFd log_file;
-        UniqueFd memory{};  ///< for local rings
+        UniqueFd memory{};   ///< for local rings
+        bool adopt = false;  ///< the log is that of a tapdisk that died with these rings
     };
 
-    /// Maps and binds everything. Errors: throws std::system_error, as the transport's constructor; nothing stays
-    /// mapped or bound.
+    /// Maps and binds everything. Errors: throws std::system_error, as the transport's constructor, or as
+    /// RecoveryLog::adopt(); nothing stays mapped or bound.
     Connection(EventLoop& loop, Scheduler& scheduler, Options options);
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;

@@ -3,6 +3,8 @@
 //
 #include "tapdisk/ring/connection_queue.hpp"
 
+#include <algorithm>
+
 #include "libblktap/base/assert.hpp"
 #include "libblktap/ring/wire_status.hpp"
 
@@ -25,6 +27,26 @@ void ConnectionQueue::make_slots(DiskClient& client, std::uint16_t queue_index, 
     }
 }
 
+void ConnectionQueue::adopt(const std::function<void(RequestSlot&)>& take) {
+    std::vector<std::uint16_t> unanswered;
+    const bool settled = log_->settle(ring_.responses_published());
+    if (settled) unanswered = log_->unanswered();
+    if (!settled || !ring_.adopt(log_->consumed(), static_cast<std::uint32_t>(unanswered.size()))) {
+        log_->clear();
+        ring_.stop();
+        return;
+    }
+    for (const std::uint16_t index : unanswered) {
+        std::erase(free_slots_, index);
+        RequestSlot& slot = slots_[index];
+        reset(slot);
+        slot.sequence = log_->sequence(index);
+        slot.raw = &log_->request(index);
+        slot.replayed = true;
+        take(slot);
+    }
+}
+
 void ConnectionQueue::set_image(ImageDriver& driver) {
     const std::uint32_t count = ring_.slot_count();
     scratch_ = std::make_unique<ScratchMemory>(driver, count);
@@ -36,13 +58,18 @@ RequestSlot& ConnectionQueue::take_slot() noexcept {
     BLKTAP_ASSERT(!free_slots_.empty());
     RequestSlot& slot = slots_[free_slots_.back()];
     free_slots_.pop_back();
+    reset(slot);
+    return slot;
+}
+
+void ConnectionQueue::reset(RequestSlot& slot) noexcept {
     slot.result = {};
     slot.range = {};
+    slot.replayed = false;
     slot.segments = {};
     slot.needs_descriptors = false;
     slot.runs = slot.inline_runs;
     slot.iovecs = slot.inline_iovecs;
-    return slot;
 }
 
 void ConnectionQueue::answer(RequestSlot& slot) noexcept {

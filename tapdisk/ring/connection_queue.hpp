@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -27,6 +28,9 @@ class ConnectionQueue {
 
     /// Makes the slots, each with its place in the tables, for `client`. Once, before the first request.
     void make_slots(DiskClient& client, std::uint16_t queue_index, RecoveryLog::Queue& log);
+    /// Goes on with the ring as `log`, of a tapdisk that died, says; calls `take(RequestSlot&)` for each request that
+    /// it had taken and not answered. After make_slots(). A ring that is not as the log says is stopped.
+    void adopt(const std::function<void(RequestSlot&)>& take);
 
     /// Gives each slot its scratch for requests to `driver`, until clear_image(). Errors: throws std::bad_alloc.
     void set_image(ImageDriver& driver);
@@ -50,6 +54,8 @@ class ConnectionQueue {
     RecoveryLog::Queue& log() noexcept { return *log_; }
 
   private:
+    void reset(RequestSlot& slot) noexcept;
+
     PeerSignal signal_;
     ring::BackRing ring_;
     RecoveryLog::Queue* log_ = nullptr;

@@ -62,6 +62,26 @@ bool Connections::before_sleep() noexcept {
     return waiting;
 }
 
+void Connections::readmit_adopted() noexcept {
+    StageList adopted;
+    for (const auto& connection : list_)
+        adopted.splice(adopted.end(), connection->client().adopted());
+    adopted.sort([](const DiskRequest& a, const DiskRequest& b) { return a.sequence < b.sequence; });
+    while (!adopted.empty()) {
+        DiskRequest& request = take_first(adopted);
+        static_cast<RingClient*>(request.client)->readmit(request);
+    }
+}
+
+void Connections::recovered(std::uint64_t size_sectors) noexcept {
+    for (const auto& connection : list_) {
+        connection->client().set_size(size_sectors);
+        // The dead tapdisk may not have told of answers that it made visible; and nobody was there to be told of
+        // requests.
+        connection->client().wake_frontend();
+    }
+}
+
 Connection& Connections::add(std::unique_ptr<Connection> connection) {
     return *list_.emplace_back(std::move(connection));
 }

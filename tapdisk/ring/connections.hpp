@@ -41,6 +41,12 @@ class Connections {
     const List& list() const noexcept { return list_; }
     bool empty() const noexcept { return list_.empty(); }
 
+    /// Hands the requests of adopted rings to the scheduler, in the order in which the dead tapdisk took them: before
+    /// new requests are taken, and before a connection ends.
+    void readmit_adopted() noexcept;
+    /// The first image of a successor is open, and the device has this size.
+    void recovered(std::uint64_t size_sectors) noexcept;
+
     /// Whether all answers are written, and the scheduler has passed every request to the driver that it could.
     bool quiet() const noexcept;
     /// Number of unanswered requests.

@@ -25,6 +25,15 @@ std::size_t queue_size_bytes(std::size_t slots) {
     return sizeof(QueueHeader) + slots * sizeof(Slot);
 }
 
+std::size_t log_size_bytes(std::uint32_t queue_count, std::uint32_t slots) {
+    return sizeof(Header) + queue_count * queue_size_bytes(slots);
+}
+
+/// Ring indices are free-running.
+bool is_before(std::uint32_t index, std::uint32_t end) noexcept {
+    return static_cast<std::int32_t>(index - end) < 0;
+}
+
 /// Stores `value` after all earlier stores; that order suffices for a reader that starts when this process is gone.
 void store_last(std::uint32_t& where, std::uint32_t value) noexcept {
     std::atomic_ref(where).store(value, std::memory_order_release);
@@ -64,10 +73,35 @@ void RecoveryLog::Queue::end_publish() noexcept {
     store_last(header_->publishing, 0);
 }
 
-RecoveryLog::RecoveryLog(UniqueFd file, std::uint32_t queue_count, std::uint32_t slots_per_queue)
-    : file_(std::move(file)) {
-    BLKTAP_ASSERT(queue_count > 0 && slots_per_queue > 0 && slots_per_queue <= ring::ring_slots_max);
-    const std::size_t size_bytes = sizeof(Header) + queue_count * queue_size_bytes(slots_per_queue);
+bool RecoveryLog::Queue::settle(std::uint32_t responses_published) noexcept {
+    if (header_->publishing != 0) {
+        const bool visible = responses_published == header_->new_producer;
+        if (!visible && responses_published != header_->old_producer) return false;
+        if (!visible) header_->published_count = 0;
+        end_publish();
+    }
+    for (Slot& slot : slots_) {
+        if (!is_before(slot.ring_index, header_->consumed)) slot.state = static_cast<std::uint32_t>(SlotState::free);
+    }
+    return true;
+}
+
+std::vector<std::uint16_t> RecoveryLog::Queue::unanswered() const {
+    std::vector<std::uint16_t> taken;
+    for (std::size_t i = 0; i < slots_.size(); ++i)
+        if (slots_[i].state != static_cast<std::uint32_t>(SlotState::free))
+            taken.push_back(static_cast<std::uint16_t>(i));
+    return taken;
+}
+
+void RecoveryLog::Queue::clear() noexcept {
+    for (Slot& slot : slots_)
+        slot.state = static_cast<std::uint32_t>(SlotState::free);
+}
+
+RecoveryLog::RecoveryLog(UniqueFd file, const Shape& shape) : file_(std::move(file)) {
+    BLKTAP_ASSERT(shape.queue_count > 0 && shape.slots_per_queue > 0 && shape.slots_per_queue <= ring::ring_slots_max);
+    const std::size_t size_bytes = log_size_bytes(shape.queue_count, shape.slots_per_queue);
     // Emptied first: a log must never begin with another connection's requests.
     if (::ftruncate(file_.get(), 0) != 0 || ::ftruncate(file_.get(), static_cast<off_t>(size_bytes)) != 0) {
         throw_system_error("recovery log: resize to " + std::to_string(size_bytes) + " bytes");
@@ -76,17 +110,66 @@ RecoveryLog::RecoveryLog(UniqueFd file, std::uint32_t queue_count, std::uint32_t
     if (const int error = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(size_bytes)); error != 0) {
         throw_error({error, std::system_category()}, "recovery log: " + std::to_string(size_bytes) + " bytes");
     }
-    mapping_ = Mapping::shared_file(file_.get(), size_bytes);
-    for (std::uint32_t i = 0; i < queue_count; ++i) {
-        std::byte* start = mapping_.data() + sizeof(Header) + i * queue_size_bytes(slots_per_queue);
-        queues_.emplace_back(*reinterpret_cast<QueueHeader*>(start),
-                             std::span(reinterpret_cast<Slot*>(start + sizeof(QueueHeader)), slots_per_queue));
+    map(shape);
+    header().version = log_layout::version;
+    header().queue_count = shape.queue_count;
+    header().slots_per_queue = shape.slots_per_queue;
+    header().boot = shape.identity.boot;
+    header().frontend = shape.identity.frontend;
+    std::atomic_ref(header().magic).store(log_layout::magic, std::memory_order_release);
+}
+
+RecoveryLog RecoveryLog::adopt(UniqueFd file, const Shape& shape) {
+    const auto refuse = [](Errc code, const std::string& reason) { throw_error(code, "recovery log: " + reason); };
+    RecoveryLog log(std::move(file));
+    struct stat status {};
+    if (::fstat(log.file_.get(), &status) != 0) throw_system_error("recovery log");
+    const std::size_t size_bytes = log_size_bytes(shape.queue_count, shape.slots_per_queue);
+    if (status.st_size != static_cast<off_t>(size_bytes)) {
+        refuse(Errc::bad_message,
+               std::to_string(status.st_size) + " bytes, but these rings' has " + std::to_string(size_bytes));
     }
-    auto& header = *reinterpret_cast<Header*>(mapping_.data());
-    header.version = log_layout::version;
-    header.queue_count = queue_count;
-    header.slots_per_queue = slots_per_queue;
-    std::atomic_ref(header.magic).store(log_layout::magic, std::memory_order_release);
+    log.map(shape);
+    const auto contents = read_log(log.bytes());
+    if (!contents && contents.error() == Errc::bad_version) {
+        refuse(Errc::bad_version, "version " + std::to_string(log.header().version) + " is not known here");
+    }
+    if (!contents) refuse(Errc::bad_message, "damaged");
+    if (contents.value().queues.size() != shape.queue_count ||
+        contents.value().slots_per_queue != shape.slots_per_queue)
+        refuse(Errc::bad_message, "of rings of another size");
+    if (contents.value().version == log_layout::version) {
+        if (contents.value().identity.boot != shape.identity.boot) refuse(Errc::bad_message, "of an earlier boot");
+        if (contents.value().identity != shape.identity) refuse(Errc::bad_message, "of another frontend's rings");
+        return log;
+    }
+    log.header().boot = shape.identity.boot;
+    log.header().frontend = shape.identity.frontend;
+    log.keep({});
+    store_last(log.header().version, log_layout::version);
+    return log;
+}
+
+log_layout::Header& RecoveryLog::header() const noexcept {
+    return *reinterpret_cast<Header*>(mapping_.data());
+}
+
+void RecoveryLog::map(const Shape& shape) {
+    mapping_ = Mapping::shared_file(file_.get(), log_size_bytes(shape.queue_count, shape.slots_per_queue));
+    for (std::uint32_t i = 0; i < shape.queue_count; ++i) {
+        std::byte* start = mapping_.data() + sizeof(Header) + i * queue_size_bytes(shape.slots_per_queue);
+        queues_.emplace_back(*reinterpret_cast<QueueHeader*>(start),
+                             std::span(reinterpret_cast<Slot*>(start + sizeof(QueueHeader)), shape.slots_per_queue));
+    }
+}
+
+void RecoveryLog::keep(const StorageHealth::Kept& health) noexcept {
+    header().lost_until = health.lost_until;
+    store_last(header().health, health.bits);
+}
+
+StorageHealth::Kept RecoveryLog::kept() const noexcept {
+    return {header().health, header().lost_until};
 }
 
 UniqueFd RecoveryLog::take_file() noexcept {
@@ -115,6 +198,9 @@ UniqueFd open_log_file(const std::string& path) {
 
 namespace {
 
+/// No disk ever has so many; those that a successor gives come after it.
+constexpr std::uint64_t sequence_max = std::uint64_t{1} << 62;
+
 template <class T>
 T read_at(std::span<const std::byte> bytes, std::size_t offset) {
     T value;
@@ -140,14 +226,21 @@ Result<LogContents> read_log(std::span<const std::byte> bytes) {
     if (bytes.size() < sizeof(Header)) return Errc::bad_message;
     const auto header = read_at<Header>(bytes, 0);
     if (header.magic != log_layout::magic) return Errc::bad_message;
-    if (header.version != log_layout::version) return Errc::bad_version;
+    if (header.version < log_layout::oldest_version || header.version > log_layout::version) return Errc::bad_version;
     const std::uint32_t slots = header.slots_per_queue;
     if (header.queue_count == 0 || header.queue_count > 64 || slots == 0 || slots > ring::ring_slots_max) {
         return Errc::bad_message;
     }
-    if (bytes.size() < sizeof(Header) + header.queue_count * queue_size_bytes(slots)) return Errc::bad_message;
+    if (bytes.size() < log_size_bytes(header.queue_count, slots)) return Errc::bad_message;
 
-    LogContents contents;
+    LogContents contents{};
+    contents.version = header.version;
+    contents.slots_per_queue = slots;
+    if (header.version >= 2) {
+        if ((header.health & ~StorageHealth::Kept::all_bits) != 0) return Errc::bad_message;
+        contents.health = {header.health, header.lost_until};
+        contents.identity = {header.boot, header.frontend};
+    }
     for (std::uint32_t q = 0; q < header.queue_count; ++q) {
         const std::size_t offset = sizeof(Header) + q * queue_size_bytes(slots);
         auto queue = read_queue(read_at<QueueHeader>(bytes, offset), slots);
@@ -157,8 +250,8 @@ Result<LogContents> read_log(std::span<const std::byte> bytes) {
             if (slot.state > 1) return Errc::bad_message;
             // A slot at or past the consumed index was being written when its writer died: the request is still in the
             // ring.
-            const bool taken = static_cast<std::int32_t>(slot.ring_index - queue.value().consumed) < 0;
-            if (slot.state == 1 && taken) {
+            if (slot.state == 1 && is_before(slot.ring_index, queue.value().consumed)) {
+                if (slot.sequence > sequence_max) return Errc::bad_message;
                 contents.unanswered.push_back({static_cast<std::uint16_t>(q), static_cast<std::uint16_t>(s),
                                                slot.ring_index, slot.sequence, slot.request});
             }

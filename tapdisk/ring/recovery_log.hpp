@@ -11,6 +11,7 @@
 // Tested by tests/unit/tapdisk/ring/recovery_log_test.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -19,23 +20,35 @@
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/base/unique_fd.hpp"
 #include "libblktap/ring/request.hpp"
+#include "tapdisk/disk/storage_health.hpp"
 
 namespace blktap {
+
+/// Whose log it is: what is in it means nothing after the host has started anew, and nothing to other rings.
+struct LogIdentity {
+    std::array<std::uint8_t, 16> boot{};  ///< of the host: /proc/sys/kernel/random/boot_id
+    std::uint64_t frontend = 0;           ///< a hash of the arguments that connected the rings
+
+    friend bool operator==(const LogIdentity&, const LogIdentity&) = default;
+};
 
 namespace log_layout {
 
 inline constexpr std::uint64_t magic = 0x474f4c5041544b42;  // "BKTAPLOG", little-endian
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
+/// Of this version, what version 2 added is zeros.
+inline constexpr std::uint32_t oldest_version = 1;
 
 struct Header {
     std::uint64_t magic;
     std::uint32_t version;
     std::uint32_t queue_count;
     std::uint32_t slots_per_queue;
-    std::uint32_t reserved;
-    std::uint64_t mapping_offset;  ///< where a format's uncommitted mapping changes begin; 0: none
-    std::uint64_t mapping_size_bytes;
-    std::uint8_t padding[24];
+    std::uint32_t health;               ///< StorageHealth::Kept::bits
+    std::uint64_t lost_until;           ///< StorageHealth::Kept::lost_until
+    std::array<std::uint8_t, 16> boot;  ///< LogIdentity
+    std::uint64_t frontend;
+    std::uint8_t padding[8];
 };
 static_assert(sizeof(Header) == 64);
 
@@ -82,14 +95,41 @@ class RecoveryLog {
                            std::span<const std::uint16_t> slots) noexcept;
         void end_publish() noexcept;
 
+        /// Of a log that was adopted, where the ring's rsp_prod is `responses_published`: ends the publication that was
+        /// under way, and forgets a request that the ring still has. May be done again. False: no publication of this
+        /// log ends there, and nothing has changed.
+        [[nodiscard]] bool settle(std::uint32_t responses_published) noexcept;
+        /// Ring index up to which requests were taken.
+        std::uint32_t consumed() const noexcept { return header_->consumed; }
+        /// The slots whose requests are not answered. Of a log that is settled.
+        std::vector<std::uint16_t> unanswered() const;
+        std::uint64_t sequence(std::uint16_t slot) const noexcept { return slots_[slot].sequence; }
+        const ring::RawRequest& request(std::uint16_t slot) const noexcept { return slots_[slot].request; }
+        /// No request is unanswered any more.
+        void clear() noexcept;
+
       private:
         log_layout::QueueHeader* header_;
         std::span<log_layout::Slot> slots_;
     };
 
+    struct Shape {
+        std::uint32_t queue_count = 1;
+        std::uint32_t slots_per_queue = 32;
+        LogIdentity identity{};
+    };
+
     /// Lays out an empty log in `file`, which is resized to fit. Errors: throws std::system_error (ENOSPC of the
     /// tmpfs).
-    RecoveryLog(UniqueFd file, std::uint32_t queue_count, std::uint32_t slots_per_queue);
+    RecoveryLog(UniqueFd file, const Shape& shape);
+    /// The log in `file` of a tapdisk that has ended, and whose last I/O has; it is of this version afterwards. Errors:
+    /// throws std::system_error: Errc::bad_message (damaged, cut off, of another boot, of other rings),
+    /// Errc::bad_version; the file is as it was.
+    static RecoveryLog adopt(UniqueFd file, const Shape& shape);
+
+    /// What a successor must know of the storage: stored before any answer that depends on it.
+    void keep(const StorageHealth::Kept& health) noexcept;
+    StorageHealth::Kept kept() const noexcept;
 
     Queue& queue(std::size_t index) noexcept { return queues_[index]; }
     std::span<const std::byte> bytes() const noexcept { return mapping_.bytes(); }
@@ -97,6 +137,10 @@ class RecoveryLog {
     UniqueFd take_file() noexcept;
 
   private:
+    explicit RecoveryLog(UniqueFd file) noexcept : file_(std::move(file)) {}
+    log_layout::Header& header() const noexcept;
+    void map(const Shape& shape);
+
     UniqueFd file_;
     Mapping mapping_;
     std::vector<Queue> queues_;
@@ -123,6 +167,10 @@ struct LogContents {
         std::uint32_t old_producer, new_producer;
         std::vector<std::uint16_t> published;
     };
+    LogIdentity identity;  ///< of version 1: zeros
+    StorageHealth::Kept health;
+    std::uint32_t version;
+    std::uint32_t slots_per_queue;
     std::vector<Queue> queues;
     /// Requests taken and not answered, in order of their sequence, including those of a publication under way.
     std::vector<Request> unanswered;

@@ -28,6 +28,11 @@ DiskRequest::Kind kind_of(ring::Operation operation) noexcept {
     return kinds[static_cast<std::size_t>(operation)];
 }
 
+bool flushes(const ring::RawRequest& request) noexcept {
+    const auto operation = static_cast<ring::Operation>(request.response_operation());
+    return operation == ring::Operation::flush_diskcache || operation == ring::Operation::write_barrier;
+}
+
 /// Whether data in the pool must be copied to the frontend.
 bool to_be_delivered(const RequestSlot& slot) noexcept {
     return slot.memory == RequestSlot::Memory::pooled && slot.reads() && !slot.result;
@@ -44,7 +49,17 @@ RingClient::RingClient(Scheduler& scheduler, PeerMemory& memory, std::vector<Con
       guest_(memory, options.data) {
     for (std::size_t i = 0; i < queues_.size(); ++i)
         queues_[i].make_slots(*this, static_cast<std::uint16_t>(i), log_.queue(i));
-    scheduler_.join(*this);
+    std::uint64_t last_sequence = options.adopt ? log_.kept().lost_until : 0;
+    for (ConnectionQueue& queue : queues_) {
+        if (!options.adopt) break;
+        queue.adopt([&](RequestSlot& slot) {
+            adopted_.push_back(slot);
+            last_sequence = std::max(last_sequence, slot.sequence);
+        });
+        if (queue.ring().stopped()) ++stats_.stopped_queues;
+    }
+    stats_.adopted = adopted_.size();
+    scheduler_.join(*this, last_sequence);
 }
 
 RingClient::~RingClient() {
@@ -112,7 +127,18 @@ void RingClient::take(ConnectionQueue& queue) noexcept {
     slot.raw = &queue.log().record(slot.index, ring_index, slot.sequence, queue.ring().consume());
     queue.log().advance(ring_index + 1);
     ++stats_.taken;
+    enter(queue, slot);
+}
 
+void RingClient::readmit(DiskRequest& request) noexcept {
+    RequestSlot& slot = slot_of(request);
+    // It was held when the operator accepted the loss: an answer of success would be a lie.
+    if (flushes(*slot.raw) && slot.sequence <= log_.kept().lost_until) return reject(slot, Errc::image_failed);
+    enter(queues_[slot.queue], slot);
+    if (!taken_.empty()) fetch_descriptors();
+}
+
+void RingClient::enter(ConnectionQueue& queue, RequestSlot& slot) noexcept {
     if (failing()) return reject(slot, taken_away());
     const auto judged = ring::judge(*slot.raw, rules_);
     if (!judged) return reject(slot, judged.error());

@@ -31,6 +31,7 @@ class RingClient final : public DiskClient {
     struct Options {
         ring::DeviceRules rules{};
         GuestData::Options data{};
+        bool adopt = false;  ///< the log is that of a tapdisk that died, and the rings go on where it was
     };
 
     /// Requests taken from one ring in one turn. Few, so that the disk gets the first while the next are still being
@@ -42,6 +43,17 @@ class RingClient final : public DiskClient {
                const Options& options);
     /// quiet() must be true: only what the recovery log keeps for a successor may be left.
     ~RingClient();
+
+    // The rings of a tapdisk that died.
+
+    /// What that had taken and not answered, in no order; readmit() each, before the first take().
+    StageList& adopted() noexcept { return adopted_; }
+    /// Judges a request of adopted() again, which is out of that list, and hands it to the scheduler; or answers it
+    /// with an error. In order of the sequence, over all clients of the disk.
+    void readmit(DiskRequest& request) noexcept;
+    /// For the next tapdisk.
+    void keep(const StorageHealth::Kept& health) noexcept { log_.keep(health); }
+    StorageHealth::Kept kept() const noexcept { return log_.kept(); }
 
     // The turn.
 
@@ -92,6 +104,7 @@ class RingClient final : public DiskClient {
   private:
     bool takes() const noexcept;
     void take(ConnectionQueue& queue) noexcept;
+    void enter(ConnectionQueue& queue, RequestSlot& slot) noexcept;
     void fetch_descriptors() noexcept;
     std::error_code judge_descriptors(RequestSlot& slot) noexcept;
     void accept(RequestSlot& slot) noexcept;
@@ -111,6 +124,7 @@ class RingClient final : public DiskClient {
     std::vector<ConnectionQueue> queues_;
     GuestData guest_;
     TraceRecorder* recorder_ = nullptr;
+    StageList adopted_;
     StageList taken_;              ///< indirect requests that need descriptors, and all requests taken after them
     StageList fetching_;           ///< writes whose data is to be fetched
     std::size_t first_queue_ = 0;  ///< the queue with which the next turn begins

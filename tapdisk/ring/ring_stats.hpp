@@ -25,13 +25,15 @@ struct TurnMost {
 struct RingStats {
     OperationStats read, write, barrier, flush, discard;
     std::uint64_t taken = 0;     ///< requests, from all rings
+    std::uint64_t adopted = 0;   ///< requests that a tapdisk which died had taken and not answered
     std::uint64_t rejected = 0;  ///< requests that the judge refused, or that could not be read
     std::uint64_t notifies = 0;
     std::uint64_t descriptor_copies = 0;
     std::uint64_t write_copies = 0;
     std::uint64_t read_copies = 0;
     std::uint64_t waited_for_memory = 0;  ///< requests that found the page pool empty
-    std::uint64_t stopped_queues = 0;     ///< rings stopped because their producer ran ahead
+    std::uint64_t stopped_queues =
+        0;  ///< rings stopped because their producer ran ahead, or that are not as the adopted log says
     TurnMost turn_most;
 };
 

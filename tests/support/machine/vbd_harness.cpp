@@ -42,15 +42,13 @@ VbdHarness::VbdHarness(Options options)
     sim_kernel_.complete_at_submit();
     image_path_ =
         directory_.make_file("image", options_.file_sectors.value_or(options_.size_sectors) * sector_size_bytes);
-    AioKernel& kernel = options_.kernel != nullptr ? *options_.kernel : sim_kernel_;
-    vbd_.emplace(loop_, kernel, options_.drivers, Vbd::Options{.disk = {.aio_slots = options_.aio_slots}});
+    replace_tapdisk();
     loop_.set_turn([this] {
         const EventLoop::Next next = vbd_->turn();
         turn_again_ = next == EventLoop::Next::turn_again;
         return next;
     });
-    const std::string image = options_.image.empty() ? image_name() : options_.image;
-    open(parse_image_spec(image, options_.access), std::make_unique<LocalImageOpener>());
+    open(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>());
     make_frontend(options_.frontend);
     if (options_.connect) connect();
 }
@@ -110,9 +108,24 @@ void VbdHarness::connect() {
     UniqueFd log = make_anonymous_log_file();
     log_file_ = UniqueFd{::fcntl(log.get(), F_DUPFD_CLOEXEC, 0)};
     vbd_->connect(frontend().connect_arguments(), std::move(log));
+    told_ = vbd_->describe();
+}
+
+void VbdHarness::replace_tapdisk() {
+    AioKernel& kernel = options_.kernel != nullptr ? *options_.kernel : sim_kernel_;
+    vbd_.reset();
+    vbd_.emplace(loop_, kernel, options_.drivers, Vbd::Options{.disk = {.aio_slots = options_.aio_slots}});
+}
+
+void VbdHarness::recover() {
+    replace_tapdisk();
+    vbd_->recover(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>(), told_);
+    vbd_->connect(frontend().connect_arguments(), UniqueFd{::fcntl(log_file_.get(), F_DUPFD_CLOEXEC, 0)}, {},
+                  Vbd::Rings::adopted);
 }
 
 std::string VbdHarness::image_name() const {
+    if (!options_.image.empty()) return options_.image;
     const std::string size = "&size=" + std::to_string(options_.size_sectors * sector_size_bytes);
     return "raw:" + image_path_ + "?buffered=yes" + (options_.file_sectors ? size : "") + options_.image_options;
 }

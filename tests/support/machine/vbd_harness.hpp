@@ -82,6 +82,10 @@ class VbdHarness : public SimGuest {
     // Control.
 
     void connect();
+    /// A new tapdisk in place of the old one, which has shut down; it has no image.
+    void replace_tapdisk();
+    /// Makes the new one go on where the old one was: recovers, and adopts the guest's rings.
+    void recover();
     /// Calls `start` with a Vbd::Done and waits until it is called.
     template <class Start>
     std::error_code finish(Start start) {
@@ -150,6 +154,7 @@ class VbdHarness : public SimGuest {
     unsigned relinks_ = 0;
     std::optional<Vbd> vbd_;
     UniqueFd log_file_;
+    ipc::DeviceDescription told_;  ///< to the guest, when it connected
 };
 
 }  // namespace blktap::testing

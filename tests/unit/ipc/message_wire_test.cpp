@@ -53,6 +53,8 @@ TEST_CASE("messages: the bytes of what tapdisk is asked, and asks", "[unit][ipc]
     Wire wire;
     wire.add(Open{open});
     wire.add(Connect{rings});
+    wire.add(Recover{open, {.size_sectors = 8}});
+    wire.add(Adopt{rings});
     wire.add(Disconnect{RingsLeft::failed});
     wire.add(Abandon{rings});
     wire.add(Pause{});
@@ -78,6 +80,13 @@ TEST_CASE("messages: the bytes of what tapdisk is asked, and asks", "[unit][ipc]
     wire.check("connect", rings_text);
     wire.check("disconnect", R"({"rings":"failed"})");
     wire.check("abandon", rings_text);
+    wire.check("adopt", rings_text);
+    wire.check("recover",
+               R"({"device":{"barrier":true,"discard":false,"discard-alignment":0,"discard-granularity":0,)"
+               R"("flush":true,"indirect-segments-max":0,"persistent":true,"physical-sector-size":512,)"
+               R"("queues-max":16,"read-only":false,"ring-pages-max":16,"sector-size":512,"size-sectors":8},)"
+               R"("image":)" +
+                   open_text + '}');
     wire.check("pause", "{}");
     wire.check("resume", R"({"accept-loss":true,"image":)" + open_text + "}");
     wire.check("record", R"({"action":"stop"})");

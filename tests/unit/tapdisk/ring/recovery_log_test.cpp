@@ -31,7 +31,7 @@ std::vector<std::uint64_t> unanswered_ids(const RecoveryLog& log) {
 }  // namespace
 
 TEST_CASE("recovery log: a new log says that nothing is unanswered", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 2, 32);
+    RecoveryLog log(make_anonymous_log_file(), {2, 32});
     const auto contents = read_log(log.bytes());
     REQUIRE(contents);
     CHECK(contents.value().queues.size() == 2);
@@ -39,7 +39,7 @@ TEST_CASE("recovery log: a new log says that nothing is unanswered", "[unit][tap
 }
 
 TEST_CASE("recovery log: requests of all queues are told in the order in which they came", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 2, 32);
+    RecoveryLog log(make_anonymous_log_file(), {2, 32});
     log.queue(1).record(5, 0, 1, request_with_id(100));
     log.queue(1).advance(1);
     log.queue(0).record(9, 0, 2, request_with_id(200));
@@ -50,7 +50,7 @@ TEST_CASE("recovery log: requests of all queues are told in the order in which t
 }
 
 TEST_CASE("recovery log: a request whose index was not yet passed is left to the ring", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 1, 32);
+    RecoveryLog log(make_anonymous_log_file(), {1, 32});
     log.queue(0).record(0, 0, 1, request_with_id(1));
     CHECK(unanswered_ids(log).empty());
     log.queue(0).advance(1);
@@ -58,7 +58,7 @@ TEST_CASE("recovery log: a request whose index was not yet passed is left to the
 }
 
 TEST_CASE("recovery log: during a publication both producers and its slots are told", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 1, 32);
+    RecoveryLog log(make_anonymous_log_file(), {1, 32});
     for (std::uint16_t i = 0; i < 3; ++i)
         log.queue(0).record(i, i, i + 1, request_with_id(i + 10u));
     log.queue(0).advance(3);
@@ -76,7 +76,7 @@ TEST_CASE("recovery log: during a publication both producers and its slots are t
 }
 
 TEST_CASE("recovery log: ring indices that wrap keep their order", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 1, 32);
+    RecoveryLog log(make_anonymous_log_file(), {1, 32});
     log.queue(0).advance(0xffffffff);
     log.queue(0).record(0, 0xffffffff, 1, request_with_id(1));
     log.queue(0).advance(0);
@@ -84,15 +84,15 @@ TEST_CASE("recovery log: ring indices that wrap keep their order", "[unit][tapdi
 }
 
 TEST_CASE("recovery log: a file used before starts empty", "[unit][tapdisk]") {
-    RecoveryLog first(make_anonymous_log_file(), 1, 64);
+    RecoveryLog first(make_anonymous_log_file(), {1, 64});
     first.queue(0).record(0, 0, 1, request_with_id(1));
     first.queue(0).advance(1);
-    RecoveryLog second(first.take_file(), 2, 32);
+    RecoveryLog second(first.take_file(), {2, 32});
     CHECK(unanswered_ids(second).empty());
 }
 
 TEST_CASE("recovery log: the reader refuses another magic, version or size", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 1, 32);
+    RecoveryLog log(make_anonymous_log_file(), {1, 32});
     std::vector<std::byte> bytes(log.bytes().begin(), log.bytes().end());
     SECTION("too short") {
         CHECK(read_log(std::span(bytes).first(bytes.size() - 1)).error() == Errc::bad_message);
@@ -105,13 +105,13 @@ TEST_CASE("recovery log: the reader refuses another magic, version or size", "[u
         CHECK(read_log(bytes).error() == Errc::bad_message);
     }
     SECTION("version") {
-        bytes[8] = std::byte{2};
+        bytes[8] = std::byte{3};
         CHECK(read_log(bytes).error() == Errc::bad_version);
     }
 }
 
 TEST_CASE("recovery log: no bytes make the reader do anything but answer", "[unit][tapdisk]") {
-    RecoveryLog log(make_anonymous_log_file(), 2, 32);
+    RecoveryLog log(make_anonymous_log_file(), {2, 32});
     const std::vector<std::byte> good(log.bytes().begin(), log.bytes().end());
     std::mt19937 random(11);
     std::size_t refused = 0;
