@@ -275,7 +275,7 @@ void DiskSession::share(const VbdTap& tap) {
 
 void DiskSession::open() {
     tapdisk_->call(ipc::Open{ipc::open_arguments(image().value(), true)}, {},
-                   [this, done = std::exchange(done_, nobody)](const ipc::Reply& reply) { opened(reply, done); });
+                   [this, done = std::exchange(done_, nullptr)](const ipc::Reply& reply) { opened(reply, done); });
 }
 
 void DiskSession::reopen() {
@@ -285,7 +285,6 @@ void DiskSession::reopen() {
         // The tapdisk still works on the same request of an earlier tapback.
         if (is_error(reply, Errc::wrong_state)) return handle(SessionEvent::not_now);
         if (!reply.error_code.empty()) return opened(reply, nobody);
-        done_ = nobody;
         open();
     });
 }
@@ -293,6 +292,11 @@ void DiskSession::reopen() {
 void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
     // The end of the tapdisk follows, and another one is started.
     if (is_error(reply, Errc::peer_closed) && facts().may_revive) return;
+    // Nobody waits: the image is opened again, and the storage process of an earlier tapback may not have let go of it.
+    if (!done && ipc::error_code_named(reply.error_code) == std::errc::device_or_resource_busy) {
+        hooks_.problem(reply.error_message);
+        return handle(SessionEvent::not_now);
+    }
     if (!reply.error_code.empty())
         return not_opened(ipc::error_code_named(reply.error_code), reply.error_message, done);
     try {
@@ -300,6 +304,7 @@ void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
     } catch (const std::system_error& error) {
         return not_opened(error.code(), std::string("its tapdisk's answer: ") + error.what(), done);
     }
+    if (!done) hooks_.problem("");
     hooks_.opened();
     handle(SessionEvent::opened);
     log::info("vbd.attached", {{"vbd", disk_.name()},
@@ -307,13 +312,13 @@ void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
                                {"pid", std::to_string(tapdisk_->pid())}});
     ipc::Reply result;
     result.result = reply.result;
-    done(result);
+    if (done) done(result);
 }
 
-/// Calls `done` when the tapdisk has ended and is removed, so that a retry finds no trace of it.
+/// Calls `done`, if there is one, when the tapdisk has ended and is removed, so that a retry finds no trace of it.
 void DiskSession::not_opened(std::error_code code, const std::string& message, const Done& done) {
     hooks_.problem(message);
-    when_ended_.emplace_back([done, code, message] { done(error_reply(code, message)); });
+    if (done) when_ended_.emplace_back([done, code, message] { done(error_reply(code, message)); });
     handle(SessionEvent::not_opened);
 }
 

@@ -264,6 +264,18 @@ TEST_CASE("disk session: block-tap's image is opened again for a disk that only 
         t.tapdisk().answer(t.device);
         CHECK(t.state() == Session::open);
     }
+    SECTION("when the storage process of an earlier tapback has let go of it") {
+        t.tapdisk().answer();
+        t.tapdisk().fail(std::make_error_code(std::errc::device_or_resource_busy), "in use by another process");
+        CHECK(t.state() == Session::asking);
+        CHECK(t.problem == "in use by another process");
+        t.turn(1s);
+        t.tapdisk().answer({{"state", "closed"}});
+        CHECK(t.tapdisk().asked() == "open ");
+        t.tapdisk().answer(t.device);
+        CHECK(t.state() == Session::open);
+        CHECK(t.problem.empty());
+    }
     SECTION("when the one who asked for the same has had its answer") {
         t.tapdisk().fail(make_error_code(Errc::wrong_state), "closing already");
         CHECK(t.state() == Session::asking);
