@@ -91,6 +91,10 @@ void configure(std::string_view program, Level level, Sink sink) {
     current() = make_logger(std::string{program}, level, sink);
 }
 
+void set_level(Level level) {
+    current()->set_level(to_spdlog(level));
+}
+
 void write(Level level, std::string_view event, std::initializer_list<Field> fields) noexcept {
     const int errno_of_caller = errno;
     try {

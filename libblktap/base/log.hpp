@@ -24,6 +24,9 @@ using Field = std::pair<std::string_view, std::string>;
 /// "program[level] "; time and host are added by journald or syslog. Call before threads start.
 void configure(std::string_view program, Level level, Sink sink);
 
+/// Sets the level of this process from now on. Context: any thread.
+void set_level(Level level);
+
 /// Writes "event key=value ...", one line, at once. A value with anything but printable ASCII, or with a space, '"',
 /// '\' or '=', is quoted and escaped (\n, \xNN), and one of more than 1 KiB is cut ("..." follows its quote), so that
 /// a hostile string cannot forge a line or a field. Leaves errno alone. Context: any thread.

@@ -78,6 +78,10 @@ TEST_CASE("log: what is below the level is not written", "[unit][base]") {
     CHECK_FALSE(logged([] { log::warning("ring.full"); }).empty());
     log::configure("tapdisk", Level::info, Sink::standard_error);
     CHECK(logged([] { log::debug("detail"); }).empty());
+    log::set_level(Level::debug);
+    CHECK(logged([] { log::debug("detail"); }) == "tapdisk[debug] detail\n");
+    log::set_level(Level::error);
+    CHECK(logged([] { log::warning("ring.full"); }).empty());
 }
 
 TEST_CASE("log: values that could be mistaken for something else are quoted", "[unit][base]") {
