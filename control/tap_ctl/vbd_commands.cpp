@@ -4,7 +4,9 @@
 // The commands about one VBD or all of them, which are requests to tapback.
 #include <cerrno>
 #include <fcntl.h>
+#include <map>
 #include <ostream>
+#include <string>
 #include <unistd.h>
 
 #include "control/client/image_target.hpp"
@@ -127,6 +129,21 @@ int stop_recording(const CommandLine& line, std::ostream& out) {
     return print_result(line, out, tapback.call_for_json(arguments, disk_time));
 }
 
+void add_log_level(CLI::App& app, CommandLine& line) {
+    static const std::map<std::string, log::Level> levels{{"debug", log::Level::debug},
+                                                          {"info", log::Level::info},
+                                                          {"warning", log::Level::warning},
+                                                          {"error", log::Level::error}};
+    CLI::App& added = *app.add_subcommand("log-level", "Set how much tapback logs, until it ends");
+    const CLI::Option* const option =
+        added.add_option("LEVEL", "debug, info, warning or error")->required()->check(CLI::IsMember(levels));
+    added.callback([&line, option] {
+        line.run = [&line, level = levels.at(option->as<std::string>())](std::ostream& out) {
+            return print_result(line, out, TapbackClient(line.socket).call_for_json(ipc::LogLevel{level}, answer_time));
+        };
+    });
+}
+
 CLI::App& add_for_vbd(CLI::App& app, CommandLine& line, const char* name, const char* what, Command command) {
     CLI::App& added = add_command(app, line, name, what, command);
     added.add_option("VBD", line.vbd, "Which: DOMAIN/DEVICE, for example 5/xvda, or the path of its image")->required();
@@ -137,6 +154,7 @@ CLI::App& add_for_vbd(CLI::App& app, CommandLine& line, const char* name, const 
 
 void add_vbd_commands(CLI::App& app, CommandLine& line) {
     add_command(app, line, "status", "Whether tapback runs, and how much it serves", status);
+    add_log_level(app, line);
     add_for_vbd(app, line, "info", "All about one VBD", info);
     add_for_vbd(app, line, "stats", "The counters of a VBD's tapdisk", stats);
     add_for_vbd(app, line, "pause", "Close the image and let the guest wait, so that the image may be moved", pause);

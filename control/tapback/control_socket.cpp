@@ -26,6 +26,10 @@ struct ControlSocket::Handlers {
 
     ipc::ListResult operator()(const ipc::List& message, ipc::Call&) { return daemon.list(message.after); }
     ipc::StatusResult operator()(const ipc::Status&, ipc::Call&) { return daemon.status(); }
+    ipc::Nothing operator()(const ipc::LogLevel& message, ipc::Call&) {
+        log::set_level(message.level);
+        return {};
+    }
     ipc::VbdEntry operator()(const ipc::Info& message, ipc::Call&) { return daemon.vbd(message).entry(true); }
     void operator()(const ipc::VbdStats& message, ipc::Call& call) {
         daemon.vbd(message).image().call(ipc::Stats{}, {}, done_of(call));

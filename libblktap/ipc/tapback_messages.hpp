@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "libblktap/base/log.hpp"
 #include "libblktap/ipc/image_arguments.hpp"
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ipc/tap_messages.hpp"
@@ -186,6 +187,23 @@ struct Status : NoArguments {
     using Result = StatusResult;
 };
 
+/// Sets how much tapback logs, until it ends or is told again. Its tapdisks log as its options say.
+struct LogLevel {
+    static constexpr const char* name = "log-level";
+    using Result = Nothing;
+    log::Level level = log::Level::info;
+
+    static void fields(auto& io, auto& it) {
+        io.choice("level", it.level,
+                  {{"debug", log::Level::debug},
+                   {"info", log::Level::info},
+                   {"warning", log::Level::warning},
+                   {"error", log::Level::error}},
+                  Presence::required);
+    }
+    friend bool operator==(const LogLevel&, const LogLevel&) = default;
+};
+
 /// All about one disk.
 struct Info : VbdArguments {
     static constexpr const char* name = "info";
@@ -283,9 +301,9 @@ struct Unplug {
 };
 
 /// All messages that tapback serves.
-using TapbackMessages =
-    MessageList<Claim, Attach, Detach, Owner, List, Status, Info, VbdStats, VbdAbout, VbdPause, VbdResume, VbdRecording,
-                VbdResize, Plug, Unplug, TapAllocate, TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
+using TapbackMessages = MessageList<Claim, Attach, Detach, Owner, List, Status, LogLevel, Info, VbdStats, VbdAbout,
+                                    VbdPause, VbdResume, VbdRecording, VbdResize, Plug, Unplug, TapAllocate, TapSpawn,
+                                    TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
 
 /// Returns the arguments of a tapdisk's "open" for the same image.
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller);

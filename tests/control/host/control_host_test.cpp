@@ -23,6 +23,19 @@ TEST_CASE("control host: tapback answers, and ends when asked", "[control]") {
     host.start_tapback();
 }
 
+TEST_CASE("control: tapback logs as much as it is told to while it runs", "[control]") {
+    ControlHost host;
+    CHECK(host.call("log-level", {{"level", "loud"}}).error_code == "bad-message");
+    CHECK(host.call("log-level", {{"level", "error"}}).error_code.empty());
+    const std::size_t before = host.logged("stop signal=");
+    CHECK(host.stop_tapback() == 0);
+    CHECK(host.logged("stop signal=") == before);
+    host.start_tapback();  // as its options say again
+    CHECK(host.stop_tapback() == 0);
+    CHECK(host.logged("stop signal=") == before + 1);
+    host.start_tapback();
+}
+
 TEST_CASE("control host: a tapback that was killed is replaced in its place", "[control]") {
     ControlHost host;
     const pid_t first = host.tapback_pid();

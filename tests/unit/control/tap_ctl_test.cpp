@@ -70,6 +70,17 @@ TEST_CASE("tap-ctl: lists all VBDs, however many replies that takes", "[unit][co
     CHECK(json["more"] == false);
 }
 
+TEST_CASE("tap-ctl: sets how much tapback logs, to a level that there is", "[unit][control]") {
+    const FakeTapback tapback(answer);
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK(tap_ctl.run({"log-level", "loud"}).status != 0);
+    CHECK(tap_ctl.run({"log-level"}).status != 0);
+    CHECK(tapback.names().empty());
+    CHECK(tap_ctl.run({"log-level", "debug"}).status == 0);
+    CHECK(tapback.names() == "log-level");
+    CHECK(tapback.asked().at(0).arguments == Json{{"level", "debug"}});
+}
+
 TEST_CASE("tap-ctl: a reply that would be asked for again for ever is an error", "[unit][control]") {
     const FakeTapback tapback([](const ipc::Request&) -> Json { return ipc::ListResult{{}, true}; });
     const auto result = TapCtl(tapback.socket()).run({"list"});

@@ -112,6 +112,7 @@ TEST_CASE("messages: the bytes of what tapback is asked", "[unit][ipc]") {
     wire.add(Info{vbd});
     wire.add(VbdStats{vbd});
     wire.add(VbdAbout{vbd});
+    wire.add(LogLevel{log::Level::debug});
     wire.add(VbdPause{vbd});
     wire.add(VbdResume{vbd, image, true});
     wire.add(VbdRecording{vbd, true});
@@ -140,6 +141,7 @@ TEST_CASE("messages: the bytes of what tapback is asked", "[unit][ipc]") {
     wire.check("status", "{}");
     wire.check("info", '{' + vbd_text + '}');
     wire.check("stats", '{' + vbd_text + '}');
+    wire.check("log-level", R"({"level":"debug"})");
     wire.check("about", '{' + vbd_text + '}');
     wire.check("pause", '{' + vbd_text + '}');
     wire.check("resume", R"({"accept-loss":true,)" + vbd_text + ',' + image_text + '}');
