@@ -17,7 +17,7 @@
 namespace blktap {
 
 template <class Number>
-Number load(std::span<const std::byte> bytes, std::size_t offset) noexcept {
+[[gnu::always_inline]] inline Number load(std::span<const std::byte> bytes, std::size_t offset) noexcept {
     BLKTAP_ASSERT(offset + sizeof(Number) <= bytes.size());
     return boost::endian::endian_load<Number, sizeof(Number), boost::endian::order::big>(
         reinterpret_cast<const unsigned char*>(bytes.data() + offset));

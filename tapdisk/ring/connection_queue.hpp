@@ -54,8 +54,6 @@ class ConnectionQueue {
     RecoveryLog::Queue& log() noexcept { return *log_; }
 
   private:
-    void reset(RequestSlot& slot) noexcept;
-
     PeerSignal signal_;
     ring::BackRing ring_;
     RecoveryLog::Queue* log_ = nullptr;

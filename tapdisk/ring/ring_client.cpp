@@ -120,6 +120,28 @@ void RingClient::take() noexcept {
     if (!taken_.empty()) fetch_descriptors();
 }
 
+inline void RingClient::accept(RequestSlot& slot) noexcept {
+    if (recorder_ != nullptr) recorder_->note(slot, false);
+    scheduler_.admit(slot);
+}
+
+inline void RingClient::enter(ConnectionQueue& queue, RequestSlot& slot) noexcept {
+    if (failing()) return reject(slot, taken_away());
+    const auto judged = ring::judge(*slot.raw, rules_);
+    if (!judged) return reject(slot, judged.error());
+    slot.kind = kind_of(judged.value().operation);
+    slot.range = judged.value().range;
+    slot.needs_descriptors = judged.value().needs_descriptors;
+    if (slot.needs_descriptors) {
+        slot.segments = queue.use_large_tables(slot, judged.value().segment_count);
+    } else {
+        slot.segments = std::span(slot.raw->segments).first(judged.value().segment_count);
+        if (taken_.empty()) return accept(slot);
+    }
+    // Direct and indirect requests in one list: for a barrier they must keep the order in which they were taken.
+    taken_.push_back(slot);
+}
+
 void RingClient::take(ConnectionQueue& queue) noexcept {
     RequestSlot& slot = queue.take_slot();
     const std::uint32_t ring_index = queue.ring().consumed();
@@ -136,23 +158,6 @@ void RingClient::readmit(DiskRequest& request) noexcept {
     if (flushes(*slot.raw) && slot.sequence <= log_.kept().lost_until) return reject(slot, Errc::image_failed);
     enter(queues_[slot.queue], slot);
     if (!taken_.empty()) fetch_descriptors();
-}
-
-void RingClient::enter(ConnectionQueue& queue, RequestSlot& slot) noexcept {
-    if (failing()) return reject(slot, taken_away());
-    const auto judged = ring::judge(*slot.raw, rules_);
-    if (!judged) return reject(slot, judged.error());
-    slot.kind = kind_of(judged.value().operation);
-    slot.range = judged.value().range;
-    slot.needs_descriptors = judged.value().needs_descriptors;
-    if (slot.needs_descriptors) {
-        slot.segments = queue.use_large_tables(slot, judged.value().segment_count);
-    } else {
-        slot.segments = std::span(slot.raw->segments).first(judged.value().segment_count);
-        if (taken_.empty()) return accept(slot);
-    }
-    // Direct and indirect requests in one list: for a barrier they must keep the order in which they were taken.
-    taken_.push_back(slot);
 }
 
 void RingClient::fetch_descriptors() noexcept {
@@ -190,11 +195,6 @@ std::error_code RingClient::judge_descriptors(RequestSlot& slot) noexcept {
     slot.kind = kind_of(judged.value().operation);
     slot.range = judged.value().range;
     return {};
-}
-
-void RingClient::accept(RequestSlot& slot) noexcept {
-    if (recorder_ != nullptr) recorder_->note(slot, false);
-    scheduler_.admit(slot);
 }
 
 void RingClient::reject(RequestSlot& slot, std::error_code error) noexcept {

@@ -104,10 +104,10 @@ class RingClient final : public DiskClient {
   private:
     bool takes() const noexcept;
     void take(ConnectionQueue& queue) noexcept;
-    void enter(ConnectionQueue& queue, RequestSlot& slot) noexcept;
+    [[gnu::always_inline]] void enter(ConnectionQueue& queue, RequestSlot& slot) noexcept;  ///< on every request's path
     void fetch_descriptors() noexcept;
     std::error_code judge_descriptors(RequestSlot& slot) noexcept;
-    void accept(RequestSlot& slot) noexcept;
+    [[gnu::always_inline]] void accept(RequestSlot& slot) noexcept;
     void reject(RequestSlot& slot, std::error_code error) noexcept;
     void fetch_written_data() noexcept;
     void answer_finished() noexcept;
