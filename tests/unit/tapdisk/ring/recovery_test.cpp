@@ -67,8 +67,15 @@ struct LogFile {
             if (slots[i].request.id == id) return slots[i];
         throw std::logic_error("no such request");
     }
-    std::uint16_t number_of(std::size_t queue_index, const log_layout::Slot& slot) {
-        return static_cast<std::uint16_t>(&slot - reinterpret_cast<log_layout::Slot*>(&queue(queue_index) + 1));
+    /// As the log is while the answer to the request `id` of queue 0, the first of the ring, is made visible.
+    void begin_first_publication(std::uint64_t id) {
+        log_layout::Slot& slot = slot_with(0, id);
+        slot.state = 1;
+        queue(0).published[0] = static_cast<std::uint16_t>(&slot - reinterpret_cast<log_layout::Slot*>(&queue(0) + 1));
+        queue(0).published_count = 1;
+        queue(0).old_producer = 0;
+        queue(0).new_producer = 1;
+        queue(0).publishing = 1;
     }
     Mapping mapping;
 };
@@ -182,33 +189,23 @@ TEST_CASE("recovery: a flush that failed has failed for every tapdisk after", "[
     }
 }
 
-TEST_CASE("recovery: an answer that was about to be seen is given once", "[unit][tapdisk]") {
+TEST_CASE("recovery: an answer that was seen, and not yet forgotten, is given once", "[unit][tapdisk]") {
     Interrupted t;
     t.park(t.machine.write(1, 0, t.data));
     t.disk.automatic = true;
     REQUIRE(t.machine.run(t.machine.read(2, 64, t.data)) == Status::okay);
     t.shut_down();
     LogFile log(t.machine.log_file());
-    log_layout::QueueHeader& queue = log.queue(0);
-    log_layout::Slot& answered = log.slot_with(0, 2);
-    answered.state = 1;
-    queue.published[0] = log.number_of(0, answered);
-    queue.published_count = 1;
-    queue.publishing = 1;
-    SECTION("it was seen") {
-        queue.old_producer = 0;
-        queue.new_producer = 1;
-    }
+    log.begin_first_publication(2);
+    SECTION("it was seen") {}
     SECTION("it was seen, and a part of the slots freed") {
-        queue.old_producer = 0;
-        queue.new_producer = 1;
-        answered.state = 0;
+        log.slot_with(0, 2).state = 0;
     }
     for (const int deaths : {0, 1}) {
         INFO(deaths);
         t.machine.recover();
         CHECK(t.counter("adopted") == 1);
-        CHECK(queue.publishing == 0);
+        CHECK(log.queue(0).publishing == 0);
         t.shut_down();
     }
     t.machine.recover();
@@ -223,12 +220,7 @@ TEST_CASE("recovery: an answer that was not seen yet is given", "[unit][tapdisk]
     t.park(t.machine.write(1, 0, t.data));
     t.shut_down();
     LogFile log(t.machine.log_file());
-    log_layout::QueueHeader& queue = log.queue(0);
-    queue.published[0] = log.number_of(0, log.slot_with(0, 1));
-    queue.published_count = 1;
-    queue.old_producer = 0;
-    queue.new_producer = 1;
-    queue.publishing = 1;
+    log.begin_first_publication(1);
     t.machine.recover();
     t.disk.automatic = true;
     t.machine.resume();
