@@ -4,7 +4,6 @@
 // The commands about one VBD or all of them, which are requests to tapback.
 #include <cerrno>
 #include <fcntl.h>
-#include <map>
 #include <ostream>
 #include <string>
 #include <unistd.h>
@@ -130,16 +129,12 @@ int stop_recording(const CommandLine& line, std::ostream& out) {
 }
 
 void add_log_level(CLI::App& app, CommandLine& line) {
-    static const std::map<std::string, log::Level> levels{{"debug", log::Level::debug},
-                                                          {"info", log::Level::info},
-                                                          {"warning", log::Level::warning},
-                                                          {"error", log::Level::error}};
     CLI::App& added = *app.add_subcommand("log-level", "Set how much tapback logs, until it ends");
-    const CLI::Option* const option =
-        added.add_option("LEVEL", "debug, info, warning or error")->required()->check(CLI::IsMember(levels));
+    const CLI::Option* const option = added.add_option("LEVEL", "debug, info, warning or error")->required();
     added.callback([&line, option] {
-        line.run = [&line, level = levels.at(option->as<std::string>())](std::ostream& out) {
-            return print_result(line, out, TapbackClient(line.socket).call_for_json(ipc::LogLevel{level}, answer_time));
+        line.run = [&line, level = option->as<std::string>()](std::ostream& out) {
+            const auto message = Json{{"level", level}}.get<ipc::LogLevel>();  // the message knows the levels
+            return print_result(line, out, TapbackClient(line.socket).call_for_json(message, answer_time));
         };
     });
 }

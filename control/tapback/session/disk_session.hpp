@@ -159,7 +159,7 @@ class DiskSession {
     std::unique_ptr<TapdiskHandle> retired_;  ///< a tapdisk that has ended; tidy() destroys it
     std::optional<ProcessId> process_;        ///< of `tapdisk_`, or of an earlier tapback's tapdisk
     std::optional<ipc::DeviceDescription> description_;
-    Done done_;  ///< for the request that waits until the image is open
+    Done done_;  ///< told when the image is open; null: nobody waits, it is opened again
     EventLoop::Timer retry_timer_;
     Nanoseconds retry_delay_;
     bool told_lost_ = false;        ///< the reported problem is that the tapdisk does not answer
