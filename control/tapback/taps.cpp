@@ -10,7 +10,6 @@
 
 #include "control/tapback/list_page.hpp"
 #include "control/tapback/named_tap.hpp"
-#include "control/tapback/session/tapdisk_process.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/small_file.hpp"
 
@@ -19,20 +18,9 @@ namespace {
 
 constexpr const char* table_file = "taps.state";
 
-constexpr Nanoseconds find_delay = std::chrono::seconds(2);
-
 /// The owner of a tapdisk's files until a disk has them.
-std::string owner_of(std::uint32_t pid) {
-    return "of process " + std::to_string(pid);
-}
-
-/// Whether this answer to "stats" says that the tapdisk has its image open.
-bool says_open(const ipc::Reply& stats) {
-    try {
-        return stats.error_code.empty() && ipc::disk_state(stats.result).state == ipc::DiskState::State::open;
-    } catch (const std::system_error&) {
-        return false;
-    }
+std::string owner_of(const std::string& socket) {
+    return "of " + socket.substr(0, socket.rfind('.'));
 }
 
 std::string text_of(const ipc::TapArguments& name) {
@@ -58,9 +46,7 @@ void Taps::save() {
     } catch (const std::system_error& error) {
         log::error("taps", {{"reason", error.what()}, {"state", "the next tapback will end what it does not find"}});
     }
-    auto next = table_.next_deadline();
-    if (!unfound_.empty()) next = std::min(next.value_or(Nanoseconds::max()), now() + find_delay);
-    if (next) timer_.arm(std::max(Nanoseconds{0}, *next - now()));
+    if (const auto next = table_.next_deadline()) timer_.arm(std::max(Nanoseconds{0}, *next - now()));
 }
 
 void Taps::restore(const std::vector<VbdRecord>& records) {
@@ -81,71 +67,69 @@ void Taps::restore(const std::vector<VbdRecord>& records) {
     save();
 }
 
+/// Has its session find the tapdisk again.
 void Taps::find_again(const Tap& tap) {
-    const std::uint32_t pid = tap.pid;
-    const bool ending = tap.ending;
     std::optional<ProcessId> known;
-    if (tap.start) known = ProcessId{static_cast<pid_t>(pid), *tap.start};
-    try {
-        auto process = host_.tapdisks.find(known, path(tap.socket), hooks(pid));
-        if (!process || static_cast<std::uint32_t>(process->pid()) != pid) {
-            log::info("tap.gone", {{"pid", std::to_string(pid)}});
-            return table_.remove(pid);
-        }
-        TapdiskHandle& found = *process;
-        processes_[pid] = std::move(process);
-        ending ? found.terminate() : ask(pid);
-    } catch (const std::system_error& error) {
-        ask_later(pid, error.what());
-    }
+    if (tap.start) known = ProcessId{static_cast<pid_t>(tap.pid), *tap.start};
+    DiskSession& session = add_session(tap.socket);
+    session.restore_tap(tap.image, known);
+    if (tap.ending) session.end();  // now, or when it is found
+    const TapdiskHandle* const found = session.tapdisk();
+    if (found == nullptr || static_cast<std::uint32_t>(found->pid()) == tap.pid) return;
+    log::info("tap.gone", {{"pid", std::to_string(tap.pid)}});
+    sessions_.erase(tap.socket);
+    table_.remove(tap.pid);
 }
 
-void Taps::find_unfound() {
-    for (const std::uint32_t pid : std::exchange(unfound_, {})) {
-        const auto tap = table_.taps().find(pid);
-        if (tap == table_.taps().end()) continue;
-        if (!processes_.contains(pid)) {
-            find_again(Tap(tap->second));
-        } else if (!tap->second.ending) {
-            ask(pid);
-        }
-    }
+// The sessions.
+
+DiskSession& Taps::add_session(const std::string& socket) {
+    auto& session = sessions_[socket];
+    session = std::make_unique<DiskSession>(
+        DiskSession::Places{host_.loop, host_.tapdisks, host_.files, host_.options.run_directory},
+        DiskSession::Owner{owner_of(socket), socket}, hooks(socket));
+    return *session;
 }
 
-/// Asks a tapdisk of an earlier tapback for its state.
-void Taps::ask(std::uint32_t pid) {
-    TapdiskHandle& process = *processes_.at(pid);
-    try {
-        process.connect();
-    } catch (const std::system_error& error) {
-        return ask_later(pid, error.what());
-    }
-    process.call(ipc::Stats{}, {}, [this, pid](const ipc::Reply& reply) { restored(pid, reply); });
+/// The table has what another tapback needs, and is written with each request.
+DiskSession::Hooks Taps::hooks(const std::string& socket) {
+    const auto say = [socket](const std::string& problem) {
+        if (!problem.empty()) log::warning("tap.problem", {{"socket", socket}, {"reason", problem}});
+    };
+    return {.changed = [this, socket] { changed(socket); },
+            .write_record = [] {},
+            .remove_record = [] {},
+            .problem = say,
+            .may_revive = [] { return false; },
+            .opened = [this, socket] { is_open(socket); },
+            .found = [](bool) {},
+            .problems = [](const ipc::Problems&) {},
+            .ended = [this, socket](DiskSession::End) { ended(socket); },
+            .files_kept = [this, socket] { is_open(socket); }};
 }
 
-/// The tapdisk is asked again, not ended: it may have its image open, and a disk may name it already.
-void Taps::ask_later(std::uint32_t pid, const std::string& reason) {
-    log::warning("tap.unknown", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "tries again"}});
-    unfound_.insert(pid);
+Tap* Taps::tap_of(const std::string& socket) {
+    const auto pid = table_.pid_of(socket);
+    return pid ? table_.find(*pid) : nullptr;
 }
 
-void Taps::restored(std::uint32_t pid, const ipc::Reply& stats) {
-    Tap* const tap = table_.find(pid);
+void Taps::changed(const std::string& socket) {
+    const Session state = sessions_.at(socket)->state();
+    Tap* const tap = tap_of(socket);
+    // One that is to end could not be looked for until now.
+    if (tap == nullptr && table_.pid_of(socket) && state == Session::asking) return sessions_.at(socket)->end();
+    if (tap == nullptr || state != Session::ending) return;
+    tap->ending = true;
+    save();
+}
+
+/// The image is open, and tapback has its files: a disk that gets the tapdisk gets them too.
+void Taps::is_open(const std::string& socket) {
+    Tap* const tap = tap_of(socket);
     if (tap == nullptr) return;
-    if (tap->image && is_error(stats, Errc::peer_closed)) {
-        ask_later(pid, stats.error_message);
-        return save();
-    }
-    if (!tap->image || !says_open(stats)) return end(*tap);
-    // A disk that gets the tapdisk gets its files too.
-    const auto image = ipc::open_arguments(*tap->image, true);
-    host_.files.take(owner_of(pid), image, path(tap->socket), static_cast<pid_t>(pid), [this, pid] {
-        Tap* const kept = table_.find(pid);
-        if (kept == nullptr) return;
-        kept->open = true;
-        log::info("tap.found", {{"pid", std::to_string(pid)}, {"image", kept->image->path}});
-        wake_waiting();
-    });
+    tap->open = true;
+    log::info("tap.open", {{"pid", std::to_string(tap->pid)}, {"image", tap->image->path}});
+    wake_waiting();
 }
 
 // Requests.
@@ -166,12 +150,16 @@ ipc::TapPid Taps::spawn() {
     table_.require_room();
     const std::string socket =
         table_.free_socket([this](const std::string& name) { return std::filesystem::exists(path(name)); });
-    // The hooks follow when the pid is known.
-    auto process = host_.tapdisks.start(path(socket), {});
-    const auto pid = static_cast<std::uint32_t>(process->pid());
-    process->set_hooks(hooks(pid));
-    processes_[pid] = std::move(process);
-    table_.add(pid, processes_.at(pid)->id().start_ticks, socket, now());
+    DiskSession& session = add_session(socket);
+    try {
+        session.start_idle();
+    } catch (const std::system_error&) {
+        sessions_.erase(socket);
+        throw;
+    }
+    const ProcessId& process = session.tapdisk()->id();
+    const auto pid = static_cast<std::uint32_t>(process.pid);
+    table_.add(pid, process.start_ticks, socket, now());
     save();
     log::info("tap.spawned", {{"pid", std::to_string(pid)}});
     return {pid};
@@ -183,54 +171,29 @@ void Taps::attach(const ipc::TapArguments& name) {
     save();
 }
 
-TapdiskHandle::Hooks Taps::hooks(std::uint32_t pid) {
-    return {.open_file =
-                [this, pid](FileRequest request) {
-                    const Tap* const tap = table_.find(pid);
-                    if (tap == nullptr || !tap->image)
-                        throw_error(Errc::wrong_state, request.file().path + ": no image was asked for");
-                    host_.files.open(owner_of(pid), ipc::open_arguments(*tap->image, true), std::move(request));
-                },
-            .ended = [this, pid] { ended(pid); },
-            .lost =
-                [this, pid](const std::string& reason) {
-                    Tap* const tap = table_.find(pid);
-                    // A disk may name a tapdisk with an image already; that disk will ask it.
-                    if (tap == nullptr || tap->image) return;
-                    log::warning("tap.lost", {{"pid", std::to_string(pid)}, {"reason", reason}, {"state", "ends it"}});
-                    end(*tap);
-                }};
-}
-
 void Taps::open(const ipc::TapOpen& arguments, Done done) {
     const std::uint32_t pid = arguments.tap.pid;
-    if (unfound_.contains(pid))
-        throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), text_of(arguments.tap));
-    table_.begin_open(arguments.tap, arguments.image, now());
+    Tap& tap = table_.begin_open(arguments.tap, arguments.image, now());
     save();
-    processes_.at(pid)->call(
-        ipc::Open{ipc::open_arguments(arguments.image, true)}, {},
-        [this, pid, done = std::move(done)](const ipc::Reply& reply) { opened(pid, reply, done); });
+    try {
+        session_of(tap).open_image(arguments.image, [this, pid, done = std::move(done)](const ipc::Reply& reply) {
+            opened(pid, reply);
+            done(reply);
+        });
+    } catch (const std::system_error&) {
+        tap.image.reset();
+        save();
+        throw;
+    }
 }
 
-void Taps::opened(std::uint32_t pid, const ipc::Reply& reply, const Done& done) {
-    if (Tap* const tap = table_.find(pid)) {
-        tap->open = reply.error_code.empty();
-        tap->deadline = now() + TapTable::patience;
-        if (!tap->open) {
-            tap->image.reset();
-            host_.files.release(owner_of(pid));
-        }
-        save();
-        wake_waiting();
-        log::info("tap.open", {{"pid", std::to_string(pid)}, {"result", tap->open ? "open" : reply.error_message}});
-    }
-    ipc::Reply answer = error_reply(ipc::error_code_named(reply.error_code), reply.error_message);
-    if (reply.error_code.empty()) {
-        answer = {};
-        answer.result = reply.result;
-    }
-    done(answer);
+void Taps::opened(std::uint32_t pid, const ipc::Reply& reply) {
+    Tap* const tap = table_.find(pid);
+    if (tap == nullptr) return;
+    tap->deadline = now() + TapTable::patience;
+    if (!reply.error_code.empty()) tap->image.reset();
+    save();
+    wake_waiting();
 }
 
 void Taps::destroy(const ipc::TapArguments& name, Done done) {
@@ -318,12 +281,13 @@ void Taps::pair(Vbd& vbd, Tap& tap, bool read_only) {
     VbdTap origin{{tap.pid, *tap.minor}, *tap.image};
     if (origin.image.read_only && !read_only)
         return vbd.report(text_of(origin.name) + ": opened for reading only, and the disk is to be written");
-    const std::uint32_t pid = tap.pid;
     origin.image.read_only = read_only;
-    vbd.image().pair(origin, tap.socket, processes_.at(pid));
-    processes_.erase(pid);
-    table_.remove(pid);
-    host_.files.hand_over(owner_of(pid), vbd.address().name());
+    auto& session = sessions_.at(tap.socket);
+    vbd.image().pair(origin, *session);
+    host_.files.hand_over(owner_of(tap.socket), vbd.address().name());
+    gone_.push_back(std::move(session));
+    sessions_.erase(tap.socket);
+    table_.remove(tap.pid);
     paired_[vbd.address().name()] = &vbd;
     save();
 }
@@ -361,17 +325,15 @@ void Taps::forget(const Vbd& vbd) {
 
 void Taps::end(Tap& tap) {
     tap.ending = true;
-    // A tapdisk that is still looked for is ended when it is found.
-    if (const auto process = processes_.find(tap.pid); process != processes_.end()) process->second->terminate();
     save();
+    session_of(tap).end();
 }
 
-void Taps::ended(std::uint32_t pid) {
-    auto process = processes_.extract(pid);
-    if (process.empty()) return;
-    log::info("tap.ended", {{"pid", std::to_string(pid)}, {"reason", process.mapped()->end_reason()}});
-    ::unlink(path(table_.taps().at(pid).socket).c_str());
-    gone_.push_back(std::move(process.mapped()));
+void Taps::ended(const std::string& socket) {
+    const std::uint32_t pid = table_.pid_of(socket).value();
+    log::info("tap.ended", {{"pid", std::to_string(pid)}});
+    auto session = sessions_.extract(socket);
+    gone_.push_back(std::move(session.mapped()));
     table_.remove(pid);
     save();
     wake_waiting();
@@ -381,15 +343,12 @@ void Taps::ended(std::uint32_t pid) {
     for (auto call = begin; call != last; ++call)
         calls.push_back(std::move(call->second));
     when_ended_.erase(pid);
-    host_.files.forget(owner_of(pid), [calls = std::move(calls)] {
-        for (const auto& call : calls)
-            call();
-    });
+    for (const auto& call : calls)
+        call();
 }
 
 void Taps::tick() {
     gone_.clear();
-    find_unfound();
     for (const std::uint32_t pid : table_.expire(now())) {
         log::warning("tap.unclaimed", {{"pid", std::to_string(pid)}, {"state", "ends it"}});
         end(*table_.find(pid));

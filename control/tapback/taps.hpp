@@ -8,10 +8,16 @@
 // The script lets two read-only disks share one pid and number. A tapdisk serves one disk, so the second disk gets its
 // own tapdisk on the same image, under the same name, which lasts as long as either disk.
 //
+// Until a disk has it, each tapdisk has a DiskSession here.
+//
 // Tested by tests/unit/tapback/taps_test.cpp, tests/unit/tapback/tap_answers_test.cpp and tests/control/tap_test.cpp.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "control/tapback/tap_table.hpp"
 #include "control/tapback/vbd/vbd.hpp"
@@ -55,15 +61,16 @@ class Taps {
     void pair(Vbd& vbd, Tap& tap, bool read_only);
     void share(Vbd& vbd, Vbd& first, bool read_only);
     void wake_waiting();
-    TapdiskHandle::Hooks hooks(std::uint32_t pid);
+    DiskSession& add_session(const std::string& socket);
+    DiskSession::Hooks hooks(const std::string& socket);
+    DiskSession& session_of(const Tap& tap) { return *sessions_.at(tap.socket); }
     void find_again(const Tap& tap);
-    void find_unfound();
-    void ask(std::uint32_t pid);
-    void ask_later(std::uint32_t pid, const std::string& reason);
-    void restored(std::uint32_t pid, const ipc::Reply& stats);
-    void opened(std::uint32_t pid, const ipc::Reply& reply, const Done& done);
+    Tap* tap_of(const std::string& socket);
+    void changed(const std::string& socket);
+    void is_open(const std::string& socket);
+    void opened(std::uint32_t pid, const ipc::Reply& reply);
     void end(Tap& tap);
-    void ended(std::uint32_t pid);
+    void ended(const std::string& socket);
     Vbd* user_of(const ipc::TapArguments& name) const;
     bool is_taken(std::uint32_t minor) const;
     std::vector<ipc::TapEntry> entries() const;
@@ -74,9 +81,8 @@ class Taps {
 
     Host& host_;
     TapTable table_;
-    std::map<std::uint32_t, std::unique_ptr<TapdiskHandle>> processes_;  ///< by pid, those in the table
-    std::set<std::uint32_t> unfound_;  ///< tapdisks of the table, by pid, that are looked for or asked again
-    std::vector<std::unique_ptr<TapdiskHandle>> gone_;  ///< destroyed at the next tick
+    std::map<std::string, std::unique_ptr<DiskSession>> sessions_;  ///< of the tapdisks in the table, by socket
+    std::vector<std::unique_ptr<DiskSession>> gone_;                ///< destroyed at the next tick
     std::multimap<std::uint32_t, std::function<void()>> when_ended_;
     std::map<std::string, Vbd*> paired_;  ///< disks, by name, whose tapdisk came from the script
     std::set<ipc::VbdAddress> waiting_;   ///< disks whose image is still being opened

@@ -3,8 +3,6 @@
 //
 #include "control/tapback/session/disk_session.hpp"
 
-#include <algorithm>
-#include <unistd.h>
 #include <utility>
 
 #include "control/tapback/session/tapdisk_process.hpp"
@@ -12,9 +10,6 @@
 
 namespace blktap::tapback {
 namespace {
-
-constexpr Nanoseconds retry_delay_min = std::chrono::seconds(1);
-constexpr Nanoseconds retry_delay_max = std::chrono::seconds(16);
 
 const DiskSession::Done nobody = [](const ipc::Reply&) {};
 
@@ -39,22 +34,25 @@ void try_to_record(const DiskSession::Hooks& hooks, const std::string& disk) noe
 
 }  // namespace
 
-DiskSession::DiskSession(Places places, const ipc::VbdAddress& disk, Hooks hooks)
-    : places_(std::move(places)),
-      disk_(disk),
+DiskSession::DiskSession(Places places, Owner owner, Hooks hooks)
+    : owner_(std::move(owner)),
+      files_(places.files),
       hooks_(std::move(hooks)),
-      pausing_(image_, places_.files, disk_.name(), pause_hooks()),
-      retry_timer_(places_.loop, [this] { retry(); }),
-      retry_delay_(retry_delay_min) {}
+      pausing_(image_, files_, owner_.name, pause_hooks()),
+      tapdisk_({places.loop, places.tapdisks, std::move(places.run_directory)}, owner_.socket,
+               {.of_tapdisk = [this] { return tapdisk_hooks(); }, .retry = [this] { retry(); }}),
+      opening_(owner_.name, tapdisk_, image_, files_, opening_hooks()) {}
 
 DiskSession::~DiskSession() = default;
 
 // The machine.
 
 SessionFacts DiskSession::facts() const {
-    return {.may_revive = tap_ && image() && !revived_ && hooks_.may_revive(),
+    return {.is_disks = owner_.is_disk,
+            .has_image = image().has_value(),
+            .may_revive = tap_ && image() && !revived_ && hooks_.may_revive(),
             .reopens = tap_.has_value(),
-            .has_process = tapdisk_ != nullptr};
+            .has_process = tapdisk_.get() != nullptr};
 }
 
 void DiskSession::handle(SessionEvent event) {
@@ -73,23 +71,27 @@ void DiskSession::perform(SessionStep step) {
         case SessionStep::ask:
             return ask();
         case SessionStep::ask_later:
-            return ask_later();
+            return tapdisk_.ask_later();
         case SessionStep::look_for_it:
             return find();
         case SessionStep::open_image:
-            return open();
+            return opening_.open();
         case SessionStep::reopen_image:
-            return reopen();
+            return opening_.reopen([this] { return state_ == Session::opening; });
         case SessionStep::serve:
+            if (!owner_.is_disk) return;  // the disk that gets the tapdisk subscribes
             return tapdisk_->call(ipc::Watch{}, {}, [this](const ipc::Reply& reply) {
                 if (reply.error_code.empty()) hooks_.problems(reply.result.get<ipc::Problems>());
             });
         case SessionStep::terminate:
-            retry_timer_.disarm();
-            places_.files.refuse_open(disk_.name());
+            tapdisk_.stop_asking();
+            files_.refuse_open(owner_.name);
             return tapdisk_->terminate();
         case SessionStep::forget_image:
             return forget_image();
+        case SessionStep::drop_image:
+            image_.reset();
+            return files_.release(owner_.name);
     }
 }
 
@@ -98,8 +100,14 @@ void DiskSession::perform(SessionStep step) {
 void DiskSession::restore(const VbdRecord& record) {
     image_.set(record.image, record.next);
     if (record.tap) tap_ = {*record.tap, record.image};
-    socket_ = record.socket;
-    process_ = record.process;
+    tapdisk_.restore(record.socket, record.process);
+    find();
+}
+
+void DiskSession::restore_tap(const std::optional<ipc::ImageArguments>& image,
+                              const std::optional<ProcessId>& process) {
+    if (image) image_.set(*image);
+    tapdisk_.restore({}, process);
     find();
 }
 
@@ -108,65 +116,74 @@ TapdiskHandle::Hooks DiskSession::tapdisk_hooks() {
                 [this](FileRequest request) {
                     const auto& image = image_.asked_for();
                     if (!image) throw_error(Errc::wrong_state, request.file().path + ": no image was asked for");
-                    places_.files.open(disk_.name(), ipc::open_arguments(*image, true), std::move(request));
+                    files_.open(owner_.name, ipc::open_arguments(*image, true), std::move(request));
                 },
             .ended =
                 [this] {
                     if (state_ != Session::ending) return gone();
                     // Until the storage has closed its files no other disk can have them.
-                    places_.files.forget(disk_.name(), [this] { gone(); });
+                    files_.forget(owner_.name, [this] { gone(); });
                 },
             .problems = [this](const ipc::Problems& problems) { hooks_.problems(problems); },
             .lost = [this](const std::string& reason) { lost(reason); }};
 }
 
 PauseControl::Hooks DiskSession::pause_hooks() {
-    return {.tapdisk = [this]() -> TapdiskHandle& { return require(); },
+    return {.tapdisk = [this]() -> TapdiskHandle& { return tapdisk_.require(owner_.name); },
             .state = [this] { return state_; },
             .happened = [this](SessionEvent event) { handle(event); },
             .changed = [this] { hooks_.changed(); },
             .write_record = [this] { hooks_.write_record(); },
-            .try_to_record = [this] { try_to_record(hooks_, disk_.name()); }};
+            .try_to_record = [this] { try_to_record(hooks_, owner_.name); }};
 }
 
-TapdiskHandle& DiskSession::require() const {
-    if (!tapdisk_) throw_error(Errc::wrong_state, disk_.name() + ": no image is open");
-    return *tapdisk_;
+ImageOpening::Hooks DiskSession::opening_hooks() {
+    return {.happened = [this](SessionEvent event) { handle(event); },
+            .problem = [this](const std::string& problem) { hooks_.problem(problem); },
+            .may_revive = [this] { return facts().may_revive; },
+            .ends = [this] { return owner_.is_disk; },
+            .opened =
+                [this](const ipc::DeviceDescription& device) {
+                    description_ = device;
+                    hooks_.opened();
+                    log::info("image.opened", {{"by", owner_.name},
+                                               {"image", image()->format + ":" + image()->path},
+                                               {"pid", tapdisk_.pid_text()}});
+                }};
 }
 
 void DiskSession::find() {
+    using Found = SessionTapdisk::Found;
+    Found found{};
     try {
-        tapdisk_ = places_.tapdisks.find(process_, socket_path(), tapdisk_hooks());
+        found = tapdisk_.find();
     } catch (const std::system_error& error) {
         return tell_lost(std::string("its tapdisk cannot be looked for: ") + error.what());
     }
-    if (!tapdisk_) {
+    if (found == Found::nothing) {
         handle(SessionEvent::missing);
         if (state_ == Session::none) hooks_.problem("its tapdisk ended while tapback was away");
         return hooks_.ended(state_ == Session::none ? End::was_away : End::revives);
     }
-    if (std::exchange(process_, tapdisk_->id()) != tapdisk_->id()) try_to_record(hooks_, disk_.name());
+    if (found == Found::another) try_to_record(hooks_, owner_.name);
     handle(SessionEvent::found);
 }
 
-void DiskSession::take(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process) {
+void DiskSession::take(const VbdTap& tap, DiskSession& from) {
     tap_ = tap;
     image_.set(tap.image);
-    socket_ = socket;
-    process_ = process->id();
+    tapdisk_.take(from.tapdisk_);
     try {
         hooks_.write_record();
     } catch (const std::system_error&) {
+        from.tapdisk_.take(tapdisk_);
         tap_.reset();
         image_.reset();
-        socket_.clear();
-        process_.reset();
         throw;
     }
+    from.state_ = Session::none;
     hooks_.problem("");
-    tapdisk_ = std::move(process);
-    tapdisk_->set_hooks(tapdisk_hooks());
-    log::info("vbd.paired", {{"vbd", disk_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
+    log::info("vbd.paired", {{"vbd", owner_.name}, {"pid", tapdisk_.pid_text()}});
     handle(SessionEvent::found);
 }
 
@@ -179,16 +196,11 @@ void DiskSession::ask() {
     tapdisk_->call(ipc::Stats{}, {}, [this](const ipc::Reply& reply) { answered(reply); });
 }
 
-void DiskSession::ask_later() {
-    retry_timer_.arm(retry_delay_);
-    retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
-}
-
 void DiskSession::lost(const std::string& reason) {
     if (state_ == Session::none || state_ == Session::ending || state_ == Session::reviving) return;
     // The opening of the image fails.
-    if (state_ == Session::opening) return handle(SessionEvent::unanswered);
-    tell_lost("its tapdisk, process " + std::to_string(tapdisk_->pid()) + ", runs but cannot be asked: " + reason);
+    if (state_ == Session::opening || state_ == Session::idle) return handle(SessionEvent::unanswered);
+    tell_lost("its tapdisk, process " + tapdisk_.pid_text() + ", runs but cannot be asked: " + reason);
 }
 
 /// Also asks a tapdisk whose answer to a pause was lost, until it says that it has paused.
@@ -196,7 +208,7 @@ void DiskSession::retry() {
     if (state_ != Session::open) return handle(SessionEvent::retry);
     if (!pausing_.is_unknown()) return;
     pausing_.look([this](const ipc::Reply&) {
-        if (state_ == Session::open && pausing_.is_unknown()) ask_later();
+        if (state_ == Session::open && pausing_.is_unknown()) tapdisk_.ask_later();
     });
 }
 
@@ -213,27 +225,35 @@ void DiskSession::answered(const ipc::Reply& stats) {
         if (!is_error(stats, Errc::peer_closed)) lost(stats.error_message);
         return;
     }
-    const ipc::DiskState disk = ipc::disk_state(stats.result);
+    ipc::DiskState disk;
+    try {
+        disk = ipc::disk_state(stats.result);
+    } catch (const std::system_error& error) {
+        return owner_.is_disk ? lost(error.what()) : end();
+    }
     const bool is_closed = disk.state == ipc::DiskState::State::closed;
-    if (!is_closed && disk.image && !image_.is_next(disk) && !image_.is_now(disk))
-        return tell_lost("its tapdisk, process " + std::to_string(tapdisk_->pid()) + ", says that it serves " +
-                         disk.image->path + ", which it was not asked for");
-    retry_delay_ = retry_delay_min;
+    const bool is_strange = !is_closed && disk.image && !image_.is_next(disk) && !image_.is_now(disk);
+    if (is_strange && !owner_.is_disk) return end();
+    if (is_strange)
+        return tell_lost("its tapdisk, process " + tapdisk_.pid_text() + ", says that it serves " + disk.image->path +
+                         ", which it was not asked for");
+    tapdisk_.answered();
     if (std::exchange(told_lost_, false)) hooks_.problem("");
     if (!is_closed) {
         const bool is_news = image_.next().has_value();
         image_.is_next(disk) ? image_.change(*image_.next()) : image_.keep();
-        if (is_news) try_to_record(hooks_, disk_.name());
+        if (is_news) try_to_record(hooks_, owner_.name);
         if (disk.image && disk.image->device) description_ = disk.image->device;
     }
     hooks_.found(disk.connected);
     handle(event_of(disk, tap_ && image()->read_only, description_));
     if (state_ == Session::paused) pausing_.has_paused([] {});
-    if (state_ == Session::open && pausing_.is_unknown()) ask_later();
+    if (state_ == Session::open && pausing_.is_unknown()) tapdisk_.ask_later();
     if (state_ != Session::open && state_ != Session::paused) return;
-    if (!is_paused() && places_.files.count(disk_.name()) == 0 && !std::exchange(asked_for_files_, true))
-        places_.files.take(disk_.name(), ipc::open_arguments(*image(), true), socket_path(), tapdisk_->pid(), [] {});
-    log::info("vbd.found", {{"vbd", disk_.name()}, {"pid", std::to_string(tapdisk_->pid())}});
+    if (!is_paused() && files_.count(owner_.name) == 0 && !std::exchange(asked_for_files_, true))
+        files_.take(owner_.name, ipc::open_arguments(*image(), true), socket_path(), tapdisk_->pid(),
+                    hooks_.files_kept);
+    log::info("vbd.found", {{"vbd", owner_.name}, {"pid", tapdisk_.pid_text()}});
 }
 
 // A tapdisk that is started.
@@ -241,15 +261,14 @@ void DiskSession::answered(const ipc::Reply& stats) {
 /// Starts a tapdisk for the image that is set. Errors: throws std::system_error, and the image stays set.
 void DiskSession::spawn() {
     hooks_.problem("");
-    process_.reset();
+    tapdisk_.forget_process();
     hooks_.write_record();
-    tapdisk_ = places_.tapdisks.start(socket_path(), tapdisk_hooks());
-    process_ = tapdisk_->id();
-    try_to_record(hooks_, disk_.name());  // without the process in it the next tapback asks who listens on the socket
+    tapdisk_.start();
+    try_to_record(hooks_, owner_.name);  // without the process in it the next tapback asks who listens on the socket
 }
 
 void DiskSession::begin(const ipc::ImageArguments& image, Done done) {
-    retired_.reset();
+    tapdisk_.tidy();
     image_.set(image);
     try {
         spawn();
@@ -259,7 +278,7 @@ void DiskSession::begin(const ipc::ImageArguments& image, Done done) {
         hooks_.remove_record();
         throw;
     }
-    done_ = std::move(done);
+    opening_.wait(std::move(done));
     handle(SessionEvent::started);
 }
 
@@ -273,101 +292,63 @@ void DiskSession::share(const VbdTap& tap) {
     begin(tap.image, nobody);
 }
 
-void DiskSession::open() {
-    tapdisk_->call(ipc::Open{ipc::open_arguments(image().value(), true)}, {},
-                   [this, done = std::exchange(done_, nullptr)](const ipc::Reply& reply) { opened(reply, done); });
+void DiskSession::start_idle() {
+    tapdisk_.start();
+    handle(SessionEvent::started);
 }
 
-void DiskSession::reopen() {
-    tapdisk_->call(ipc::Close{}, {}, [this](const ipc::Reply& reply) {
-        places_.files.release(disk_.name());
-        if (state_ != Session::opening) return;  // the disk was given up meanwhile
-        // The tapdisk still works on the same request of an earlier tapback.
-        if (is_error(reply, Errc::wrong_state)) return handle(SessionEvent::not_now);
-        if (!reply.error_code.empty()) return opened(reply, nobody);
-        open();
-    });
-}
-
-void DiskSession::opened(const ipc::Reply& reply, const Done& done) {
-    // The end of the tapdisk follows, and another one is started.
-    if (is_error(reply, Errc::peer_closed) && facts().may_revive) return;
-    // Nobody waits: the image is opened again, and the storage process of an earlier tapback may not have let go of it.
-    if (!done && ipc::error_code_named(reply.error_code) == std::errc::device_or_resource_busy) {
-        hooks_.problem(reply.error_message);
-        return handle(SessionEvent::not_now);
-    }
-    if (!reply.error_code.empty())
-        return not_opened(ipc::error_code_named(reply.error_code), reply.error_message, done);
-    try {
-        description_ = reply.result.get<ipc::DeviceDescription>();
-    } catch (const std::system_error& error) {
-        return not_opened(error.code(), std::string("its tapdisk's answer: ") + error.what(), done);
-    }
-    if (!done) hooks_.problem("");
-    hooks_.opened();
-    handle(SessionEvent::opened);
-    log::info("vbd.attached", {{"vbd", disk_.name()},
-                               {"image", image()->format + ":" + image()->path},
-                               {"pid", std::to_string(tapdisk_->pid())}});
-    ipc::Reply result;
-    result.result = reply.result;
-    if (done) done(result);
-}
-
-/// Calls `done`, if there is one, when the tapdisk has ended and is removed, so that a retry finds no trace of it.
-void DiskSession::not_opened(std::error_code code, const std::string& message, const Done& done) {
-    hooks_.problem(message);
-    if (done) when_ended_.emplace_back([done, code, message] { done(error_reply(code, message)); });
-    handle(SessionEvent::not_opened);
+void DiskSession::open_image(const ipc::ImageArguments& image, Done done) {
+    if (state_ == Session::asking || state_ == Session::lost)
+        throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), owner_.name);
+    if (state_ != Session::idle) throw_error(Errc::wrong_state, owner_.name + ": an image was asked for already");
+    image_.set(image);
+    opening_.wait(std::move(done));
+    handle(SessionEvent::open);
 }
 
 // Its end.
 
 void DiskSession::gone() {
     const std::string reason = tapdisk_->end_reason();
-    const std::string pid = std::to_string(tapdisk_->pid());
-    ::unlink(socket_path().c_str());
-    retired_ = std::move(tapdisk_);
-    retry_timer_.disarm();
+    const std::string pid = tapdisk_.pid_text();
+    tapdisk_.retire();
     description_.reset();
     pausing_.reset();
     told_lost_ = false;
     const bool asked = state_ == Session::ending;
     handle(SessionEvent::ended);
-    const End how = asked ? End::asked : state_ == Session::reviving ? End::revives : End::held;
-    if (how == End::revives) places_.files.release(disk_.name());
+    const End how = asked || !owner_.is_disk ? End::asked : state_ == Session::reviving ? End::revives : End::held;
+    if (how == End::revives) files_.release(owner_.name);
+    if (!asked && how != End::revives) hooks_.problem("its tapdisk " + reason);
     if (how == End::held) {
-        hooks_.problem("its tapdisk " + reason);
         log::error("tapdisk.died",
-                   {{"vbd", disk_.name()}, {"pid", pid}, {"reason", reason}, {"state", "the disk is held"}});
+                   {{"vbd", owner_.name}, {"pid", pid}, {"reason", reason}, {"state", "the disk is held"}});
     }
     hooks_.ended(how);
-    for (const auto& call : std::exchange(when_ended_, {}))
-        call();
+    opening_.ended();
 }
 
 void DiskSession::forget_image() {
-    retry_timer_.disarm();
+    tapdisk_.stop_asking();
     image_.reset();
-    process_.reset();
+    tapdisk_.forget_process();
     hooks_.remove_record();
-    places_.files.forget(disk_.name());
+    files_.forget(owner_.name);
 }
 
 /// block-tap knows nothing of a tapback that was killed in the middle: what was never connected can begin again.
 void DiskSession::tidy() {
-    retired_.reset();
-    if (state_ != Session::reviving || retry_timer_.armed()) return;
+    tapdisk_.tidy();
+    if (state_ != Session::reviving || tapdisk_.is_asked_later()) return;
     revived_ = true;
-    socket_.clear();  // the old tapdisk may still be about to remove its own socket
+    tapdisk_.use_usual_socket();
     try {
         spawn();
     } catch (const std::system_error& error) {
         hooks_.problem(error.what());
         return handle(SessionEvent::not_opened);
     }
-    done_ = nobody;
+    opening_.wait(nobody);
     handle(SessionEvent::started);
 }
 

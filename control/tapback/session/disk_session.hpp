@@ -4,6 +4,9 @@
 // DiskSession: one image in one tapdisk, from its start, or from its being found again, to its end. session_machine.hpp
 // decides the steps; this class performs them, and keeps state that must outlive tapback in the disk's record.
 //
+// It is a disk's, or that of a tapdisk which Xen's block-tap script has made and no disk has yet (taps.hpp): that one
+// runs without an image at first, stays when an image does not open, and leaves nothing when it dies.
+//
 // A tapdisk that lives but does not answer serves its guest as before: it is not mistaken for one that has ended, and
 // is ended when the disk is given up.
 //
@@ -14,12 +17,12 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "control/tapback/session/image_opening.hpp"
 #include "control/tapback/session/pause_control.hpp"
 #include "control/tapback/session/session_image.hpp"
 #include "control/tapback/session/session_machine.hpp"
-#include "control/tapback/session/tapdisk_handle.hpp"
+#include "control/tapback/session/session_tapdisk.hpp"
 #include "control/tapback/session/vbd_record.hpp"
 #include "control/tapback/storage/image_files.hpp"
 #include "libblktap/base/event_loop.hpp"
@@ -60,6 +63,8 @@ class DiskSession {
         std::function<void(bool connected)> found;
         std::function<void(const ipc::Problems& problems)> problems;
         std::function<void(End how)> ended;
+        /// Called when the files of a tapdisk that was found are kept; also after this session has gone.
+        std::function<void()> files_kept = [] {};
     };
     struct Places {
         EventLoop& loop;
@@ -67,9 +72,14 @@ class DiskSession {
         ImageFiles& files;
         std::string run_directory;
     };
+    struct Owner {
+        std::string name;      ///< of the image's files: the disk's, or one of block-tap's tapdisk
+        std::string socket;    ///< the usual name of the tapdisk's socket in the run directory
+        bool is_disk = false;  ///< false: a tapdisk that no disk has yet
+    };
 
-    /// A session without a tapdisk. `disk`: the owner of the image's files. All of `places` outlives this.
-    DiskSession(Places places, const ipc::VbdAddress& disk, Hooks hooks);
+    /// A session without a tapdisk. All of `places` outlives this.
+    DiskSession(Places places, Owner owner, Hooks hooks);
     DiskSession(const DiskSession&) = delete;
     DiskSession& operator=(const DiskSession&) = delete;
     /// Leaves the tapdisk running.
@@ -77,14 +87,22 @@ class DiskSession {
 
     /// Restores the session of an earlier tapback: finds the tapdisk, or finds that it has ended.
     void restore(const VbdRecord& record);
+    /// The same for a tapdisk that no disk has; `image`: what it was asked to open.
+    void restore_tap(const std::optional<ipc::ImageArguments>& image, const std::optional<ProcessId>& process);
+    /// Starts a tapdisk without an image, which open_image() may give it. Only in state `none`, and for no disk.
+    /// Errors: throws std::system_error; nothing has changed.
+    void start_idle();
+    /// Calls `done` with the result. If it is an error, the tapdisk is idle again. Errors: throws Errc::wrong_state:
+    /// the tapdisk is not idle; EAGAIN: it is not known yet whether it is.
+    void open_image(const ipc::ImageArguments& image, Done done);
     /// Starts a tapdisk and opens the image; calls `done` with the result. Only in state `none`; forgets an image that
     /// was held. Errors: throws std::system_error if tapdisk or record cannot be made; nothing has changed.
     void start(const ipc::ImageArguments& image, Done done);
     /// The same for a second disk of a name of block-tap.
     void share(const VbdTap& tap);
-    /// Takes ownership of a tapdisk that has its image open; `socket` is its file's name. Errors: throws
-    /// std::system_error, and `process` stays the caller's.
-    void take(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process);
+    /// Takes the tapdisk of another session, which has its image open. Errors: throws std::system_error, and the
+    /// tapdisk stays where it was.
+    void take(const VbdTap& tap, DiskSession& from);
     /// Ends the tapdisk; no-op if there is none, or its process is not known.
     void end() { handle(SessionEvent::end); }
     /// Forgets the held image of a tapdisk that has ended.
@@ -99,7 +117,7 @@ class DiskSession {
     /// the reply.
     template <ipc::DeclaredMessage M>
     void call(const M& message, const std::vector<int>& descriptors, Done done) {
-        require().call(message, descriptors, std::move(done));
+        tapdisk_.require(owner_.name).call(message, descriptors, std::move(done));
     }
     /// Sets the device's description, from the last answer to "connect" or "resize".
     void described(const ipc::DeviceDescription& device) { description_ = device; }
@@ -117,55 +135,42 @@ class DiskSession {
     void put_into(VbdRecord& record) const {
         record.image = image_.now().value();
         record.next = image_.next();
-        record.process = process_;
-        record.socket = socket_;
+        record.process = tapdisk_.process();
+        record.socket = tapdisk_.socket();
         if (tap_) record.tap = tap_->name;
     }
-    std::string socket_path() const {
-        return places_.run_directory + '/' + (socket_.empty() ? disk_.file_name() + ".sock" : socket_);
-    }
+    std::string socket_path() const { return tapdisk_.socket_path(); }
 
   private:
     void handle(SessionEvent event);
     void perform(SessionStep step);
     SessionFacts facts() const;
-    TapdiskHandle& require() const;
     TapdiskHandle::Hooks tapdisk_hooks();
     PauseControl::Hooks pause_hooks();
+    ImageOpening::Hooks opening_hooks();
     void find();
     void ask();
-    void ask_later();
     void retry();
     void answered(const ipc::Reply& stats);
     void lost(const std::string& reason);
     void tell_lost(const std::string& problem);
     void begin(const ipc::ImageArguments& image, Done done);
     void spawn();
-    void open();
-    void reopen();
-    void opened(const ipc::Reply& reply, const Done& done);
-    void not_opened(std::error_code code, const std::string& message, const Done& done);
     void gone();
 
-    const Places places_;
-    const ipc::VbdAddress disk_;
+    const Owner owner_;
+    ImageFiles& files_;
     const Hooks hooks_;
     Session state_ = Session::none;
     SessionImage image_;
     PauseControl pausing_;
     std::optional<VbdTap> tap_;
-    std::string socket_;  ///< the tapdisk's file in the run directory; empty: the usual one
-    std::unique_ptr<TapdiskHandle> tapdisk_;
-    std::unique_ptr<TapdiskHandle> retired_;  ///< a tapdisk that has ended; tidy() destroys it
-    std::optional<ProcessId> process_;        ///< of `tapdisk_`, or of an earlier tapback's tapdisk
+    SessionTapdisk tapdisk_;
+    ImageOpening opening_;
     std::optional<ipc::DeviceDescription> description_;
-    Done done_;  ///< told when the image is open; null: nobody waits, it is opened again
-    EventLoop::Timer retry_timer_;
-    Nanoseconds retry_delay_;
     bool told_lost_ = false;        ///< the reported problem is that the tapdisk does not answer
     bool revived_ = false;          ///< replaced once: not a second time
     bool asked_for_files_ = false;  ///< only once: when descriptors are short, the answer costs the connection
-    std::vector<std::function<void()>> when_ended_;
 };
 
 }  // namespace blktap::tapback

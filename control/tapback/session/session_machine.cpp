@@ -7,6 +7,7 @@ namespace blktap::tapback {
 namespace {
 
 SessionTurn died(const SessionFacts& facts) noexcept {
+    if (!facts.is_disks) return {Session::none, SessionStep::forget_image};
     if (facts.may_revive) return {Session::reviving, SessionStep::revive};
     return {Session::none, SessionStep::hold};
 }
@@ -14,6 +15,7 @@ SessionTurn died(const SessionFacts& facts) noexcept {
 SessionTurn while_none(SessionEvent event, const SessionFacts& facts) noexcept {
     switch (event) {
         case SessionEvent::started:
+            if (!facts.has_image) return {Session::idle, SessionStep::none};
             return {Session::opening, SessionStep::open_image};
         case SessionEvent::found:
             return {Session::asking, SessionStep::ask};
@@ -26,11 +28,27 @@ SessionTurn while_none(SessionEvent event, const SessionFacts& facts) noexcept {
     }
 }
 
+SessionTurn while_idle(SessionEvent event, const SessionFacts& facts) noexcept {
+    switch (event) {
+        case SessionEvent::open:
+            return {Session::opening, SessionStep::open_image};
+        case SessionEvent::unanswered:  // nothing is lost with it
+        case SessionEvent::end:
+            return {Session::ending, SessionStep::terminate};
+        case SessionEvent::ended:
+            return died(facts);
+        default:
+            return {Session::idle, SessionStep::none};
+    }
+}
+
 SessionTurn while_opening(SessionEvent event, const SessionFacts& facts) noexcept {
     switch (event) {
         case SessionEvent::opened:
             return {Session::open, SessionStep::serve};
         case SessionEvent::not_opened:
+            if (!facts.is_disks) return {Session::idle, SessionStep::drop_image};
+            return {Session::ending, SessionStep::terminate};
         case SessionEvent::end:
             return {Session::ending, SessionStep::terminate};
         case SessionEvent::not_now:
@@ -113,6 +131,8 @@ SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& fac
     switch (state) {
         case Session::none:
             return while_none(event, facts);
+        case Session::idle:
+            return while_idle(event, facts);
         case Session::opening:
             return while_opening(event, facts);
         case Session::asking:

@@ -14,6 +14,7 @@ namespace blktap::tapback {
 
 enum class Session : std::uint8_t {
     none,      ///< there is no tapdisk; its image may be held until the disk goes
+    idle,      ///< the tapdisk runs, and was not asked for an image
     opening,   ///< the tapdisk opens the image
     asking,    ///< the tapdisk runs, and was asked for its state
     open,      ///< the tapdisk has the image open, or may have
@@ -25,6 +26,7 @@ enum class Session : std::uint8_t {
 
 enum class SessionEvent : std::uint8_t {
     started,     ///< a tapdisk was started
+    open,        ///< an idle tapdisk is to open an image
     found,       ///< a running tapdisk was found, or came from Xen's block-tap script
     missing,     ///< the tapdisk that was looked for has ended
     unanswered,  ///< the tapdisk cannot be looked for, its connection is lost, or it did not answer
@@ -44,6 +46,8 @@ enum class SessionEvent : std::uint8_t {
 
 /// What else decides a turn.
 struct SessionFacts {
+    bool is_disks = true;     ///< false: the tapdisk is Xen's block-tap script's, and no disk has it yet
+    bool has_image = true;    ///< an image is named that is to be opened
     bool may_revive = false;  ///< a guest loses nothing if a new tapdisk opens the image
     bool reopens = false;     ///< the client that had the image opened got no answer, and will not ask again
     bool has_process = true;  ///< the process is known
@@ -61,6 +65,7 @@ enum class SessionStep : std::uint8_t {
     revive,        ///< start another tapdisk when this one's object is gone; `started` follows
     hold,          ///< the tapdisk ended unasked: keep the image, and tell the operator
     forget_image,  ///< the tapdisk ended as asked: forget the image
+    drop_image,    ///< the tapdisk did not open the image, and may be asked for another one
 };
 
 struct SessionTurn {

@@ -14,6 +14,7 @@ using Seen = BackendDirectory::Seen;
 Situation::Tapdisk tapdisk_of(Session session) noexcept {
     switch (session) {
         case Session::none:
+        case Session::idle:
         case Session::reviving:
             break;
         case Session::opening:

@@ -42,11 +42,9 @@ class ServedImage {
 
     // The tapdisk came from Xen's block-tap script.
 
-    /// Takes a tapdisk that has its image open; `socket`: the name of its file. An image open for writing is opened
-    /// again if `tap` is read-only. Errors: throws std::system_error, and `process` stays the caller's.
-    void pair(const VbdTap& tap, const std::string& socket, std::unique_ptr<TapdiskHandle>& process) {
-        parts_.session.take(tap, socket, process);
-    }
+    /// Takes a tapdisk that has its image open from its session. An image open for writing is opened again if `tap` is
+    /// read-only. Errors: throws std::system_error, and the tapdisk stays where it was.
+    void pair(const VbdTap& tap, DiskSession& session) { parts_.session.take(tap, session); }
     /// Starts a tapdisk for this disk on the image of another disk. Errors: throws std::system_error.
     void share(const VbdTap& tap) { parts_.session.share(tap); }
     /// Null unless the tapdisk came by pair() or share().

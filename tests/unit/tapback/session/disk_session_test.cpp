@@ -250,9 +250,10 @@ TEST_CASE("disk session: an image of its own is not a name's of block-tap any mo
 
 TEST_CASE("disk session: block-tap's image is opened again for a disk that only reads", "[unit][tapback]") {
     SessionHost t;
-    std::unique_ptr<TapdiskHandle> made = t.tapdisks.start("/run/tap-0.sock", {});
-    t.session->take(t.tap(true), "tap-0.sock", made);
-    CHECK(made == nullptr);
+    DiskSession made(t.places(), {"of tap-0", "tap-0.sock", false}, t.hooks());
+    made.start_idle();
+    t.session->take(t.tap(true), made);
+    CHECK(made.tapdisk() == nullptr);
     CHECK(t.record->socket == "tap-0.sock");
     CHECK(t.state() == Session::asking);
     t.tapdisk().answer(t.stats("open", t.image));
@@ -288,10 +289,12 @@ TEST_CASE("disk session: block-tap's image is opened again for a disk that only 
 
 TEST_CASE("disk session: a tapdisk whose record cannot be written stays whose it was", "[unit][tapback]") {
     SessionHost t;
-    std::unique_ptr<TapdiskHandle> made = t.tapdisks.start("/run/tap-0.sock", {});
+    DiskSession made(t.places(), {"of tap-0", "tap-0.sock", false}, t.hooks());
+    made.start_idle();
     t.full = true;
-    CHECK_THROWS_AS(t.session->take(t.tap(false), "tap-0.sock", made), std::system_error);
-    CHECK(made != nullptr);
+    CHECK_THROWS_AS(t.session->take(t.tap(false), made), std::system_error);
+    CHECK(made.tapdisk() != nullptr);
+    CHECK(made.socket_path() == "/run/tap-0.sock");
     CHECK(t.session->tap() == nullptr);
     CHECK_FALSE(t.session->image());
     CHECK(t.session->socket_path() == "/run/5-51712.sock");

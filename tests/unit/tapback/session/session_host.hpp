@@ -19,7 +19,8 @@ inline constexpr ipc::VbdAddress session_disk{ipc::VbdAddress::Kind::vbd3, 5, 51
 
 /// One session, and what it told its disk.
 struct SessionHost {
-    SessionHost() { session.emplace(DiskSession::Places{loop, tapdisks, files, "/run"}, session_disk, hooks()); }
+    SessionHost() { session.emplace(places(), DiskSession::Owner{"5/51712", "5-51712.sock", true}, hooks()); }
+    DiskSession::Places places() { return {loop, tapdisks, files, "/run"}; }
     SessionHost(const SessionHost&) = delete;
     SessionHost& operator=(const SessionHost&) = delete;
 

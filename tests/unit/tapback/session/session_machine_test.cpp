@@ -13,26 +13,37 @@ using namespace blktap::tapback;
 
 namespace {
 
-constexpr auto sessions = {Session::none,   Session::opening, Session::asking,   Session::open,
-                           Session::paused, Session::lost,    Session::reviving, Session::ending};
-constexpr auto session_events = {
-    SessionEvent::started,       SessionEvent::found,     SessionEvent::missing,     SessionEvent::unanswered,
-    SessionEvent::retry,         SessionEvent::says_open, SessionEvent::says_paused, SessionEvent::says_closed,
-    SessionEvent::says_too_open, SessionEvent::opened,    SessionEvent::not_opened,  SessionEvent::not_now,
-    SessionEvent::pause,         SessionEvent::resume,    SessionEvent::end,         SessionEvent::ended};
+constexpr auto sessions = {Session::none,   Session::idle, Session::opening,  Session::asking, Session::open,
+                           Session::paused, Session::lost, Session::reviving, Session::ending};
+constexpr auto session_events = {SessionEvent::started,       SessionEvent::open,        SessionEvent::found,
+                                 SessionEvent::missing,       SessionEvent::unanswered,  SessionEvent::retry,
+                                 SessionEvent::says_open,     SessionEvent::says_paused, SessionEvent::says_closed,
+                                 SessionEvent::says_too_open, SessionEvent::opened,      SessionEvent::not_opened,
+                                 SessionEvent::not_now,       SessionEvent::pause,       SessionEvent::resume,
+                                 SessionEvent::end,           SessionEvent::ended};
 
-/// Calls `check` with every combination of facts.
+/// Calls `check` with every combination of facts about a tapdisk that is a disk's, or no disk's.
+template <class Check>
+void for_all_facts(bool is_disks, Check check) {
+    for (unsigned bits = 0; bits < 16; ++bits)
+        check(SessionFacts{.is_disks = is_disks,
+                           .has_image = (bits & 8) != 0,
+                           .may_revive = (bits & 1) != 0,
+                           .reopens = (bits & 2) != 0,
+                           .has_process = (bits & 4) != 0});
+}
 template <class Check>
 void for_all_facts(Check check) {
-    for (unsigned bits = 0; bits < 8; ++bits)
-        check(SessionFacts{.may_revive = (bits & 1) != 0, .reopens = (bits & 2) != 0, .has_process = (bits & 4) != 0});
+    for_all_facts(true, check);
 }
 
 /// Whatever else counts; all that is in no row here changes nothing.
 const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
-    {{Session::none, SessionEvent::started}, {Session::opening, SessionStep::open_image}},
     {{Session::none, SessionEvent::found}, {Session::asking, SessionStep::ask}},
     {{Session::none, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::idle, SessionEvent::open}, {Session::opening, SessionStep::open_image}},
+    {{Session::idle, SessionEvent::unanswered}, {Session::ending, SessionStep::terminate}},
+    {{Session::idle, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
     {{Session::opening, SessionEvent::opened}, {Session::open, SessionStep::serve}},
     {{Session::opening, SessionEvent::not_opened}, {Session::ending, SessionStep::terminate}},
     {{Session::opening, SessionEvent::not_now}, {Session::asking, SessionStep::ask_later}},
@@ -61,8 +72,9 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
 
 /// What depends on the facts.
 bool depends_on_facts(Session state, SessionEvent event) {
-    const bool runs = state == Session::opening || state == Session::asking || state == Session::open ||
-                      state == Session::paused || state == Session::lost;
+    const bool runs = state == Session::idle || state == Session::opening || state == Session::asking ||
+                      state == Session::open || state == Session::paused || state == Session::lost;
+    if (event == SessionEvent::started) return state == Session::none;
     if (event == SessionEvent::ended) return runs;
     if (event == SessionEvent::missing) return state == Session::none || state == Session::lost;
     if (event == SessionEvent::says_closed) return state == Session::asking;
@@ -120,4 +132,24 @@ TEST_CASE("session: only the end of its process leaves a tapdisk that was told t
             const SessionTurn turn = next_turn(Session::ending, event, facts);
             CHECK((turn.state == Session::ending) == (event != SessionEvent::ended));
         });
+}
+
+TEST_CASE("session: a tapdisk is started with an image or without one", "[unit][tapback]") {
+    for (const bool is_disks : {true, false})
+        for_all_facts(is_disks, [](const SessionFacts& facts) {
+            const SessionTurn turn = facts.has_image ? SessionTurn{Session::opening, SessionStep::open_image}
+                                                     : SessionTurn{Session::idle, SessionStep::none};
+            CHECK(next_turn(Session::none, SessionEvent::started, facts) == turn);
+        });
+}
+
+TEST_CASE("session: one that is no disk's stays when its image does not open, and leaves nothing when it ends",
+          "[unit][tapback]") {
+    for_all_facts(false, [](const SessionFacts& facts) {
+        CHECK(next_turn(Session::opening, SessionEvent::not_opened, facts) ==
+              SessionTurn{Session::idle, SessionStep::drop_image});
+        for (const Session state : {Session::idle, Session::opening, Session::asking, Session::open, Session::lost})
+            CHECK(next_turn(state, SessionEvent::ended, facts) ==
+                  SessionTurn{Session::none, SessionStep::forget_image});
+    });
 }

@@ -107,7 +107,7 @@ struct DiskHost : StoreHost {
     int lives_known = 0;
     BackendDirectory directory{store_session, address, ""};
     DiskSession session{{loop, tapdisks, files, run_directory},
-                        address,
+                        {address.name(), address.file_name() + ".sock", true},
                         {.changed = [] {},
                          .write_record = [] {},
                          .remove_record = [] {},

@@ -33,7 +33,8 @@ struct LinkHost {
         directory.emplace(store_session, linked_disk, "");
         REQUIRE(directory->look([](const auto&) { return true; }) == BackendDirectory::Seen::there);
         const std::string run = files_directory.path("");
-        session.emplace(DiskSession::Places{loop, tapdisks, files, run}, linked_disk,
+        session.emplace(DiskSession::Places{loop, tapdisks, files, run},
+                        DiskSession::Owner{linked_disk.name(), linked_disk.file_name() + ".sock", true},
                         DiskSession::Hooks{.changed = [] {},
                                            .write_record = [] {},
                                            .remove_record = [] {},

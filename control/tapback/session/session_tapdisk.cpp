@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "control/tapback/session/session_tapdisk.hpp"
+
+#include <algorithm>
+#include <unistd.h>
+#include <utility>
+
+#include "control/tapback/session/tapdisk_process.hpp"
+
+namespace blktap::tapback {
+namespace {
+
+constexpr Nanoseconds retry_delay_min = std::chrono::seconds(1);
+constexpr Nanoseconds retry_delay_max = std::chrono::seconds(16);
+
+}  // namespace
+
+SessionTapdisk::SessionTapdisk(Places places, std::string usual_socket, Hooks hooks)
+    : places_(std::move(places)),
+      usual_socket_(std::move(usual_socket)),
+      hooks_(std::move(hooks)),
+      retry_timer_(places_.loop, [this] { hooks_.retry(); }),
+      retry_delay_(retry_delay_min) {}
+
+SessionTapdisk::~SessionTapdisk() = default;
+
+void SessionTapdisk::restore(const std::string& socket, const std::optional<ProcessId>& process) {
+    socket_ = socket;
+    process_ = process;
+}
+
+SessionTapdisk::Found SessionTapdisk::find() {
+    tapdisk_ = places_.tapdisks.find(process_, socket_path(), hooks_.of_tapdisk());
+    if (!tapdisk_) return Found::nothing;
+    return std::exchange(process_, tapdisk_->id()) == tapdisk_->id() ? Found::recorded : Found::another;
+}
+
+void SessionTapdisk::start() {
+    tapdisk_ = places_.tapdisks.start(socket_path(), hooks_.of_tapdisk());
+    process_ = tapdisk_->id();
+}
+
+void SessionTapdisk::take(SessionTapdisk& from) {
+    socket_ = from.socket_name();
+    if (socket_ == usual_socket_) socket_.clear();
+    from.socket_.clear();
+    process_ = std::exchange(from.process_, std::nullopt);
+    tapdisk_ = std::move(from.tapdisk_);
+    from.stop_asking();
+    if (tapdisk_) tapdisk_->set_hooks(hooks_.of_tapdisk());
+}
+
+void SessionTapdisk::retire() {
+    stop_asking();
+    ::unlink(socket_path().c_str());
+    retired_ = std::move(tapdisk_);
+}
+
+TapdiskHandle& SessionTapdisk::require(const std::string& disk) const {
+    if (!tapdisk_) throw_error(Errc::wrong_state, disk + ": no image is open");
+    return *tapdisk_;
+}
+
+void SessionTapdisk::ask_later() {
+    retry_timer_.arm(retry_delay_);
+    retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);
+}
+
+void SessionTapdisk::answered() noexcept {
+    retry_delay_ = retry_delay_min;
+}
+
+}  // namespace blktap::tapback
