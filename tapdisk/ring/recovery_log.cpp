@@ -77,8 +77,12 @@ bool RecoveryLog::Queue::settle(std::uint32_t responses_published) noexcept {
     if (header_->publishing != 0) {
         const bool visible = responses_published == header_->new_producer;
         if (!visible && responses_published != header_->old_producer) return false;
-        if (!visible) header_->published_count = 0;
-        end_publish();
+        if (visible) {
+            end_publish();
+        } else {
+            // Nothing of the record changes before it ends: a successor may die here, too, and the next one reads it.
+            store_last(header_->publishing, 0);
+        }
     }
     for (Slot& slot : slots_) {
         if (!is_before(slot.ring_index, header_->consumed)) slot.state = static_cast<std::uint32_t>(SlotState::free);

@@ -75,6 +75,27 @@ TEST_CASE("recovery log: during a publication both producers and its slots are t
     CHECK(unanswered_ids(log) == std::vector<std::uint64_t>{11});
 }
 
+TEST_CASE("recovery log: a successor that dies while it ends a publication leaves a log that can be read",
+          "[unit][tapdisk]") {
+    RecoveryLog log(make_anonymous_log_file(), {1, 32});
+    for (std::uint16_t i = 0; i < 3; ++i)
+        log.queue(0).record(i, i, i + 1, request_with_id(i + 10u));
+    log.queue(0).advance(3);
+    const std::uint16_t answered[] = {2, 0};
+    log.queue(0).begin_publish(0, 2, answered);
+    const std::uint32_t responses_published = GENERATE(0u, 2u);
+    INFO(responses_published);
+    REQUIRE(log.queue(0).settle(responses_published));
+    // The last store of it is not made yet.
+    auto& queue = *reinterpret_cast<log_layout::QueueHeader*>(const_cast<std::byte*>(log.bytes().data()) +
+                                                              sizeof(log_layout::Header));
+    queue.publishing = 1;
+    REQUIRE(read_log(log.bytes()));
+    REQUIRE(log.queue(0).settle(responses_published));
+    CHECK(unanswered_ids(log) ==
+          (responses_published == 0 ? std::vector<std::uint64_t>{10, 11, 12} : std::vector<std::uint64_t>{11}));
+}
+
 TEST_CASE("recovery log: ring indices that wrap keep their order", "[unit][tapdisk]") {
     RecoveryLog log(make_anonymous_log_file(), {1, 32});
     log.queue(0).advance(0xffffffff);
