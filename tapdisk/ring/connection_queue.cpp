@@ -7,6 +7,7 @@
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/ring/wire_status.hpp"
+#include "tapdisk/ring/named_store.hpp"
 
 namespace blktap {
 namespace {
@@ -54,11 +55,12 @@ void ConnectionQueue::adopt(const std::function<void(RequestSlot&)>& take) {
         std::erase(free_slots_, index);
         RequestSlot& slot = slots_[index];
         reset(slot);
-        slot.sequence = log_->sequence(index);
+        slot.sequence = BLKTAP_PLANTED("sequence-ignored") ? index : log_->sequence(index);
         slot.raw = &log_->request(index);
         slot.replayed = true;
         take(slot);
     }
+    BLKTAP_STORED("queue-adopted");
 }
 
 void ConnectionQueue::set_image(ImageDriver& driver) {
@@ -78,16 +80,19 @@ RequestSlot& ConnectionQueue::take_slot() noexcept {
 
 void ConnectionQueue::answer(RequestSlot& slot) noexcept {
     ring_.put_response({slot.raw->id, slot.raw->response_operation(), ring::wire_status(slot.result)});
+    BLKTAP_STORED("response-put");
     publishing_.push_back(slot.index);
 }
 
 bool ConnectionQueue::publish() noexcept {
     log_->begin_publish(ring_.responses_published(), ring_.responses_put(), publishing_);
     const bool notify = ring_.publish();
+    BLKTAP_STORED("responses-visible");
     log_->end_publish();
     free_slots_.insert(free_slots_.end(), publishing_.begin(), publishing_.end());
     publishing_.clear();
     if (notify) signal_.notify();
+    BLKTAP_STORED("frontend-notified");
     return notify;
 }
 

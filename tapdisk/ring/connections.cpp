@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "tapdisk/ring/named_store.hpp"
+
 namespace blktap {
 namespace {
 
@@ -63,6 +65,7 @@ bool Connections::before_sleep() noexcept {
 }
 
 void Connections::readmit_adopted() noexcept {
+    if (BLKTAP_PLANTED("ring-scanned-first") && scheduler_.paused()) return;
     StageList adopted;
     for (const auto& connection : list_)
         adopted.splice(adopted.end(), connection->client().adopted());
@@ -79,6 +82,12 @@ void Connections::recovered(std::uint64_t size_sectors) noexcept {
         // The dead tapdisk may not have told of answers that it made visible; and nobody was there to be told of
         // requests.
         connection->client().wake_frontend();
+        BLKTAP_STORED("frontend-woken");
+    }
+    if (BLKTAP_PLANTED("ring-scanned-first")) {
+        for (const auto& connection : list_)
+            connection->client().take();
+        readmit_adopted();
     }
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libblktap/base/assert.hpp"
+#include "tapdisk/ring/named_store.hpp"
 
 namespace blktap {
 namespace {
@@ -48,12 +49,15 @@ const ring::RawRequest& RecoveryLog::Queue::record(std::uint16_t slot, std::uint
     entry.request = request;
     entry.ring_index = ring_index;
     entry.sequence = sequence;
+    BLKTAP_STORED("slot-filled");
     store_last(entry.state, static_cast<std::uint32_t>(SlotState::unanswered));
+    BLKTAP_STORED("slot-taken");
     return entry.request;
 }
 
 void RecoveryLog::Queue::advance(std::uint32_t consumed) noexcept {
     store_last(header_->consumed, consumed);
+    BLKTAP_STORED("ring-advanced");
 }
 
 void RecoveryLog::Queue::begin_publish(std::uint32_t old_producer, std::uint32_t new_producer,
@@ -63,17 +67,22 @@ void RecoveryLog::Queue::begin_publish(std::uint32_t old_producer, std::uint32_t
     header_->new_producer = new_producer;
     header_->published_count = static_cast<std::uint32_t>(slots.size());
     std::copy(slots.begin(), slots.end(), header_->published);
+    BLKTAP_STORED("record-filled");
     store_last(header_->publishing, 1);
+    BLKTAP_STORED("record-begun");
 }
 
 void RecoveryLog::Queue::end_publish() noexcept {
     for (std::uint32_t i = 0; i < header_->published_count; ++i) {
         store_last(slots_[header_->published[i]].state, static_cast<std::uint32_t>(SlotState::free));
+        BLKTAP_STORED("slot-freed");
     }
     store_last(header_->publishing, 0);
+    BLKTAP_STORED("record-cleared");
 }
 
 bool RecoveryLog::Queue::settle(std::uint32_t responses_published) noexcept {
+    if (BLKTAP_PLANTED("record-not-settled")) header_->publishing = 0;
     if (header_->publishing != 0) {
         const bool visible = responses_published == header_->new_producer;
         if (!visible && responses_published != header_->old_producer) return false;
@@ -83,9 +92,13 @@ bool RecoveryLog::Queue::settle(std::uint32_t responses_published) noexcept {
             // Nothing of the record changes before it ends: a successor may die here, too, and the next one reads it.
             store_last(header_->publishing, 0);
         }
+        BLKTAP_STORED("outcome-settled");
     }
     for (Slot& slot : slots_) {
-        if (!is_before(slot.ring_index, header_->consumed)) slot.state = static_cast<std::uint32_t>(SlotState::free);
+        const bool taken = slot.state != static_cast<std::uint32_t>(SlotState::free);
+        if (!taken || is_before(slot.ring_index, header_->consumed)) continue;
+        slot.state = static_cast<std::uint32_t>(SlotState::free);
+        BLKTAP_STORED("half-taken-freed");
     }
     return true;
 }
@@ -114,13 +127,16 @@ RecoveryLog::RecoveryLog(UniqueFd file, const Shape& shape) : file_(std::move(fi
     if (const int error = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(size_bytes)); error != 0) {
         throw_error({error, std::system_category()}, "recovery log: " + std::to_string(size_bytes) + " bytes");
     }
+    BLKTAP_STORED("log-emptied");
     map(shape);
     header().version = log_layout::version;
     header().queue_count = shape.queue_count;
     header().slots_per_queue = shape.slots_per_queue;
     header().boot = shape.identity.boot;
     header().frontend = shape.identity.frontend;
+    BLKTAP_STORED("header-filled");
     std::atomic_ref(header().magic).store(log_layout::magic, std::memory_order_release);
+    BLKTAP_STORED("log-made");
 }
 
 RecoveryLog RecoveryLog::adopt(UniqueFd file, const Shape& shape) {
@@ -149,8 +165,10 @@ RecoveryLog RecoveryLog::adopt(UniqueFd file, const Shape& shape) {
     }
     log.header().boot = shape.identity.boot;
     log.header().frontend = shape.identity.frontend;
+    BLKTAP_STORED("identity-kept");
     log.keep({});
     store_last(log.header().version, log_layout::version);
+    BLKTAP_STORED("version-kept");
     return log;
 }
 
@@ -169,10 +187,13 @@ void RecoveryLog::map(const Shape& shape) {
 
 void RecoveryLog::keep(const StorageHealth::Kept& health) noexcept {
     header().lost_until = health.lost_until;
+    BLKTAP_STORED("loss-kept");
     store_last(header().health, health.bits);
+    BLKTAP_STORED("health-kept");
 }
 
 StorageHealth::Kept RecoveryLog::kept() const noexcept {
+    if (BLKTAP_PLANTED("failed-forgotten")) return {};
     return {header().health, header().lost_until};
 }
 

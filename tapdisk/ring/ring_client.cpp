@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "libblktap/base/assert.hpp"
+#include "tapdisk/ring/named_store.hpp"
 #include "tapdisk/ring/trace_recorder.hpp"
 
 namespace blktap {
@@ -158,6 +159,7 @@ void RingClient::readmit(DiskRequest& request) noexcept {
     if (flushes(*slot.raw) && slot.sequence <= log_.kept().lost_until) return reject(slot, Errc::image_failed);
     enter(queues_[slot.queue], slot);
     if (!taken_.empty()) fetch_descriptors();
+    BLKTAP_STORED("request-readmitted");
 }
 
 void RingClient::fetch_descriptors() noexcept {
