@@ -48,8 +48,9 @@ std::string describe_found(const FoundStamp& found) {
 }  // namespace
 
 std::string Mismatch::describe() const {
-    const std::string expected =
-        expected_generation == 0 ? "no stamp of another sector" : "generation " + std::to_string(expected_generation);
+    const std::string expected = expected_generation == Mismatch::expected_zeros ? "zeros"
+                                 : expected_generation == 0                      ? "no stamp of another sector"
+                                                            : "generation " + std::to_string(expected_generation);
     return "sector " + std::to_string(sector) + ": " + kind_name(kind) + ": expected " + expected + ", found " +
            describe_found(found);
 }
@@ -66,6 +67,11 @@ void DiskModel::written(SectorRange range, std::uint64_t generation) noexcept {
     std::fill_n(first, range.count, generation);
 }
 
+void DiskModel::grow(std::uint64_t count) {
+    generations_.resize(count, zeros);
+    range_.count = count;
+}
+
 bool DiskModel::known(SectorRange range) const noexcept {
     const auto first = generations_.begin() + static_cast<std::ptrdiff_t>(range.first - range_.first);
     return std::any_of(first, first + static_cast<std::ptrdiff_t>(range.count),
@@ -80,6 +86,10 @@ std::optional<Mismatch> DiskModel::check_sector(std::uint64_t sector, ConstSecto
 
     if (ours && found.stamp.sector != sector) return mismatch(Mismatch::Kind::misplaced);
     if (generation == unknown) return std::nullopt;  // whatever was there before
+    if (generation == zeros) {
+        if (found.state == StampState::zeros) return std::nullopt;
+        return mismatch(Mismatch::Kind::foreign);
+    }
     if (ours && found.stamp.generation == generation) return std::nullopt;
     if (ours && found.stamp.generation < generation) return mismatch(Mismatch::Kind::lost);
     if (found.state == StampState::zeros) return mismatch(Mismatch::Kind::lost);

@@ -8,6 +8,7 @@
 // Tested by tests/unit/replay/disk_model_test.cpp.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct Mismatch {
         corrupt,    ///< a stamp with a wrong checksum
         foreign,    ///< no stamp, or one of another run
     };
+    static constexpr std::uint64_t expected_zeros = std::numeric_limits<std::uint64_t>::max();
     Kind kind;
     std::uint64_t sector;
     std::uint64_t expected_generation;
@@ -44,6 +46,10 @@ class DiskModel {
     void written(SectorRange range, std::uint64_t generation) noexcept;
     /// The write failed: some of it may be there.
     void uncertain(SectorRange range) noexcept { written(range, unknown); }
+    /// `range` must read as zeros, as a new image does.
+    void erased(SectorRange range) noexcept { written(range, zeros); }
+    /// The disk is larger: watches `count` sectors in all, at least as many as before; the new ones are erased().
+    void grow(std::uint64_t count);
 
     /// Judges what a read of `range` returned; the first mismatch.
     std::optional<Mismatch> check(SectorRange range, std::span<const std::byte> data) const noexcept;
@@ -53,6 +59,7 @@ class DiskModel {
 
   private:
     static constexpr std::uint64_t unknown = 0;
+    static constexpr std::uint64_t zeros = Mismatch::expected_zeros;
     std::optional<Mismatch> check_sector(std::uint64_t sector, ConstSectorBytes bytes) const noexcept;
     std::uint64_t expected(std::uint64_t sector) const noexcept { return generations_[sector - range_.first]; }
 

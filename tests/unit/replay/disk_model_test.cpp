@@ -118,3 +118,27 @@ TEST_CASE("disk model: a mismatch names sector, expectation, finding and kind", 
     REQUIRE(mismatch);
     CHECK(mismatch->describe() == "sector 16: lost: expected generation 2, found zeros");
 }
+
+TEST_CASE("disk model: what must be zeros is nothing else, not even an older write", "[unit][replay]") {
+    Disk disk;
+    disk.model.erased({8, 64});
+    CHECK(!disk.check({8, 64}));
+    CHECK(disk.model.known(block));
+    disk.write(block);
+    CHECK(!disk.check({8, 64}));
+    disk.model.erased(block);
+    CHECK(disk.check(block) == Kind::foreign);
+    CHECK(disk.model.check(block, disk.at(block))->describe().find("expected zeros") != std::string::npos);
+}
+
+TEST_CASE("disk model: a disk that grew reads as zeros where it is new", "[unit][replay]") {
+    Disk disk;
+    disk.write(block);
+    disk.bytes.resize(96 * sector_size_bytes);
+    disk.model.grow(96);
+    CHECK(disk.model.range() == SectorRange{8, 96});
+    CHECK(!disk.check({8, 96}));
+    disk.bytes.back() = std::byte{1};
+    CHECK(disk.check({96, 8}) == Kind::foreign);
+    CHECK(!disk.check(block));
+}
