@@ -116,7 +116,7 @@ elif [ "$extent" = '' ]; then
     layer release "" --label-exclude '^(slow|explore)$'
     xen_layer --core
 else
-    layer release "" --label-exclude '^explore$'
+    BLKTAP_SOAK_SECONDS=120 layer release "" --label-exclude '^explore$'
     # With the fuzzers, for as long as BLKTAP_FUZZ_SECONDS says. What is tried again and again in the layer above is
     # tried less often here.
     BLKTAP_KILLS=50 BLKTAP_CRASH_POINTS=4 BLKTAP_SCALE_VBDS=128 layer asan-ubsan "" --label-exclude '^house$'

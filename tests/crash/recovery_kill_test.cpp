@@ -153,8 +153,8 @@ std::string Outcome::report() {
     std::ostringstream text;
     std::ranges::sort(gaps);
     text << deaths << " deaths, " << pauses << " of them paused; " << answered << " requests answered; " << adopted
-         << " requests of dead ones were taken over\nfrom a death to the next answer: median " << milliseconds(gaps[gaps.size() / 2])
-         << " ms, worst " << milliseconds(gaps.back()) << " ms\n"
+         << " requests of dead ones were taken over\nfrom a death to the next answer: median "
+         << milliseconds(gaps[gaps.size() / 2]) << " ms, worst " << milliseconds(gaps.back()) << " ms\n"
          << "killed from outside " << deaths_of[""] << ", some time after the start " << deaths_of["time"]
          << ", at a named store:";
     for (const mortal::NamedStore& store : mortal::named_stores)

@@ -51,6 +51,7 @@ class ControlHost {
     /// kill -9, and another one: may be called by any thread, one at a time.
     void replace_tapback();
     pid_t tapback_pid() const { return tapback_.pid(); }
+    bool tapback_runs() { return tapback_.running(); }
     /// Arguments of a tapback in this host, its own path first.
     std::vector<std::string> tapback_command() const;
 

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// Ground: what all disks of a soak share.
+#pragma once
+
+#include <atomic>
+
+#include "tests/soak/action.hpp"
+#include "tests/soak/findings.hpp"
+#include "tests/soak/storage.hpp"
+#include "tests/soak/tap_ctl.hpp"
+#include "tests/soak/tapback_calls.hpp"
+
+namespace blktap::soak {
+
+struct Ground {
+    TapbackCalls tapback;
+    TapCtl tap_ctl;
+    Storage& storage;
+    const Actions& actions;
+    Findings& findings;
+    Tally& tally;
+    std::string run_directory;
+    std::atomic<bool> over = false;  ///< everything is to come to its end
+};
+
+}  // namespace blktap::soak
