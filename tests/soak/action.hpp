@@ -14,16 +14,19 @@
 namespace blktap::soak {
 
 enum class Action : std::uint8_t {
-    pause,              ///< and resume
-    rename,             ///< pause, rename the image, resume it under its new name
-    replace_by_copy,    ///< pause, replace the image by its copy, resume the copy
-    snapshot,           ///< tap-ctl image snapshot
-    resize,             ///< to a larger size
-    look,               ///< tap-ctl list, info and stats
-    kill_tapdisk,       ///< of a guest that is served
-    kill_idle_tapdisk,  ///< of a disk without a guest
-    unplug_in_use,      ///< the guest is asked, and leaves when all it asked for is answered
-    kill_tapback,       ///< not of one disk
+    pause,               ///< and resume
+    rename,              ///< pause, rename the image, resume it under its new name
+    replace_by_copy,     ///< pause, replace the image by its copy, resume the copy
+    snapshot,            ///< tap-ctl image snapshot
+    resize,              ///< to a larger size
+    look,                ///< tap-ctl list, info and stats
+    reconnect,           ///< the guest leaves, and another one comes
+    freeze_tapdisk,      ///< it answers nobody, for a while
+    kill_tapdisk,        ///< of a guest that is served
+    kill_local_tapdisk,  ///< of local rings, which end with it
+    kill_idle_tapdisk,   ///< of a disk without a guest
+    detach_in_use,       ///< the guest is asked, and leaves when all it asked for is answered
+    kill_tapback,        ///< not of one disk
 };
 
 struct ActionRow {
@@ -39,9 +42,12 @@ inline constexpr std::array action_rows{
     ActionRow{Action::snapshot, "snapshot", 2},
     ActionRow{Action::resize, "resize", 3},
     ActionRow{Action::look, "look", 2},
+    ActionRow{Action::reconnect, "reconnect", 3},
+    ActionRow{Action::freeze_tapdisk, "freeze-tapdisk", 1},
     ActionRow{Action::kill_tapdisk, "kill-tapdisk", 6},
+    ActionRow{Action::kill_local_tapdisk, "kill-local-tapdisk", 6},
     ActionRow{Action::kill_idle_tapdisk, "kill-idle-tapdisk", 0},
-    ActionRow{Action::unplug_in_use, "unplug-in-use", 0},
+    ActionRow{Action::detach_in_use, "detach-in-use", 0},
     ActionRow{Action::kill_tapback, "kill-tapback", 0},
 };
 

@@ -21,6 +21,9 @@ struct ChainPlan {
 
 class Chain {
   public:
+    /// So many snapshots; then a disk begins anew.
+    static constexpr std::size_t depth_max = 6;
+
     /// Makes the image. Errors: throws Wrong with tap-ctl's reason; waits while the storage is full.
     Chain(ChainPlan plan, const Storage& storage, const TapCtl& tap_ctl);
     Chain(const Chain&) = delete;

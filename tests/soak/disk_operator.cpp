@@ -27,6 +27,13 @@ bool is_settled(const std::string& state) {
 
 }  // namespace
 
+Answer DiskOperator::ask(const std::string& request, const ipc::Json& arguments) {
+    Answer answer = ground_.tapback.ask(request, arguments);
+    if (answer.kind == Answer::Kind::lost) diary_.note(request + ": no answer");
+    if (answer.kind == Answer::Kind::refused) diary_.note(request + ": " + answer.message);
+    return answer;
+}
+
 ipc::Json DiskOperator::with(const std::string& name, const ipc::Json& value) const {
     ipc::Json arguments = vbd_;
     arguments[name] = value;
@@ -56,7 +63,7 @@ bool DiskOperator::has_been_plugged() {
 std::uint64_t DiskOperator::plug(const ipc::ImageArguments& image) {
     std::uint64_t sectors = 0;
     wait_for("be plugged", [&] {
-        const Answer answer = ground_.tapback.ask(ipc::Plug::name, with("image", image));
+        const Answer answer = ask(ipc::Plug::name, with("image", image));
         if (is_no_space(answer)) return false;
         if (answer.kind == Answer::Kind::refused && !answer.is_refused(std::errc::file_exists))
             throw_refused("plug", answer);
@@ -70,7 +77,7 @@ std::uint64_t DiskOperator::plug(const ipc::ImageArguments& image) {
 
 void DiskOperator::unplug() {
     wait_for("be gone after unplug", [&] {
-        const Answer answer = ground_.tapback.ask(ipc::Unplug::name, with("force", false));
+        const Answer answer = ask(ipc::Unplug::name, with("force", false));
         const bool goes_already = answer.kind == Answer::Kind::refused && answer.code == Errc::wrong_state;
         const bool takes_long = answer.is_refused(std::errc::timed_out);
         const bool is_unknown = answer.is_refused(std::errc::no_such_file_or_directory);
@@ -82,7 +89,7 @@ void DiskOperator::unplug() {
 
 void DiskOperator::pause() {
     wait_for("be paused", [&] {
-        const Answer answer = ground_.tapback.ask(ipc::VbdPause::name, vbd_);
+        const Answer answer = ask(ipc::VbdPause::name, vbd_);
         if (answer.is_done()) return true;
         const ipc::VbdEntry now = entry();
         if (now.state == "paused") return true;
@@ -95,7 +102,7 @@ void DiskOperator::pause() {
 void DiskOperator::resume(const std::optional<ipc::ImageArguments>& image) {
     wait_for("be resumed", [&] {
         const ipc::Json arguments = image ? with("image", *image) : ipc::Json(vbd_);
-        const Answer answer = ground_.tapback.ask(ipc::VbdResume::name, arguments);
+        const Answer answer = ask(ipc::VbdResume::name, arguments);
         if (answer.is_done()) return true;
         const ipc::VbdEntry now = entry();
         const bool is_there = !image || (now.image && now.image->path == image->path);
@@ -109,7 +116,7 @@ void DiskOperator::resume(const std::optional<ipc::ImageArguments>& image) {
 std::uint64_t DiskOperator::resize(std::uint64_t size_bytes) {
     std::uint64_t sectors = 0;
     wait_for("be resized", [&] {
-        const Answer answer = ground_.tapback.ask(ipc::VbdResize::name, with("size", size_bytes));
+        const Answer answer = ask(ipc::VbdResize::name, with("size", size_bytes));
         const ipc::VbdEntry now = entry();
         if (!now.description) return false;
         sectors = now.description->size_sectors;

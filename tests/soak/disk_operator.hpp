@@ -12,8 +12,9 @@ namespace blktap::soak {
 
 class DiskOperator {
   public:
-    /// `ground` must outlive this.
-    DiskOperator(Ground& ground, const ipc::VbdArguments& vbd) : ground_(ground), vbd_(vbd) {}
+    /// Both must outlive this. `diary`: for what tapback says.
+    DiskOperator(Ground& ground, const ipc::VbdArguments& vbd, Diary& diary)
+        : ground_(ground), vbd_(vbd), diary_(diary) {}
 
     // All throw Wrong: refused although nothing speaks against it, or not done within a minute.
 
@@ -32,15 +33,18 @@ class DiskOperator {
 
     /// The disk's entry. Errors: also when there is none.
     ipc::VbdEntry entry() const;
-    bool is_gone() const { return !ground_.tapback.entry(vbd_); }
+    std::optional<ipc::VbdEntry> entry_if_any() const { return ground_.tapback.entry(vbd_); }
+    bool is_gone() const { return !entry_if_any(); }
     const ipc::VbdArguments& vbd() const noexcept { return vbd_; }
 
   private:
+    Answer ask(const std::string& request, const ipc::Json& arguments);
     ipc::Json with(const std::string& name, const ipc::Json& value) const;
     bool has_been_plugged();
 
     Ground& ground_;
     const ipc::VbdArguments vbd_;
+    Diary& diary_;
 };
 
 }  // namespace blktap::soak

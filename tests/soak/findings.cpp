@@ -26,15 +26,22 @@ std::string time_of_day() {
 
 void Diary::note(const std::string& text) {
     const std::lock_guard lock{mutex_};
-    entries_.push_back(time_of_day() + " " + text);
+    if (!entries_.empty() && entries_.back().text == text) {
+        ++entries_.back().times;
+        return;
+    }
+    entries_.push_back({time_of_day(), text, 1});
     if (entries_.size() > entries_max) entries_.pop_front();
 }
 
 std::string Diary::last() const {
     const std::lock_guard lock{mutex_};
     std::string text;
-    for (const std::string& entry : entries_)
-        text += "    " + entry + '\n';
+    for (const Entry& entry : entries_) {
+        text += "    " + entry.time + " " + entry.text;
+        if (entry.times > 1) text += " (" + std::to_string(entry.times) + " times)";
+        text += '\n';
+    }
     return text;
 }
 

@@ -22,7 +22,12 @@ class Diary {
   private:
     static constexpr std::size_t entries_max = 24;
     mutable std::mutex mutex_{};
-    std::deque<std::string> entries_{};
+    struct Entry {
+        std::string time;
+        std::string text;
+        unsigned times;  ///< in a row
+    };
+    std::deque<Entry> entries_{};
 };
 
 /// Context: any thread.

@@ -15,13 +15,13 @@
 namespace blktap::soak {
 
 struct Ground {
+    const control_test::ControlHost& host;
     TapbackCalls tapback;
     TapCtl tap_ctl;
     Storage& storage;
     const Actions& actions;
     Findings& findings;
     Tally& tally;
-    std::string run_directory;
     std::atomic<bool> over = false;  ///< everything is to come to its end
 };
 

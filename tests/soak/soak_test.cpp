@@ -28,7 +28,6 @@ DiskPlan plan_of(unsigned number, const Storage& storage, std::uint64_t seed) {
     DiskPlan plan;
     plan.number = number;
     plan.vbd = {static_cast<std::uint16_t>(first_domain + number), xvda};
-    plan.frontend = control_test::Toolstack::frontend({.domain = plan.vbd.domain, .device = xvda});
     plan.seed = replay::mix(seed + number);
     plan.local = number % 4 == 3;
     if (number % 6 == 1 && number / 6 < storage.hanging_count()) {
@@ -68,13 +67,8 @@ TEST_CASE("soak: whatever is done to disks under load, guests see pauses and not
     Weather weather(storage, tally, replay::mix(options.seed + 1'000'001));
     control_test::ControlHost host;
     control_test::Toolstack xl(host, control_test::Xl::v4_19);
-    Ground ground{TapbackCalls(host.run_directory() + "/tapback.sock"),
-                  TapCtl(host),
-                  storage,
-                  actions,
-                  findings,
-                  tally,
-                  host.run_directory()};
+    Ground ground{host, TapbackCalls(host.run_directory() + "/tapback.sock"), TapCtl(host), storage, actions, findings,
+                  tally};
     for (unsigned number = 0; number < options.disks; ++number)
         xl.create_domain(static_cast<std::uint16_t>(first_domain + number));
     {

@@ -3,43 +3,15 @@
 //
 #include "tests/soak/supervisor.hpp"
 
-#include <algorithm>
-#include <filesystem>
-#include <sstream>
+#include <csignal>
 #include <thread>
+
+#include "tests/soak/processes.hpp"
 
 namespace blktap::soak {
 namespace {
 
 using namespace std::chrono_literals;
-
-// A tapback without disks has about 15 descriptors and 10 MiB; sanitizers multiply the memory.
-constexpr std::size_t descriptors_bare = 64;
-constexpr std::size_t descriptors_per_disk = 12;
-constexpr std::uint64_t kib_bare = 48u << 10;
-constexpr std::uint64_t kib_per_disk = 1u << 10;
-#if defined(__has_feature)
-#define BLKTAP_SANITIZED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define BLKTAP_SANITIZED 1
-#else
-#define BLKTAP_SANITIZED 0
-#endif
-constexpr std::uint64_t memory_factor = BLKTAP_SANITIZED ? 20 : 1;
-
-std::size_t descriptors_of(pid_t pid) {
-    std::error_code ignored;
-    const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", ignored);
-    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
-std::uint64_t resident_kib_of(pid_t pid) {
-    std::istringstream status(testing::read_file("/proc/" + std::to_string(pid) + "/status"));
-    std::uint64_t kib = 0;
-    for (std::string word; status >> word;)
-        if (word == "VmRSS:") status >> kib;
-    return kib;
-}
 
 }  // namespace
 
@@ -66,6 +38,7 @@ void Supervisor::turn(Nanoseconds now) {
 }
 
 void Supervisor::replace() {
+    if (random_.below(5) == 0) return freeze();
     if (random_.below(4) == 0) {
         if (const int status = host_.stop_tapback(); status != 0)
             throw Wrong("tapback ended with " + std::to_string(status));
@@ -78,13 +51,17 @@ void Supervisor::replace() {
     host_.start_tapback();
 }
 
+/// Disks are served by their tapdisks meanwhile.
+void Supervisor::freeze() {
+    ::kill(host_.tapback_pid(), SIGSTOP);
+    std::this_thread::sleep_for(random_.below(1'500) * 1ms);
+    ::kill(host_.tapback_pid(), SIGCONT);
+    ground_.tally.did("tapback frozen");
+}
+
 void Supervisor::watch() {
     if (!host_.tapback_runs()) throw Wrong("tapback has ended by itself");
-    const pid_t pid = host_.tapback_pid();
-    if (const auto count = descriptors_of(pid); count > descriptors_bare + descriptors_per_disk * disks_)
-        throw Wrong("tapback has " + std::to_string(count) + " descriptors");
-    if (const auto kib = resident_kib_of(pid); kib > (kib_bare + kib_per_disk * disks_) * memory_factor)
-        throw Wrong("tapback has " + std::to_string(kib) + " KiB of memory");
+    check_tapback(host_.tapback_pid(), disks_);
 }
 
 }  // namespace blktap::soak

@@ -19,6 +19,7 @@ class Supervisor {
 
   private:
     void replace();
+    void freeze();
     void watch();
     void draw(Nanoseconds now);
 

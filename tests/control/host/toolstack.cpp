@@ -48,11 +48,11 @@ std::string Toolstack::libxl(const Disk& disk) const {
 }
 
 std::string Toolstack::backend_node(const Disk& disk, const std::string& name) const {
-    return host_.store().read(backend(disk) + '/' + name).value_or("none");
+    return store().read(backend(disk) + '/' + name).value_or("none");
 }
 
 std::string Toolstack::frontend_node(const Disk& disk, const std::string& name) const {
-    return host_.store().read(frontend(disk) + '/' + name).value_or("none");
+    return store().read(frontend(disk) + '/' + name).value_or("none");
 }
 
 bool Toolstack::wait_for_backend_state(const Disk& disk, const std::string& state, Nanoseconds limit) const {
@@ -66,7 +66,7 @@ bool Toolstack::wait_until_connected(const Disk& disk) const {
 
 void Toolstack::create_domain(std::uint16_t domain) {
     const std::string directory = domain_directory(domain);
-    host_.store().transact([&](const StoreTransaction& transaction) {
+    store().transact([&](const StoreTransaction& transaction) {
         make_directory(transaction, directory, 0, domain, {{"domid", std::to_string(domain)}, {"name", "guest"}});
         make_directory(transaction, directory + "/device", domain, domain, {});
         make_directory(transaction, "/libxl/" + std::to_string(domain), 0, 0, {{"type", "pvh"}});
@@ -79,9 +79,9 @@ void Toolstack::destroy_domain(std::uint16_t domain) {
     for (const Disk& disk : disks)
         if (disk.domain == domain) detach_by_force(disk);
     before_step("remove the domain's nodes");
-    host_.store().remove(domain_directory(domain));
-    host_.store().remove("/libxl/" + std::to_string(domain));
-    host_.store().remove("backend/" + kind() + '/' + std::to_string(domain));
+    store().remove(domain_directory(domain));
+    store().remove("/libxl/" + std::to_string(domain));
+    store().remove("backend/" + kind() + '/' + std::to_string(domain));
     before_step("destroy the domain");
     host_.release(domain);
 }
@@ -121,7 +121,7 @@ void Toolstack::write_nodes(const Disk& disk) {
         {"device-type", "disk"},
         {"trusted", "1"},
     };
-    host_.store().transact([&](const StoreTransaction& transaction) {
+    store().transact([&](const StoreTransaction& transaction) {
         make_directory(transaction, libxl(disk), 0, 0, back);
         transaction.write(libxl(disk) + "/frontend", frontend(disk));
         transaction.write(libxl(disk) + "/backend", backend(disk));
@@ -136,10 +136,10 @@ void Toolstack::write_nodes(const Disk& disk) {
 /// What the kernel's driver does with every new device in backend/vbd.
 void Toolstack::offer_as_blkback(const Disk& disk) {
     host_.take_unbound();
-    host_.store().write(backend(disk) + "/feature-max-indirect-segments", "256");
-    host_.store().write(backend(disk) + "/multi-queue-max-queues", "2");
-    host_.store().write(backend(disk) + "/max-ring-page-order", "4");
-    host_.store().write(backend(disk) + "/state", "2");
+    store().write(backend(disk) + "/feature-max-indirect-segments", "256");
+    store().write(backend(disk) + "/multi-queue-max-queues", "2");
+    store().write(backend(disk) + "/max-ring-page-order", "4");
+    store().write(backend(disk) + "/state", "2");
 }
 
 Toolstack::Outcome Toolstack::wait_for_offers(const Disk& disk) const {
@@ -158,12 +158,12 @@ Toolstack::Outcome Toolstack::run_script(const Disk& disk, const std::string& co
     const int status =
         testing::run({script, command}, {.environment = environment, .output = host_.path("scripts")}, script_limit);
     if (status == 0) return {};
-    const auto reason = host_.store().read(backend(disk) + "/hotplug-error");
+    const auto reason = store().read(backend(disk) + "/hotplug-error");
     return {reason.value_or("the script ended with " + std::to_string(status) + " and left no hotplug-error")};
 }
 
 void Toolstack::ask_to_close(const Disk& disk, bool force) const {
-    host_.store().transact([&](const StoreTransaction& transaction) {
+    store().transact([&](const StoreTransaction& transaction) {
         const auto state = transaction.read(backend(disk) + "/state");
         if (!state) return;
         transaction.write(backend(disk) + "/online", "0");
@@ -175,9 +175,9 @@ void Toolstack::ask_to_close(const Disk& disk, bool force) const {
 
 /// A device of backend/vbd that the script never took from the kernel's driver is closed by that.
 void Toolstack::close_as_blkback(const Disk& disk) const {
-    const bool ours = host_.store().read(backend(disk) + "/tapdisk/owner").has_value();
+    const bool ours = store().read(backend(disk) + "/tapdisk/owner").has_value();
     if (version_ == Xl::v4_17 && !ours && backend_node(disk, "state") == "5")
-        host_.store().write(backend(disk) + "/state", "6");
+        store().write(backend(disk) + "/state", "6");
 }
 
 Toolstack::Outcome Toolstack::detach(const Disk& disk, Nanoseconds limit) {
@@ -219,7 +219,7 @@ Toolstack::Outcome Toolstack::detach_by_force(const Disk& disk, Nanoseconds limi
 
 /// libxl removes a directory and then its parents, as far up as they are empty.
 void Toolstack::remove_nodes(const Disk& disk) {
-    host_.store().transact([&](const StoreTransaction& transaction) {
+    store().transact([&](const StoreTransaction& transaction) {
         transaction.remove(frontend(disk));
         transaction.remove(libxl(disk));
         transaction.remove(backend(disk));

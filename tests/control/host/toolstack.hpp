@@ -35,6 +35,9 @@ class Toolstack {
     static constexpr Nanoseconds detach_limit = std::chrono::seconds(10);
 
     Toolstack(const ControlHost& host, Xl version) : host_(host), version_(version) {}
+    /// With a connection of its own to xenstored, for a thread of its own; it must outlive this.
+    Toolstack(const ControlHost& host, Xl version, const XenStore& store)
+        : host_(host), version_(version), own_store_(&store) {}
 
     /// Called before each step of attach(), detach() and destroy_domain(), with its name: a place to interfere.
     std::function<void(const std::string& step)> before_step = [](const std::string&) {};
@@ -74,6 +77,7 @@ class Toolstack {
     bool wait_until_connected(const Disk& disk) const;
 
   private:
+    const XenStore& store() const { return own_store_ != nullptr ? *own_store_ : host_.store(); }
     std::string kind() const { return version_ == Xl::v4_17 ? "vbd" : "vbd3"; }
     std::string libxl(const Disk& disk) const;
     void offer_as_blkback(const Disk& disk);
@@ -81,6 +85,7 @@ class Toolstack {
 
     const ControlHost& host_;
     const Xl version_;
+    const XenStore* const own_store_ = nullptr;
     std::vector<Disk> disks_{};
 };
 

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tests/soak/disk_actions.hpp"
+
+#include <csignal>
+
+#include "tests/soak/processes.hpp"
+
+namespace blktap::soak {
+namespace {
+
+constexpr std::uint64_t mib = 1u << 20;
+constexpr std::uint64_t size_max_bytes = 64 * mib;
+
+void pause(DiskState& disk) {
+    disk.requests.pause();
+    disk.rest(400);
+    disk.requests.resume();
+}
+
+void move(DiskState& disk, void (Chain::*how)()) {
+    disk.requests.pause();
+    if (disk.chain->may_move()) ((*disk.chain).*how)();
+    disk.diary.note("resume " + disk.chain->top().path);
+    disk.requests.resume(disk.chain->top());
+}
+
+void take_snapshot(DiskState& disk) {
+    if (!disk.chain->may_move() || disk.chain->depth() > Chain::depth_max) return;
+    const std::string overlay = disk.chain->next_layer(disk.random.below(2) == 0);
+    disk.diary.note("overlay " + overlay);
+    disk.chain->now_has(disk.requests.snapshot(overlay));
+    disk.diary.note("has " + disk.chain->top().path);
+}
+
+void resize(DiskState& disk) {
+    const std::uint64_t size_bytes = disk.sectors * sector_size_bytes + (1 + disk.random.below(4)) * mib;
+    if (!disk.chain->may_move() || size_bytes > size_max_bytes) return;
+    disk.sectors = disk.requests.resize(size_bytes);
+    disk.diary.note("has " + std::to_string(disk.sectors) + " sectors");
+    disk.guest->orders().sectors = disk.sectors;
+}
+
+void look(DiskState& disk) {
+    const std::string name = disk.name();
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"list"}, {"list", "--tapdisks"}, {"info", name}, {"stats", name}, {"status"}}) {
+        const auto outcome = disk.ground.tap_ctl.run(words);
+        if (outcome.status != 0 && !outcome.says("tapback"))
+            throw Wrong("tap-ctl " + words.front() + ": status " + std::to_string(outcome.status) + ", " +
+                        outcome.said);
+    }
+    const auto pid = disk.requests.entry().pid;
+    if (pid) check_tapdisk(static_cast<pid_t>(*pid));
+}
+
+/// As one whose processor or storage is away: it answers nobody.
+void freeze_tapdisk(DiskState& disk) {
+    const auto pid = disk.requests.entry().pid;
+    if (!pid) return;
+    ::kill(static_cast<pid_t>(*pid), SIGSTOP);
+    disk.rest(1'500);
+    ::kill(static_cast<pid_t>(*pid), SIGCONT);
+}
+
+void reconnect(DiskState& disk) {
+    disk.end_guest(disk.random.below(3) == 0);
+    disk.start_guest();
+}
+
+/// Rings of a guest outlive a tapdisk: the guest sees a pause, and nothing else.
+void kill_tapdisk(DiskState& disk) {
+    const ipc::VbdEntry before = disk.requests.entry();
+    if (!before.pid) return;
+    disk.diary.note("kill its tapdisk " + std::to_string(*before.pid));
+    ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
+    wait_for("have another tapdisk after a kill", [&] {
+        const auto now = disk.requests.entry();
+        return now.pid && now.pid != before.pid && now.state == "connected";
+    });
+}
+
+/// A client with local rings loses them with the tapdisk, and comes again when there is one.
+void kill_local_tapdisk(DiskState& disk) {
+    const ipc::VbdEntry before = disk.requests.entry();
+    if (!before.pid) return;
+    disk.diary.note("kill the tapdisk " + std::to_string(*before.pid) + " of its local rings");
+    ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
+    if (disk.guest_ended() != Guest::End::lost) throw Wrong("local rings outlived their tapdisk");
+    if (disk.attachment->attach_again(disk.chain->top()) != disk.sectors)
+        throw Wrong("another size after its tapdisk was killed");
+    disk.start_guest();
+}
+
+}  // namespace
+
+void kill_idle_tapdisk(DiskState& disk) {
+    const ipc::VbdEntry before = disk.requests.entry();
+    if (!before.pid) return;
+    disk.diary.note("kill its idle tapdisk " + std::to_string(*before.pid));
+    ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
+    disk.ground.tally.did("kill-idle-tapdisk");
+    if (disk.attachment->attach_again(disk.chain->top()) != disk.sectors)
+        throw Wrong("another size after its tapdisk was killed");
+}
+
+void act(DiskState& disk, Action action) {
+    switch (action) {
+        case Action::pause:
+            return pause(disk);
+        case Action::rename:
+            return move(disk, &Chain::rename_top);
+        case Action::replace_by_copy:
+            return move(disk, &Chain::copy_top);
+        case Action::snapshot:
+            return take_snapshot(disk);
+        case Action::resize:
+            return resize(disk);
+        case Action::look:
+            return look(disk);
+        case Action::reconnect:
+            return reconnect(disk);
+        case Action::freeze_tapdisk:
+            return freeze_tapdisk(disk);
+        case Action::kill_tapdisk:
+            return disk.plan.local ? void() : kill_tapdisk(disk);
+        case Action::kill_local_tapdisk:
+            return disk.plan.local ? kill_local_tapdisk(disk) : void();
+        case Action::kill_idle_tapdisk:
+        case Action::detach_in_use:
+        case Action::kill_tapback:
+            return;  // not of a disk in use
+    }
+}
+
+}  // namespace blktap::soak

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// What is done to a disk in use.
+#pragma once
+
+#include "tests/soak/disk_state.hpp"
+
+namespace blktap::soak {
+
+/// Errors: throws Wrong.
+void act(DiskState& disk, Action action);
+
+/// Kills the tapdisk of a disk without a guest, and has it served again. Errors: throws Wrong.
+void kill_idle_tapdisk(DiskState& disk);
+
+}  // namespace blktap::soak

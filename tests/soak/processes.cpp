@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tests/soak/processes.hpp"
+
+#include <filesystem>
+#include <sstream>
+
+#include "tests/soak/tapback_calls.hpp"
+
+namespace blktap::soak {
+namespace {
+
+struct Limits {
+    std::size_t descriptors;
+    std::uint64_t kib;
+};
+
+constexpr Limits tapback_bare{64, 48u << 10};
+constexpr Limits tapback_per_disk{12, 1u << 10};
+constexpr Limits tapdisk{96, 160u << 10};
+
+#if defined(__has_feature)
+#define BLKTAP_SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define BLKTAP_SANITIZED 1
+#else
+#define BLKTAP_SANITIZED 0
+#endif
+/// Of the memory: a sanitizer keeps what was freed.
+constexpr std::uint64_t sanitizer_factor = BLKTAP_SANITIZED ? 20 : 1;
+
+std::size_t descriptors_of(pid_t pid) {
+    std::error_code ignored;
+    const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", ignored);
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+std::uint64_t resident_kib_of(pid_t pid) {
+    std::istringstream status(testing::read_file("/proc/" + std::to_string(pid) + "/status"));
+    std::uint64_t kib = 0;
+    for (std::string word; status >> word;)
+        if (word == "VmRSS:") status >> kib;
+    return kib;
+}
+
+void check(const std::string& name, pid_t pid, const Limits& limits) {
+    if (const auto count = descriptors_of(pid); count > limits.descriptors)
+        throw Wrong(name + " has " + std::to_string(count) + " descriptors");
+    if (const auto kib = resident_kib_of(pid); kib > limits.kib * sanitizer_factor)
+        throw Wrong(name + " has " + std::to_string(kib) + " KiB of memory");
+}
+
+}  // namespace
+
+void check_tapback(pid_t pid, unsigned disks) {
+    check("tapback", pid,
+          {tapback_bare.descriptors + tapback_per_disk.descriptors * disks,
+           tapback_bare.kib + tapback_per_disk.kib * disks});
+}
+
+void check_tapdisk(pid_t pid) {
+    check("tapdisk " + std::to_string(pid), pid, tapdisk);
+}
+
+}  // namespace blktap::soak
