@@ -26,6 +26,7 @@ enum class Action : std::uint8_t {
     kill_local_tapdisk,  ///< of local rings, which end with it
     kill_idle_tapdisk,   ///< of a disk without a guest
     detach_in_use,       ///< the guest is asked, and leaves when all it asked for is answered
+    destroy_domain,      ///< its guest crashes, and the domain is destroyed
     kill_tapback,        ///< not of one disk
 };
 
@@ -48,6 +49,7 @@ inline constexpr std::array action_rows{
     ActionRow{Action::kill_local_tapdisk, "kill-local-tapdisk", 6},
     ActionRow{Action::kill_idle_tapdisk, "kill-idle-tapdisk", 0},
     ActionRow{Action::detach_in_use, "detach-in-use", 0},
+    ActionRow{Action::destroy_domain, "destroy-domain", 0},
     ActionRow{Action::kill_tapback, "kill-tapback", 0},
 };
 

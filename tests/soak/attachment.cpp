@@ -8,11 +8,20 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// Whatever the domain has goes with it.
+void destroy(control_test::Toolstack& xl, DiskOperator& disk) {
+    xl.destroy_domain(disk.vbd().domain);
+    wait_for("be gone with its domain", [&] { return disk.is_gone(); });
+    xl.create_domain(disk.vbd().domain);
+}
+
 class Plugged final : public Attachment {
   public:
-    explicit Plugged(DiskOperator& disk) : disk_(disk) {}
+    Plugged(Ground& ground, DiskOperator& disk, const XenStore& store)
+        : disk_(disk), xl_(ground.host, control_test::Xl::v4_19, store) {}
     std::uint64_t attach(const ipc::ImageArguments& image) override { return disk_.plug(image); }
     void detach() override { disk_.unplug(); }
+    void destroy_domain() override { destroy(xl_, disk_); }
     /// No request attaches a plugged disk again.
     std::uint64_t attach_again(const ipc::ImageArguments& image) override {
         disk_.unplug();
@@ -22,6 +31,7 @@ class Plugged final : public Attachment {
 
   private:
     DiskOperator& disk_;
+    control_test::Toolstack xl_;
 };
 
 class ByToolstack final : public Attachment {
@@ -53,6 +63,7 @@ class ByToolstack final : public Attachment {
             return outcome.okay() && testing::wait_until([this] { return disk_.is_gone(); }, 20s);
         });
     }
+    void destroy_domain() override { destroy(xl_, disk_); }
     /// As the operator does who finds the disk held: the script once more, where its node still names the image.
     std::uint64_t attach_again(const ipc::ImageArguments& image) override {
         wait_for("be without a tapdisk", [this] { return !disk_.entry().pid; });
@@ -97,7 +108,7 @@ class ByToolstack final : public Attachment {
 }  // namespace
 
 std::unique_ptr<Attachment> make_attachment(Way way, Ground& ground, DiskOperator& disk, const XenStore& store) {
-    if (way == Way::plug) return std::make_unique<Plugged>(disk);
+    if (way == Way::plug) return std::make_unique<Plugged>(ground, disk, store);
     const auto version = way == Way::xl_4_17 ? control_test::Xl::v4_17 : control_test::Xl::v4_19;
     return std::make_unique<ByToolstack>(version, ground, disk, store);
 }

@@ -21,6 +21,8 @@ class Attachment {
     virtual std::uint64_t attach(const ipc::ImageArguments& image) = 0;
     /// The guest, if there is one, is asked to let the disk go. Returns when nobody knows the disk any more.
     virtual void detach() = 0;
+    /// "xl destroy" for a domain whose guest runs no more; the domain begins anew then. Returns as detach().
+    virtual void destroy_domain() = 0;
     /// After the death of its tapdisk, while no guest is connected. Returns the disk's sectors.
     virtual std::uint64_t attach_again(const ipc::ImageArguments& image) = 0;
     virtual const char* name() const noexcept = 0;

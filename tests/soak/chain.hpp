@@ -11,6 +11,8 @@
 
 namespace blktap::soak {
 
+inline constexpr std::uint64_t mib = 1u << 20;
+
 struct ChainPlan {
     std::string disk{};    ///< "d3", for the names of files
     std::string format{};  ///< of the first image

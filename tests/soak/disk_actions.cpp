@@ -10,39 +10,44 @@
 namespace blktap::soak {
 namespace {
 
-constexpr std::uint64_t mib = 1u << 20;
 constexpr std::uint64_t size_max_bytes = 64 * mib;
 
-void pause(DiskState& disk) {
+bool pause(DiskState& disk) {
     disk.requests.pause();
     disk.rest(400);
     disk.requests.resume();
+    return true;
 }
 
-void move(DiskState& disk, void (Chain::*how)()) {
+bool move(DiskState& disk, void (Chain::*how)()) {
+    if (!disk.chain->may_move()) return false;
     disk.requests.pause();
-    if (disk.chain->may_move()) ((*disk.chain).*how)();
+    ((*disk.chain).*how)();
     disk.diary.note("resume " + disk.chain->top().path);
     disk.requests.resume(disk.chain->top());
+    return true;
 }
 
-void take_snapshot(DiskState& disk) {
-    if (!disk.chain->may_move() || disk.chain->depth() > Chain::depth_max) return;
+bool take_snapshot(DiskState& disk) {
+    if (!disk.chain->may_move() || disk.chain->depth() > Chain::depth_max) return false;
+    const std::size_t depth_before = disk.chain->depth();
     const std::string overlay = disk.chain->next_layer(disk.random.below(2) == 0);
     disk.diary.note("overlay " + overlay);
     disk.chain->now_has(disk.requests.snapshot(overlay));
     disk.diary.note("has " + disk.chain->top().path);
+    return disk.chain->depth() > depth_before;
 }
 
-void resize(DiskState& disk) {
+bool resize(DiskState& disk) {
     const std::uint64_t size_bytes = disk.sectors * sector_size_bytes + (1 + disk.random.below(4)) * mib;
-    if (!disk.chain->may_move() || size_bytes > size_max_bytes) return;
+    if (!disk.chain->may_move() || size_bytes > size_max_bytes) return false;
     disk.sectors = disk.requests.resize(size_bytes);
     disk.diary.note("has " + std::to_string(disk.sectors) + " sectors");
     disk.guest->orders().sectors = disk.sectors;
+    return disk.sectors * sector_size_bytes >= size_bytes;  // else there was no room
 }
 
-void look(DiskState& disk) {
+bool look(DiskState& disk) {
     const std::string name = disk.name();
     for (const std::vector<std::string>& words :
          {std::vector<std::string>{"list"}, {"list", "--tapdisks"}, {"info", name}, {"stats", name}, {"status"}}) {
@@ -53,44 +58,49 @@ void look(DiskState& disk) {
     }
     const auto pid = disk.requests.entry().pid;
     if (pid) check_tapdisk(static_cast<pid_t>(*pid));
+    return true;
 }
 
 /// As one whose processor or storage is away: it answers nobody.
-void freeze_tapdisk(DiskState& disk) {
+bool freeze_tapdisk(DiskState& disk) {
     const auto pid = disk.requests.entry().pid;
-    if (!pid) return;
+    if (!pid) return false;
     ::kill(static_cast<pid_t>(*pid), SIGSTOP);
     disk.rest(1'500);
     ::kill(static_cast<pid_t>(*pid), SIGCONT);
+    return true;
 }
 
-void reconnect(DiskState& disk) {
+bool reconnect(DiskState& disk) {
     disk.end_guest(disk.random.below(3) == 0);
     disk.start_guest();
+    return true;
 }
 
 /// Rings of a guest outlive a tapdisk: the guest sees a pause, and nothing else.
-void kill_tapdisk(DiskState& disk) {
+bool kill_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
-    if (!before.pid) return;
+    if (!before.pid) return false;
     disk.diary.note("kill its tapdisk " + std::to_string(*before.pid));
     ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
     wait_for("have another tapdisk after a kill", [&] {
         const auto now = disk.requests.entry();
         return now.pid && now.pid != before.pid && now.state == "connected";
     });
+    return true;
 }
 
 /// A client with local rings loses them with the tapdisk, and comes again when there is one.
-void kill_local_tapdisk(DiskState& disk) {
+bool kill_local_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
-    if (!before.pid) return;
+    if (!before.pid) return false;
     disk.diary.note("kill the tapdisk " + std::to_string(*before.pid) + " of its local rings");
     ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
     if (disk.guest_ended() != Guest::End::lost) throw Wrong("local rings outlived their tapdisk");
     if (disk.attachment->attach_again(disk.chain->top()) != disk.sectors)
         throw Wrong("another size after its tapdisk was killed");
     disk.start_guest();
+    return true;
 }
 
 }  // namespace
@@ -105,7 +115,7 @@ void kill_idle_tapdisk(DiskState& disk) {
         throw Wrong("another size after its tapdisk was killed");
 }
 
-void act(DiskState& disk, Action action) {
+bool act(DiskState& disk, Action action) {
     switch (action) {
         case Action::pause:
             return pause(disk);
@@ -124,14 +134,16 @@ void act(DiskState& disk, Action action) {
         case Action::freeze_tapdisk:
             return freeze_tapdisk(disk);
         case Action::kill_tapdisk:
-            return disk.plan.local ? void() : kill_tapdisk(disk);
+            return !disk.plan.local && kill_tapdisk(disk);
         case Action::kill_local_tapdisk:
-            return disk.plan.local ? kill_local_tapdisk(disk) : void();
+            return disk.plan.local && kill_local_tapdisk(disk);
         case Action::kill_idle_tapdisk:
         case Action::detach_in_use:
+        case Action::destroy_domain:
         case Action::kill_tapback:
-            return;  // not of a disk in use
+            break;  // not of a disk in use
     }
+    return false;
 }
 
 }  // namespace blktap::soak

@@ -8,8 +8,8 @@
 
 namespace blktap::soak {
 
-/// Errors: throws Wrong.
-void act(DiskState& disk, Action action);
+/// False: this disk cannot have it, or not now. Errors: throws Wrong.
+bool act(DiskState& disk, Action action);
 
 /// Kills the tapdisk of a disk without a guest, and has it served again. Errors: throws Wrong.
 void kill_idle_tapdisk(DiskState& disk);

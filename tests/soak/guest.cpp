@@ -30,6 +30,27 @@ unsigned queues_offered(bool local) {
     return local ? 3 : std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
 }
 
+/// A guest that crashes closes nothing.
+class GuestConnection final : public replay::Connection {
+  public:
+    GuestConnection(const std::string& frontend, const std::atomic<bool>& crashed)
+        : way_({.frontend = frontend}, patience, -1), crashed_(crashed) {}
+    replay::FrontendOptions prepare(const replay::FrontendOptions& wishes) override { return way_.prepare(wishes); }
+    replay::Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) override {
+        return way_.connect(rings, descriptors);
+    }
+    void disconnect() override {
+        if (!crashed_) way_.disconnect();
+    }
+    int fd() const noexcept override { return way_.fd(); }
+    bool check() override { return way_.check(); }
+    std::optional<pid_t> backend_pid() const override { return std::nullopt; }
+
+  private:
+    replay::XenstoreConnection way_;
+    const std::atomic<bool>& crashed_;
+};
+
 }  // namespace
 
 Guest::Guest(const GuestPlan& plan, replay::DiskModel& model, Tally& tally)
@@ -59,9 +80,7 @@ void Guest::run() {
 }
 
 std::unique_ptr<replay::Connection> Guest::connection() const {
-    if (plan_.tapdisk.empty())
-        return std::make_unique<replay::XenstoreConnection>(replay::XenstoreOptions{.frontend = plan_.frontend},
-                                                            patience, -1);
+    if (plan_.tapdisk.empty()) return std::make_unique<GuestConnection>(plan_.frontend, orders_.crash);
     return std::make_unique<replay::TapdiskConnection>(plan_.tapdisk, "soak");
 }
 
@@ -88,6 +107,8 @@ Guest::End Guest::live() {
     } catch (const replay::BackendGone&) {
         if (plan_.tapdisk.empty()) throw;
         return End::lost;
+    } catch (const Crash&) {
+        return End::crashed;
     }
 }
 
@@ -140,6 +161,9 @@ bool Guest::play(replay::Pump& pump, replay::Traffic& traffic, const GuestOrders
     try {
         done = pump.run(judged, statistics);
     } catch (const replay::BackendGone&) {
+        judged.lost();
+        throw;
+    } catch (const Crash&) {
         judged.lost();
         throw;
     }

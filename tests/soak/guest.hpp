@@ -27,10 +27,11 @@ class Guest {
   public:
     enum class End {
         running,
-        left,    ///< as it was told
-        asked,   ///< the backend asked for the disk
-        lost,    ///< its backend was gone: only with local rings
-        failed,  ///< something was wrong: failure()
+        left,     ///< as it was told
+        asked,    ///< the backend asked for the disk
+        lost,     ///< its backend was gone: only with local rings
+        crashed,  ///< as it was told: its rings are as they were
+        failed,   ///< something was wrong: failure()
     };
 
     /// Begins. `model` is the thread's until end(); it and `tally` must outlive this.

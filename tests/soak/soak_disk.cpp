@@ -12,7 +12,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t mib = 1u << 20;
 constexpr std::uint64_t hanging_bytes = 24 * mib;
 
 }  // namespace
@@ -89,26 +88,37 @@ void SoakDisk::be_served() {
         if (!row) return;  // this soak attaches and detaches only
         disk_.diary.note(row->name);
         disk_.guest->orders().disturbance = row->name;
-        act(disk_, row->action);
+        if (act(disk_, row->action)) disk_.ground.tally.did(row->name);
         disk_.guest->orders().disturbance = nullptr;
-        disk_.ground.tally.did(row->name);
     }
 }
 
 void SoakDisk::leave() {
-    const bool may_be_asked = !disk_.plan.local && disk_.ground.actions.has(Action::detach_in_use);
-    if (may_be_asked && !disk_.ground.over && disk_.random.below(3) == 0) {
-        disk_.diary.note("detach-in-use");
-        disk_.guest->orders().disturbance = "detach-in-use";
-        disk_.attachment->detach();
-        disk_.guest_ended();
-        disk_.ground.tally.did("detach-in-use");
-        return;
-    }
+    const Actions& actions = disk_.ground.actions;
+    const bool may_choose = !disk_.plan.local && !disk_.ground.over;
+    const std::uint64_t choice = disk_.random.below(6);
+    if (may_choose && choice < 2 && actions.has(Action::detach_in_use)) return leave_asked();
+    if (may_choose && choice == 2 && actions.has(Action::destroy_domain)) return leave_crashed();
     disk_.end_guest(true);
     disk_.diary.note("detach");
     disk_.attachment->detach();
     disk_.ground.tally.did("detach");
+}
+
+void SoakDisk::leave_asked() {
+    disk_.diary.note("detach-in-use");
+    disk_.guest->orders().disturbance = "detach-in-use";
+    disk_.attachment->detach();
+    disk_.guest_ended();
+    disk_.ground.tally.did("detach-in-use");
+}
+
+void SoakDisk::leave_crashed() {
+    disk_.diary.note("crash, and destroy-domain");
+    disk_.guest->orders().crash = true;
+    if (disk_.guest_ended() != Guest::End::crashed) throw Wrong("its guest did not crash");
+    disk_.attachment->destroy_domain();
+    disk_.ground.tally.did("destroy-domain");
 }
 
 /// Its files are let go of a moment after the disk is gone.

@@ -27,6 +27,8 @@ class SoakDisk {
     void attach();
     void be_served();
     void leave();
+    void leave_asked();
+    void leave_crashed();
     void check_image();
 
     DiskState disk_;

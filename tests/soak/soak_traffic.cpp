@@ -42,6 +42,7 @@ void SoakTraffic::completed(replay::Slot& slot, ring::Status status) {
     const Nanoseconds now = clock_.now();
     Flight& flight = flight_of(slot);
     load_.completed(slot, status);
+    if (orders_.crash) throw Crash{};
     if (status != ring::Status::okay)
         throw replay::Failure(words_of(slot) + " was answered with status " + std::to_string(static_cast<int>(status)));
     if (now - flight.began > patience)

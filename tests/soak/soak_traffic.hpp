@@ -14,8 +14,12 @@
 
 namespace blktap::soak {
 
+/// Thrown by the traffic of a guest that was told to crash.
+struct Crash {};
+
 /// What the owner of a guest tells it while it runs.
 struct GuestOrders {
+    std::atomic<bool> crash = false;  ///< end at once, and tell nobody
     std::atomic<bool> leave = false;
     std::atomic<bool> read_back = false;             ///< when it leaves
     std::atomic<std::uint64_t> sectors = 0;          ///< of the disk; it grows
@@ -32,7 +36,7 @@ class SoakTraffic final : public replay::Traffic {
     void completed(replay::Slot& slot, ring::Status status) override;
     void stop() noexcept override { load_.stop(); }
 
-    /// Its backend is gone: of what was under way nobody knows what became of it.
+    /// Its backend is gone, or it crashes: of what was under way nobody knows what became of it.
     void lost() noexcept;
     std::uint64_t bytes_read() const noexcept { return bytes_read_; }
 
