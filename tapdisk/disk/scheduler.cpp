@@ -172,8 +172,14 @@ void Scheduler::on_complete(ImageRequest& image, std::error_code error, Retry re
 void Scheduler::completed(DiskRequest& request, std::error_code error, Retry retry) noexcept {
     BLKTAP_ASSERT(in_driver_ > 0);
     --in_driver_;
-    // Of two flushes under way together the kernel tells only one that it failed.
-    if (!error && request.image.kind == ImageRequest::Kind::flush && health_.flush_failed()) error = Errc::image_failed;
+    if (!error && request.image.kind == ImageRequest::Kind::flush) {
+        // Of two flushes under way together the kernel tells only one that it failed.
+        if (health_.flush_failed()) {
+            error = Errc::image_failed;
+        } else if (health_.lost(request.sequence)) {
+            return finish(request, Errc::image_failed);
+        }
+    }
     if (error) return failed(request, error, retry);
     switch (request.phase) {
         case DiskRequest::Phase::flush_before:

@@ -48,6 +48,9 @@ class StorageHealth {
 
     /// A flush failed and the loss was not accepted: flushes are held, until accept_loss() or image_closed().
     bool flush_failed() const noexcept { return flush_failed_; }
+    /// Whether a flush of this sequence is about data of which the operator accepted the loss: its success would be a
+    /// lie, wherever it waited at that moment.
+    bool lost(std::uint64_t sequence) const noexcept { return sequence <= lost_until_; }
     /// Writes are refused because a flush failed; until image_opened() or image_closed().
     bool writes_refused() const noexcept { return writes_refused_; }
     /// A file of the image became shorter: data behind its new end is lost, and a write there would put zeros in its

@@ -265,6 +265,16 @@ void MortalTapdisk::die_paused() {
     go_on();
 }
 
+/// Dead or alive, it is paused afterwards.
+void MortalTapdisk::pause() {
+    paused_ = true;
+    try {
+        replay::call_or_throw(*channel_, socket_, ipc::Pause{});
+    } catch (const replay::BackendGone&) {
+        go_on();
+    }
+}
+
 void MortalTapdisk::resume(bool accept_loss) {
     ipc::Resume message;
     message.accept_loss = accept_loss;

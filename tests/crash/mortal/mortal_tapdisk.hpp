@@ -80,6 +80,7 @@ class MortalTapdisk {
     void kill() noexcept;
     /// Pauses the disk and kills its tapdisk; returns when the successor has adopted the rings, and is paused.
     void die_paused();
+    void pause();
     void resume(bool accept_loss = false);
     bool paused() const noexcept { return paused_; }
     /// Does `what` then, once, on the thread of the first link; nothing else is due any more.

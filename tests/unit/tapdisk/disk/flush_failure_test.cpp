@@ -91,6 +91,37 @@ TEST_CASE("failed flush: accepting the loss answers what was held with an error,
     CHECK(t.machine.vbd().stats().at("flush-failed") == false);
 }
 
+TEST_CASE("failed flush: accepting the loss answers with an error what is under way, or was not held yet",
+          "[unit][tapdisk]") {
+    FailedDisk t;
+    SECTION("under way beside the one that failed") {
+        t.machine.vbd().accept_loss();
+        t.machine.settle();
+        t.disk.automatic = false;
+        t.machine.send(VbdHarness::flush(2));
+        t.machine.send(VbdHarness::flush(3));
+        t.machine.settle();
+        REQUIRE(t.disk.waiting() == "FF");
+        t.disk.complete(0, EIO);
+        t.machine.settle();
+        t.machine.vbd().accept_loss();
+        t.disk.automatic = true;
+        t.disk.complete(0);
+        t.machine.settle();
+        CHECK(t.machine.answer(2) == Status::error);
+        CHECK(t.machine.answer(3) == Status::error);
+    }
+    SECTION("by a successor that has just opened the image") {
+        REQUIRE_FALSE(t.machine.shut_down());
+        t.machine.recover();
+        t.machine.resume();
+        t.machine.vbd().accept_loss();
+        t.machine.settle();
+        CHECK(t.machine.answer(1) == Status::error);
+    }
+    CHECK(t.machine.run(VbdHarness::flush(4)) == Status::okay);
+}
+
 TEST_CASE("failed flush: accepting the loss while paused is enough", "[unit][tapdisk]") {
     FailedDisk t;
     REQUIRE_FALSE(t.machine.pause());
