@@ -55,7 +55,7 @@ void ConnectionQueue::adopt(const std::function<void(RequestSlot&)>& take) {
         std::erase(free_slots_, index);
         RequestSlot& slot = slots_[index];
         reset(slot);
-        slot.sequence = BLKTAP_PLANTED("sequence-ignored") ? index : log_->sequence(index);
+        slot.sequence = BLKTAP_PLANTED("sequence-ignored") ? index + 1u : log_->sequence(index);
         slot.raw = &log_->request(index);
         slot.replayed = true;
         take(slot);

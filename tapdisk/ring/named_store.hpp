@@ -6,7 +6,7 @@
 // are nothing. tests/crash compiles these sources once more, into a tapdisk that dies where it is told to, or that has
 // a fault which the tests must find: its functions are in tests/crash/mortal/death.cpp.
 //
-// Tested by tests/crash/recovery_kill_test.cpp.
+// Tested by tests/crash/recovery_kill_test.cpp, tests/crash/planted_fault_test.cpp.
 #pragma once
 
 #ifdef BLKTAP_MORTAL

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+// The tests of deaths can fail: each fault that is planted in the mortal tapdisk is found by them, for what it does.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/crash/mortal/death.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/places.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+using namespace blktap;
+using namespace blktap::testing;
+
+namespace {
+
+struct Suite {
+    int status;
+    std::string output;
+
+    explicit Suite(const std::string& fault) {
+        const TemporaryDirectory directory;
+        const std::string said = directory.path("said");
+        std::vector<std::string> environment{"BLKTAP_RECOVERY_KILLS=200"};
+        if (!fault.empty()) environment.push_back(std::string(mortal::fault_variable) + '=' + fault);
+        status = run({BLKTAP_TESTS_DIR "/recovery_kill_test", "[crash]", "~*ships*"},
+                     {.environment = environment, .output = said}, std::chrono::minutes(4));
+        output = read_file(said);
+    }
+    bool says(const std::string& text) const { return output.find(text) != std::string::npos; }
+};
+
+}  // namespace
+
+TEST_CASE("planted faults: without one, the tests of deaths find nothing", "[crash]") {
+    const Suite suite("");
+    INFO(suite.output);
+    CHECK(suite.status == 0);
+}
+
+TEST_CASE("planted faults: each is found by the tests of deaths", "[crash]") {
+    std::size_t tried = 0;
+    const auto finds = [&tried](const std::string& fault, const std::vector<std::string>& texts) {
+        REQUIRE(std::ranges::any_of(mortal::faults, [&](const char* each) { return fault == each; }));
+        ++tried;
+        const Suite suite(fault);
+        INFO(fault << '\n' << suite.output);
+        CHECK(suite.status != 0);
+        CHECK(std::ranges::any_of(texts, [&](const std::string& text) { return suite.says(text); }));
+    };
+    // Requests that were answered are not forgotten, so the ring does not agree with its log, and stands still.
+    finds("record-not-settled", {"no answer for"});
+    // A barrier counts the requests before it by their sequence: with a wrong one it may wait for ever.
+    finds("sequence-ignored", {"no answer for", "of a write, a barrier and a write was answered after", ": lost: "});
+    finds("ring-scanned-first", {"no answer for", "of a write, a barrier and a write was answered after", ": lost: "});
+    finds("failed-forgotten", {"CHECK_FALSE( t.answered(failed) )"});
+    CHECK(tried == mortal::faults.size());
+}
