@@ -53,11 +53,6 @@ struct flock lock_on(short type, off_t first, off_t count = 1) {
     return lock;
 }
 
-/// ENOLCK: a network file system whose server or lock daemon does not support locks.
-bool means_no_locks_here(int error) {
-    return error == EINVAL || error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS;
-}
-
 [[noreturn]] void refuse_in_use(int fd, const std::string& path, off_t byte) {
     const std::string name = name_among_locks(fd);
     struct flock all = lock_on(F_UNLCK, used_byte, refused_byte + permission_count - used_byte);
@@ -93,10 +88,18 @@ void require_unlocked(int fd, const std::string& path, off_t byte) {
 
 }  // namespace
 
+bool means_no_locks(int error) noexcept {
+    return error == EINVAL || error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS;
+}
+
+std::error_code lock_image_again(int fd, const std::string& path, Access access) {
+    return {take_all(fd, path, claim_of(access)), std::system_category()};
+}
+
 bool lock_image(int fd, const std::string& path, Access access) {
     const Claim claim = claim_of(access);
     if (const int error = take_all(fd, path, claim); error != 0) {
-        if (!means_no_locks_here(error)) throw_error({error, std::system_category()}, path + ": cannot lock");
+        if (!means_no_locks(error)) throw_error({error, std::system_category()}, path + ": cannot lock");
         log::warning("image.unlocked", {{"path", path},
                                         {"reason", std::system_category().message(error)},
                                         {"state", "served all the same; nothing stops a second writer"}});

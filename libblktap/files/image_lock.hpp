@@ -9,13 +9,15 @@
 // one holds the opposite of any of them. Nobody ever waits, so two users that begin at the same instant may both be
 // refused.
 //
-// The locks belong to the open file description: they live until its last descriptor is closed, in any process, so a
-// descriptor that tapback keeps holds them past the death of a tapdisk.
+// The locks belong to the open file description: they live until its last descriptor is closed, in any process, and the
+// last request in the kernel is over that was made with it. So a description that tapback keeps holds them past the
+// death of a tapdisk, and the tapdisk's own past the end of tapback.
 //
 // Tested by tests/unit/files/image_lock_test.cpp.
 #pragma once
 
 #include <string>
+#include <system_error>
 
 #include "libblktap/files/image_opener.hpp"
 
@@ -26,5 +28,14 @@ namespace blktap {
 /// locks. Errors: throws std::system_error, EBUSY with a text that names the user ("/x: in use by qemu-img (pid 123)");
 /// then nothing stays locked. Context: on EBUSY it searches /proc, milliseconds for hundreds of processes.
 bool lock_image(int fd, const std::string& path, Access access);
+
+/// Locks another description of an image that lock_image() has locked, without the question who else uses it: the
+/// image stays locked when either of the two is closed. Returns an error if the locks cannot be had. Errors: throws
+/// std::system_error, EBUSY: a program that knows nothing of the convention has locked the image since.
+std::error_code lock_image_again(int fd, const std::string& path, Access access);
+
+/// Whether an error of fcntl(2) says that the file system has no locks, or no more of them. ENOLCK: also a network file
+/// system whose server or lock daemon does not support locks.
+bool means_no_locks(int error) noexcept;
 
 }  // namespace blktap

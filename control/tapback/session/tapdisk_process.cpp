@@ -211,7 +211,7 @@ void TapdiskProcess::serve(const ipc::Request& request) {
 void TapdiskProcess::ask_for_file(const ipc::Request& request) {
     UniqueFd connection(::fcntl(channel_->fd(), F_DUPFD_CLOEXEC, 0));
     if (!connection) throw_system_error("a connection for a file");
-    hooks_.open_file({request.arguments.get<ipc::OpenFile>(), request.id, std::move(connection)});
+    hooks_.open_file({request.arguments.get<ipc::OpenFile>(), id_, request.id, std::move(connection)});
 }
 
 // The end of the connection, and of the process.

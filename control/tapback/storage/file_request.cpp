@@ -17,8 +17,8 @@ ipc::MessageSocket impatient(UniqueFd connection) {
 
 }  // namespace
 
-FileRequest::FileRequest(ipc::OpenFileArguments file, std::uint64_t id, UniqueFd connection)
-    : file_(std::move(file)), id_(id), connection_(impatient(std::move(connection))) {}
+FileRequest::FileRequest(ipc::OpenFileArguments file, const ProcessId& tapdisk, std::uint64_t id, UniqueFd connection)
+    : file_(std::move(file)), tapdisk_(tapdisk), id_(id), connection_(impatient(std::move(connection))) {}
 
 void FileRequest::refuse(std::error_code code, const std::string& message) noexcept {
     try {

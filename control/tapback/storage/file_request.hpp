@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 
+#include "control/tapback/system/process_id.hpp"
 #include "libblktap/ipc/channel.hpp"
 #include "libblktap/ipc/messages.hpp"
 
@@ -17,9 +18,10 @@ namespace blktap::tapback {
 class FileRequest {
   public:
     /// `id`: the id of the tapdisk's request. `connection`: a duplicate of the connection that it came by.
-    FileRequest(ipc::OpenFileArguments file, std::uint64_t id, UniqueFd connection);
+    FileRequest(ipc::OpenFileArguments file, const ProcessId& tapdisk, std::uint64_t id, UniqueFd connection);
 
     const ipc::OpenFileArguments& file() const noexcept { return file_; }
+    const ProcessId& tapdisk() const noexcept { return tapdisk_; }
     std::uint64_t id() const noexcept { return id_; }
     int connection() const noexcept { return connection_.fd(); }
     /// Answers the request with an error. The tapdisk ignores a second answer.
@@ -27,6 +29,7 @@ class FileRequest {
 
   private:
     ipc::OpenFileArguments file_;
+    ProcessId tapdisk_;
     std::uint64_t id_;
     ipc::Channel connection_;
 };

@@ -113,7 +113,8 @@ void ImageFiles::open(const std::string& name, const ipc::OpenArguments& image, 
             throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                         request.file().path + ": " + std::to_string(openings_max) + " files are being opened");
         }
-        const storage::Open message{request.file(), FileRules::naming_image(image, request.file()), request.id()};
+        const storage::Open message{request.file(), FileRules::naming_image(image, request.file()),
+                                    storage::named(request.tapdisk()), request.id()};
         const int connection = request.connection();
         Opening& opening =
             by.openings.emplace_back(Opening{image, std::move(request), loop_.clock().now() + patience, false});
@@ -127,10 +128,12 @@ void ImageFiles::open(const std::string& name, const ipc::OpenArguments& image, 
 }
 
 void ImageFiles::judge(const Owner& owner, const Opening& opening, const ipc::Request& question) {
-    if (question.name != storage::Judge::name) ask_nothing(question);
+    const bool asks_if_wanted = question.name == storage::StillWanted::name;
+    if (!asks_if_wanted && question.name != storage::Judge::name) ask_nothing(question);
     if (opening.refused) {
         throw_error(std::make_error_code(std::errc::operation_canceled), opening.request.file().path);
     }
+    if (asks_if_wanted) return;
     const auto judged = question.arguments.get<storage::Judge>();
     rules_.require_allowed(owner.name, opening.image, opening.request.file(), judged.facts);
     if (judged.open) rules_.hold(owner.name, opening.request.file(), judged.facts);

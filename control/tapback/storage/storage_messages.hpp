@@ -6,6 +6,7 @@
 #pragma once
 
 #include "control/tapback/storage/file_rules.hpp"
+#include "control/tapback/system/process_id.hpp"
 
 namespace blktap::tapback::storage {
 
@@ -15,6 +16,26 @@ using ipc::to_json;
 
 // Requests of tapback.
 
+/// A tapdisk's ProcessId.
+struct Tapdisk {
+    static constexpr const char* label = "tapdisk";
+    std::uint32_t pid = 0;
+    std::uint64_t start_ticks = 0;
+
+    static void fields(auto& io, auto& it) {
+        io.required("pid", it.pid);
+        io.required("start-ticks", it.start_ticks);
+    }
+    friend bool operator==(const Tapdisk&, const Tapdisk&) = default;
+};
+
+inline Tapdisk named(const ProcessId& process) {
+    return {static_cast<std::uint32_t>(process.pid), process.start_ticks};
+}
+inline ProcessId process_of(const Tapdisk& tapdisk) {
+    return {static_cast<pid_t>(tapdisk.pid), tapdisk.start_ticks};
+}
+
 /// Opens a file and sends it to the tapdisk that asked for it: the message's one descriptor is a connection to the
 /// tapdisk, and `tapdisk_id` the id of the request there. The reply says whether the file was opened.
 struct Open {
@@ -22,11 +43,13 @@ struct Open {
     using Result = ipc::Nothing;
     ipc::OpenFileArguments file{};
     std::string naming_image{};  ///< the path of the file that names this one
+    Tapdisk tapdisk{};
     std::uint64_t tapdisk_id = 0;
 
     static void fields(auto& io, auto& it) {
         io.required("file", it.file);
         io.required("naming-image", it.naming_image);
+        io.required("tapdisk", it.tapdisk);
         io.required("tapdisk-id", it.tapdisk_id);
     }
     friend bool operator==(const Open&, const Open&) = default;
@@ -107,6 +130,12 @@ struct Judge {
         io.required("open", it.open);
     }
     friend bool operator==(const Judge&, const Judge&) = default;
+};
+
+/// Asks whether the tapdisk still waits for the file of "open": opening it may have taken long.
+struct StillWanted : ipc::NoArguments {
+    static constexpr const char* name = "still-wanted";
+    using Result = ipc::Nothing;
 };
 
 /// Asks whether the disk may keep this file of "take".

@@ -72,10 +72,12 @@ class StorageProcess {
         if (descriptors.size() != 1) throw_error(Errc::bad_message, "open: not one descriptor");
         ipc::Channel tapdisk{ipc::MessageSocket{std::move(descriptors.front())}};
         try {
-            const int fd = files_.open(message.file, message.naming_image, [this](const auto& facts, auto stage) {
-                ask(Judge{facts, stage == HeldFiles::Stage::open});
-            });
-            tapdisk.reply(message.tapdisk_id, ipc::Json::object(), {fd});
+            const UniqueFd fd = files_.open(message.file, message.naming_image, process_of(message.tapdisk),
+                                            [this](const auto& facts, auto stage) {
+                                                ask(Judge{facts, stage == HeldFiles::Stage::open});
+                                            });
+            ask(StillWanted{});  // else the tapdisk would have the file, and its token, without knowing it
+            tapdisk.reply(message.tapdisk_id, ipc::Json::object(), {fd.get()});
         } catch (const std::system_error& error) {
             refuse(tapdisk, message, error);
             throw;
@@ -95,13 +97,15 @@ class StorageProcess {
         ipc::Channel tapdisk{ipc::MessageSocket::connect_to(message.socket)};
         if (tapdisk.peer_pid() != static_cast<pid_t>(message.pid))
             throw_error(Errc::wrong_state, message.socket + ": another process listens there");
+        const auto id = identify(tapdisk.peer_pid());
+        if (!id) throw_error(Errc::peer_closed, message.socket);
         ipc::Reply reply = tapdisk.call(ipc::Files{});
         ipc::throw_if_error(reply);
         const auto result = reply.result.get<ipc::Files::Result>();
         if (result.files.size() != reply.descriptors.size())
             throw_error(Errc::bad_message, "files: not as many descriptors as files");
         for (std::size_t i = 0; i < result.files.size(); ++i) {
-            files_.keep(result.files[i], std::move(reply.descriptors[i]), [&](const auto& facts, auto) {
+            files_.keep(result.files[i], std::move(reply.descriptors[i]), *id, [&](const auto& facts, auto) {
                 ask(Keep{result.files[i], facts});
             });
         }

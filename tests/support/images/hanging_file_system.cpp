@@ -62,6 +62,8 @@ HangingFileSystem::Call kind_of(std::uint32_t operation) {
             return Call::open;
         case FUSE_READ:
             return Call::read;
+        case FUSE_WRITE:
+            return Call::write;
         case FUSE_FSYNC:
             return Call::sync;
         case FUSE_FLUSH:

@@ -31,6 +31,7 @@ class HangingFileSystem {
         look,  ///< stat(), and each look-up of a path
         open,
         read,
+        write,
         sync,
         close,  ///< of each descriptor, not only of the last
     };

@@ -4,19 +4,14 @@
 // Locks between our own users, and with QEMU's programs as the reference.
 #include "libblktap/files/image_lock.hpp"
 
-#include <cstddef>
 #include <cstdio>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <memory>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <thread>
 
 #include "libblktap/base/error.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
+#include "tests/support/without_locks.hpp"
 
 using namespace blktap;
 using namespace blktap::testing;
@@ -94,20 +89,6 @@ class QemuIo {
     std::unique_ptr<std::FILE, Close> input_;
 };
 
-/// From now on fcntl(F_OFD_SETLK) fails with ENOLCK in this thread, as on a file system without locks.
-void take_locks_away() {
-    const auto number_at = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
-    const auto command_at = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + sizeof(std::uint64_t));
-    sock_filter steps[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number_at),         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, command_at),        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_OFD_SETLK, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const sock_fprog filter{.len = std::size(steps), .filter = steps};
-    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) throw_system_error("seccomp");
-}
-
 const std::string own_name = "(pid " + std::to_string(::getpid()) + ")";
 
 }  // namespace
@@ -162,10 +143,7 @@ TEST_CASE("image lock: without locks in the file system the image is served", "[
     const std::string path = directory.make_file("disk", 4096);
     const UniqueFd fd = open_file(path, writer);
     bool is_locked = true;
-    std::thread{[&] {
-        take_locks_away();
-        is_locked = lock_image(fd.get(), path, writer);
-    }}.join();
+    without_locks([&] { is_locked = lock_image(fd.get(), path, writer); });
     CHECK_FALSE(is_locked);
 }
 

@@ -30,8 +30,8 @@ ipc::OpenArguments image(const std::string& path, Access access = Access::read_w
 }
 
 /// Opens an image as its own tapdisk would.
-int open_image(JudgedFiles& files, const std::string& vbd, const std::string& path,
-               Access access = Access::read_write) {
+UniqueFd open_image(JudgedFiles& files, const std::string& vbd, const std::string& path,
+                    Access access = Access::read_write) {
     return files.open(vbd, image(path, access), {path, access == Access::read_only, false});
 }
 
@@ -76,7 +76,7 @@ struct Chain {
         image.format = "qcow2";
     }
     void open_top() { files.open("5/51712", image, {top, false, false}); }
-    int open(JudgedFiles& by, const std::string& path, const std::string& named_by = {}) const {
+    UniqueFd open(JudgedFiles& by, const std::string& path, const std::string& named_by = {}) const {
         return by.open("5/51712", image, {path, true, false, named_by});
     }
     Folders f{};
@@ -90,9 +90,9 @@ struct Chain {
 TEST_CASE("image files: a file inside of the directories is opened for direct I/O", "[unit][tapback]") {
     Folders f;
     const std::string path = f.all.make_file("images/disk", 4096);
-    const int fd = open_image(f.files, "5/51712", path);
-    CHECK((::fcntl(fd, F_GETFL) & (O_ACCMODE | O_DIRECT)) == (O_RDWR | O_DIRECT));
-    CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    const UniqueFd fd = open_image(f.files, "5/51712", path);
+    CHECK((::fcntl(fd.get(), F_GETFL) & (O_ACCMODE | O_DIRECT)) == (O_RDWR | O_DIRECT));
+    CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
 }
 
 TEST_CASE("image files: a file elsewhere is refused, whether it exists or not", "[unit][tapback]") {
@@ -112,10 +112,10 @@ TEST_CASE("image files: a symbolic link counts as what it leads to", "[unit][tap
     link(f.all.make_file("images/disk", 4096), f.all.path("in"));
     link(f.all.path("images"), f.all.path("also"));
     CHECK(refusal(f.files, f.all.path("images/out")).code() == std::errc::operation_not_permitted);
-    CHECK(open_image(f.files, "5/51712", f.all.path("in")) >= 0);
+    CHECK(open_image(f.files, "5/51712", f.all.path("in")));
     JudgedFiles by_link{{f.all.path("also")}};
     f.files.release("5/51712");
-    CHECK(open_image(by_link, "5/51712", f.all.path("images/disk")) >= 0);
+    CHECK(open_image(by_link, "5/51712", f.all.path("images/disk")));
 }
 
 TEST_CASE("image files: a path that is exchanged while it is opened leads nowhere else", "[unit][tapback]") {
@@ -133,7 +133,7 @@ TEST_CASE("image files: a path that is exchanged while it is opened leads nowher
     for (int round = 0; round < 2000; ++round) {
         try {
             struct stat status {};
-            ::fstat(open_image(f.files, "5/51712", path), &status);
+            ::fstat(open_image(f.files, "5/51712", path).get(), &status);
             if (status.st_ino == outside.st_ino) ++opened_outside;
         } catch (const std::system_error&) {  // it was the link
         }
@@ -147,7 +147,7 @@ TEST_CASE("image files: a path that is exchanged while it is opened leads nowher
 TEST_CASE("image files: the root directory allows everything, but no relative path", "[unit][tapback]") {
     Folders f;
     JudgedFiles all{{"/"}};
-    CHECK(open_image(all, "5/51712", f.all.make_file("disk", 4096)) >= 0);
+    CHECK(open_image(all, "5/51712", f.all.make_file("disk", 4096)));
     CHECK(refusal(all, "disk").code() == std::errc::invalid_argument);
 }
 
@@ -167,7 +167,7 @@ TEST_CASE("image files: a tapdisk gets its own image only, and not more of it th
     };
     CHECK(asks(image(own), {other, true, false}) == std::errc::operation_not_permitted);
     CHECK(asks(image(own, Access::read_only), {own, false, false}) == std::errc::operation_not_permitted);
-    CHECK(f.files.open("5/51712", image(own), {own, true, false}) >= 0);
+    CHECK(f.files.open("5/51712", image(own), {own, true, false}));
 }
 
 TEST_CASE("image files: a format with backing files gets others to read, inside of the directories",
@@ -182,8 +182,8 @@ TEST_CASE("image files: a format with backing files gets others to read, inside 
                }).what(),
                Catch::Contains("no image of this disk names it"));
     f.files.open("5/51712", overlay, {path, false, false});
-    const int fd = f.files.open("5/51712", overlay, {base, true, false});
-    CHECK((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
+    const UniqueFd fd = f.files.open("5/51712", overlay, {base, true, false});
+    CHECK((::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
     CHECK(thrown([&] {
               f.files.open("5/51712", overlay, {base, false, false});
           }).code() == std::errc::operation_not_permitted);
@@ -197,7 +197,7 @@ TEST_CASE("image files: what an image names is opened below its folder only, or 
           "[unit][tapback]") {
     Chain t;
     t.open_top();
-    CHECK(t.open(t.files, t.below) >= 0);
+    CHECK(t.open(t.files, t.below));
     for (const std::string& path : {t.beside, t.by_link, t.f.all.path("images/vm/../bases/base")}) {
         const auto refused = thrown([&] { t.open(t.files, path); });
         CHECK(refused.code() == std::errc::operation_not_permitted);
@@ -209,7 +209,7 @@ TEST_CASE("image files: what an image names is opened below its folder only, or 
     JudgedFiles configured{{t.f.all.path("images/vm")}, {t.f.all.path("absent"), t.f.all.path("images/bases")}};
     configured.open("5/51712", t.image, {t.top, false, false});
     for (const std::string& path : {t.beside, t.by_link})
-        CHECK(t.open(configured, path) >= 0);
+        CHECK(t.open(configured, path));
 }
 
 TEST_CASE("image files: which image names a file is said by the tapdisk, and only of images that its disk has",
@@ -220,7 +220,7 @@ TEST_CASE("image files: which image names a file is said by the tapdisk, and onl
     const std::string neighbour = t.f.all.make_file("images/vm/neighbour", 4096);
     CHECK_THAT(thrown([&] { t.open(t.files, deeper, t.below); }).what(), Catch::Contains("no image of this disk"));
     t.open(t.files, t.below);
-    CHECK(t.open(t.files, deeper, t.below) >= 0);
+    CHECK(t.open(t.files, deeper, t.below));
     // The folder of the one that names it, which is not the disk's.
     CHECK_THAT(thrown([&] { t.open(t.files, neighbour, t.below); }).what(),
                Catch::Contains("not below " + t.f.all.path("images/vm/sub")));
@@ -238,7 +238,7 @@ TEST_CASE("image files: what a disk had when it was found is granted again, to t
     t.files.hand_over("before", "5/51712");
     t.files.release("5/51712");  // paused
     t.open_top();
-    CHECK(t.open(t.files, t.beside) >= 0);
+    CHECK(t.open(t.files, t.beside));
     t.files.release("5/51712");
     ipc::OpenArguments other = t.image;
     other.path = t.f.all.make_file("images/vm/other", 4096);
@@ -275,7 +275,7 @@ TEST_CASE("image files: an image on a block device names no file by itself", "[u
                Catch::Contains("a block device, names it") && Catch::Contains("backing-directories"));
     JudgedFiles configured{{"/"}, {"/dev"}};
     open(configured, device.path());
-    CHECK(open(configured, other.path()) >= 0);
+    CHECK(open(configured, other.path()));
 }
 
 TEST_CASE("image files: a data file is written only where the operator names it", "[unit][tapback]") {
@@ -288,7 +288,7 @@ TEST_CASE("image files: a data file is written only where the operator names it"
     CHECK(refused.code() == std::errc::operation_not_permitted);
     CHECK_THAT(refused.what(), Catch::Contains("data-file=PATH"));
     disk.options["data-file"] = data;
-    CHECK(f.files.open("5/51712", disk, wanted) >= 0);
+    CHECK(f.files.open("5/51712", disk, wanted));
     const std::string outside = f.all.make_file("data", 4096);
     disk.options["data-file"] = outside;
     CHECK_THAT(thrown([&] {
@@ -300,17 +300,18 @@ TEST_CASE("image files: a data file is written only where the operator names it"
     CHECK(thrown([&] { f.files.open("5/51728", disk, wanted); }).code() == std::errc::operation_not_permitted);
 }
 
-TEST_CASE("image files: the successor of a killed tapdisk gets the same open file, even if its path was replaced",
+TEST_CASE("image files: the successor of a killed tapdisk gets the same file, even if its path was replaced",
           "[unit][tapback]") {
     Folders f;
     const std::string path = f.all.make_file("images/disk", 4096);
-    const int fd = open_image(f.files, "5/51712", path);
+    struct stat status {};
+    open_image(f.files, "5/51712", path);
     REQUIRE(::rename(f.all.make_file("images/new", 8192).c_str(), path.c_str()) == 0);
-    CHECK(open_image(f.files, "5/51712", path) == fd);
+    REQUIRE(::fstat(open_image(f.files, "5/51712", path).get(), &status) == 0);
+    CHECK(status.st_size == 4096);
     CHECK(f.files.count("5/51712") == 1);
     f.files.release("5/51712");
-    struct stat status {};
-    REQUIRE(::fstat(open_image(f.files, "5/51712", path), &status) == 0);
+    REQUIRE(::fstat(open_image(f.files, "5/51712", path).get(), &status) == 0);
     CHECK(status.st_size == 8192);
 }
 
@@ -328,8 +329,8 @@ TEST_CASE("image files: a file is locked until it is released", "[unit][tapback]
 TEST_CASE("image files: two disks may read one file; a second writer is told which disk has it", "[unit][tapback]") {
     Folders f;
     const std::string path = f.all.make_file("images/disk", 4096);
-    CHECK(open_image(f.files, "1/51712", path, Access::read_only) >= 0);
-    CHECK(open_image(f.files, "2/51712", path, Access::read_only) >= 0);
+    CHECK(open_image(f.files, "1/51712", path, Access::read_only));
+    CHECK(open_image(f.files, "2/51712", path, Access::read_only));
     const auto error = refusal(f.files, path);
     CHECK(error.code() == std::errc::device_or_resource_busy);
     CHECK(std::string{error.what()} == path + ": in use by the disk 1/51712");
@@ -340,7 +341,7 @@ TEST_CASE("image files: what a tapdisk gives back is kept and locked as if it ha
     const Folders folders;
     const std::string path = folders.all.make_file("images/a", 4096);
     std::optional<JudgedFiles> before{std::in_place, std::vector<std::string>{"/"}};
-    UniqueFd at_tapdisk{::fcntl(open_image(*before, "5/51712", path), F_DUPFD_CLOEXEC, 0)};
+    UniqueFd at_tapdisk = open_image(*before, "5/51712", path);
     before.reset();
     JudgedFiles files{{"/"}};
     CHECK(thrown([&] {
@@ -366,12 +367,18 @@ TEST_CASE("image files: what a tapdisk gives back is kept and locked as if it ha
 TEST_CASE("image files: files change hands with their locks", "[unit]") {
     Folders folders;
     const std::string path = folders.all.make_file("images/a", 4096);
-    const int fd = open_image(folders.files, "before", path);
+    struct stat before {};
+    struct stat after {};
+    REQUIRE(::fstat(open_image(folders.files, "before", path).get(), &before) == 0);
+    const std::string also = folders.all.path("images/also");
+    REQUIRE(::link(path.c_str(), also.c_str()) == 0);
+    REQUIRE(::rename(folders.all.make_file("images/new", 4096).c_str(), path.c_str()) == 0);
     folders.files.hand_over("before", "5/51712");
     folders.files.hand_over("nobody", "6/51712");
     CHECK(folders.files.count("before") == 0);
     CHECK(folders.files.count("6/51712") == 0);
     folders.files.release("before");
-    CHECK(open_image(folders.files, "5/51712", path) == fd);
-    CHECK_FALSE(can_be_written_by_another(path));
+    REQUIRE(::fstat(open_image(folders.files, "5/51712", path).get(), &after) == 0);
+    CHECK(after.st_ino == before.st_ino);
+    CHECK_FALSE(can_be_written_by_another(also));
 }

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include "control/tapback/storage/held_files.hpp"
@@ -18,17 +19,18 @@ class JudgedFiles {
     explicit JudgedFiles(const std::vector<std::string>& images, const std::vector<std::string>& backing = {})
         : directories_{images, backing}, rules_(images, backing) {}
 
-    int open(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
+    UniqueFd open(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file) {
         FileRules::require_granted(image, file);
         const auto judge = [&](const FileFacts& facts, HeldFiles::Stage stage) {
             rules_.require_allowed(vbd, image, file, facts);
             if (stage == HeldFiles::Stage::open) rules_.hold(vbd, file, facts);
         };
-        return of(vbd).open(file, FileRules::naming_image(image, file), judge);
+        return of(vbd).open(file, FileRules::naming_image(image, file), own_id(), judge);
     }
     void keep(const std::string& vbd, const ipc::OpenArguments& image, const ipc::OpenFileArguments& file,
               UniqueFd fd) {
-        of(vbd).keep(file, std::move(fd), [&](const auto& facts, auto) { rules_.keep(vbd, image, file, facts); });
+        of(vbd).keep(file, std::move(fd), own_id(),
+                     [&](const auto& facts, auto) { rules_.keep(vbd, image, file, facts); });
     }
     void hand_over(const std::string& from, const std::string& to) {
         rules_.hand_over(from, to);
@@ -48,6 +50,8 @@ class JudgedFiles {
     std::size_t count(const std::string& vbd) const { return rules_.count(vbd); }
 
   private:
+    /// The test is the tapdisk too.
+    static ProcessId own_id() { return identify(::getpid()).value(); }
     HeldFiles& of(const std::string& vbd) { return files_.try_emplace(vbd, directories_).first->second; }
 
     const ImageDirectories directories_;

@@ -19,6 +19,7 @@
 #include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
+#include "tests/unit/tapback/storage/late_requests.hpp"
 
 namespace blktap::tapback {
 
@@ -73,8 +74,9 @@ struct AskingTapdisk {
         other.reset(ends[1]);
     }
     FileRequest asks_for(const std::string& path, std::uint64_t id) const {
-        return {{path, false, false, {}}, id, UniqueFd{::fcntl(other.get(), F_DUPFD_CLOEXEC, 0)}};
+        return {{path, false, false, {}}, as, id, UniqueFd{::fcntl(other.get(), F_DUPFD_CLOEXEC, 0)}};
     }
+    ProcessId as = own_id();
     std::optional<ipc::Channel> channel{};
     UniqueFd other{};
     std::vector<ipc::Reply> replies{};
@@ -85,6 +87,10 @@ struct StorageFixture {
     ~StorageFixture() {
         for (const pid_t pid : processes())
             ::kill(pid, SIGCONT);
+        files.reset();
+        starter.reset();
+        // The next test must not take it for its own.
+        testing::wait_until([this] { return starter_pid() < 0; });
     }
 
     template <class Condition>
@@ -124,6 +130,15 @@ struct StorageFixture {
         ipc::Reply none;
         none.error_code = none.error_message = "no answer";
         return none;
+    }
+    /// Opens it for a tapdisk that is dead when it has the file. `request` is what the kernel still does for that one.
+    void open_and_die(const std::string& owner, const std::string& path, std::optional<LateRequest>& request) {
+        const ProcessId living = std::exchange(tapdisk.as, dead_process());
+        open(owner, path);
+        ipc::Reply reply = answer();
+        REQUIRE(reply.descriptors.size() == 1);
+        request.emplace(std::move(reply.descriptors.front()));
+        tapdisk.as = living;
     }
     /// Opens it, and stops the process that has it.
     pid_t open_and_stop(const std::string& owner, const std::string& path) {

@@ -93,6 +93,52 @@ TEST_CASE("storage process: one that hangs keeps its own disk waiting and no oth
     CHECK(t.files->count("5/51712") == 1);
 }
 
+TEST_CASE("storage process: a file that comes when its tapdisk was given up has no user, and the next one gets it",
+          "[unit][tapback]") {
+    StorageFixture t;
+    const std::string image = t.make("image");
+    std::optional<LateRequest> request;
+    t.open_and_die("5/51712", image, request);
+    t.open("5/51712", image);
+    t.clock.advance(ImageFiles::patience);
+    const ipc::Reply late = t.answer();
+    CHECK(late.id == 2);
+    CHECK(late.error_code == "system:ETIMEDOUT");
+    request.reset();
+    t.open("5/51712", image);
+    const ipc::Reply next = t.answer();
+    CHECK(next.id == 3);
+    CHECK(next.error_message == "");
+    CHECK(next.descriptors.size() == 1);
+    CHECK(t.files->count("5/51712") == 1);
+}
+
+TEST_CASE("storage process: files are not said to be closed, nor are they, before a dead tapdisk's requests are over",
+          "[unit][tapback]") {
+    StorageFixture t;
+    const std::string image = t.make("image");
+    std::optional<LateRequest> request;
+    t.open_and_die("5/51712", image, request);
+    bool closed = false;
+    t.files->forget("5/51712", [&] { closed = true; });
+    SECTION("and no other disk has them before") {
+        t.open("6/51712", image);
+        CHECK(t.answer().error_message == image + ": in use by the disk 5/51712");
+        CHECK_FALSE(closed);
+        CHECK(is_locked(image));
+        request.reset();
+        CHECK(t.run_until([&] { return closed; }));
+    }
+    SECTION("though tapback ends") {
+        t.files.reset();
+        CHECK(is_locked(image));
+        request.reset();
+    }
+    CHECK(testing::wait_until([&] { return !is_locked(image); }));
+    t.files.reset();
+    CHECK(testing::wait_until([&] { return t.processes().empty(); }));
+}
+
 TEST_CASE("storage process: a file whose tapdisk was told that it does not come is not kept", "[unit][tapback]") {
     StorageFixture t;
     const std::string image = t.make("image");
