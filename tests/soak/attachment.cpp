@@ -66,7 +66,6 @@ class ByToolstack final : public Attachment {
     void destroy_domain() override { destroy(xl_, disk_); }
     /// As the operator does who finds the disk held: the script once more, where its node still names the image.
     std::uint64_t attach_again(const ipc::ImageArguments& image) override {
-        wait_for("be without a tapdisk", [this] { return !disk_.entry().pid; });
         if (line_.target == image.format + ":" + image.path) {
             const auto outcome = xl_.run_script(line_, "add");
             if (const auto sectors = sectors_now(); outcome.okay() && sectors) return *sectors;

@@ -77,16 +77,21 @@ bool reconnect(DiskState& disk) {
     return true;
 }
 
+/// After the death of the tapdisk `dead`, which served no guest of a domain.
+void have_served_again(DiskState& disk, std::uint32_t dead) {
+    auto sectors = disk.requests.comes_back(dead);
+    if (!sectors) sectors = disk.attachment->attach_again(disk.chain->top());
+    if (sectors != disk.sectors)
+        throw Wrong("has " + std::to_string(*sectors) + " sectors after its tapdisk was killed");
+}
+
 /// Rings of a guest outlive a tapdisk: the guest sees a pause, and nothing else.
 bool kill_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
     if (!before.pid) return false;
     disk.diary.note("kill its tapdisk " + std::to_string(*before.pid));
     ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
-    wait_for("have another tapdisk after a kill", [&] {
-        const auto now = disk.requests.entry();
-        return now.pid && now.pid != before.pid && now.state == "connected";
-    });
+    if (!disk.requests.comes_back(*before.pid)) throw Wrong("is held after its tapdisk was killed");
     return true;
 }
 
@@ -97,8 +102,7 @@ bool kill_local_tapdisk(DiskState& disk) {
     disk.diary.note("kill the tapdisk " + std::to_string(*before.pid) + " of its local rings");
     ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
     if (disk.guest_ended() != Guest::End::lost) throw Wrong("local rings outlived their tapdisk");
-    if (disk.attachment->attach_again(disk.chain->top()) != disk.sectors)
-        throw Wrong("another size after its tapdisk was killed");
+    have_served_again(disk, *before.pid);
     disk.start_guest();
     return true;
 }
@@ -111,8 +115,7 @@ void kill_idle_tapdisk(DiskState& disk) {
     disk.diary.note("kill its idle tapdisk " + std::to_string(*before.pid));
     ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
     disk.ground.tally.did("kill-idle-tapdisk");
-    if (disk.attachment->attach_again(disk.chain->top()) != disk.sectors)
-        throw Wrong("another size after its tapdisk was killed");
+    have_served_again(disk, *before.pid);
 }
 
 bool act(DiskState& disk, Action action) {

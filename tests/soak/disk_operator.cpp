@@ -15,6 +15,12 @@ bool is_no_space(const Answer& answer) {
     return answer.is_refused(std::errc::no_space_on_device);
 }
 
+/// Not now: a request whose answer was lost is still being done, or tapback has just been started and looks for the
+/// disk.
+bool is_under_way(const Answer& answer) {
+    return answer.kind == Answer::Kind::refused && answer.code == Errc::wrong_state;
+}
+
 [[noreturn]] void throw_refused(const std::string& what, const Answer& answer) {
     throw Wrong(what + " was refused: " + answer.message);
 }
@@ -93,7 +99,7 @@ void DiskOperator::pause() {
         if (answer.is_done()) return true;
         const ipc::VbdEntry now = entry();
         if (now.state == "paused") return true;
-        if (answer.kind == Answer::Kind::refused && is_settled(now.state))
+        if (answer.kind == Answer::Kind::refused && !is_under_way(answer))
             throw Wrong("pause was refused in the state '" + now.state + "': " + answer.message);
         return false;
     });
@@ -107,7 +113,7 @@ void DiskOperator::resume(const std::optional<ipc::ImageArguments>& image) {
         const ipc::VbdEntry now = entry();
         const bool is_there = !image || (now.image && now.image->path == image->path);
         if (is_there && now.state != "paused" && is_settled(now.state)) return true;
-        if (answer.kind == Answer::Kind::refused && !is_no_space(answer) && answer.code != Errc::wrong_state)
+        if (answer.kind == Answer::Kind::refused && !is_no_space(answer) && !is_under_way(answer))
             throw Wrong("resume was refused in the state '" + now.state + "': " + answer.message);
         return false;
     });
@@ -121,7 +127,7 @@ std::uint64_t DiskOperator::resize(std::uint64_t size_bytes) {
         if (!now.description) return false;
         sectors = now.description->size_sectors;
         if (answer.is_done() || is_no_space(answer) || sectors * sector_size_bytes >= size_bytes) return true;
-        if (answer.kind == Answer::Kind::refused && is_settled(now.state)) throw_refused("resize", answer);
+        if (answer.kind == Answer::Kind::refused && !is_under_way(answer)) throw_refused("resize", answer);
         return false;
     });
     return sectors;
@@ -136,6 +142,18 @@ ipc::ImageArguments DiskOperator::snapshot(const std::string& overlay) {
     const ipc::VbdEntry now = entry();
     if (!now.image) throw Wrong("after a snapshot the disk has no image");
     return *now.image;
+}
+
+std::optional<std::uint64_t> DiskOperator::comes_back(std::uint32_t dead) {
+    std::optional<std::uint64_t> sectors;
+    wait_for("be served again, nor held, after its tapdisk was killed", [&] {
+        const ipc::VbdEntry now = entry();
+        if (now.pid == dead || !is_settled(now.state)) return false;
+        if (now.state == "held") return true;
+        if (now.pid && now.description) sectors = now.description->size_sectors;
+        return sectors.has_value();
+    });
+    return sectors;
 }
 
 }  // namespace blktap::soak
