@@ -12,7 +12,7 @@ namespace {
 
 /// tapback holds the disk of a guest whose tapdisk was killed until somebody takes the disk away: the guest would wait
 /// for ever.
-constexpr std::array not_yet{Action::kill_tapdisk};
+constexpr std::array not_yet{Action::kill_tapdisk, Action::kill_any_tapdisk};
 
 }  // namespace
 

@@ -27,6 +27,7 @@ enum class Action : std::uint8_t {
     kill_idle_tapdisk,   ///< of a disk without a guest
     detach_in_use,       ///< the guest is asked, and leaves when all it asked for is answered
     destroy_domain,      ///< its guest crashes, and the domain is destroyed
+    kill_any_tapdisk,    ///< whatever its disk is doing
     kill_tapback,        ///< not of one disk
 };
 
@@ -50,6 +51,7 @@ inline constexpr std::array action_rows{
     ActionRow{Action::kill_idle_tapdisk, "kill-idle-tapdisk", 0},
     ActionRow{Action::detach_in_use, "detach-in-use", 0},
     ActionRow{Action::destroy_domain, "destroy-domain", 0},
+    ActionRow{Action::kill_any_tapdisk, "kill-any-tapdisk", 0},
     ActionRow{Action::kill_tapback, "kill-tapback", 0},
 };
 

@@ -82,7 +82,7 @@ class ByToolstack final : public Attachment {
   private:
     /// Tapback was away, or the storage was full or hung.
     static void require_excuse(const std::string& what, const control_test::Toolstack::Outcome& outcome) {
-        for (const char* excuse : {"tapback", "No space", "unable to add", "does not answer"})
+        for (const char* excuse : {"tapback", "No space", "unable to add", "does not answer", "killed by signal"})
             if (outcome.okay() || outcome.error.find(excuse) != std::string::npos) return;
         throw Wrong(what + " by xl: " + outcome.error);
     }

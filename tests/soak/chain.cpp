@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
 namespace {

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "libblktap/ipc/image_arguments.hpp"
-#include "tests/soak/storage.hpp"
-#include "tests/soak/tap_ctl.hpp"
+#include "tests/soak/host/storage.hpp"
+#include "tests/soak/host/tap_ctl.hpp"
 
 namespace blktap::soak {
 

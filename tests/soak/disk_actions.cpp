@@ -5,7 +5,7 @@
 
 #include <csignal>
 
-#include "tests/soak/processes.hpp"
+#include "tests/soak/host/processes.hpp"
 
 namespace blktap::soak {
 namespace {
@@ -72,18 +72,21 @@ bool freeze_tapdisk(DiskState& disk) {
 }
 
 bool reconnect(DiskState& disk) {
-    disk.end_guest(disk.random.below(3) == 0);
+    if (!disk.end_guest(disk.random.below(3) == 0)) have_served_again(disk, 0);
     disk.start_guest();
     return true;
 }
 
-/// After the death of the tapdisk `dead`, which served no guest of a domain.
+}  // namespace
+
 void have_served_again(DiskState& disk, std::uint32_t dead) {
     auto sectors = disk.requests.comes_back(dead);
     if (!sectors) sectors = disk.attachment->attach_again(disk.chain->top());
     if (sectors != disk.sectors)
         throw Wrong("has " + std::to_string(*sectors) + " sectors after its tapdisk was killed");
 }
+
+namespace {
 
 /// Rings of a guest outlive a tapdisk: the guest sees a pause, and nothing else.
 bool kill_tapdisk(DiskState& disk) {
@@ -143,6 +146,7 @@ bool act(DiskState& disk, Action action) {
         case Action::kill_idle_tapdisk:
         case Action::detach_in_use:
         case Action::destroy_domain:
+        case Action::kill_any_tapdisk:
         case Action::kill_tapback:
             break;  // not of a disk in use
     }

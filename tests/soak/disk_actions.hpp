@@ -11,6 +11,10 @@ namespace blktap::soak {
 /// False: this disk cannot have it, or not now. Errors: throws Wrong.
 bool act(DiskState& disk, Action action);
 
+/// After the death of its tapdisk, process `dead` (0: not known), which served no guest of a domain. Errors: throws
+/// Wrong.
+void have_served_again(DiskState& disk, std::uint32_t dead);
+
 /// Kills the tapdisk of a disk without a guest, and has it served again. Errors: throws Wrong.
 void kill_idle_tapdisk(DiskState& disk);
 

@@ -136,7 +136,8 @@ std::uint64_t DiskOperator::resize(std::uint64_t size_bytes) {
 ipc::ImageArguments DiskOperator::snapshot(const std::string& overlay) {
     const auto outcome = ground_.tap_ctl.run(
         {"image", "snapshot", std::to_string(vbd_.domain) + "/" + std::to_string(vbd_.device), overlay});
-    const bool excused = outcome.says("No space left") || outcome.says("tapback");
+    const bool excused =
+        outcome.says("No space left") || outcome.says("tapback") || outcome.says("closed the connection");
     if (outcome.status != 0 && !excused) throw Wrong("tap-ctl image snapshot: " + outcome.said);
     resume();  // after a failure it may be paused
     const ipc::VbdEntry now = entry();
@@ -149,7 +150,8 @@ std::optional<std::uint64_t> DiskOperator::comes_back(std::uint32_t dead) {
     wait_for("be served again, nor held, after its tapdisk was killed", [&] {
         const ipc::VbdEntry now = entry();
         if (now.pid == dead || !is_settled(now.state)) return false;
-        if (now.state == "held") return true;
+        // After too many deaths it waits for its operator; an earlier tapback can do nothing for it.
+        if (now.state == "held") return ask("recover", vbd_).code == Errc::unknown_request;
         if (now.pid && now.description) sectors = now.description->size_sectors;
         return sectors.has_value();
     });

@@ -28,8 +28,11 @@ struct DiskState {
     void rest(unsigned milliseconds_max);
     /// A guest that loads the disk; returns when it is served, or has ended.
     void start_guest();
-    /// Ends the guest: with `read_back` it reads the whole disk first. Errors: throws Wrong with what it found.
-    void end_guest(bool read_back);
+    /// Ends the guest: with `read_back` it reads the whole disk first. False: it lost the disk before, as local rings
+    /// may. Errors: throws Wrong with what it found.
+    bool end_guest(bool read_back);
+    /// Local rings end with a tapdisk that is killed.
+    bool may_lose_guest() const;
     /// Takes what the guest's end says. Errors: as end_guest().
     Guest::End guest_ended();
 

@@ -8,9 +8,9 @@
 
 #include "tests/soak/action.hpp"
 #include "tests/soak/findings.hpp"
-#include "tests/soak/storage.hpp"
-#include "tests/soak/tap_ctl.hpp"
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/storage.hpp"
+#include "tests/soak/host/tap_ctl.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
 

@@ -12,7 +12,7 @@
 #include "tests/replay/frontend/tapdisk_connection.hpp"
 #include "tests/replay/frontend/xenstore_connection.hpp"
 #include "tests/replay/load/load.hpp"
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
 namespace {

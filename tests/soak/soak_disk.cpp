@@ -81,8 +81,8 @@ void SoakDisk::be_served() {
     for (std::uint64_t actions = 3 + disk_.random.below(12); actions > 0 && !disk_.ground.over; --actions) {
         disk_.rest(500);
         if (disk_.guest->state() != Guest::End::running) {
-            disk_.guest_ended();
-            throw Wrong("its guest has ended");
+            if (disk_.guest_ended() != Guest::End::lost || !disk_.may_lose_guest()) throw Wrong("its guest has ended");
+            come_again();
         }
         const auto row = disk_.ground.actions.choose(disk_.random);
         if (!row) return;  // this soak attaches and detaches only
@@ -93,13 +93,19 @@ void SoakDisk::be_served() {
     }
 }
 
+void SoakDisk::come_again() {
+    have_served_again(disk_, 0);
+    disk_.start_guest();
+}
+
 void SoakDisk::leave() {
     const Actions& actions = disk_.ground.actions;
     const bool may_choose = !disk_.plan.local && !disk_.ground.over;
     const std::uint64_t choice = disk_.random.below(6);
     if (may_choose && choice < 2 && actions.has(Action::detach_in_use)) return leave_asked();
     if (may_choose && choice == 2 && actions.has(Action::destroy_domain)) return leave_crashed();
-    disk_.end_guest(true);
+    while (!disk_.end_guest(true))
+        come_again();
     disk_.diary.note("detach");
     disk_.attachment->detach();
     disk_.ground.tally.did("detach");

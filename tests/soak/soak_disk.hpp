@@ -26,6 +26,7 @@ class SoakDisk {
     void live();
     void attach();
     void be_served();
+    void come_again();
     void leave();
     void leave_asked();
     void leave_crashed();

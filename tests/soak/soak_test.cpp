@@ -9,9 +9,10 @@
 #include <thread>
 
 #include "tests/control/host/toolstack.hpp"
+#include "tests/soak/host/assassin.hpp"
+#include "tests/soak/host/supervisor.hpp"
 #include "tests/soak/options.hpp"
 #include "tests/soak/soak_disk.hpp"
-#include "tests/soak/supervisor.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace blktap;
@@ -39,7 +40,7 @@ DiskPlan plan_of(unsigned number, const Storage& storage, std::uint64_t seed) {
     return plan;
 }
 
-void soak_for(Nanoseconds duration, Ground& ground, Weather& weather, Supervisor& supervisor) {
+void soak_for(Nanoseconds duration, Ground& ground, Weather& weather, Supervisor& supervisor, Assassin& assassin) {
     const MonotonicClock clock;
     const Diary none;
     const Nanoseconds until = clock.now() + duration;
@@ -47,6 +48,7 @@ void soak_for(Nanoseconds duration, Ground& ground, Weather& weather, Supervisor
         while (clock.now() < until && ground.findings.count() == 0) {
             weather.turn(clock.now());
             supervisor.turn(clock.now());
+            assassin.turn(clock.now());
             std::this_thread::sleep_for(5ms);
         }
     } catch (const std::exception& error) {
@@ -73,10 +75,11 @@ TEST_CASE("soak: whatever is done to disks under load, guests see pauses and not
         xl.create_domain(static_cast<std::uint16_t>(first_domain + number));
     {
         Supervisor supervisor(host, ground, options.disks, replay::mix(options.seed + 1'000'002));
+        Assassin assassin(ground, replay::mix(options.seed + 1'000'003));
         std::vector<std::unique_ptr<SoakDisk>> disks;
         for (unsigned number = 0; number < options.disks; ++number)
             disks.push_back(std::make_unique<SoakDisk>(ground, plan_of(number, storage, options.seed)));
-        soak_for(options.duration, ground, weather, supervisor);
+        soak_for(options.duration, ground, weather, supervisor, assassin);
     }
     std::printf("soak of %u disks, BLKTAP_SEED=%llu\n%s", options.disks, static_cast<unsigned long long>(options.seed),
                 tally.table().c_str());

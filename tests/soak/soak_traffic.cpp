@@ -4,7 +4,7 @@
 #include "tests/soak/soak_traffic.hpp"
 
 #include "tests/replay/failure.hpp"
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
 namespace {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/soak/supervisor.hpp"
+#include "tests/soak/host/supervisor.hpp"
 
 #include <csignal>
 #include <thread>
 
-#include "tests/soak/processes.hpp"
+#include "tests/soak/host/processes.hpp"
 
 namespace blktap::soak {
 namespace {
@@ -23,8 +23,8 @@ Supervisor::Supervisor(control_test::ControlHost& host, Ground& ground, unsigned
 /// Some lives are long: what grows without bound needs time to. The first one is not, or a short soak would kill
 /// nothing.
 void Supervisor::draw(Nanoseconds now) {
-    const bool is_long = lives_++ > 5 && random_.below(6) == 0;
-    kill_at_ = now + (is_long ? 60s + random_.below(60) * 1s : 100ms + random_.below(6'000) * 1ms);
+    const bool is_long = lives_++ > 5 && random_.below(8) == 0;
+    kill_at_ = now + (is_long ? 30s + random_.below(60) * 1s : 100ms + random_.below(6'000) * 1ms);
 }
 
 void Supervisor::turn(Nanoseconds now) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/soak/processes.hpp"
+#include "tests/soak/host/processes.hpp"
 
 #include <filesystem>
 #include <sstream>
 
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/soak/tap_ctl.hpp"
+#include "tests/soak/host/tap_ctl.hpp"
 
 #include <filesystem>
 
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/soak/tapback_calls.hpp"
+#include "tests/soak/host/tapback_calls.hpp"
 
 #include "libblktap/ipc/channel.hpp"
 

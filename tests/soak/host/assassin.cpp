@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) 2026, the blktap developers
+//
+#include "tests/soak/host/assassin.hpp"
+
+#include <csignal>
+
+namespace blktap::soak {
+
+using namespace std::chrono_literals;
+
+void Assassin::turn(Nanoseconds now) {
+    if (!ground_.actions.has(Action::kill_any_tapdisk) || now < kill_at_) return;
+    const bool first = kill_at_ == Nanoseconds{0};
+    kill_at_ = now + 50ms + random_.below(1'500) * 1ms;
+    const std::vector<pid_t> tapdisks = ground_.host.tapdisks();
+    if (first || tapdisks.empty()) return;
+    ::kill(tapdisks[random_.below(tapdisks.size())], SIGKILL);
+    ground_.tally.did("kill-any-tapdisk");
+}
+
+}  // namespace blktap::soak
