@@ -305,6 +305,8 @@ TEST_CASE("life: of an earlier version's disks of block-tap, one whose directory
           "[control]") {
     Lives scene(Way::block_tap);
     scene.begin(GENERATE(false, true));
+    // The script has told tapback of the disk, which is not yet its disk.
+    REQUIRE(testing::wait_until([&scene] { return ::access(scene.record_path().c_str(), F_OK) == 0; }));
     REQUIRE(scene.host.stop_tapback() == 0);
     forget_life(scene);
     scene.remove_old();
