@@ -4,9 +4,12 @@
 // One disk's storage does not answer: the other disks, tapback itself, and the next tapback notice nothing of it, and
 // when the storage answers again nothing is left of the wait.
 #include <algorithm>
+#include <csignal>
+#include <fstream>
 
 #include "tests/control/host/scene.hpp"
 #include "tests/support/images/hanging_file_system.hpp"
+#include "tests/support/images/held_memory.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -72,12 +75,28 @@ struct HungStorage {
         scene.detach(scene.disk);
     }
 
+    /// The tapdisk that has the image open.
+    pid_t tapdisk() const {
+        const auto all = scene.host.tapdisks();
+        const auto found = std::ranges::find_if(all, [&](pid_t pid) { return has_open(pid, storage.file()); });
+        REQUIRE(found != all.end());
+        return *found;
+    }
+
     HangingFileSystem storage{image_size_bytes};
     Scene scene{Xl::v4_19};
     Disk local = scene.disk_of(6, xvda);
     Disk another = scene.disk_of(7, xvda);
     std::optional<ipc::Channel> attaching{};
 };
+
+/// An address that the process can read: the beginning of its program.
+const void* readable_address(pid_t pid) {
+    std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+    std::uintptr_t first = 0;
+    maps >> std::hex >> first;
+    return reinterpret_cast<const void*>(first);
+}
 
 }  // namespace
 
@@ -145,5 +164,33 @@ TEST_CASE("hung storage: a disk whose image is not opened in time is told so, an
     t.storage.let_go();
     CHECK(testing::wait_until([&] { return t.scene.host.entry(5, xvda).is_null(); }));
     t.check_all_is_as_before();
+    t.scene.detach(t.another);
+}
+
+TEST_CASE("hung storage: a write of a killed tapdisk is waited for before another disk gets the image",
+          "[control][root]") {
+    if (!HangingFileSystem::available()) return;
+    HungStorage t;
+    t.scene.attach(t.scene.disk);
+    Guest guest(t.scene.host, t.scene.disk, verified_load({"--seconds", "600"}));
+    REQUIRE(t.scene.xl.wait_until_connected(t.scene.disk));
+    const pid_t tapdisk = t.tapdisk();
+    const testing::HeldMemory memory(tapdisk, readable_address(tapdisk));
+    t.storage.hold(Call::write, [tapdisk](pid_t of) { return of == tapdisk; });
+    t.wait_until_it_hangs();
+    REQUIRE(::kill(tapdisk, SIGKILL) == 0);
+    REQUIRE(testing::wait_until([&] { return std::ranges::count(t.scene.host.tapdisks(), tapdisk) == 0; }));
+    guest.kill();
+    t.scene.xl.remove_nodes(t.scene.disk);
+    REQUIRE(testing::wait_until([&] { return t.scene.host.logged("waits for the last requests of the process") > 0; }));
+    t.local.target = t.scene.disk.target;
+    CHECK_THAT(t.scene.xl.attach(t.local).error, Catch::Contains("in use by the disk 5/51712"));
+    t.scene.xl.detach_by_force(t.local);
+    CHECK(t.storage.held() > 0);
+    t.storage.let_go();
+    CHECK(testing::wait_until([&] { return t.scene.host.entry(5, xvda).is_null(); }));
+    t.scene.attach(t.local);
+    check_serves(t.scene.host, t.local);
+    t.scene.detach(t.local);
     t.scene.detach(t.another);
 }

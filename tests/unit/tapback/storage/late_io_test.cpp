@@ -2,18 +2,16 @@
 // Copyright (c) 2026, the blktap developers
 //
 // A tapdisk is killed while a write of it is under way and another process has its memory: it is seen to be dead, and
-// the write lands later. The storage is a file system of the test, which answers the write when the test says so. The
-// memory is held by a process_vm_readv() whose target is a page of another such file system.
+// the write lands later. The storage is a file system of the test, which answers the write when the test says so.
 #include <csignal>
 #include <cstring>
 #include <poll.h>
-#include <sys/mman.h>
-#include <sys/uio.h>
 
 #include <libaio.h>
 
 #include "libblktap/base/error.hpp"
 #include "tests/support/images/hanging_file_system.hpp"
+#include "tests/support/images/held_memory.hpp"
 #include "tests/unit/tapback/storage/late_requests.hpp"
 #include "tests/unit/tapback/storage/storage_fixture.hpp"
 
@@ -75,16 +73,6 @@ void write_and_wait(int from) {
         ::pause();
 }
 
-/// Reads the memory of `target` into a page that does not come: meanwhile that memory has a user more.
-void hold_memory_of(pid_t target, const std::string& file) {
-    const UniqueFd fd{::open(file.c_str(), O_RDWR | O_CLOEXEC)};
-    void* const page = ::mmap(nullptr, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd.get(), 0);
-    if (page == MAP_FAILED) return;
-    const iovec here{page, block_bytes};
-    const iovec there{block, block_bytes};
-    ::process_vm_readv(target, &here, 1, &there, 1, 0);
-}
-
 struct DeadWriter {
     DeadWriter() {
         int ends[2] = {-1, -1};
@@ -94,10 +82,8 @@ struct DeadWriter {
         tapdisk.emplace([&] { write_and_wait(from.get()); });
         from.reset();
         id = tapdisk->id();
-        memory.hold(Call::read);
-        observer.emplace([this] { hold_memory_of(id.pid, memory.file()); });
-        REQUIRE(testing::wait_until([&] { return memory.held() > 0; }));
-        // Neither of the two copies has what is opened from here on.
+        memory.emplace(id.pid, block);
+        // No copy of this process has what is opened from here on.
         storage.hold(Call::write, [pid = id.pid](pid_t of) { return of == pid; });
         to.send("the file", {files.open(storage.file(), id).get()});
         REQUIRE(testing::wait_until([&] { return storage.held() == 1; }));
@@ -105,10 +91,7 @@ struct DeadWriter {
         REQUIRE(tapdisk->has_ended(20000));
         REQUIRE(storage.held() == 1);  // dead, and its write is under way
     }
-    ~DeadWriter() {
-        memory.let_go();
-        storage.let_go();
-    }
+    ~DeadWriter() { storage.let_go(); }
     DeadWriter(const DeadWriter&) = delete;
     DeadWriter& operator=(const DeadWriter&) = delete;
 
@@ -119,10 +102,9 @@ struct DeadWriter {
     }
 
     HangingFileSystem storage{1 << 20};
-    HangingFileSystem memory{1 << 20};
     WatchedFiles files{[this](int number) { look(number); }};
     std::optional<Copy> tapdisk{};
-    std::optional<Copy> observer{};
+    std::optional<testing::HeldMemory> memory{};
     ProcessId id{};
 };
 
