@@ -88,6 +88,11 @@ int status(const CommandLine& line, std::ostream& out) {
     return 0;
 }
 
+int recover(const CommandLine& line, std::ostream& out) {
+    TapbackClient tapback(line.socket);
+    return print_result(line, out, tapback.call_for_json(ipc::VbdRecover{find_vbd(line.vbd, tapback)}, disk_time));
+}
+
 int pause(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
     return print_result(line, out, tapback.call_for_json(ipc::VbdPause{find_vbd(line.vbd, tapback)}, disk_time));
@@ -154,6 +159,8 @@ void add_vbd_commands(CLI::App& app, CommandLine& line) {
     add_for_vbd(app, line, "stats", "The counters of a VBD's tapdisk", stats);
     add_for_vbd(app, line, "pause", "Close the image and let the guest wait, so that the image may be moved", pause);
 
+    add_for_vbd(app, line, "recover", "Start another tapdisk where one died too often, or could not be replaced",
+                recover);
     CLI::App& go_on = add_for_vbd(app, line, "resume", "Go on after pause, or try again what waits for space", resume);
     auto* image = go_on.add_option("--image", line.image, "Go on with another image of the same contents");
     go_on.add_flag("--read-only", line.read_only, "Open that image for reading only")->needs(image);

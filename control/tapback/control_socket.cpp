@@ -38,6 +38,9 @@ struct ControlSocket::Handlers {
         daemon.vbd(message).image().call(ipc::About{}, {}, done_of(call));
     }
     void operator()(const ipc::VbdPause& message, ipc::Call& call) { daemon.vbd(message).image().pause(done_of(call)); }
+    void operator()(const ipc::VbdRecover& message, ipc::Call& call) {
+        daemon.vbd(message).image().recover(done_of(call));
+    }
     void operator()(const ipc::VbdResume& message, ipc::Call& call) {
         daemon.vbd(message.vbd).image().resume(message, done_of(call));
     }

@@ -69,10 +69,11 @@ void Taps::restore(const std::vector<VbdRecord>& records) {
 
 /// Has its session find the tapdisk again.
 void Taps::find_again(const Tap& tap) {
-    std::optional<ProcessId> known;
-    if (tap.start) known = ProcessId{static_cast<pid_t>(tap.pid), *tap.start};
+    VbdRecord record;
+    if (tap.image) record.image = *tap.image;
+    if (tap.start) record.process = ProcessId{static_cast<pid_t>(tap.pid), *tap.start};
     DiskSession& session = add_session(tap.socket);
-    session.restore_tap(tap.image, known);
+    session.restore(record);
     if (tap.ending) session.end();  // now, or when it is found
     const TapdiskHandle* const found = session.tapdisk();
     if (found == nullptr || static_cast<std::uint32_t>(found->pid()) == tap.pid) return;
@@ -102,7 +103,7 @@ DiskSession::Hooks Taps::hooks(const std::string& socket) {
             .problem = say,
             .may_revive = [] { return false; },
             .opened = [this, socket] { is_open(socket); },
-            .found = [](bool) {},
+            .found = [](bool, bool) {},
             .problems = [](const ipc::Problems&) {},
             .ended = [this, socket](DiskSession::End) { ended(socket); },
             .files_kept = [this, socket] { is_open(socket); }};

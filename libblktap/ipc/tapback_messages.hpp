@@ -228,6 +228,12 @@ struct VbdPause : VbdArguments {
     using Result = Pause::Result;
 };
 
+/// Has another tapdisk go on with the image and the rings of a VBD's tapdisk that died. Answered when it does.
+struct VbdRecover : VbdArguments {
+    static constexpr const char* name = "recover";
+    using Result = Nothing;
+};
+
 /// Resume of a VBD's tapdisk.
 struct VbdResume {
     static constexpr const char* name = "resume";
@@ -302,8 +308,8 @@ struct Unplug {
 
 /// All messages that tapback serves.
 using TapbackMessages = MessageList<Claim, Attach, Detach, Owner, List, Status, LogLevel, Info, VbdStats, VbdAbout,
-                                    VbdPause, VbdResume, VbdRecording, VbdResize, Plug, Unplug, TapAllocate, TapSpawn,
-                                    TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
+                                    VbdPause, VbdRecover, VbdResume, VbdRecording, VbdResize, Plug, Unplug, TapAllocate,
+                                    TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
 
 /// Returns the arguments of a tapdisk's "open" for the same image.
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller);

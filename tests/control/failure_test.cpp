@@ -166,6 +166,7 @@ TEST_CASE("failure: why a tapdisk did not start is what xl prints, until a later
 
 TEST_CASE("failure: a disk whose tapdisk died while no guest had it can be added again", "[control]") {
     Scene scene(any_xl());
+    hold_the_dead(scene.host);
     scene.attach(scene.disk);
     const bool connected_before = GENERATE(false, true);
     if (connected_before) check_serves(scene.host, scene.disk);
@@ -183,6 +184,7 @@ TEST_CASE("failure: a disk whose tapdisk died while no guest had it can be added
 
 TEST_CASE("failure: a disk whose tapdisk died under its guest is not added again", "[control]") {
     Scene scene(any_xl());
+    hold_the_dead(scene.host);
     scene.attach(scene.disk);
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
     REQUIRE(scene.xl.wait_until_connected(scene.disk));

@@ -89,6 +89,7 @@ TEST_CASE("plug: what a guest that closes at once has sent is answered before it
 
 TEST_CASE("plug: what a tapdisk that died has left is answered when its disk is taken away", "[control]") {
     Plugged it;
+    hold_the_dead(it.host);
     const bool force = GENERATE(false, true);
     const bool replaced = GENERATE(false, true);
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600", "--close-at-once", "--timeout", "20"}));

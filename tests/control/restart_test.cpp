@@ -179,6 +179,7 @@ TEST_CASE("restart: what happened while there was no tapback is caught up with",
 
 TEST_CASE("restart: an image stays locked when its tapdisk dies under the next tapback", "[control]") {
     Scene scene(any_xl());
+    hold_the_dead(scene.host);
     const std::string image = scene.host.path("image-5-51712");
     scene.attach(scene.disk);
     scene.host.replace_tapback();

@@ -77,6 +77,10 @@ struct Parser {
                        "I/O operations of a tapdisk in the kernel at once; counts against fs.aio-max-nr")
             ->check(CLI::Range(1u, 4096u))
             ->capture_default_str();
+        app.add_option("--deaths-per-minute", options.deaths_max,
+                       "After so many deaths of a disk's tapdisks the disk is held, until tap-ctl recover; 0: never")
+            ->check(CLI::Range(0u, 1000u))
+            ->capture_default_str();
         app.add_option("--memory-budget", memory_budget,
                        "Memory for the tables of a disk's images, all together; more is refused")
             ->check(CLI::Validator(size_mistake, ""))

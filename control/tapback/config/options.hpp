@@ -26,6 +26,7 @@ struct Options {
     log::Sink sink = log::Sink::standard_error;
     unsigned poll_us = default_poll_us;
     unsigned aio_slots = IoQueue::default_slots;
+    unsigned deaths_max = 3;  ///< of a disk's tapdisks within a minute; 0: no limit
     std::uint64_t memory_budget_bytes = default_memory_budget_bytes;
 };
 

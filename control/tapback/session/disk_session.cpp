@@ -3,6 +3,7 @@
 //
 #include "control/tapback/session/disk_session.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "control/tapback/session/tapdisk_process.hpp"
@@ -10,8 +11,6 @@
 
 namespace blktap::tapback {
 namespace {
-
-const DiskSession::Done nobody = [](const ipc::Reply&) {};
 
 /// Returns the event for a tapdisk's answer about its state. `only_reads`: the tapdisk came from block-tap and its disk
 /// is read-only.
@@ -41,7 +40,9 @@ DiskSession::DiskSession(Places places, Owner owner, Hooks hooks)
       pausing_(image_, files_, owner_.name, pause_hooks()),
       tapdisk_({places.loop, places.tapdisks, std::move(places.run_directory)}, owner_.socket,
                {.of_tapdisk = [this] { return tapdisk_hooks(); }, .retry = [this] { retry(); }}),
-      opening_(owner_.name, tapdisk_, image_, files_, opening_hooks()) {}
+      opening_(owner_.name, tapdisk_, image_, files_, opening_hooks()),
+      revival_(tapdisk_, image_, revival_hooks()),
+      deaths_(places.loop.clock(), owner_.name, places.deaths_max) {}
 
 DiskSession::~DiskSession() = default;
 
@@ -50,7 +51,9 @@ DiskSession::~DiskSession() = default;
 SessionFacts DiskSession::facts() const {
     return {.is_disks = owner_.is_disk,
             .has_image = image().has_value(),
-            .may_revive = tap_ && image() && !revived_ && hooks_.may_revive(),
+            .may_revive = owner_.is_disk && image() && deaths_.may_go_on() && hooks_.may_revive(),
+            .knows_device = description_.has_value(),
+            .recovers = revival_.is_under_way(),
             .reopens = tap_.has_value(),
             .has_process = tapdisk_.get() != nullptr};
 }
@@ -58,8 +61,18 @@ SessionFacts DiskSession::facts() const {
 void DiskSession::handle(SessionEvent event) {
     const SessionTurn turn = next_turn(state_, event, facts());
     state_ = turn.state;
+    if (const bool pauses = state_ == Session::paused; pauses || state_ == Session::open) {
+        const bool was_reviving = revival_.end();
+        if (std::exchange(paused_, pauses) != pauses || was_reviving) try_to_record(hooks_, owner_.name);
+    }
     perform(turn.step);
     hooks_.changed();
+}
+
+void DiskSession::end() {
+    const bool had_ended = state_ == Session::reviving;
+    handle(SessionEvent::end);
+    if (had_ended) hooks_.ended(End::asked);
 }
 
 void DiskSession::perform(SessionStep step) {
@@ -74,6 +87,8 @@ void DiskSession::perform(SessionStep step) {
             return tapdisk_.ask_later();
         case SessionStep::look_for_it:
             return find();
+        case SessionStep::recover:
+            return revival_.go_on(description_.value());
         case SessionStep::open_image:
             return opening_.open();
         case SessionStep::reopen_image:
@@ -98,16 +113,12 @@ void DiskSession::perform(SessionStep step) {
 // A tapdisk that is found.
 
 void DiskSession::restore(const VbdRecord& record) {
-    image_.set(record.image, record.next);
+    if (!record.image.path.empty()) image_.set(record.image, record.next);
     if (record.tap) tap_ = {*record.tap, record.image};
+    description_ = record.device;
+    paused_ = record.paused;
+    if (record.recovering && record.device) revival_.begin();
     tapdisk_.restore(record.socket, record.process);
-    find();
-}
-
-void DiskSession::restore_tap(const std::optional<ipc::ImageArguments>& image,
-                              const std::optional<ProcessId>& process) {
-    if (image) image_.set(*image);
-    tapdisk_.restore({}, process);
     find();
 }
 
@@ -129,7 +140,7 @@ TapdiskHandle::Hooks DiskSession::tapdisk_hooks() {
 }
 
 PauseControl::Hooks DiskSession::pause_hooks() {
-    return {.tapdisk = [this]() -> TapdiskHandle& { return tapdisk_.require(owner_.name); },
+    return {.tapdisk = [this]() -> TapdiskHandle& { return require(); },
             .state = [this] { return state_; },
             .happened = [this](SessionEvent event) { handle(event); },
             .changed = [this] { hooks_.changed(); },
@@ -144,12 +155,37 @@ ImageOpening::Hooks DiskSession::opening_hooks() {
             .ends = [this] { return owner_.is_disk; },
             .opened =
                 [this](const ipc::DeviceDescription& device) {
-                    description_ = device;
+                    described(device);
                     hooks_.opened();
                     log::info("image.opened", {{"by", owner_.name},
                                                {"image", image()->format + ":" + image()->path},
                                                {"pid", tapdisk_.pid_text()}});
                 }};
+}
+
+Revival::Hooks DiskSession::revival_hooks() {
+    return {.happened = [this](SessionEvent event) { handle(event); },
+            .problem = [this](const std::string& problem) { hooks_.problem(problem); },
+            .is_wanted = [this] { return state_ == Session::recovering; },
+            .stays_paused = [this] { return paused_; },
+            .adopt = [this](const Done& done) { return hooks_.adopt(done); },
+            .resumed =
+                [this](const ipc::DeviceDescription& device) {
+                    description_ = device;
+                    hooks_.problem("");
+                    log::info("tapdisk.recovered", {{"vbd", owner_.name}, {"pid", tapdisk_.pid_text()}});
+                }};
+}
+
+TapdiskHandle& DiskSession::require() const {
+    if (tapdisk_.get() != nullptr) return *tapdisk_.get();
+    const bool is_held = state_ == Session::none && image();
+    throw_error(Errc::wrong_state,
+                owner_.name + (is_held ? ": its tapdisk has died; " + deaths_.cure() : ": no image is open"));
+}
+
+void DiskSession::described(const ipc::DeviceDescription& device) {
+    if (std::exchange(description_, device) != device) try_to_record(hooks_, owner_.name);
 }
 
 void DiskSession::find() {
@@ -161,8 +197,9 @@ void DiskSession::find() {
         return tell_lost(std::string("its tapdisk cannot be looked for: ") + error.what());
     }
     if (found == Found::nothing) {
+        deaths_.add();
         handle(SessionEvent::missing);
-        if (state_ == Session::none) hooks_.problem("its tapdisk ended while tapback was away");
+        if (state_ == Session::none) hooks_.problem("its tapdisk ended while tapback was away; " + deaths_.cure());
         return hooks_.ended(state_ == Session::none ? End::was_away : End::revives);
     }
     if (found == Found::another) try_to_record(hooks_, owner_.name);
@@ -197,7 +234,8 @@ void DiskSession::ask() {
 }
 
 void DiskSession::lost(const std::string& reason) {
-    if (state_ == Session::none || state_ == Session::ending || state_ == Session::reviving) return;
+    const auto gone_or_going = {Session::none, Session::reviving, Session::holding, Session::ending};
+    if (std::ranges::find(gone_or_going, state_) != gone_or_going.end()) return;
     // The opening of the image fails.
     if (state_ == Session::opening || state_ == Session::idle) return handle(SessionEvent::unanswered);
     tell_lost("its tapdisk, process " + tapdisk_.pid_text() + ", runs but cannot be asked: " + reason);
@@ -231,21 +269,24 @@ void DiskSession::answered(const ipc::Reply& stats) {
     } catch (const std::system_error& error) {
         return owner_.is_disk ? lost(error.what()) : end();
     }
+    tapdisk_.answered();
+    if (revival_.is_under_way()) {
+        told_lost_ = false;
+        if (disk.connected) hooks_.found(true, true);
+        return handle(event_of(disk, false, {}));
+    }
     const bool is_closed = disk.state == ipc::DiskState::State::closed;
     const bool is_strange = !is_closed && disk.image && !image_.is_next(disk) && !image_.is_now(disk);
-    if (is_strange && !owner_.is_disk) return end();
     if (is_strange)
-        return tell_lost("its tapdisk, process " + tapdisk_.pid_text() + ", says that it serves " + disk.image->path +
-                         ", which it was not asked for");
-    tapdisk_.answered();
+        return owner_.is_disk ? tell_lost("its tapdisk, process " + tapdisk_.pid_text() + ", says that it serves " +
+                                          disk.image->path + ", which it was not asked for")
+                              : end();
     if (std::exchange(told_lost_, false)) hooks_.problem("");
-    if (!is_closed) {
-        const bool is_news = image_.next().has_value();
-        image_.is_next(disk) ? image_.change(*image_.next()) : image_.keep();
-        if (is_news) try_to_record(hooks_, owner_.name);
-        if (disk.image && disk.image->device) description_ = disk.image->device;
-    }
-    hooks_.found(disk.connected);
+    if (!is_closed && image_.settle(disk)) try_to_record(hooks_, owner_.name);
+    const bool has_changed = !is_closed && disk.image && disk.image->device && description_ &&
+                             description_->size_sectors != disk.image->device->size_sectors;
+    if (!is_closed && disk.image && disk.image->device) description_ = disk.image->device;
+    hooks_.found(disk.connected, has_changed);
     handle(event_of(disk, tap_ && image()->read_only, description_));
     if (state_ == Session::paused) pausing_.has_paused([] {});
     if (state_ == Session::open && pausing_.is_unknown()) tapdisk_.ask_later();
@@ -267,8 +308,10 @@ void DiskSession::spawn() {
     try_to_record(hooks_, owner_.name);  // without the process in it the next tapback asks who listens on the socket
 }
 
-void DiskSession::begin(const ipc::ImageArguments& image, Done done) {
+void DiskSession::start(const ipc::ImageArguments& image, Done done, const std::optional<VbdTap>& tap) {
     tapdisk_.tidy();
+    tap_ = tap;
+    description_.reset();
     image_.set(image);
     try {
         spawn();
@@ -280,16 +323,6 @@ void DiskSession::begin(const ipc::ImageArguments& image, Done done) {
     }
     opening_.wait(std::move(done));
     handle(SessionEvent::started);
-}
-
-void DiskSession::start(const ipc::ImageArguments& image, Done done) {
-    tap_.reset();
-    begin(image, std::move(done));
-}
-
-void DiskSession::share(const VbdTap& tap) {
-    tap_ = tap;
-    begin(tap.image, nobody);
 }
 
 void DiskSession::start_idle() {
@@ -312,17 +345,20 @@ void DiskSession::gone() {
     const std::string reason = tapdisk_->end_reason();
     const std::string pid = tapdisk_.pid_text();
     tapdisk_.retire();
-    description_.reset();
     pausing_.reset();
     told_lost_ = false;
-    const bool asked = state_ == Session::ending;
+    const Session before = state_;
+    const bool died = before != Session::ending && before != Session::holding;
+    if (died) deaths_.add();
     handle(SessionEvent::ended);
-    const End how = asked || !owner_.is_disk ? End::asked : state_ == Session::reviving ? End::revives : End::held;
-    if (how == End::revives) files_.release(owner_.name);
-    if (!asked && how != End::revives) hooks_.problem("its tapdisk " + reason);
-    if (how == End::held) {
-        log::error("tapdisk.died",
-                   {{"vbd", owner_.name}, {"pid", pid}, {"reason", reason}, {"state", "the disk is held"}});
+    const bool asked = before == Session::ending || !owner_.is_disk;
+    const End how = asked ? End::asked : state_ == Session::reviving ? End::revives : End::held;
+    if (died) deaths_.tell(pid, reason, how == End::revives);
+    if (died && how == End::held) hooks_.problem(deaths_.problem(reason));
+    if (how == End::revives) {
+        if (!description_) files_.release(owner_.name);
+    } else {
+        revival_.fail("its tapdisk " + reason);
     }
     hooks_.ended(how);
     opening_.ended();
@@ -331,24 +367,33 @@ void DiskSession::gone() {
 void DiskSession::forget_image() {
     tapdisk_.stop_asking();
     image_.reset();
+    description_.reset();
+    paused_ = false;
     tapdisk_.forget_process();
     hooks_.remove_record();
     files_.forget(owner_.name);
 }
 
-/// block-tap knows nothing of a tapback that was killed in the middle: what was never connected can begin again.
+void DiskSession::revive(Done done) {
+    if (state_ != Session::none || !image())
+        throw_error(Errc::wrong_state, owner_.name + ": its tapdisk has not died, or another one goes on already");
+    deaths_.forget();
+    revival_.wait(std::move(done));
+    handle(SessionEvent::revive);
+    hooks_.ended(End::revives);
+}
+
 void DiskSession::tidy() {
     tapdisk_.tidy();
     if (state_ != Session::reviving || tapdisk_.is_asked_later()) return;
-    revived_ = true;
     tapdisk_.use_usual_socket();
+    if (description_) revival_.begin();
     try {
         spawn();
     } catch (const std::system_error& error) {
         hooks_.problem(error.what());
         return handle(SessionEvent::not_opened);
     }
-    opening_.wait(nobody);
     handle(SessionEvent::started);
 }
 

@@ -7,6 +7,9 @@
 // It is a disk's, or that of a tapdisk which Xen's block-tap script has made and no disk has yet (taps.hpp): that one
 // runs without an image at first, stays when an image does not open, and leaves nothing when it dies.
 //
+// A tapdisk that dies has a successor, which goes on with its image and its rings (revival.hpp); after too many deaths
+// the image is held.
+//
 // A tapdisk that lives but does not answer serves its guest as before: it is not mistaken for one that has ended, and
 // is ended when the disk is given up.
 //
@@ -18,8 +21,10 @@
 #include <optional>
 #include <string>
 
+#include "control/tapback/session/deaths.hpp"
 #include "control/tapback/session/image_opening.hpp"
 #include "control/tapback/session/pause_control.hpp"
+#include "control/tapback/session/revival.hpp"
 #include "control/tapback/session/session_image.hpp"
 #include "control/tapback/session/session_machine.hpp"
 #include "control/tapback/session/session_tapdisk.hpp"
@@ -43,7 +48,7 @@ class DiskSession {
     /// The fate of the image when a tapdisk has ended.
     enum class End : std::uint8_t {
         asked,     ///< the end was requested: the disk has no image any more
-        revives,   ///< another tapdisk opens it
+        revives,   ///< another tapdisk goes on with it
         held,      ///< it is kept, but not served
         was_away,  ///< the same, for a tapdisk that ended while tapback did not run
     };
@@ -55,14 +60,18 @@ class DiskSession {
         std::function<void()> remove_record;
         /// Sets the reason why the disk is not served; empty: it is served.
         std::function<void(const std::string& problem)> problem;
-        /// Whether a tapdisk that has ended may be replaced by a new one.
+        /// Whether another tapdisk may go on where one has died.
         std::function<bool()> may_revive;
         /// Called when "open" has succeeded.
         std::function<void()> opened;
-        /// Called when a tapdisk was found; `connected`: whether it reports connected rings.
-        std::function<void(bool connected)> found;
+        /// Called when a tapdisk was found; `connected`: whether it reports connected rings; `has_changed`: its device
+        /// is another one than was recorded.
+        std::function<void(bool connected, bool has_changed)> found;
         std::function<void(const ipc::Problems& problems)> problems;
         std::function<void(End how)> ended;
+        /// Has the tapdisk adopt the rings of the one that died; `done` gets its answer. Returns false if there are
+        /// none.
+        std::function<bool(const Done& done)> adopt = [](const Done&) { return false; };
         /// Called when the files of a tapdisk that was found are kept; also after this session has gone.
         std::function<void()> files_kept = [] {};
     };
@@ -71,6 +80,7 @@ class DiskSession {
         TapdiskSource& tapdisks;
         ImageFiles& files;
         std::string run_directory;
+        unsigned deaths_max = 0;  ///< within a minute; 0: no limit
     };
     struct Owner {
         std::string name;      ///< of the image's files: the disk's, or one of block-tap's tapdisk
@@ -85,26 +95,27 @@ class DiskSession {
     /// Leaves the tapdisk running.
     ~DiskSession();
 
-    /// Restores the session of an earlier tapback: finds the tapdisk, or finds that it has ended.
+    /// Restores the session of an earlier tapback: finds the tapdisk, or finds that it has ended. A tapdisk that no
+    /// disk has may have no image yet: an empty path.
     void restore(const VbdRecord& record);
-    /// The same for a tapdisk that no disk has; `image`: what it was asked to open.
-    void restore_tap(const std::optional<ipc::ImageArguments>& image, const std::optional<ProcessId>& process);
     /// Starts a tapdisk without an image, which open_image() may give it. Only in state `none`, and for no disk.
     /// Errors: throws std::system_error; nothing has changed.
     void start_idle();
     /// Calls `done` with the result. If it is an error, the tapdisk is idle again. Errors: throws Errc::wrong_state:
     /// the tapdisk is not idle; EAGAIN: it is not known yet whether it is.
     void open_image(const ipc::ImageArguments& image, Done done);
-    /// Starts a tapdisk and opens the image; calls `done` with the result. Only in state `none`; forgets an image that
-    /// was held. Errors: throws std::system_error if tapdisk or record cannot be made; nothing has changed.
-    void start(const ipc::ImageArguments& image, Done done);
-    /// The same for a second disk of a name of block-tap.
-    void share(const VbdTap& tap);
+    /// Starts a tapdisk and opens the image; calls `done` with the result, if it is set. Only in state `none`; forgets
+    /// an image that was held. `tap`: of a second disk of a name of block-tap. Errors: throws std::system_error if
+    /// tapdisk or record cannot be made; nothing has changed.
+    void start(const ipc::ImageArguments& image, Done done, const std::optional<VbdTap>& tap = {});
     /// Takes the tapdisk of another session, which has its image open. Errors: throws std::system_error, and the
     /// tapdisk stays where it was.
     void take(const VbdTap& tap, DiskSession& from);
+    /// Has another tapdisk go on with the image that is held, whatever number of them died; calls `done` when it does,
+    /// or cannot. Errors: throws Errc::wrong_state: no image is held.
+    void revive(Done done);
     /// Ends the tapdisk; no-op if there is none, or its process is not known.
-    void end() { handle(SessionEvent::end); }
+    void end();
     /// Forgets the held image of a tapdisk that has ended.
     void forget_image();
     /// Destroys the handle of a tapdisk that has ended, and starts another one if it is to be replaced. Not from inside
@@ -117,10 +128,10 @@ class DiskSession {
     /// the reply.
     template <ipc::DeclaredMessage M>
     void call(const M& message, const std::vector<int>& descriptors, Done done) {
-        tapdisk_.require(owner_.name).call(message, descriptors, std::move(done));
+        require().call(message, descriptors, std::move(done));
     }
     /// Sets the device's description, from the last answer to "connect" or "resize".
-    void described(const ipc::DeviceDescription& device) { description_ = device; }
+    void described(const ipc::DeviceDescription& device);
 
     Session state() const noexcept { return state_; }
     /// Also true while a pause is under way: a frontend that connects now waits.
@@ -137,6 +148,9 @@ class DiskSession {
         record.next = image_.next();
         record.process = tapdisk_.process();
         record.socket = tapdisk_.socket();
+        record.device = description_;
+        record.paused = paused_;
+        record.recovering = revival_.is_under_way();
         if (tap_) record.tap = tap_->name;
     }
     std::string socket_path() const { return tapdisk_.socket_path(); }
@@ -148,13 +162,14 @@ class DiskSession {
     TapdiskHandle::Hooks tapdisk_hooks();
     PauseControl::Hooks pause_hooks();
     ImageOpening::Hooks opening_hooks();
+    Revival::Hooks revival_hooks();
+    TapdiskHandle& require() const;
     void find();
     void ask();
     void retry();
     void answered(const ipc::Reply& stats);
     void lost(const std::string& reason);
     void tell_lost(const std::string& problem);
-    void begin(const ipc::ImageArguments& image, Done done);
     void spawn();
     void gone();
 
@@ -167,9 +182,11 @@ class DiskSession {
     std::optional<VbdTap> tap_;
     SessionTapdisk tapdisk_;
     ImageOpening opening_;
-    std::optional<ipc::DeviceDescription> description_;
-    bool told_lost_ = false;        ///< the reported problem is that the tapdisk does not answer
-    bool revived_ = false;          ///< replaced once: not a second time
+    Revival revival_;
+    Deaths deaths_;
+    std::optional<ipc::DeviceDescription> description_;  ///< as guests know it; kept while the image is
+    bool told_lost_ = false;                             ///< the reported problem is that the tapdisk does not answer
+    bool paused_ = false;           ///< the last known state of the image, over the tapdisk's death
     bool asked_for_files_ = false;  ///< only once: when descriptors are short, the answer costs the connection
 };
 

@@ -57,7 +57,8 @@ void ImageOpening::failed(std::error_code code, const std::string& message, cons
     };
     const bool ends = hooks_.ends();
     if (ends) when_ended_.emplace_back(tell);
-    hooks_.happened(SessionEvent::not_opened);
+    // An image that nobody waits for was served before, or is another disk's: it is not forgotten.
+    hooks_.happened(done ? SessionEvent::not_opened : SessionEvent::refused);
     if (!ends) tell();
 }
 

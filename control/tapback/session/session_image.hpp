@@ -30,6 +30,14 @@ class SessionImage {
     /// The tapdisk has opened `image`, which was asked for.
     void change(const ipc::ImageArguments& image) { set(image); }
 
+    /// The tapdisk's answer says which of the two it has. Returns whether that was not known.
+    bool settle(const ipc::DiskState& disk) {
+        const bool is_news = next_.has_value();
+        if (is_next(disk)) now_ = next_;
+        next_.reset();
+        return is_news;
+    }
+
     const std::optional<ipc::ImageArguments>& now() const noexcept { return now_; }
     /// Only while it is not known which of the two the tapdisk has.
     const std::optional<ipc::ImageArguments>& next() const noexcept { return next_; }

@@ -23,6 +23,9 @@ SessionTurn while_none(SessionEvent event, const SessionFacts& facts) noexcept {
             return died(facts);
         case SessionEvent::unanswered:
             return {Session::lost, SessionStep::ask_later};
+        case SessionEvent::revive:
+            if (!facts.has_image) return {Session::none, SessionStep::none};
+            return {Session::reviving, SessionStep::revive};
         default:
             return {Session::none, SessionStep::none};
     }
@@ -49,6 +52,8 @@ SessionTurn while_opening(SessionEvent event, const SessionFacts& facts) noexcep
         case SessionEvent::not_opened:
             if (!facts.is_disks) return {Session::idle, SessionStep::drop_image};
             return {Session::ending, SessionStep::terminate};
+        case SessionEvent::refused:
+            return {Session::holding, SessionStep::terminate};
         case SessionEvent::end:
             return {Session::ending, SessionStep::terminate};
         case SessionEvent::not_now:
@@ -81,8 +86,10 @@ SessionTurn while_asking(SessionEvent event, const SessionFacts& facts) noexcept
         case SessionEvent::says_open:
             return {Session::open, SessionStep::serve};
         case SessionEvent::says_paused:
+            if (facts.recovers) return {Session::recovering, SessionStep::recover};
             return {Session::paused, SessionStep::serve};
         case SessionEvent::says_closed:
+            if (facts.recovers) return {Session::recovering, SessionStep::recover};
             if (facts.reopens) return {Session::opening, SessionStep::open_image};
             return {Session::ending, SessionStep::terminate};
         case SessionEvent::says_too_open:
@@ -125,6 +132,46 @@ SessionTurn while_lost(SessionEvent event, const SessionFacts& facts) noexcept {
     }
 }
 
+SessionTurn while_reviving(SessionEvent event, const SessionFacts& facts) noexcept {
+    switch (event) {
+        case SessionEvent::started:
+            if (facts.knows_device) return {Session::recovering, SessionStep::recover};
+            return {Session::opening, SessionStep::open_image};
+        case SessionEvent::end:
+            return {Session::none, SessionStep::forget_image};
+        case SessionEvent::not_opened:
+            return {Session::reviving, SessionStep::ask_later};
+        case SessionEvent::retry:
+            return {Session::reviving, SessionStep::revive};
+        default:
+            return {Session::reviving, SessionStep::none};
+    }
+}
+
+SessionTurn while_recovering(SessionEvent event, const SessionFacts& facts) noexcept {
+    switch (event) {
+        case SessionEvent::opened:
+        case SessionEvent::resume:
+            return {Session::open, SessionStep::serve};
+        case SessionEvent::pause:
+            return {Session::paused, SessionStep::serve};
+        case SessionEvent::not_now:
+            return {Session::recovering, SessionStep::ask_later};
+        case SessionEvent::retry:
+            return {Session::recovering, SessionStep::recover};
+        case SessionEvent::refused:
+            return {Session::holding, SessionStep::terminate};
+        default:
+            return while_alive(Session::recovering, event, facts);
+    }
+}
+
+SessionTurn while_holding(SessionEvent event) noexcept {
+    if (event == SessionEvent::ended) return {Session::none, SessionStep::hold};
+    if (event == SessionEvent::end) return {Session::ending, SessionStep::none};
+    return {Session::holding, SessionStep::none};
+}
+
 }  // namespace
 
 SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& facts) noexcept {
@@ -143,11 +190,11 @@ SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& fac
         case Session::lost:
             return while_lost(event, facts);
         case Session::reviving:
-            if (event == SessionEvent::started) return {Session::opening, SessionStep::open_image};
-            if (event == SessionEvent::end) return {Session::none, SessionStep::forget_image};
-            if (event == SessionEvent::not_opened) return {Session::reviving, SessionStep::ask_later};
-            if (event == SessionEvent::retry) return {Session::reviving, SessionStep::revive};
-            return {Session::reviving, SessionStep::none};
+            return while_reviving(event, facts);
+        case Session::recovering:
+            return while_recovering(event, facts);
+        case Session::holding:
+            return while_holding(event);
         case Session::ending:
             if (event == SessionEvent::ended) return {Session::none, SessionStep::forget_image};
             return {Session::ending, SessionStep::none};

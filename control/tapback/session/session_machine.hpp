@@ -13,16 +13,23 @@
 namespace blktap::tapback {
 
 enum class Session : std::uint8_t {
-    none,      ///< there is no tapdisk; its image may be held until the disk goes
-    idle,      ///< the tapdisk runs, and was not asked for an image
-    opening,   ///< the tapdisk opens the image
-    asking,    ///< the tapdisk runs, and was asked for its state
-    open,      ///< the tapdisk has the image open, or may have
-    paused,    ///< the tapdisk has closed the image and takes no rings
-    lost,      ///< the tapdisk may run and cannot be asked: it is asked again later; nothing is decided until then
-    reviving,  ///< the tapdisk has ended, and another one is to be started in its place
-    ending,    ///< the tapdisk was told to end
+    none,        ///< there is no tapdisk; its image may be held until the disk goes
+    idle,        ///< the tapdisk runs, and was not asked for an image
+    opening,     ///< the tapdisk opens the image
+    asking,      ///< the tapdisk runs, and was asked for its state
+    open,        ///< the tapdisk has the image open, or may have
+    paused,      ///< the tapdisk has closed the image and takes no rings
+    lost,        ///< the tapdisk may run and cannot be asked: it is asked again later; nothing is decided until then
+    reviving,    ///< the tapdisk has ended, and another one is to be started in its place
+    recovering,  ///< another one was started, and is to go on with the image and the rings
+    holding,     ///< that one cannot go on, and was told to end; the image is held then
+    ending,      ///< the tapdisk was told to end
 };
+
+/// Whether another tapdisk is to go on where one has died.
+constexpr bool is_reviving(Session session) noexcept {
+    return session == Session::reviving || session == Session::recovering;
+}
 
 enum class SessionEvent : std::uint8_t {
     started,     ///< a tapdisk was started
@@ -37,20 +44,24 @@ enum class SessionEvent : std::uint8_t {
     says_too_open,  ///< the image is open for writing, and the disk is read-only
     opened,         ///< the answer to "open"
     not_opened,
-    not_now,  ///< the tapdisk is opening the image for another client
+    refused,  ///< the same where nobody waits, or the tapdisk cannot go on where another one died
+    not_now,  ///< the tapdisk is opening the image for another client, or what it needs is not released yet
     pause,
     resume,
-    end,    ///< the disk needs the tapdisk no more
-    ended,  ///< the tapdisk's process has ended
+    revive,  ///< an operator wants another tapdisk to go on
+    end,     ///< the disk needs the tapdisk no more
+    ended,   ///< the tapdisk's process has ended
 };
 
 /// What else decides a turn.
 struct SessionFacts {
-    bool is_disks = true;     ///< false: the tapdisk is Xen's block-tap script's, and no disk has it yet
-    bool has_image = true;    ///< an image is named that is to be opened
-    bool may_revive = false;  ///< a guest loses nothing if a new tapdisk opens the image
-    bool reopens = false;     ///< the client that had the image opened got no answer, and will not ask again
-    bool has_process = true;  ///< the process is known
+    bool is_disks = true;       ///< false: the tapdisk is Xen's block-tap script's, and no disk has it yet
+    bool has_image = true;      ///< an image is named that is to be opened
+    bool may_revive = false;    ///< a guest loses nothing if a new tapdisk opens the image
+    bool knows_device = false;  ///< the device as guests know it: another tapdisk may go on with their rings
+    bool recovers = false;      ///< the tapdisk was started to go on where another one died, and does not yet
+    bool reopens = false;       ///< the client that had the image opened got no answer, and will not ask again
+    bool has_process = true;    ///< the process is known
 };
 
 enum class SessionStep : std::uint8_t {
@@ -58,6 +69,7 @@ enum class SessionStep : std::uint8_t {
     ask,           ///< ask the tapdisk for its state
     ask_later,     ///< ask the tapdisk, or look for it, when `retry` comes
     look_for_it,   ///< look for the tapdisk; `found`, `missing` or `unanswered` follows
+    recover,       ///< have the tapdisk do what is left for it to go on
     open_image,    ///< ask the tapdisk to open the image
     reopen_image,  ///< ask the tapdisk to close the image and open it again
     serve,         ///< the image is open: answer the clients that wait for it

@@ -58,11 +58,6 @@ void SessionTapdisk::retire() {
     retired_ = std::move(tapdisk_);
 }
 
-TapdiskHandle& SessionTapdisk::require(const std::string& disk) const {
-    if (!tapdisk_) throw_error(Errc::wrong_state, disk + ": no image is open");
-    return *tapdisk_;
-}
-
 void SessionTapdisk::ask_later() {
     retry_timer_.arm(retry_delay_);
     retry_delay_ = std::min(retry_delay_ * 2, retry_delay_max);

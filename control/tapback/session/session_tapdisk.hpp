@@ -67,8 +67,6 @@ class SessionTapdisk {
     /// Null: there is none, or it has ended.
     TapdiskHandle* get() const noexcept { return tapdisk_.get(); }
     TapdiskHandle* operator->() const noexcept { return tapdisk_.get(); }
-    /// Errors: throws Errc::wrong_state: there is none; the text names `disk`.
-    TapdiskHandle& require(const std::string& disk) const;
     std::string pid_text() const { return std::to_string(tapdisk_->pid()); }
 
     // For the record of a disk.

@@ -51,6 +51,9 @@ VbdRecord read_record(const std::filesystem::path& path) {
     fields.read_optional("socket", record.socket);
     if (record.socket.find('/') != std::string::npos) fields.fail("socket", record.socket + ": not a file's name");
     if (const ipc::Json* rings = fields.find("rings")) record.rings = rings->get<ipc::ConnectArguments>();
+    if (const ipc::Json* device = fields.find("device")) record.device = device->get<ipc::DeviceDescription>();
+    fields.read_optional("paused", record.paused);
+    fields.read_optional("recovering", record.recovering);
     if (const ipc::Json* tap = fields.find("tap")) record.tap = tap->get<ipc::TapArguments>();
     fields.expect_no_others();
     return record;
@@ -82,6 +85,9 @@ void write_record(const std::string& directory, const VbdRecord& record) {
     if (record.process) json["process"] = {{"pid", record.process->pid}, {"start", record.process->start_ticks}};
     if (!record.socket.empty()) json["socket"] = record.socket;
     if (record.rings) json["rings"] = *record.rings;
+    if (record.device) json["device"] = *record.device;
+    if (record.paused) json["paused"] = true;
+    if (record.recovering) json["recovering"] = true;
     if (record.tap) json["tap"] = *record.tap;
     write_small_file(path_of(directory, record.backend), json.dump() + '\n', record_mode, Outlives::process);
 }

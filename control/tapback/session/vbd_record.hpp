@@ -24,9 +24,12 @@ struct VbdRecord {
     std::string life{};                  ///< mark of its backend directory; empty: an earlier version's record
     std::optional<ProcessId> process{};  ///< the tapdisk; none: not started yet, or an earlier version's record
     std::string socket{};                ///< file in the run directory; empty: "D-V.sock"
-    std::optional<ipc::ConnectArguments> rings{};  ///< the last given to the tapdisk, which knows whether it has them
-    std::optional<ipc::TapArguments> tap{};        ///< the tapdisk's name in Xen's block-tap script
-    std::optional<ipc::ImageArguments> next{};     ///< asked for in place of `image`; the tapdisk knows which it has
+    std::optional<ipc::ConnectArguments> rings{};    ///< the last given to the tapdisk, which knows whether it has them
+    std::optional<ipc::TapArguments> tap{};          ///< the tapdisk's name in Xen's block-tap script
+    std::optional<ipc::DeviceDescription> device{};  ///< as guests know it
+    bool paused = false;                             ///< the image is closed, on request
+    bool recovering = false;  ///< the tapdisk was started to go on where another one died, and did not yet
+    std::optional<ipc::ImageArguments> next{};  ///< asked for in place of `image`; the tapdisk knows which it has
 
     friend bool operator==(const VbdRecord&, const VbdRecord&) = default;
 };

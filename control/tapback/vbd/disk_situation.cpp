@@ -20,14 +20,31 @@ Situation::Tapdisk tapdisk_of(Session session) noexcept {
         case Session::opening:
         case Session::asking:
         case Session::lost:
+        case Session::recovering:
             return Situation::Tapdisk::starting;
         case Session::open:
         case Session::paused:
             return Situation::Tapdisk::open;
+        case Session::holding:
         case Session::ending:
             return Situation::Tapdisk::ending;
     }
     return Situation::Tapdisk::none;
+}
+
+/// Whether the tapdisk does not answer, or is to go on with rings of which it does not know yet.
+bool is_unsure_of_rings(Session session, bool has_rings) noexcept {
+    switch (session) {
+        case Session::asking:
+        case Session::lost:
+            return true;
+        case Session::reviving:
+        case Session::recovering:
+        case Session::holding:
+            return has_rings;
+        default:
+            return false;
+    }
 }
 
 }  // namespace
@@ -49,7 +66,7 @@ void DiskSituation::gather() {
     const Session session = parts_.session.state();
     now_.tapdisk = tapdisk_of(session);
     now_.paused = parts_.session.is_paused();
-    parts_.link.put_into(now_, session == Session::asking || session == Session::lost);
+    parts_.link.put_into(now_, is_unsure_of_rings(session, parts_.link.rings().has_value()));
 }
 
 void DiskSituation::release() noexcept {

@@ -41,6 +41,7 @@ void try_to_tell(const ipc::VbdAddress& disk, Write write) {
 std::string describe(const Situation& now, const Serving& serving) {
     const bool lost = serving.is_cut_off && now.tapdisk != Tapdisk::ending;
     if (serving.session == Session::lost || lost) return "unreachable";
+    if (is_reviving(serving.session)) return "recovering";
     if (now.backend == Xenbus::closed) return "closed";
     if (now.paused && now.tapdisk == Tapdisk::open) return "paused";
     if (now.link == Link::busy) return "connecting or disconnecting";

@@ -46,12 +46,16 @@ class ServedImage {
     /// read-only. Errors: throws std::system_error, and the tapdisk stays where it was.
     void pair(const VbdTap& tap, DiskSession& session) { parts_.session.take(tap, session); }
     /// Starts a tapdisk for this disk on the image of another disk. Errors: throws std::system_error.
-    void share(const VbdTap& tap) { parts_.session.share(tap); }
+    void share(const VbdTap& tap) { parts_.session.start(tap.image, nullptr, tap); }
     /// Null unless the tapdisk came by pair() or share().
     const VbdTap* tap() const noexcept { return parts_.session.tap(); }
     /// Whether a tapdisk may be paired with the disk: it has none, and is not on its way out.
     bool wants_tap() const noexcept;
     bool is_opening() const noexcept { return parts_.situation.now().tapdisk == Situation::Tapdisk::starting; }
+
+    /// Has another tapdisk go on with the image of one that died. Errors: throws Errc::wrong_state: none has died; all
+    /// others are replies.
+    void recover(Done done) { parts_.session.revive(std::move(done)); }
 
     // For an image that is served. Errors: throw Errc::wrong_state: there is no tapdisk; all others are replies.
 

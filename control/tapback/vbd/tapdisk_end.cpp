@@ -13,15 +13,17 @@ void TapdiskEnd::end() {
     session_.end();
 }
 
-/// Whether the tapdisk has not answered a request about the rings.
+/// Whether the tapdisk has not answered a request about the rings, or does not yet go on with those of a dead one.
 bool TapdiskEnd::has_rings_due() const {
-    return session_.tapdisk() != nullptr && situation_.now().link == Situation::Link::busy &&
-           session_.state() != Session::ending;
+    const bool may_come = session_.tapdisk() != nullptr || session_.state() == Session::reviving;
+    return may_come && situation_.now().link == Situation::Link::busy && session_.state() != Session::ending;
 }
 
 void TapdiskEnd::watch() {
     if (!is_leaving() || !has_rings_due()) return timer_.disarm();
-    if (!session_.tapdisk()->is_connected()) {
+    const bool nobody_waits = situation_.is_domain_dead() && is_reviving(session_.state());
+    if (nobody_waits) return end();
+    if (session_.tapdisk() != nullptr && !session_.tapdisk()->is_connected()) {
         if (situation_.confirmed(Step::none) && is_leaving()) end();
         return;
     }
@@ -30,8 +32,9 @@ void TapdiskEnd::watch() {
 
 void TapdiskEnd::give_up() {
     if (!has_rings_due()) return;
-    const std::string pid = std::to_string(session_.tapdisk()->pid());
-    status_.set_problem("its tapdisk, process " + pid + ", does not answer, and is ended");
+    const TapdiskHandle* const tapdisk = session_.tapdisk();
+    const std::string which = tapdisk != nullptr ? ", process " + std::to_string(tapdisk->pid()) + "," : "";
+    status_.set_problem("its tapdisk" + which + " does not answer, and is ended");
     end();
 }
 

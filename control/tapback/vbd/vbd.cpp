@@ -24,7 +24,7 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std:
       address_(address),
       plugged_(plugged == Plugged::yes),
       directory_(host.session, address, life),
-      session_({host.loop, host.tapdisks, host.files, host.options.run_directory},
+      session_({host.loop, host.tapdisks, host.files, host.options.run_directory, host.options.deaths_max},
                {address.name(), address.file_name() + ".sock", true}, session_hooks()),
       link_({host.session, host.tapdisks, file(".recovery")}, address, directory_, session_, link_hooks()),
       status_({host.loop, host.problem_hook, host.session}, address, directory_, session_,
@@ -51,19 +51,27 @@ DiskSession::Hooks Vbd::session_hooks() {
             .write_record = [this] { write_record(); },
             .remove_record = [this] { remove_record(host_.options.run_directory, address_); },
             .problem = [this](const std::string& problem) { status_.set_problem(problem); },
-            .may_revive = [this] { return !situation_.is_released() && !link_.has_recovery_log(); },
+            .may_revive = [this] { return !situation_.is_released() && has_what_a_successor_needs(); },
             .opened = [this] { status_.image_opened(); },
             .found =
-                [this](bool connected) {
+                [this](bool connected, bool has_changed) {
                     situation_.frontend_changed();  // the frontend may have made new rings
                     link_.found(connected);
+                    if (has_changed) link_.publish_again();
                 },
             .problems = [this](const ipc::Problems& problems) { status_.see(problems); },
             .ended =
                 [this](DiskSession::End how) {
                     status_.tapdisk_ended();
                     link_.tapdisk_ended(how, situation_.is_domain_dead());
-                }};
+                },
+            .adopt = [this](const Done& done) { return link_.adopt(done); }};
+}
+
+/// A tapdisk of an earlier version, and its record, keep less than its successor must know to adopt the rings.
+bool Vbd::has_what_a_successor_needs() const {
+    if (!link_.rings()) return session_.description() || !link_.has_recovery_log();
+    return session_.description() && link_.can_be_adopted();
 }
 
 FrontendLink::Hooks Vbd::link_hooks() {

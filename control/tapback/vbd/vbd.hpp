@@ -109,6 +109,7 @@ class Vbd {
     DiskSession::Hooks session_hooks();
     FrontendLink::Hooks link_hooks();
     Removal::Hooks removal_hooks();
+    bool has_what_a_successor_needs() const;
     void changed();
     void changed_later();
     bool is_unplugged();

@@ -3,16 +3,30 @@
 //
 #include "control/tapback/xenbus/frontend_link.hpp"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
 #include <utility>
 
+#include "control/tapback/session/tapdisk_process.hpp"
 #include "control/tapback/system/guest_width.hpp"
 #include "control/tapback/xenbus/frontend_keys.hpp"
 #include "libblktap/base/log.hpp"
 
 namespace blktap::tapback {
 namespace {
+
+/// Returns the version of a recovery log; 0: there is none. docs/formats/recovery-log.md.
+std::uint32_t log_version(const std::string& path) {
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::uint32_t version = 0;
+    constexpr off_t version_offset = 8;
+    if (!file || ::pread(file.get(), &version, sizeof version, version_offset) != sizeof version) return 0;
+    return version;
+}
+
+/// Since this version a log has all that a successor must know.
+constexpr std::uint32_t log_version_adopted = 2;
 
 /// Whether the process, or the connection to it, is gone: its hook reports which, and what happens to the rings.
 bool is_no_answer(const ipc::Reply& reply) {
@@ -114,7 +128,7 @@ ipc::ConnectArguments FrontendLink::abandoned_keys() const {
 /// Whether the keys name other rings than the connected ones: the frontend closed, started again and published new
 /// rings between two looks. False if the keys are invalid.
 bool FrontendLink::has_new_rings(Xenbus frontend) const {
-    if (state_ != State::up || !rings_ || !is_ready(frontend)) return false;
+    if (!rings_ || !is_ready(frontend)) return false;
     try {
         ipc::ConnectArguments named = keys(places_.store.require());
         // The toolstack's setting, which counts only at the time of connecting.
@@ -151,7 +165,7 @@ void FrontendLink::tapdisk_ended(DiskSession::End how, bool domain_died) {
             abandoned_ = has_recovery_log();
             break;
         case DiskSession::End::revives:
-            abandoned_ = false;  // no guest was ever connected
+            abandoned_ = false;  // the next tapdisk answers
             break;
         case DiskSession::End::asked:
         case DiskSession::End::held:
@@ -203,6 +217,46 @@ void FrontendLink::connected(const ipc::Reply& reply) {
         session_.described(reply.result.get<ipc::DeviceDescription>());
     }
     hooks_.changed();
+}
+
+bool FrontendLink::can_be_adopted() const {
+    return !rings_ || log_version(places_.recovery_log) >= log_version_adopted;
+}
+
+/// Whether the frontend has forgotten the requests of the rings, or never could send any: it waits for Connected.
+bool FrontendLink::has_begun_anew() const {
+    if (!places_.store.store()) return false;
+    const Xenbus frontend = read_state(*places_.store.store());
+    const Xenbus backend = parse_frontend_state(directory_.read("state"));
+    return is_starting(frontend) || (is_ready(frontend) && backend < Xenbus::connected) || has_new_rings(frontend);
+}
+
+bool FrontendLink::adopt(const DiskSession::Done& done) {
+    try {
+        if (rings_ && has_begun_anew()) rings_.reset();
+    } catch (const std::system_error& error) {
+        log::info("vbd.frontend", {{"vbd", disk_.name()}, {"reason", error.what()}, {"state", "taken as it was"}});
+    }
+    if (!rings_) {
+        state_ = State::none;
+        return false;
+    }
+    recovery_log_.reset(::open(places_.recovery_log.c_str(), O_RDWR | O_CLOEXEC));
+    if (!recovery_log_) {
+        done(error_reply({errno, std::generic_category()}, places_.recovery_log));
+        return true;
+    }
+    session_.call(ipc::Adopt{*rings_}, {recovery_log_.get()},
+                  [this, done](const ipc::Reply& reply) { adopted(reply, done); });
+    return true;
+}
+
+void FrontendLink::adopted(const ipc::Reply& reply, const DiskSession::Done& done) {
+    if (reply.error_code.empty()) {
+        state_ = State::up;
+        published_ = false;  // the guest may not have been told of a new size
+    }
+    done(reply);
 }
 
 void FrontendLink::disconnect(ipc::RingsLeft rings) {

@@ -2,8 +2,9 @@
 // Copyright (c) 2026, the blktap developers
 //
 // FrontendLink: a disk's frontend: its state and keys in xenstore, which a guest may write as it likes, and its rings,
-// which the disk's tapdisk connects and disconnects. When a tapdisk died with unanswered requests, another process
-// answers them from the recovery log.
+// which the disk's tapdisk connects and disconnects. When a tapdisk died with unanswered requests, its successor adopts
+// the rings as they were connected, whatever the guest's keys say by then; or, for a disk that goes, another process
+// answers the requests from the recovery log.
 //
 // Tested by tests/unit/tapback/xenbus/frontend_link_test.cpp and tests/control.
 #pragma once
@@ -59,7 +60,7 @@ class FrontendLink {
     /// Takes the frontend's state: one that starts, or has gone, gets a clean state here too.
     void see(Xenbus frontend) noexcept;
     /// Compares its keys, in this state, with the connected ones.
-    void look_for_new_rings(Xenbus frontend) { renewed_ = has_new_rings(frontend); }
+    void look_for_new_rings(Xenbus frontend) { renewed_ = state_ == State::up && has_new_rings(frontend); }
 
     // The rings. They are busy while a request about them is under way.
 
@@ -70,6 +71,11 @@ class FrontendLink {
     /// Until found(), it is unknown whether the rings are connected.
     void suspect() noexcept { state_ = State::busy; }
     void found(bool connected);
+    /// Has the next tapdisk adopt the rings of the one that died; `done` gets the answer. Returns false if there are
+    /// none, or none that count: the frontend has begun anew.
+    bool adopt(const DiskSession::Done& done);
+    /// Whether a tapdisk could adopt the rings: those of an earlier version's keep less in their log than is needed.
+    bool can_be_adopted() const;
     /// The tapdisk has ended. `domain_died`: no frontend waits for answers.
     void tapdisk_ended(DiskSession::End how, bool domain_died);
     /// Has the tapdisk connect the frontend's rings, if `asked` is true; returns whether it is. Errors: also those of a
@@ -78,6 +84,8 @@ class FrontendLink {
     /// Call when the offers of the disk were written.
     void offered() noexcept { refused_ = false; }
     void published() noexcept { published_ = true; }
+    /// The device has changed since it was published.
+    void publish_again() noexcept { published_ = false; }
     void disconnect(ipc::RingsLeft rings);
     /// Has another process answer the requests that a dead tapdisk has left. Errors: throws std::system_error:
     /// xenstored is away; try again.
@@ -98,6 +106,8 @@ class FrontendLink {
     std::optional<ipc::ConnectArguments> keys_if(const Asked& asked) const;
     ipc::ConnectArguments abandoned_keys() const;
     bool has_new_rings(Xenbus frontend) const;
+    bool has_begun_anew() const;
+    void adopted(const ipc::Reply& reply, const DiskSession::Done& done);
     void connected(const ipc::Reply& reply);
     void ask();
     void disconnected();

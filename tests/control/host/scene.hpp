@@ -38,6 +38,12 @@ struct Scene {
     Disk disk = disk_of(5, xvda);
 };
 
+/// From now on a disk is held when its tapdisk dies; no other one goes on.
+inline void hold_the_dead(ControlHost& host) {
+    host.configure("deaths-per-minute = 1\n");
+    host.replace_tapback();
+}
+
 /// From now on xl runs Xen's own script block-tap (4.19 and later); a disk's target is then a plain path.
 inline void use_block_tap(Scene& scene) {
     scene.xl.script = BLKTAP_SOURCE_DIR "/tests/control/host/block-tap";

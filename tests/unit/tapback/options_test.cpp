@@ -195,7 +195,7 @@ TEST_CASE("tapback's options: the sample of the configuration file says what hol
         ++keys;
         uncommented << line.substr(1) << '\n';
     }
-    CHECK(keys == 9);
+    CHECK(keys == 10);
     const Options plain = Command{all.str()}.options();
     const Options stated = Command{uncommented.str()}.options();
     CHECK(stated.run_directory == plain.run_directory);

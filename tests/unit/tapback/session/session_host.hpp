@@ -20,7 +20,7 @@ inline constexpr ipc::VbdAddress session_disk{ipc::VbdAddress::Kind::vbd3, 5, 51
 /// One session, and what it told its disk.
 struct SessionHost {
     SessionHost() { session.emplace(places(), DiskSession::Owner{"5/51712", "5-51712.sock", true}, hooks()); }
-    DiskSession::Places places() { return {loop, tapdisks, files, "/run"}; }
+    DiskSession::Places places() { return {loop, tapdisks, files, "/run", 3}; }
     SessionHost(const SessionHost&) = delete;
     SessionHost& operator=(const SessionHost&) = delete;
 
@@ -36,9 +36,14 @@ struct SessionHost {
                 .problem = [this](const std::string& text) { problem = text; },
                 .may_revive = [this] { return may_revive; },
                 .opened = [] {},
-                .found = [this](bool is_connected) { connected = is_connected; },
+                .found = [this](bool is_connected, bool) { connected = is_connected; },
                 .problems = [](const ipc::Problems&) {},
-                .ended = [this](DiskSession::End how) { ends.push_back(how); }};
+                .ended = [this](DiskSession::End how) { ends.push_back(how); },
+                .adopt =
+                    [this](const DiskSession::Done& done) {
+                        if (has_rings) session->call(ipc::Adopt{}, {}, done);
+                        return has_rings;
+                    }};
     }
     FakeTapdisk& tapdisk() const { return *tapdisks.last; }
     Session state() const { return session->state(); }
@@ -103,6 +108,7 @@ struct SessionHost {
     bool holds = false;
     bool full = false;
     bool may_revive = false;
+    bool has_rings = false;
     std::optional<VbdRecord> record{};
     std::string problem{};
     std::optional<bool> connected{};

@@ -13,22 +13,25 @@ using namespace blktap::tapback;
 
 namespace {
 
-constexpr auto sessions = {Session::none,   Session::idle, Session::opening,  Session::asking, Session::open,
-                           Session::paused, Session::lost, Session::reviving, Session::ending};
-constexpr auto session_events = {SessionEvent::started,       SessionEvent::open,        SessionEvent::found,
-                                 SessionEvent::missing,       SessionEvent::unanswered,  SessionEvent::retry,
-                                 SessionEvent::says_open,     SessionEvent::says_paused, SessionEvent::says_closed,
-                                 SessionEvent::says_too_open, SessionEvent::opened,      SessionEvent::not_opened,
-                                 SessionEvent::not_now,       SessionEvent::pause,       SessionEvent::resume,
-                                 SessionEvent::end,           SessionEvent::ended};
+constexpr auto sessions = {Session::none,       Session::idle,    Session::opening, Session::asking,
+                           Session::open,       Session::paused,  Session::lost,    Session::reviving,
+                           Session::recovering, Session::holding, Session::ending};
+constexpr auto session_events = {
+    SessionEvent::started,     SessionEvent::open,          SessionEvent::found,     SessionEvent::missing,
+    SessionEvent::unanswered,  SessionEvent::retry,         SessionEvent::says_open, SessionEvent::says_paused,
+    SessionEvent::says_closed, SessionEvent::says_too_open, SessionEvent::opened,    SessionEvent::not_opened,
+    SessionEvent::refused,     SessionEvent::not_now,       SessionEvent::pause,     SessionEvent::resume,
+    SessionEvent::revive,      SessionEvent::end,           SessionEvent::ended};
 
 /// Calls `check` with every combination of facts about a tapdisk that is a disk's, or no disk's.
 template <class Check>
 void for_all_facts(bool is_disks, Check check) {
-    for (unsigned bits = 0; bits < 16; ++bits)
+    for (unsigned bits = 0; bits < 64; ++bits)
         check(SessionFacts{.is_disks = is_disks,
                            .has_image = (bits & 8) != 0,
                            .may_revive = (bits & 1) != 0,
+                           .knows_device = (bits & 16) != 0,
+                           .recovers = (bits & 32) != 0,
                            .reopens = (bits & 2) != 0,
                            .has_process = (bits & 4) != 0});
 }
@@ -50,7 +53,6 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
     {{Session::opening, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
     {{Session::opening, SessionEvent::unanswered}, {Session::opening, SessionStep::terminate}},
     {{Session::asking, SessionEvent::says_open}, {Session::open, SessionStep::serve}},
-    {{Session::asking, SessionEvent::says_paused}, {Session::paused, SessionStep::serve}},
     {{Session::asking, SessionEvent::says_too_open}, {Session::opening, SessionStep::reopen_image}},
     {{Session::asking, SessionEvent::retry}, {Session::asking, SessionStep::ask}},
     {{Session::asking, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
@@ -63,18 +65,31 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
     {{Session::paused, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
     {{Session::lost, SessionEvent::found}, {Session::asking, SessionStep::ask}},
     {{Session::lost, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
-    {{Session::reviving, SessionEvent::started}, {Session::opening, SessionStep::open_image}},
     {{Session::reviving, SessionEvent::not_opened}, {Session::reviving, SessionStep::ask_later}},
     {{Session::reviving, SessionEvent::retry}, {Session::reviving, SessionStep::revive}},
     {{Session::reviving, SessionEvent::end}, {Session::none, SessionStep::forget_image}},
+    {{Session::recovering, SessionEvent::opened}, {Session::open, SessionStep::serve}},
+    {{Session::recovering, SessionEvent::resume}, {Session::open, SessionStep::serve}},
+    {{Session::recovering, SessionEvent::pause}, {Session::paused, SessionStep::serve}},
+    {{Session::recovering, SessionEvent::not_now}, {Session::recovering, SessionStep::ask_later}},
+    {{Session::recovering, SessionEvent::retry}, {Session::recovering, SessionStep::recover}},
+    {{Session::opening, SessionEvent::refused}, {Session::holding, SessionStep::terminate}},
+    {{Session::recovering, SessionEvent::refused}, {Session::holding, SessionStep::terminate}},
+    {{Session::recovering, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
+    {{Session::recovering, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::holding, SessionEvent::ended}, {Session::none, SessionStep::hold}},
+    {{Session::holding, SessionEvent::end}, {Session::ending, SessionStep::none}},
     {{Session::ending, SessionEvent::ended}, {Session::none, SessionStep::forget_image}},
 };
 
 /// What depends on the facts.
 bool depends_on_facts(Session state, SessionEvent event) {
     const bool runs = state == Session::idle || state == Session::opening || state == Session::asking ||
-                      state == Session::open || state == Session::paused || state == Session::lost;
-    if (event == SessionEvent::started) return state == Session::none;
+                      state == Session::open || state == Session::paused || state == Session::lost ||
+                      state == Session::recovering;
+    if (event == SessionEvent::started) return state == Session::none || state == Session::reviving;
+    if (event == SessionEvent::revive) return state == Session::none;
+    if (event == SessionEvent::says_paused) return state == Session::asking;
     if (event == SessionEvent::ended) return runs;
     if (event == SessionEvent::missing) return state == Session::none || state == Session::lost;
     if (event == SessionEvent::says_closed) return state == Session::asking;
@@ -109,9 +124,30 @@ TEST_CASE("session: a tapdisk that ends unasked is replaced where that loses not
 
 TEST_CASE("session: a tapdisk found without an image opens it where nobody asks again, or ends", "[unit][tapback]") {
     for_all_facts([](const SessionFacts& facts) {
-        const SessionTurn turn = facts.reopens ? SessionTurn{Session::opening, SessionStep::open_image}
-                                               : SessionTurn{Session::ending, SessionStep::terminate};
+        const SessionTurn turn = facts.recovers  ? SessionTurn{Session::recovering, SessionStep::recover}
+                                 : facts.reopens ? SessionTurn{Session::opening, SessionStep::open_image}
+                                                 : SessionTurn{Session::ending, SessionStep::terminate};
         CHECK(next_turn(Session::asking, SessionEvent::says_closed, facts) == turn);
+    });
+}
+
+TEST_CASE("session: one that was started to go on where another one died does so, also under the next tapback",
+          "[unit][tapback]") {
+    for_all_facts([](const SessionFacts& facts) {
+        const SessionTurn started = facts.knows_device ? SessionTurn{Session::recovering, SessionStep::recover}
+                                                       : SessionTurn{Session::opening, SessionStep::open_image};
+        CHECK(next_turn(Session::reviving, SessionEvent::started, facts) == started);
+        const SessionTurn found = facts.recovers ? SessionTurn{Session::recovering, SessionStep::recover}
+                                                 : SessionTurn{Session::paused, SessionStep::serve};
+        CHECK(next_turn(Session::asking, SessionEvent::says_paused, facts) == found);
+    });
+}
+
+TEST_CASE("session: an operator has a held image served again", "[unit][tapback]") {
+    for_all_facts([](const SessionFacts& facts) {
+        const SessionTurn turn = facts.has_image ? SessionTurn{Session::reviving, SessionStep::revive}
+                                                 : SessionTurn{Session::none, SessionStep::none};
+        CHECK(next_turn(Session::none, SessionEvent::revive, facts) == turn);
     });
 }
 

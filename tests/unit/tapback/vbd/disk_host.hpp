@@ -114,7 +114,7 @@ struct DiskHost : StoreHost {
                          .problem = [this](const auto& problem) { status.set_problem(problem); },
                          .may_revive = [] { return false; },
                          .opened = [this] { status.image_opened(); },
-                         .found = [](bool) {},
+                         .found = [](bool, bool) {},
                          .problems = [](const auto&) {},
                          .ended = [](auto) {}}};
     FrontendLink link{{store_session, tapdisks, recovery_log},

@@ -41,7 +41,7 @@ struct LinkHost {
                                            .problem = [](const auto&) {},
                                            .may_revive = [] { return false; },
                                            .opened = [] {},
-                                           .found = [](bool) {},
+                                           .found = [](bool, bool) {},
                                            .problems = [](const auto&) {},
                                            .ended = [this](auto how) { link->tapdisk_ended(how, domain_died); }});
         link.emplace(FrontendLink::Places{store_session, tapdisks, recovery_log()}, linked_disk, *directory, *session,

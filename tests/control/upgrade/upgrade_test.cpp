@@ -2,7 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // An upgrade keeps the disks: those that the programs of the version before serve run on under today's tapback, which
-// marks their directories, and end as others do. The old programs are built by tests/control/build-version-before.
+// marks their directories, and end as others do. The old programs are built by
+// tests/control/upgrade/build-version-before.
 #include <csignal>
 #include <fstream>
 
