@@ -375,6 +375,7 @@ void Daemon::plug_now(const ipc::Plug& arguments, Done done) {
         });
     } catch (const std::system_error& error) {
         vbds_.erase(address.name());
+        remove_record(host_.options.run_directory, address);
         if (error.code() != std::errc::file_exists) remove_nodes(store(), address, life);
         throw;
     }

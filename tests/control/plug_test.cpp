@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "tests/control/host/scene.hpp"
+#include "tests/control/host/store_relay.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -187,5 +188,43 @@ TEST_CASE("plug: a plugged disk outlives tapback, and can be unplugged after", "
     CHECK(it.unplug(false).error_message == "");
     CHECK(guest.wait() == 0);
     CHECK_FALSE(it.has_nodes());
+    it.xl.destroy_domain(5);
+}
+
+TEST_CASE("plug: a disk is unplugged in the end, whenever tapback is killed meanwhile", "[control]") {
+    Plugged it;
+    StoreRelay relay;
+    REQUIRE(it.host.stop_tapback() == 0);
+    it.host.set_tapback_environment({relay.variable()});
+    it.host.start_tapback();
+    const auto try_to_unplug = [&it] {
+        try {
+            it.unplug(false);
+        } catch (const std::system_error&) {
+            // Killed before it could answer.
+        }
+    };
+    unsigned message = 1;
+    for (bool happened = true; happened; ++message) {
+        INFO("killed before message " << message);
+        relay.before_message(message, [&it] { it.host.kill_tapback(); });
+        try_to_unplug();
+        happened = relay.end();
+        if (happened) it.host.start_tapback();
+        const bool gone = testing::wait_until(
+            [&] {
+                if (it.host.entry(5, xvda).is_null()) return true;
+                try_to_unplug();
+                return false;
+            },
+            5s);
+        INFO(it.host.log());
+        REQUIRE(gone);
+        CHECK_FALSE(it.has_nodes());
+        REQUIRE(it.plug(it.host.path("image")).error_message == "");
+        REQUIRE(message < 200);
+    }
+    CHECK(message > 5);
+    CHECK(it.unplug(false).error_message == "");
     it.xl.destroy_domain(5);
 }

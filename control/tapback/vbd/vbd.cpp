@@ -49,7 +49,11 @@ Vbd::~Vbd() = default;
 DiskSession::Hooks Vbd::session_hooks() {
     return {.changed = [this] { changed(); },
             .write_record = [this] { write_record(); },
-            .remove_record = [this] { remove_record(host_.options.run_directory, address_); },
+            .remove_record =
+                [this] {
+                    // Only the record tells the next tapback that the nodes are for us to remove.
+                    if (!plugged_) remove_record(host_.options.run_directory, address_);
+                },
             .problem = [this](const std::string& problem) { status_.set_problem(problem); },
             .may_revive = [this] { return !situation_.is_released() && has_what_a_successor_needs(); },
             .opened = [this] { status_.image_opened(); },
