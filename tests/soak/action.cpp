@@ -10,16 +10,17 @@
 namespace blktap::soak {
 namespace {
 
-/// tapback holds the disk of a guest whose tapdisk was killed until somebody takes the disk away: the guest would wait
-/// for ever.
-constexpr std::array not_yet{Action::kill_tapdisk, Action::kill_any_tapdisk};
+/// Only when asked for: a disk whose tapdisk dies in the middle of a request may be left as the request found it,
+/// paused for one, and its operator must look, which this one does not do everywhere.
+constexpr std::array only_by_name{Action::kill_any_tapdisk};
 
 }  // namespace
 
 Actions::Actions(const std::string& names) {
     if (names.empty()) {
         for (const ActionRow& row : action_rows)
-            enabled_[static_cast<std::size_t>(row.action)] = std::ranges::find(not_yet, row.action) == not_yet.end();
+            enabled_[static_cast<std::size_t>(row.action)] =
+                std::ranges::find(only_by_name, row.action) == only_by_name.end();
         return;
     }
     std::istringstream words(names);

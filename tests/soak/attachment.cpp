@@ -22,11 +22,6 @@ class Plugged final : public Attachment {
     std::uint64_t attach(const ipc::ImageArguments& image) override { return disk_.plug(image); }
     void detach() override { disk_.unplug(); }
     void destroy_domain() override { destroy(xl_, disk_); }
-    /// No request attaches a plugged disk again.
-    std::uint64_t attach_again(const ipc::ImageArguments& image) override {
-        disk_.unplug();
-        return disk_.plug(image);
-    }
     const char* name() const noexcept override { return "plug"; }
 
   private:
@@ -64,17 +59,6 @@ class ByToolstack final : public Attachment {
         });
     }
     void destroy_domain() override { destroy(xl_, disk_); }
-    /// As the operator does who finds the disk held: the script once more, where its node still names the image.
-    std::uint64_t attach_again(const ipc::ImageArguments& image) override {
-        if (line_.target == image.format + ":" + image.path) {
-            const auto outcome = xl_.run_script(line_, "add");
-            if (const auto sectors = sectors_now(); outcome.okay() && sectors) return *sectors;
-            require_excuse("attach again", outcome);
-        }
-        xl_.detach_by_force(line_, 2s);
-        wait_for("be gone after it was detached by force", [this] { return disk_.is_gone(); });
-        return attach(image);
-    }
     const char* name() const noexcept override {
         return version_ == control_test::Xl::v4_17 ? "attach by xl 4.17" : "attach by xl 4.19";
     }

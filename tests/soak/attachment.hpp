@@ -23,8 +23,6 @@ class Attachment {
     virtual void detach() = 0;
     /// "xl destroy" for a domain whose guest runs no more; the domain begins anew then. Returns as detach().
     virtual void destroy_domain() = 0;
-    /// After the death of its tapdisk, when no guest was connected and the disk is held. Returns its sectors.
-    virtual std::uint64_t attach_again(const ipc::ImageArguments& image) = 0;
     virtual const char* name() const noexcept = 0;
 };
 

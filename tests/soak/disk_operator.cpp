@@ -112,7 +112,7 @@ void DiskOperator::resume(const std::optional<ipc::ImageArguments>& image) {
         if (answer.is_done()) return true;
         const ipc::VbdEntry now = entry();
         const bool is_there = !image || (now.image && now.image->path == image->path);
-        if (is_there && now.state != "paused" && is_settled(now.state)) return true;
+        if (is_there && now.state != "paused" && now.state != "held" && is_settled(now.state)) return true;
         if (answer.kind == Answer::Kind::refused && !is_no_space(answer) && !is_under_way(answer))
             throw Wrong("resume was refused in the state '" + now.state + "': " + answer.message);
         return false;
@@ -136,8 +136,9 @@ std::uint64_t DiskOperator::resize(std::uint64_t size_bytes) {
 ipc::ImageArguments DiskOperator::snapshot(const std::string& overlay) {
     const auto outcome = ground_.tap_ctl.run(
         {"image", "snapshot", std::to_string(vbd_.domain) + "/" + std::to_string(vbd_.device), overlay});
-    const bool excused =
-        outcome.says("No space left") || outcome.says("tapback") || outcome.says("closed the connection");
+    bool excused = false;
+    for (const char* excuse : {"No space left", "tapback", "closed the connection", "its tapdisk has"})
+        excused = excused || outcome.says(excuse);
     if (outcome.status != 0 && !excused) throw Wrong("tap-ctl image snapshot: " + outcome.said);
     resume();  // after a failure it may be paused
     const ipc::VbdEntry now = entry();
@@ -145,15 +146,18 @@ ipc::ImageArguments DiskOperator::snapshot(const std::string& overlay) {
     return *now.image;
 }
 
-std::optional<std::uint64_t> DiskOperator::comes_back(std::uint32_t dead) {
-    std::optional<std::uint64_t> sectors;
-    wait_for("be served again, nor held, after its tapdisk was killed", [&] {
+std::uint64_t DiskOperator::comes_back(std::uint32_t dead) {
+    std::uint64_t sectors = 0;
+    wait_for("be served again after its tapdisk was killed", [&] {
         const ipc::VbdEntry now = entry();
         if (now.pid == dead || !is_settled(now.state)) return false;
-        // After too many deaths it waits for its operator; an earlier tapback can do nothing for it.
-        if (now.state == "held") return ask("recover", vbd_).code == Errc::unknown_request;
+        // After too many deaths it waits for its operator.
+        if (now.state == "held") {
+            if (ask(ipc::VbdRecover::name, vbd_).is_done()) ground_.tally.did("recover a held disk");
+            return false;
+        }
         if (now.pid && now.description) sectors = now.description->size_sectors;
-        return sectors.has_value();
+        return sectors != 0;
     });
     return sectors;
 }

@@ -31,9 +31,8 @@ class DiskOperator {
     /// The disk goes on with a new image over its present one; returns that it has then.
     ipc::ImageArguments snapshot(const std::string& overlay);
 
-    /// After its tapdisk, process `dead`, was killed: the disk's sectors when tapback has it served again; nullopt:
-    /// held.
-    std::optional<std::uint64_t> comes_back(std::uint32_t dead);
+    /// After its tapdisk, process `dead`, was killed: returns the disk's sectors when tapback has it served again.
+    std::uint64_t comes_back(std::uint32_t dead);
 
     /// The disk's entry. Errors: also when there is none.
     ipc::VbdEntry entry() const;

@@ -68,6 +68,10 @@ TEST_CASE("soak: whatever is done to disks under load, guests see pauses and not
     Storage storage(options.disks / 6 + 1);
     Weather weather(storage, tally, replay::mix(options.seed + 1'000'001));
     control_test::ControlHost host;
+    if (actions.has(Action::kill_any_tapdisk)) {
+        host.configure("deaths-per-minute = 0\n");
+        host.replace_tapback();
+    }
     control_test::Toolstack xl(host, control_test::Xl::v4_19);
     Ground ground{host, TapbackCalls(host.run_directory() + "/tapback.sock"), TapCtl(host), storage, actions, findings,
                   tally};

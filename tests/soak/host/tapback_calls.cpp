@@ -20,10 +20,9 @@ Answer TapbackCalls::ask(const std::string& request, const ipc::Json& arguments)
         ipc::Channel channel(ipc::MessageSocket::connect_to(socket_));
         ipc::Reply reply = channel.call(request, arguments, {}, patience);
         if (reply.error_code.empty()) return {Answer::Kind::done, {}, {}, std::move(reply.result)};
-        return {Answer::Kind::refused,
-                ipc::error_code_named(reply.error_code),
-                reply.error_message + " (" + reply.error_code + ")",
-                {}};
+        const std::error_code code = ipc::error_code_named(reply.error_code);
+        if (code == Errc::peer_closed) return {};  // the tapdisk died before it could answer
+        return {Answer::Kind::refused, code, reply.error_message + " (" + reply.error_code + ")", {}};
     } catch (const std::system_error& error) {
         if (means_no_tapback(error.code())) return {};
         throw Wrong("tapback and the request '" + request + "': " + error.what());
