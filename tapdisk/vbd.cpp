@@ -3,6 +3,7 @@
 //
 #include "tapdisk/vbd.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "libblktap/base/log.hpp"
@@ -63,7 +64,7 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
     options.frontend = frontend;
     options.rules = {info.size_sectors, info.read_only, info.discard && frontend.discard_enabled,
                      ring::segments_indirect_max};
-    options.log_file = log_file ? std::move(log_file) : options_.make_log_file();
+    options.log_file = choose_log(std::move(log_file));
     options.memory = std::move(memory);
     options.adopt = adopts;
     Connection& connection =
@@ -79,6 +80,23 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
                {"protocol", frontend.protocol},
                {"persistent", frontend.persistent ? "yes" : "no"}});
     return connection.take_peer_descriptors();
+}
+
+/// Returns the file for the log of a new connection: `given`, or one of its own. Errors: throws std::system_error: it
+/// is the file of another connection's log, which would be lost.
+UniqueFd Vbd::choose_log(UniqueFd given) const {
+    const auto in_use = [this](const UniqueFd& file) {
+        return std::ranges::any_of(connections_.list(),
+                                   [&](const auto& each) { return each->client().keeps_log_in(file); });
+    };
+    if (given) {
+        if (in_use(given)) throw_error(Errc::wrong_state, "the recovery log is another connection's");
+        return given;
+    }
+    UniqueFd made = options_.make_log_file();
+    if (!in_use(made)) return made;
+    log::warning("ring.log", {{"state", "in memory that ends with the process: another connection has the file"}});
+    return make_anonymous_log_file();
 }
 
 void Vbd::recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told) {

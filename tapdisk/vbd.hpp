@@ -110,6 +110,7 @@ class Vbd {
   private:
     enum class Ending : std::uint8_t { none, disconnect, pause, close, shut_down };
     void require(bool condition, const char* reason) const;
+    UniqueFd choose_log(UniqueFd given) const;
     void require_open(const char* while_paused) const;
     void begin(Ending ending, Done done);
     bool ended() const noexcept;

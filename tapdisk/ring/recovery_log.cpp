@@ -197,6 +197,13 @@ StorageHealth::Kept RecoveryLog::kept() const noexcept {
     return {header().health, header().lost_until};
 }
 
+bool RecoveryLog::is_in(const UniqueFd& fd) const noexcept {
+    struct stat own {};
+    struct stat other {};
+    return ::fstat(file_.get(), &own) == 0 && ::fstat(fd.get(), &other) == 0 && own.st_dev == other.st_dev &&
+           own.st_ino == other.st_ino;
+}
+
 UniqueFd RecoveryLog::take_file() noexcept {
     queues_.clear();
     mapping_.reset();

@@ -133,6 +133,8 @@ class RecoveryLog {
 
     Queue& queue(std::size_t index) noexcept { return queues_[index]; }
     std::span<const std::byte> bytes() const noexcept { return mapping_.bytes(); }
+    /// Whether this log is in the file of `fd`.
+    bool is_in(const UniqueFd& fd) const noexcept;
     /// Returns the descriptor for the next connection; this log must not be used any more.
     UniqueFd take_file() noexcept;
 

@@ -54,6 +54,7 @@ class RingClient final : public DiskClient {
     /// For the next tapdisk.
     void keep(const StorageHealth::Kept& health) noexcept { log_.keep(health); }
     StorageHealth::Kept kept() const noexcept { return log_.kept(); }
+    bool keeps_log_in(const UniqueFd& file) const noexcept { return log_.is_in(file); }
 
     // The turn.
 

@@ -25,7 +25,9 @@ void SecondPeer::connect() {
         memory = UniqueFd{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
     {
         const fakexen::ActAs backend{0};
-        frontend->connected(machine_.vbd().connect(arguments, make_anonymous_log_file(), std::move(memory)));
+        // As the control server: nobody else may have the log of a local ring.
+        UniqueFd log = options_.local ? UniqueFd{} : make_anonymous_log_file();
+        frontend->connected(machine_.vbd().connect(arguments, std::move(log), std::move(memory)));
     }
     frontends_.push_back(std::move(frontend));
 }

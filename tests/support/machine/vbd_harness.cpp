@@ -114,7 +114,11 @@ void VbdHarness::connect() {
 void VbdHarness::replace_tapdisk() {
     AioKernel& kernel = options_.kernel != nullptr ? *options_.kernel : sim_kernel_;
     vbd_.reset();
-    vbd_.emplace(loop_, kernel, options_.drivers, Vbd::Options{.disk = {.aio_slots = options_.aio_slots}});
+    const auto last_log = [this] {
+        return log_file_ ? UniqueFd{::fcntl(log_file_.get(), F_DUPFD_CLOEXEC, 0)} : make_anonymous_log_file();
+    };
+    vbd_.emplace(loop_, kernel, options_.drivers,
+                 Vbd::Options{.disk = {.aio_slots = options_.aio_slots}, .make_log_file = last_log});
 }
 
 void VbdHarness::recover() {

@@ -82,7 +82,8 @@ class VbdHarness : public SimGuest {
     // Control.
 
     void connect();
-    /// A new tapdisk in place of the old one, which has shut down; it has no image.
+    /// A new tapdisk in place of the old one, which has shut down; it has no image. The file of its command line, for
+    /// logs that nobody gives it, is that of the last connect().
     void replace_tapdisk();
     /// Makes the new one go on where the old one was: recovers, and adopts the guest's rings.
     void recover();

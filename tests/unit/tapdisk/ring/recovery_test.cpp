@@ -5,6 +5,7 @@
 // rely on, and what was known of the storage is known still. The first tapdisk shuts down here, so that what it left is
 // known; tests/crash/recovery_kill_test.cpp kills it at any moment.
 #include "tests/support/catch.hpp"
+#include "tests/support/machine/second_peer.hpp"
 #include "tests/unit/tapdisk/stub_disk.hpp"
 
 using namespace blktap;
@@ -347,6 +348,24 @@ TEST_CASE("recovery: what has grown is told, and what has shrunk is refused", "[
         CHECK_THROWS_WITH(t.machine.resume(), Contains("but the guest was told"));
         CHECK_FALSE(t.machine.answered(1));
     }
+}
+
+TEST_CASE("recovery: the log of one connection is not given to another", "[unit][tapdisk]") {
+    Interrupted t;
+    t.park(t.machine.write(1, 0, t.data));
+    t.end();
+    t.machine.resume();
+    t.machine.settle();
+    SECTION("by a controller") {
+        ipc::ConnectArguments second = t.machine.frontend().connect_arguments();
+        second.connection = "second";
+        UniqueFd log{::dup(t.machine.log_file().get())};
+        CHECK_THROWS_WITH(t.machine.vbd().connect(second, std::move(log)), Contains("another connection's"));
+    }
+    SECTION("by the command line") {
+        const SecondPeer second{t.machine, {.local = true}};
+    }
+    CHECK(t.machine.logged_ids() == Ids{1});
 }
 
 TEST_CASE("recovery: rings are adopted by a successor only", "[unit][tapdisk]") {
