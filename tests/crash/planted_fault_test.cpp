@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/crash/mortal/death.hpp"
+#include "tests/crash/mortal/file_keeper.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
@@ -21,12 +22,12 @@ struct Suite {
     int status;
     std::string output;
 
-    explicit Suite(const std::string& fault) {
+    explicit Suite(const std::string& fault, const std::string& program = "recovery_kill_test") {
         const TemporaryDirectory directory;
         const std::string said = directory.path("said");
-        std::vector<std::string> environment{"BLKTAP_RECOVERY_KILLS=200"};
+        std::vector<std::string> environment{"BLKTAP_RECOVERY_KILLS=200", "BLKTAP_THROTTLED_KILLS=120"};
         if (!fault.empty()) environment.push_back(std::string(mortal::fault_variable) + '=' + fault);
-        status = run({BLKTAP_TESTS_DIR "/recovery_kill_test", "[crash]", "~*ships*"},
+        status = run({std::string(BLKTAP_TESTS_DIR "/") + program, "[crash]", "~*ships*"},
                      {.environment = environment, .output = said}, std::chrono::minutes(4));
         output = read_file(said);
     }
@@ -58,4 +59,15 @@ TEST_CASE("planted faults: each is found by the tests of deaths", "[crash]") {
     finds("ring-scanned-first", {"no answer for", "of a write, a barrier and a write was answered after", ": lost: "});
     finds("failed-forgotten", {"CHECK_FALSE( t.answered(failed) )"});
     CHECK(tried == mortal::faults.size());
+}
+
+TEST_CASE("planted faults: a file that is given before the I/O of a dead tapdisk is over is found", "[crash]") {
+    const Suite suite(careless_fault, "throttled_kill_test");
+    INFO(suite.output);
+    if (suite.says("SKIPPED: ")) {
+        WARN("SKIPPED: storage cannot be made slow here");
+        return;
+    }
+    CHECK(suite.status != 0);
+    CHECK((suite.says(": lost: ") || suite.says(": torn: ") || suite.says(": misplaced: ")));
 }

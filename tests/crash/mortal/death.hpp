@@ -20,6 +20,8 @@ inline constexpr const char* note_variable = "BLKTAP_DEATH_NOTE";
 inline constexpr const char* fault_variable = "BLKTAP_FAULT";
 /// While this file exists, each flush fails.
 inline constexpr const char* bad_storage_variable = "BLKTAP_BAD_STORAGE";
+/// So many mappings of memory that nothing uses: who reads about this memory takes long.
+inline constexpr const char* mappings_variable = "BLKTAP_MAPPINGS";
 
 struct DeathNote {
     std::array<char, 24> store{};  ///< empty: the time had come

@@ -63,7 +63,7 @@ void MixedTraffic::plan_triple(unsigned queue) {
 
 void MixedTraffic::plan(unsigned queue) {
     const std::uint64_t choice = random_.below(100);
-    if (choice < 6) return plan_triple(queue);
+    if (choice < 6 && barriers_) return plan_triple(queue);
     if (choice < 9) return planned_[queue].push_back({Kind::flush, {}});
     const bool large = choice < 15;
     const auto range = claim(large ? large_blocks : 1);

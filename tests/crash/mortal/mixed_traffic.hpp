@@ -27,6 +27,8 @@ class MixedTraffic final : public replay::Traffic {
 
     /// `model` outlives this, and is of the sectors that this may use.
     MixedTraffic(replay::DiskModel& model, unsigned queue_count, bool discards, std::uint64_t seed);
+    /// No barriers: most of what is in flight would wait for one, and not be in the kernel.
+    void without_barriers() noexcept { barriers_ = false; }
 
     Next next(replay::Slot& slot, Nanoseconds now) override;
     /// Errors: throws replay::Failure: an error, wrong data, or a request that overtook a barrier.
@@ -66,6 +68,7 @@ class MixedTraffic final : public replay::Traffic {
     std::vector<std::uint64_t> free_tasks_;
     const std::vector<replay::SegmentShape> small_;
     const std::vector<replay::SegmentShape> large_;
+    bool barriers_ = true;
     bool stopped_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdexcept>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Nanoseconds end_limit = 20s;
+constexpr int answer_limit_ms = 60'000;
 
 UniqueFd duplicate(int fd) {
     UniqueFd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
@@ -32,6 +34,15 @@ UniqueFd duplicate(int fd) {
 /// Made by tapdisk for local rings where nobody gives it one.
 std::string own_log(const TemporaryDirectory& directory) {
     return directory.path("log");
+}
+
+MortalTapdisk::Options with_opener(MortalTapdisk::Options options) {
+    options.image.files_from_controller = options.open_file != nullptr;
+    return options;
+}
+
+bool means_gone(const std::error_code& code) {
+    return code == Errc::peer_closed || code == std::errc::broken_pipe || code == std::errc::connection_reset;
 }
 
 }  // namespace
@@ -50,12 +61,10 @@ replay::Connected MortalTapdisk::Link::connect(const ipc::ConnectArguments& ring
     if (rings.local) memory_ = duplicate(descriptors.front());
     replay::Connected connected;
     tapdisk_.tell([&] {
-        if (tapdisk_.connected_.empty())
-            replay::call_or_throw(*tapdisk_.channel_, tapdisk_.socket_, ipc::Open{tapdisk_.options_.image});
+        if (tapdisk_.connected_.empty()) tapdisk_.ask(ipc::Open{tapdisk_.options_.image});
         // The log of local rings is that of the command line.
         const UniqueFd log = rings.local ? duplicate(memory_.get()) : open_log_file(log_path_);
-        ipc::Reply reply =
-            replay::call_or_throw(*tapdisk_.channel_, tapdisk_.socket_, ipc::Connect{rings_}, {log.get()});
+        ipc::Reply reply = tapdisk_.ask(ipc::Connect{rings_}, {log.get()});
         connected = {reply.result.get<ipc::DeviceDescription>(), std::move(reply.descriptors)};
     });
     tapdisk_.device_ = connected.device;
@@ -74,7 +83,8 @@ bool MortalTapdisk::Link::check() {
     }
     tapdisk_.do_what_is_due(MonotonicClock().now());
     try {
-        replay::answer_requests(*tapdisk_.channel_, tapdisk_.socket_);
+        while (tapdisk_.next_reply()) {
+        }
     } catch (const replay::BackendGone&) {
         // The answers that the dead one gave come first, so that the next answer is the successor's.
         if (frontend_ == nullptr || !frontend_->rearm()) tapdisk_.go_on();
@@ -100,7 +110,7 @@ void MortalTapdisk::Link::take_new_descriptors() {
 MortalTapdisk::MortalTapdisk(const fakexen::World& world, const TemporaryDirectory& directory, Options options)
     : world_(world),
       directory_(directory),
-      options_(std::move(options)),
+      options_(with_opener(std::move(options))),
       socket_(directory.path("control")),
       output_(directory.path("tapdisk.log")),
       deaths_(directory.make_file("notes", 0)),
@@ -126,6 +136,7 @@ void MortalTapdisk::start() {
         if (!fate_.store.empty()) order(mortal::die_at_variable, fate_.store + ':' + std::to_string(fate_.passage));
         if (fate_.after) order(mortal::die_after_variable, std::to_string(fate_.after->count() / 1000));
         if (!options_.fault.empty()) order(mortal::fault_variable, options_.fault);
+        if (options_.tormented) order(mortal::mappings_variable, "10000");
         if (!options_.bad_storage.empty()) order(mortal::bad_storage_variable, options_.bad_storage);
         process_ = Process({BLKTAP_TESTS_DIR "/mortal_tapdisk", "--control", socket_, "--recovery-log",
                             own_log(directory_), "--log-level", "warning"},
@@ -150,7 +161,59 @@ bool MortalTapdisk::reach() {
         return false;
     }
     watch(channel_->fd());
+    // They end by themselves, one that has the memory of a dead tapdisk only with the last I/O of that: nobody waits.
+    std::erase_if(tormentors_, [](Process& each) { return !each.running(); });
+    for (int i = 0; i < 2 && options_.tormented; ++i)
+        tormentors_.emplace_back(Process({BLKTAP_TESTS_DIR "/tormentor", std::to_string(process_.pid())}));
     return true;
+}
+
+/// Errors: throws replay::BackendGone; std::runtime_error: it refuses.
+ipc::Reply MortalTapdisk::ask(const std::string& name, const ipc::Json& arguments,
+                              const std::vector<int>& descriptors) {
+    std::uint64_t id = 0;
+    try {
+        id = channel_->send_request(name, arguments, descriptors);
+    } catch (const std::system_error& error) {
+        if (means_gone(error.code())) throw replay::BackendGone("tapdisk is gone");
+        throw;
+    }
+    for (;;) {
+        while (auto reply = next_reply()) {
+            if (reply->id != id) continue;
+            if (reply->error_code.empty()) return std::move(*reply);
+            throw replay::Failure("tapdisk refused to " + name + ": " + reply->error_message + "\n" + describe());
+        }
+        pollfd readable{channel_->fd(), POLLIN, 0};
+        if (::poll(&readable, 1, answer_limit_ms) == 0)
+            throw replay::Failure("no answer to " + name + "\n" + describe());
+    }
+}
+
+/// Answers requests of tapdisk on the way. Errors: throws replay::BackendGone.
+std::optional<ipc::Reply> MortalTapdisk::next_reply() {
+    try {
+        while (auto message = channel_->next()) {
+            if (message->reply) return std::move(message->reply);
+            answer(*message->request);
+        }
+        return std::nullopt;
+    } catch (const std::system_error& error) {
+        if (means_gone(error.code())) throw replay::BackendGone("tapdisk is gone");
+        throw;
+    }
+}
+
+void MortalTapdisk::answer(const ipc::Request& request) {
+    if (request.name != ipc::OpenFile::name || !options_.open_file)
+        return channel_->reply_error(request.id, Errc::unknown_request, request.name);
+    UniqueFd file;
+    try {
+        file = options_.open_file(request.arguments.get<ipc::OpenFile>(), process_.pid());
+    } catch (const std::system_error& error) {
+        return channel_->reply_error(request.id, error.code(), error.what());
+    }
+    channel_->reply(request.id, ipc::Json::object(), {file.get()});
 }
 
 void MortalTapdisk::watch(int fd) const {
@@ -187,11 +250,11 @@ void MortalTapdisk::go_on() {
         start();
         if (connected_.empty()) return;
         try {
-            replay::call_or_throw(*channel_, socket_, ipc::Recover{options_.image, device_});
+            ask(ipc::Recover{options_.image, device_});
             for (Link* link : connected_)
                 adopt(*link);
-            if (!paused_) replay::call_or_throw(*channel_, socket_, ipc::Resume{});
-            const ipc::Reply stats = replay::call_or_throw(*channel_, socket_, ipc::Stats{});
+            if (!paused_) ask(ipc::Resume{});
+            const ipc::Reply stats = ask(ipc::Stats{});
             for (const ipc::Json& connection : stats.result.at("connections"))
                 adopted_ += connection.at("adopted").get<std::uint64_t>();
             return;
@@ -205,7 +268,7 @@ void MortalTapdisk::adopt(Link& link) {
     const UniqueFd log = open_log_file(link.rings_.local ? own_log(directory_) : link.log_path_);
     std::vector<int> descriptors{log.get()};
     if (link.memory_) descriptors.insert(descriptors.begin(), link.memory_.get());
-    ipc::Reply reply = replay::call_or_throw(*channel_, socket_, ipc::Adopt{link.rings_}, descriptors);
+    ipc::Reply reply = ask(ipc::Adopt{link.rings_}, descriptors);
     if (!link.memory_) return;
     if (!link.news_) return link.frontend_->connected(std::move(reply.descriptors));
     const std::lock_guard lock(link.mutex_);
@@ -238,7 +301,7 @@ void MortalTapdisk::tell(const std::function<void()>& step) {
 void MortalTapdisk::disconnect(Link& link) {
     ipc::Disconnect message;
     message.connection = link.name_;
-    replay::call_or_throw(*channel_, socket_, message);
+    ask(message);
     std::erase(connected_, &link);
 }
 
@@ -257,7 +320,7 @@ void MortalTapdisk::kill() noexcept {
 void MortalTapdisk::die_paused() {
     paused_ = true;
     try {
-        replay::call_or_throw(*channel_, socket_, ipc::Pause{});
+        ask(ipc::Pause{});
         kill();
     } catch (const replay::BackendGone&) {
         // By itself, on the way.
@@ -269,7 +332,7 @@ void MortalTapdisk::die_paused() {
 void MortalTapdisk::pause() {
     paused_ = true;
     try {
-        replay::call_or_throw(*channel_, socket_, ipc::Pause{});
+        ask(ipc::Pause{});
     } catch (const replay::BackendGone&) {
         go_on();
     }
@@ -282,7 +345,7 @@ void MortalTapdisk::resume(bool accept_loss) {
     paused_ = false;
     while (!told) {
         try {
-            replay::call_or_throw(*channel_, socket_, message);
+            ask(message);
             told = true;
         } catch (const replay::BackendGone&) {
             go_on();
@@ -294,7 +357,7 @@ void MortalTapdisk::resume(bool accept_loss) {
 
 ipc::Json MortalTapdisk::stats() {
     ipc::Json result;
-    tell([&] { result = replay::call_or_throw(*channel_, socket_, ipc::Stats{}).result; });
+    tell([&] { result = ask(ipc::Stats{}).result; });
     return result;
 }
 

@@ -15,10 +15,11 @@
 #include <vector>
 
 #include "libblktap/base/clock.hpp"
+#include "libblktap/ipc/channel.hpp"
 #include "tests/crash/mortal/death.hpp"
 #include "tests/crash/mortal/deaths.hpp"
 #include "tests/fakexen/control.hpp"
-#include "tests/replay/frontend/tapdisk_connection.hpp"
+#include "tests/replay/frontend/connection.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -40,6 +41,9 @@ class MortalTapdisk {
         std::function<Fate(const std::string& died_at)> next_fate = [](const std::string&) { return Fate{}; };
         std::string fault{};        ///< that all of them have
         std::string bad_storage{};  ///< while this file exists, flushes fail
+        /// Opens the image's files for a process; without it the process opens them.
+        std::function<UniqueFd(const ipc::OpenFileArguments&, pid_t)> open_file{};
+        bool tormented = false;  ///< others read all the time how much memory it uses
     };
 
     /// A frontend's connection; the first is the guest's, and it notices deaths. The others may be on other threads.
@@ -73,6 +77,7 @@ class MortalTapdisk {
     /// Starts the first. All references outlive this. `directory`: for its socket and logs.
     MortalTapdisk(const fakexen::World& world, const TemporaryDirectory& directory, Options options);
 
+    pid_t pid() const noexcept { return process_.pid(); }
     /// Another connection, "" for the first.
     Link& link(const std::string& name);
     /// Nobody will serve `link`, which is not the first: its frontend gets an error.
@@ -108,6 +113,13 @@ class MortalTapdisk {
     void go_on();
     void adopt(Link& link);
     void disconnect(Link& link);
+    ipc::Reply ask(const std::string& name, const ipc::Json& arguments, const std::vector<int>& descriptors);
+    template <ipc::DeclaredMessage M>
+    ipc::Reply ask(const M& message, const std::vector<int>& descriptors = {}) {
+        return ask(M::name, message, descriptors);
+    }
+    std::optional<ipc::Reply> next_reply();
+    void answer(const ipc::Request& request);
     void make_log_old(const Link& link) const;
     /// Does `step`, which is told to the one that serves; where that dies of it, with the next one.
     void tell(const std::function<void()>& step);
@@ -119,6 +131,7 @@ class MortalTapdisk {
     const std::string output_;
     Deaths deaths_;
     Process process_;
+    std::vector<Process> tormentors_{};
     Fate fate_;
     std::optional<ipc::Channel> channel_;
     UniqueFd timer_;
