@@ -10,8 +10,7 @@
 namespace blktap::soak {
 namespace {
 
-/// Only when asked for: a disk whose tapdisk dies in the middle of a request may be left as the request found it,
-/// paused for one, and its operator must look, which this one does not do everywhere.
+/// Deaths in the middle of a request, which leave it half done, are a soak of their own.
 constexpr std::array only_by_name{Action::kill_any_tapdisk};
 
 }  // namespace
