@@ -79,13 +79,15 @@ bool Vbd::has_what_a_successor_needs() const {
 }
 
 FrontendLink::Hooks Vbd::link_hooks() {
-    return {.changed = [this] { changed(); },
-            .changed_later = [this] { changed_later(); },
-            .write_record =
-                [this] {
-                    if (session_.image()) try_to_record();
-                },
-            .problem = [this](const std::string& problem) { status_.set_problem(problem); }};
+    return {
+        .changed = [this] { changed(); },
+        .changed_later = [this] { changed_later(); },
+        .write_record =
+            [this] {
+                if (session_.image()) try_to_record();
+            },
+        .problem = [this](const std::string& problem) { status_.set_problem(problem); },
+        .when_io_is_over = [this](const std::function<void()>& then) { host_.files.release(address_.name(), then); }};
 }
 
 Removal::Hooks Vbd::removal_hooks() {

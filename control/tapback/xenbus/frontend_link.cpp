@@ -160,6 +160,7 @@ void FrontendLink::found(bool connected) {
 
 void FrontendLink::tapdisk_ended(DiskSession::End how, bool domain_died) {
     ended_idle_ = state_ == State::none;
+    io_is_over_ = false;
     switch (how) {
         case DiskSession::End::was_away:
             abandoned_ = has_recovery_log();
@@ -290,6 +291,13 @@ void FrontendLink::disconnected() {
 }
 
 void FrontendLink::abandon() {
+    if (!io_is_over_) {
+        set(State::busy);
+        return hooks_.when_io_is_over([this] {
+            io_is_over_ = true;
+            set(State::none);
+        });
+    }
     abandoned_ = false;
     const auto say = [this](const std::string& reason) {
         log::error("vbd.abandoned",

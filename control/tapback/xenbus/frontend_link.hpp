@@ -35,6 +35,8 @@ class FrontendLink {
         std::function<void()> write_record;
         /// Sets the reason why the frontend is not served; empty: it is served.
         std::function<void(const std::string& problem)> problem;
+        /// Calls `then` when no I/O of the dead tapdisk is under way.
+        std::function<void(const std::function<void()>& then)> when_io_is_over;
     };
     struct Places {
         const StoreSession& store;
@@ -87,8 +89,9 @@ class FrontendLink {
     /// The device has changed since it was published.
     void publish_again() noexcept { published_ = false; }
     void disconnect(ipc::RingsLeft rings);
-    /// Has another process answer the requests that a dead tapdisk has left. Errors: throws std::system_error:
-    /// xenstored is away; try again.
+    /// Has another process answer the requests that a dead tapdisk has left, when its I/O is over: a read that is still
+    /// under way could fill a page that the guest, which has its answer, uses for something else. Until then the rings
+    /// are busy; then call it again. Errors: throws std::system_error: xenstored is away; try again.
     void abandon();
     void forget_abandoned() noexcept { abandoned_ = false; }
     /// Destroys the handle of a process that has ended. Not from inside a hook.
@@ -127,6 +130,7 @@ class FrontendLink {
     bool published_ = true;
     bool refused_ = false;
     bool ended_idle_ = false;
+    bool io_is_over_ = false;  ///< of the tapdisk that died
     UniqueFd recovery_log_;
     std::unique_ptr<TapdiskHandle> answerer_;  ///< answers a dead tapdisk's requests, while the rings are busy
 };

@@ -124,7 +124,8 @@ struct DiskHost : StoreHost {
                       {.changed = [] {},
                        .changed_later = [] {},
                        .write_record = [] {},
-                       .problem = [this](const auto& problem) { status.set_problem(problem); }}};
+                       .problem = [this](const auto& problem) { status.set_problem(problem); },
+                       .when_io_is_over = [](const auto& then) { then(); }}};
     DiskStatus status{{loop, problem_hook, store_session}, address, directory, session, [] {}};
     DiskSituation situation{{store_session, directory, link, session, status}, address, [this] { ++lives_known; }};
 };

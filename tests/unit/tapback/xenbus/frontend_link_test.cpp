@@ -48,7 +48,8 @@ struct LinkHost {
                      FrontendLink::Hooks{.changed = [] {},
                                          .changed_later = [this] { ++later; },
                                          .write_record = [this] { recorded = link->rings(); },
-                                         .problem = [this](const std::string& text) { problem = text; }});
+                                         .problem = [this](const std::string& text) { problem = text; },
+                                         .when_io_is_over = [this](const auto& then) { io_is_over = then; }});
         session->start({"raw", "/images/a", false, {}}, [](const auto&) {});
         tapdisk().answer(device);
         tapdisk().answer(ipc::Problems{});
@@ -95,6 +96,7 @@ struct LinkHost {
     const ipc::Json device = ipc::DeviceDescription{.size_sectors = 8};
     std::optional<ipc::ConnectArguments> recorded{};
     std::string problem{};
+    std::function<void()> io_is_over{};
     int later = 0;
     bool domain_died = false;
     std::optional<BackendDirectory> directory{};
@@ -230,6 +232,12 @@ TEST_CASE("frontend link: what a tapdisk that died has left is answered by anoth
     CHECK_FALSE(t.link->ended_idle());
     CHECK(t.link->has_recovery_log());
     t.link->abandon();
+    CHECK(t.tapdisk().pid() == 100);  // its last I/O is waited for
+    CHECK(t.link->state() == FrontendLink::State::busy);
+    t.io_is_over();
+    CHECK(t.link->state() == FrontendLink::State::none);
+    CHECK(t.situation().abandoned);
+    t.link->abandon();
     CHECK(t.tapdisk().pid() == 101);
     CHECK(t.tapdisk().asked() == "abandon ");
     CHECK(t.tapdisk().arguments().at("queues").size() == 1);
@@ -243,6 +251,67 @@ TEST_CASE("frontend link: what a tapdisk that died has left is answered by anoth
     t.link->tidy();
     t.link->remove_recovery_log();
     CHECK_FALSE(t.link->has_recovery_log());
+}
+
+TEST_CASE("frontend link: a successor adopts the rings as they were recorded, whatever the keys say by then",
+          "[unit][tapback]") {
+    LinkHost t;
+    t.connect_and_answer();
+    t.write_backend("state", "4");
+    t.write("state", "4");
+    t.link->published();
+    const auto rings = t.link->rings();
+    t.link->tapdisk_ended(DiskSession::End::revives, false);
+    CHECK(t.link->state() == FrontendLink::State::none);
+    CHECK_FALSE(t.situation().abandoned);
+    std::string told;
+    const auto done = [&](const ipc::Reply& reply) { told = reply.error_code.empty() ? "done" : reply.error_message; };
+    SECTION("the guest waits") {
+        t.write("protocol", "nonsense");
+        CHECK(t.link->adopt(done));
+        CHECK(t.tapdisk().asked() == "adopt ");
+        CHECK(t.tapdisk().arguments().get<ipc::ConnectArguments>() == rings);
+        t.tapdisk().answer(t.device);
+        CHECK(told == "done");
+        CHECK(t.link->state() == FrontendLink::State::up);
+        CHECK_FALSE(t.situation().published);  // a new size is told
+    }
+    SECTION("it has made new ones") {
+        t.publish("9", "4");
+        t.write("state", "4");
+        CHECK_FALSE(t.link->adopt(done));
+        CHECK_FALSE(t.link->rings());
+        CHECK(t.link->state() == FrontendLink::State::none);
+    }
+    SECTION("it begins again") {
+        t.write("state", "1");
+        CHECK_FALSE(t.link->adopt(done));
+        CHECK_FALSE(t.link->rings());
+    }
+    SECTION("it was never told that it is connected") {
+        t.write_backend("state", "2");
+        CHECK_FALSE(t.link->adopt(done));
+        CHECK_FALSE(t.link->rings());
+    }
+    SECTION("the log is gone") {
+        t.link->remove_recovery_log();
+        CHECK(t.link->adopt(done));
+        CHECK_THAT(told, Catch::Contains(t.recovery_log()));
+        CHECK(t.link->state() == FrontendLink::State::none);
+        CHECK(t.link->rings() == rings);
+    }
+}
+
+TEST_CASE("frontend link: rings are adopted without an operator only if their log keeps all that counts",
+          "[unit][tapback]") {
+    LinkHost t;
+    CHECK(t.link->can_be_adopted());  // there are none
+    t.connect_and_answer();
+    CHECK_FALSE(t.link->can_be_adopted());  // nothing in it
+    std::ofstream(t.recovery_log(), std::ios::binary) << "BKTAPLOG" << std::string("\1\0\0\0", 4);
+    CHECK_FALSE(t.link->can_be_adopted());
+    std::ofstream(t.recovery_log(), std::ios::binary) << "BKTAPLOG" << std::string("\2\0\0\0", 4);
+    CHECK(t.link->can_be_adopted());
 }
 
 TEST_CASE("frontend link: nothing is left for a frontend that begins anew, or whose domain is gone",
@@ -265,6 +334,8 @@ TEST_CASE("frontend link: of rings that may be another disk's by now none is ans
     CHECK(t.situation().abandoned);
     t.store_session.require().remove(linked_disk.backend_path());
     t.write_backend("frontend", t.frontend);
+    t.link->abandon();
+    t.io_is_over();
     t.link->abandon();
     CHECK(t.tapdisk().pid() == 100);  // no other was started
     CHECK(t.link->state() == FrontendLink::State::none);
