@@ -44,6 +44,7 @@ void Revival::go_on(const ipc::DeviceDescription& told) {
 void Revival::step(const ipc::DiskState& disk, const ipc::DeviceDescription& told) {
     switch (disk.state) {
         case ipc::DiskState::State::open:
+            image_.settle(disk);
             hooks_.resumed(disk.image && disk.image->device ? *disk.image->device : told);
             return hooks_.happened(SessionEvent::opened);
         case ipc::DiskState::State::closed: {

@@ -151,10 +151,11 @@ SessionTurn while_reviving(SessionEvent event, const SessionFacts& facts) noexce
 SessionTurn while_recovering(SessionEvent event, const SessionFacts& facts) noexcept {
     switch (event) {
         case SessionEvent::opened:
-        case SessionEvent::resume:
             return {Session::open, SessionStep::serve};
         case SessionEvent::pause:
             return {Session::paused, SessionStep::serve};
+        case SessionEvent::resume:  // by an operator: the tapdisk says with which image
+            return {Session::recovering, SessionStep::recover};
         case SessionEvent::not_now:
             return {Session::recovering, SessionStep::ask_later};
         case SessionEvent::retry:

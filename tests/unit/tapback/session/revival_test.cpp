@@ -145,9 +145,34 @@ TEST_CASE("revival: an operator may name the image's new path meanwhile", "[unit
     CHECK(t.tapdisk().asked() == "resume ");
     CHECK(t.tapdisk().arguments().at("image").at("path") == "/moved/a");
     t.tapdisk().answer(t.device);
+    CHECK(t.state() == Session::recovering);
+    t.tapdisk().answer(t.stats("open", moved, true));
     CHECK(t.state() == Session::open);
     CHECK(t.session->image() == moved);
     CHECK_FALSE(t.record->recovering);
+}
+
+TEST_CASE("revival: of two images the successor gets the one that was asked for last, and says which it has",
+          "[unit][tapback]") {
+    RevivalHost t;
+    t.session->pausing().pause(t.done());
+    t.tapdisk().answer();
+    const ipc::ImageArguments moved{"raw", "/moved/a", false, {}};
+    t.session->pausing().resume(moved, true, false, t.done());
+    REQUIRE(t.record->next == moved);
+    t.die();
+    CHECK(t.record->image == t.image);
+    CHECK(t.record->next == moved);
+    t.say("closed");
+    CHECK(t.tapdisk().arguments().at("image").at("path") == "/moved/a");
+    t.tapdisk().answer();
+    t.say("paused");
+    t.tapdisk().answer(t.device);
+    t.tapdisk().answer(t.stats("open", moved, true));  // an operator had it resume
+    CHECK(t.state() == Session::open);
+    CHECK(t.session->image() == moved);
+    CHECK(t.record->image == moved);
+    CHECK_FALSE(t.record->next);
 }
 
 TEST_CASE("revival: a tapdisk that cannot go on ends, and the image is held", "[unit][tapback]") {

@@ -69,7 +69,7 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
     {{Session::reviving, SessionEvent::retry}, {Session::reviving, SessionStep::revive}},
     {{Session::reviving, SessionEvent::end}, {Session::none, SessionStep::forget_image}},
     {{Session::recovering, SessionEvent::opened}, {Session::open, SessionStep::serve}},
-    {{Session::recovering, SessionEvent::resume}, {Session::open, SessionStep::serve}},
+    {{Session::recovering, SessionEvent::resume}, {Session::recovering, SessionStep::recover}},
     {{Session::recovering, SessionEvent::pause}, {Session::paused, SessionStep::serve}},
     {{Session::recovering, SessionEvent::not_now}, {Session::recovering, SessionStep::ask_later}},
     {{Session::recovering, SessionEvent::retry}, {Session::recovering, SessionStep::recover}},
