@@ -8,18 +8,11 @@
 #include <stdexcept>
 
 namespace blktap::soak {
-namespace {
-
-/// Deaths in the middle of a request, which leave it half done, are a soak of their own.
-constexpr std::array only_by_name{Action::kill_any_tapdisk};
-
-}  // namespace
 
 Actions::Actions(const std::string& names) {
     if (names.empty()) {
         for (const ActionRow& row : action_rows)
-            enabled_[static_cast<std::size_t>(row.action)] =
-                std::ranges::find(only_by_name, row.action) == only_by_name.end();
+            enabled_[static_cast<std::size_t>(row.action)] = true;
         return;
     }
     std::istringstream words(names);
