@@ -16,7 +16,8 @@
 namespace blktap::tapback {
 namespace {
 
-/// Returns the version of a recovery log; 0: there is none. docs/formats/recovery-log.md.
+/// Returns the version of a recovery log (docs/formats/recovery-log.md); 0: there is none, or no tapdisk has finished
+/// its layout, and so none has taken a request.
 std::uint32_t log_version(const std::string& path) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     std::uint32_t version = 0;
@@ -25,8 +26,8 @@ std::uint32_t log_version(const std::string& path) {
     return version;
 }
 
-/// Since this version a log has all that a successor must know.
-constexpr std::uint32_t log_version_adopted = 2;
+/// A log of this version lacks what a successor must know of the storage.
+constexpr std::uint32_t log_version_lacking = 1;
 
 /// Whether the process, or the connection to it, is gone: its hook reports which, and what happens to the rings.
 bool is_no_answer(const ipc::Reply& reply) {
@@ -221,7 +222,7 @@ void FrontendLink::connected(const ipc::Reply& reply) {
 }
 
 bool FrontendLink::can_be_adopted() const {
-    return !rings_ || log_version(places_.recovery_log) >= log_version_adopted;
+    return !rings_ || log_version(places_.recovery_log) != log_version_lacking;
 }
 
 /// Whether the frontend has forgotten the requests of the rings, or never could send any: it waits for Connected.
