@@ -21,7 +21,7 @@ struct RecoveryScene : Scene {
     }
     pid_t tapdisk() const { return host.entry(5, xvda).value("pid", 0); }
     std::string state() const { return host.entry(5, xvda).value("state", ""); }
-    void kill_tapdisk() const { REQUIRE(::kill(tapdisk(), SIGKILL) == 0); }
+    void kill_tapdisk(int signal = SIGKILL) const { REQUIRE(::kill(tapdisk(), signal) == 0); }
     /// Another tapdisk than `old` serves the guest.
     bool goes_on(pid_t old) const {
         return testing::wait_until([&] { return tapdisk() != old && state() == "connected"; });
@@ -46,7 +46,7 @@ TEST_CASE("recovery: a tapdisk that is killed under load is replaced, and the gu
     for (int i = 0; i < 5; ++i) {
         const pid_t old = scene.tapdisk();
         tapdisks.insert(old);
-        scene.kill_tapdisk();
+        scene.kill_tapdisk(i == 3 ? SIGTERM : SIGKILL);
         INFO(scene.said());
         REQUIRE(scene.goes_on(old));
         CHECK(scene.xl.backend_node(scene.disk, "state") == "4");

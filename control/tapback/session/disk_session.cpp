@@ -46,8 +46,6 @@ DiskSession::DiskSession(Places places, Owner owner, Hooks hooks)
 
 DiskSession::~DiskSession() = default;
 
-// The machine.
-
 SessionFacts DiskSession::facts() const {
     return {.is_disks = owner_.is_disk,
             .has_image = image().has_value(),
@@ -144,6 +142,7 @@ PauseControl::Hooks DiskSession::pause_hooks() {
             .state = [this] { return state_; },
             .happened = [this](SessionEvent event) { handle(event); },
             .changed = [this] { hooks_.changed(); },
+            .require_resumable = [this] { revival_.require_resumable(owner_.name); },
             .write_record = [this] { hooks_.write_record(); },
             .try_to_record = [this] { try_to_record(hooks_, owner_.name); }};
 }
@@ -270,7 +269,7 @@ void DiskSession::answered(const ipc::Reply& stats) {
         return owner_.is_disk ? lost(error.what()) : end();
     }
     tapdisk_.answered();
-    if (revival_.is_under_way()) {
+    if (revival_.is_under_way() && disk.state != ipc::DiskState::State::open) {
         told_lost_ = false;
         if (disk.connected) hooks_.found(true, true);
         return handle(event_of(disk, false, {}));

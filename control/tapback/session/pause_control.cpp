@@ -88,6 +88,7 @@ void PauseControl::resume(const ipc::ImageArguments& image, bool name_image, boo
 
 void PauseControl::resume_with(const ipc::ImageArguments& image, bool name_image, bool accept_loss, const Done& done) {
     TapdiskHandle& tapdisk = hooks_.tapdisk();
+    hooks_.require_resumable();
     if (name_image) require_no_other(image);
     ipc::Resume request;
     request.accept_loss = accept_loss;

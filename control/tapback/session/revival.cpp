@@ -41,6 +41,12 @@ void Revival::go_on(const ipc::DeviceDescription& told) {
     });
 }
 
+void Revival::require_resumable(const std::string& disk) const {
+    if (!under_way_ || waits_for_image_) return;
+    throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                disk + ": its tapdisk has died, and another one is about to go on");
+}
+
 void Revival::step(const ipc::DiskState& disk, const ipc::DeviceDescription& told) {
     switch (disk.state) {
         case ipc::DiskState::State::open:
@@ -76,7 +82,8 @@ void Revival::resume() {
     request.image = ipc::open_arguments(image, true);
     tapdisk_->call(request, {}, [this, image](const ipc::Reply& reply) {
         if (is_of_no_use(reply)) return;
-        if (!reply.error_code.empty()) return later(reply.error_message);
+        waits_for_image_ = !reply.error_code.empty();
+        if (waits_for_image_) return later(reply.error_message);
         try {
             hooks_.resumed(reply.result.get<ipc::DeviceDescription>());
         } catch (const std::system_error& error) {

@@ -42,8 +42,14 @@ class Revival {
     Revival(SessionTapdisk& tapdisk, SessionImage& image, Hooks hooks);
 
     /// A tapdisk is about to be started for it.
-    void begin() noexcept { under_way_ = true; }
+    void begin() noexcept {
+        under_way_ = true;
+        waits_for_image_ = false;
+    }
     bool is_under_way() const noexcept { return under_way_; }
+    /// Whether an operator may have the tapdisk resume: one that has not adopted its rings yet would serve without
+    /// them. `disk`: for the text. Errors: throws EAGAIN: not yet.
+    void require_resumable(const std::string& disk) const;
     /// Calls `done` when it is over, or has failed.
     void wait(Done done) { waiting_.push_back(std::move(done)); }
     /// Has the tapdisk do what is left to do. `told`: the device as the guests know it.
@@ -65,6 +71,7 @@ class Revival {
     SessionImage& image_;
     const Hooks hooks_;
     bool under_way_ = false;
+    bool waits_for_image_ = false;  ///< all is done but to open the image, which failed
     std::vector<Done> waiting_;
 };
 

@@ -50,6 +50,12 @@ void ServedImage::attach(const ipc::ImageArguments& image, const std::string& li
     parts_.session.start(as_mode_allows(image), std::move(done));
 }
 
+void ServedImage::recover(Done done) {
+    if (parts_.link.state() == FrontendLink::State::busy)
+        throw_error(Errc::wrong_state, disk_.name() + ": the requests of its guest are being answered with errors");
+    parts_.session.revive(std::move(done));
+}
+
 void ServedImage::resume(const ipc::VbdResume& arguments, Done done) {
     if (!has_image()) throw_error(Errc::wrong_state, disk_.name() + ": no image is open");
     const auto image = as_mode_allows(arguments.image.value_or(*parts_.session.image()));

@@ -53,9 +53,9 @@ class ServedImage {
     bool wants_tap() const noexcept;
     bool is_opening() const noexcept { return parts_.situation.now().tapdisk == Situation::Tapdisk::starting; }
 
-    /// Has another tapdisk go on with the image of one that died. Errors: throws Errc::wrong_state: none has died; all
-    /// others are replies.
-    void recover(Done done) { parts_.session.revive(std::move(done)); }
+    /// Has another tapdisk go on with the image of one that died. Errors: throws Errc::wrong_state: none has died, or
+    /// what it has left is being answered with errors; all others are replies.
+    void recover(Done done);
 
     // For an image that is served. Errors: throw Errc::wrong_state: there is no tapdisk; all others are replies.
 

@@ -152,6 +152,18 @@ TEST_CASE("revival: an operator may name the image's new path meanwhile", "[unit
     CHECK_FALSE(t.record->recovering);
 }
 
+TEST_CASE("revival: nobody has a tapdisk resume that has not adopted the rings yet", "[unit][tapback]") {
+    RevivalHost t;
+    t.recover();
+    t.session->pausing().resume(t.image, GENERATE(true, false), false, t.done());
+    REQUIRE(t.tapdisk().asked() == "adopt stats ");
+    t.tapdisk().answer(t.device);
+    t.tapdisk().answer(t.stats("paused", t.image));  // the answer to the resume's question
+    CHECK_THAT(t.told, Contains("failed: 5/51712: its tapdisk has died, and another one is about to go on"));
+    t.say("paused", true);
+    CHECK(t.tapdisk().asked() == "resume ");
+}
+
 TEST_CASE("revival: of two images the successor gets the one that was asked for last, and says which it has",
           "[unit][tapback]") {
     RevivalHost t;

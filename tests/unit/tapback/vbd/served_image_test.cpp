@@ -140,3 +140,20 @@ TEST_CASE("served image: without a tapdisk there is nothing to ask", "[unit][tap
     CHECK(testing::thrown([&] { t.image.resize(512, nobody); }).code() == Errc::wrong_state);
     CHECK(testing::thrown([&] { t.image.call(ipc::Stats{}, {}, nobody); }).code() == Errc::wrong_state);
 }
+
+TEST_CASE("served image: no tapdisk goes on with requests that are being answered with errors", "[unit][tapback]") {
+    ImageHost t;
+    t.open_image();
+    t.connect();
+    t.tapdisk().end("killed by signal 9");
+    t.link.tapdisk_ended(DiskSession::End::held, false);
+    t.link.abandon();
+    t.link.abandon();  // now that the dead one's I/O is over
+    REQUIRE(t.tapdisk().asked() == "abandon ");
+    CHECK_THAT(testing::thrown([&] { t.image.recover([](const auto&) {}); }).what(),
+               Contains("are being answered with errors"));
+    t.tapdisk().answer();
+    t.tapdisk().end("exited with status 0");
+    t.image.recover([](const auto&) {});
+    CHECK(t.session.state() == Session::reviving);
+}
