@@ -11,6 +11,7 @@
 
 #include "drivers/shared/options.hpp"
 #include "libblktap/base/version.hpp"
+#include "tapdisk/ring/recovery_log.hpp"
 
 namespace blktap {
 
@@ -53,10 +54,19 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
                                                                               {"error", log::Level::error}}))
         ->default_str("info");
     app.add_flag("--syslog", syslog, "Log to syslog instead of standard error");
+    std::optional<unsigned> log_version;
+    app.add_option("--can-adopt", log_version,
+                   "Only tell whether this program can go on with a recovery log of this version: status 0, or 1");
     try {
         app.parse(argument_count, arguments);
     } catch (const CLI::ParseError& error) {
         exit_status = app.exit(error) == 0 ? 0 : 2;
+        return std::nullopt;
+    }
+    if (log_version) {
+        const bool can = log_layout::oldest_version <= *log_version && *log_version <= log_layout::version;
+        if (!can) std::cerr << "tapdisk: recovery logs of version " << *log_version << " are not known\n";
+        exit_status = can ? 0 : 1;
         return std::nullopt;
     }
     if (!image.empty()) {

@@ -53,6 +53,7 @@ struct CommandLine {
     bool read_only = false;
     bool accept_loss = false;
     bool force = false;
+    bool all = false;        ///< all disks, not one
     bool tapdisks = false;   ///< list the programs that serve the disks
     std::string root = "/";  ///< the root directory of the host's files
 

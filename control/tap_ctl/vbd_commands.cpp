@@ -93,6 +93,32 @@ int recover(const CommandLine& line, std::ostream& out) {
     return print_result(line, out, tapback.call_for_json(ipc::VbdRecover{find_vbd(line.vbd, tapback)}, disk_time));
 }
 
+/// Has the installed tapdisk take the place of each that serves; goes on after one that cannot be replaced.
+int upgrade(const CommandLine& line, std::ostream& out) {
+    TapbackClient tapback(line.socket);
+    const bool is_one = !line.vbd.empty();
+    if (is_one == line.all) throw std::runtime_error("upgrade: name a VBD, or --all");
+    if (is_one)
+        return print_result(line, out, tapback.call_for_json(ipc::VbdUpgrade{find_vbd(line.vbd, tapback)}, disk_time));
+    const auto vbds = list_vbds(tapback);
+    std::size_t number = 0;
+    std::size_t failed = 0;
+    for (const ipc::VbdEntry& vbd : vbds) {
+        out << ++number << '/' << vbds.size() << ' ' << vbd.backend.name() << ": " << std::flush;
+        try {
+            (void)tapback.call_for_json(ipc::VbdUpgrade{{vbd.backend.domain, vbd.backend.device}}, disk_time);
+            out << "upgraded" << std::endl;
+        } catch (const std::exception& error) {
+            ++failed;
+            out << printable(error.what()) << std::endl;
+        }
+    }
+    if (failed != 0)
+        throw std::runtime_error(std::to_string(failed) + " of " + std::to_string(vbds.size()) +
+                                 " disks go on with the tapdisk that they had");
+    return 0;
+}
+
 int pause(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
     return print_result(line, out, tapback.call_for_json(ipc::VbdPause{find_vbd(line.vbd, tapback)}, disk_time));
@@ -158,9 +184,14 @@ void add_vbd_commands(CLI::App& app, CommandLine& line) {
     add_for_vbd(app, line, "info", "All about one VBD", info);
     add_for_vbd(app, line, "stats", "The counters of a VBD's tapdisk", stats);
     add_for_vbd(app, line, "pause", "Close the image and let the guest wait, so that the image may be moved", pause);
-
     add_for_vbd(app, line, "recover", "Start another tapdisk where one died too often, or could not be replaced",
                 recover);
+
+    CLI::App& replaced =
+        add_command(app, line, "upgrade", "Have the installed tapdisk go on with a disk, or all", upgrade);
+    replaced.add_option("VBD", line.vbd, "Which: DOMAIN/DEVICE, for example 5/xvda, or the path of its image");
+    replaced.add_flag("--all", line.all, "All, one after the other");
+
     CLI::App& go_on = add_for_vbd(app, line, "resume", "Go on after pause, or try again what waits for space", resume);
     auto* image = go_on.add_option("--image", line.image, "Go on with another image of the same contents");
     go_on.add_flag("--read-only", line.read_only, "Open that image for reading only")->needs(image);

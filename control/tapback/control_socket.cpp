@@ -41,6 +41,9 @@ struct ControlSocket::Handlers {
     void operator()(const ipc::VbdRecover& message, ipc::Call& call) {
         daemon.vbd(message).image().recover(done_of(call));
     }
+    void operator()(const ipc::VbdUpgrade& message, ipc::Call& call) {
+        daemon.vbd(message).image().upgrade(done_of(call));
+    }
     void operator()(const ipc::VbdResume& message, ipc::Call& call) {
         daemon.vbd(message.vbd).image().resume(message, done_of(call));
     }

@@ -234,6 +234,12 @@ struct VbdRecover : VbdArguments {
     using Result = Nothing;
 };
 
+/// Has the installed tapdisk go on in place of the one that serves a VBD. Answered when it does.
+struct VbdUpgrade : VbdArguments {
+    static constexpr const char* name = "upgrade";
+    using Result = Nothing;
+};
+
 /// Resume of a VBD's tapdisk.
 struct VbdResume {
     static constexpr const char* name = "resume";
@@ -308,8 +314,8 @@ struct Unplug {
 
 /// All messages that tapback serves.
 using TapbackMessages = MessageList<Claim, Attach, Detach, Owner, List, Status, LogLevel, Info, VbdStats, VbdAbout,
-                                    VbdPause, VbdRecover, VbdResume, VbdRecording, VbdResize, Plug, Unplug, TapAllocate,
-                                    TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
+                                    VbdPause, VbdRecover, VbdUpgrade, VbdResume, VbdRecording, VbdResize, Plug, Unplug,
+                                    TapAllocate, TapSpawn, TapAttach, TapOpen, TapDestroy, TapFree, TapList>;
 
 /// Returns the arguments of a tapdisk's "open" for the same image.
 OpenArguments open_arguments(const ImageArguments& image, bool files_from_controller);

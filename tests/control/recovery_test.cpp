@@ -182,3 +182,32 @@ TEST_CASE("recovery: the number that the script knows a tapdisk by stays, whiche
     scene.detach(scene.disk);
     CHECK(scene.host.call("tap-list").result.at("taps").empty());
 }
+
+TEST_CASE("recovery: the installed tapdisk goes on under load, if it can; else the old one is not touched",
+          "[control]") {
+    RecoveryScene scene;
+    scene.attach(scene.disk);
+    Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600", "--flush-every", "20"}));
+    REQUIRE(scene.xl.wait_until_connected(scene.disk));
+    for (int i = 0; i < 5; ++i) {
+        const pid_t old = scene.tapdisk();
+        const ipc::Reply reply = scene.host.call("upgrade", scene.vbd());
+        INFO(scene.said());
+        CHECK(reply.error_message == "");
+        CHECK(scene.tapdisk() != old);
+        CHECK(scene.state() == "connected");
+    }
+    scene.host.use_tapdisk("/bin/false");
+    scene.host.replace_tapback();
+    REQUIRE(testing::wait_until([&] { return scene.state() == "connected"; }));
+    const pid_t old = scene.tapdisk();
+    CHECK_THAT(scene.host.call("upgrade", scene.vbd()).error_message,
+               Catch::Contains("the installed tapdisk cannot go on with its recovery log: exited with status 1"));
+    CHECK(scene.tapdisk() == old);
+    guest.interrupt();
+    const int status = guest.wait();
+    INFO("the guest said:\n" << guest.output() << scene.said());
+    CHECK(status == 0);
+    CHECK(scene.host.logged("tapdisk.died") == 0);
+    scene.detach(scene.disk);
+}

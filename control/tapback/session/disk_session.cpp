@@ -233,7 +233,8 @@ void DiskSession::ask() {
 }
 
 void DiskSession::lost(const std::string& reason) {
-    const auto gone_or_going = {Session::none, Session::reviving, Session::holding, Session::ending};
+    const auto gone_or_going = {Session::none, Session::reviving, Session::upgrading, Session::holding,
+                                Session::ending};
     if (std::ranges::find(gone_or_going, state_) != gone_or_going.end()) return;
     // The opening of the image fails.
     if (state_ == Session::opening || state_ == Session::idle) return handle(SessionEvent::unanswered);
@@ -338,8 +339,6 @@ void DiskSession::open_image(const ipc::ImageArguments& image, Done done) {
     handle(SessionEvent::open);
 }
 
-// Its end.
-
 void DiskSession::gone() {
     const std::string reason = tapdisk_->end_reason();
     const std::string pid = tapdisk_.pid_text();
@@ -347,7 +346,8 @@ void DiskSession::gone() {
     pausing_.reset();
     told_lost_ = false;
     const Session before = state_;
-    const bool died = before != Session::ending && before != Session::holding;
+    const auto expected = {Session::ending, Session::holding, Session::upgrading};
+    const bool died = std::ranges::find(expected, before) == expected.end();
     if (died) deaths_.add();
     handle(SessionEvent::ended);
     const bool asked = before == Session::ending || !owner_.is_disk;
@@ -373,13 +373,14 @@ void DiskSession::forget_image() {
     files_.forget(owner_.name);
 }
 
-void DiskSession::revive(Done done) {
-    if (state_ != Session::none || !image())
-        throw_error(Errc::wrong_state, owner_.name + ": its tapdisk has not died, or another one goes on already");
-    deaths_.forget();
+void DiskSession::replace(SessionEvent why, Done done) {
+    const bool revives = why == SessionEvent::revive;
+    if (next_turn(state_, why, facts()).state == state_)
+        throw_error(Errc::wrong_state, owner_.name + (revives ? ": it is not held" : ": no tapdisk serves it"));
+    if (revives) deaths_.forget();
     revival_.wait(std::move(done));
-    handle(SessionEvent::revive);
-    hooks_.ended(End::revives);
+    handle(why);
+    if (revives) hooks_.ended(End::revives);
 }
 
 void DiskSession::tidy() {

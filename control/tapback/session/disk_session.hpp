@@ -111,9 +111,10 @@ class DiskSession {
     /// Takes the tapdisk of another session, which has its image open. Errors: throws std::system_error, and the
     /// tapdisk stays where it was.
     void take(const VbdTap& tap, DiskSession& from);
-    /// Has another tapdisk go on with the image that is held, whatever number of them died; calls `done` when it does,
-    /// or cannot. Errors: throws Errc::wrong_state: no image is held.
-    void revive(Done done);
+    /// Has another tapdisk go on; calls `done` when it does, or cannot. `revive`: with the image that is held, whatever
+    /// number of tapdisks died; `upgrade`: in place of the present one. Errors: throws Errc::wrong_state: no image is
+    /// held, or served.
+    void replace(SessionEvent why, Done done);
     /// Ends the tapdisk; no-op if there is none, or its process is not known.
     void end();
     /// Forgets the held image of a tapdisk that has ended.

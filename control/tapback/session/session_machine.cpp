@@ -107,6 +107,8 @@ SessionTurn while_serving(Session state, SessionEvent event, const SessionFacts&
             return {Session::paused, SessionStep::none};
         case SessionEvent::resume:
             return {Session::open, SessionStep::none};
+        case SessionEvent::upgrade:
+            return {Session::upgrading, SessionStep::terminate};
         default:
             return while_alive(state, event, facts);
     }
@@ -167,6 +169,12 @@ SessionTurn while_recovering(SessionEvent event, const SessionFacts& facts) noex
     }
 }
 
+SessionTurn while_upgrading(SessionEvent event) noexcept {
+    if (event == SessionEvent::ended) return {Session::reviving, SessionStep::revive};
+    if (event == SessionEvent::end) return {Session::ending, SessionStep::none};
+    return {Session::upgrading, SessionStep::none};
+}
+
 SessionTurn while_holding(SessionEvent event) noexcept {
     if (event == SessionEvent::ended) return {Session::none, SessionStep::hold};
     if (event == SessionEvent::end) return {Session::ending, SessionStep::none};
@@ -194,6 +202,8 @@ SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& fac
             return while_reviving(event, facts);
         case Session::recovering:
             return while_recovering(event, facts);
+        case Session::upgrading:
+            return while_upgrading(event);
         case Session::holding:
             return while_holding(event);
         case Session::ending:

@@ -22,6 +22,7 @@ enum class Session : std::uint8_t {
     lost,        ///< the tapdisk may run and cannot be asked: it is asked again later; nothing is decided until then
     reviving,    ///< the tapdisk has ended, and another one is to be started in its place
     recovering,  ///< another one was started, and is to go on with the image and the rings
+    upgrading,   ///< the tapdisk was told to end, so that the installed program goes on
     holding,     ///< that one cannot go on, and was told to end; the image is held then
     ending,      ///< the tapdisk was told to end
 };
@@ -48,9 +49,10 @@ enum class SessionEvent : std::uint8_t {
     not_now,  ///< the tapdisk is opening the image for another client, or what it needs is not released yet
     pause,
     resume,
-    revive,  ///< an operator wants another tapdisk to go on
-    end,     ///< the disk needs the tapdisk no more
-    ended,   ///< the tapdisk's process has ended
+    revive,   ///< an operator wants another tapdisk to go on where one has died
+    upgrade,  ///< an operator wants the installed program to go on
+    end,      ///< the disk needs the tapdisk no more
+    ended,    ///< the tapdisk's process has ended
 };
 
 /// What else decides a turn.

@@ -74,6 +74,18 @@ class TapdiskHandle {
     virtual void send(const Message& message, Done done) = 0;
 };
 
+/// A question to the installed tapdisk program, which is not answered any more when this is destroyed.
+class ProgramCheck {
+  public:
+    /// `reason`: why not; empty: it can.
+    using Done = std::function<void(const std::string& reason)>;
+
+    ProgramCheck() = default;
+    ProgramCheck(const ProgramCheck&) = delete;
+    ProgramCheck& operator=(const ProgramCheck&) = delete;
+    virtual ~ProgramCheck() = default;
+};
+
 /// Starts and finds tapdisks.
 class TapdiskSource {
   public:
@@ -85,6 +97,9 @@ class TapdiskSource {
     /// Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): not known yet whether it lives.
     virtual std::unique_ptr<TapdiskHandle> find(const std::optional<ProcessId>& known, const std::string& socket_path,
                                                 TapdiskHandle::Hooks hooks) = 0;
+    /// Asks the program whether it can go on with a recovery log of this version; calls `done` later. Errors: throws
+    /// std::system_error: it cannot be run.
+    virtual std::unique_ptr<ProgramCheck> can_adopt(unsigned log_version, ProgramCheck::Done done) = 0;
 
   protected:
     ~TapdiskSource() = default;

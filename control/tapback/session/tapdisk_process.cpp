@@ -55,6 +55,38 @@ ProcessId identify_or_kill(const ChildProcess& child) {
 
 }  // namespace
 
+namespace {
+
+class RunningCheck : public ProgramCheck {
+  public:
+    RunningCheck(EventLoop& loop, const std::vector<std::string>& command, Done done)
+        : child_(spawn_child(command)), done_(std::move(done)) {
+        watch_.emplace(loop, child_.pidfd.get(), EPOLLIN, [this](auto) { ended(); });
+    }
+    ~RunningCheck() override {
+        if (done_) child_.kill();
+    }
+
+  private:
+    void ended() {
+        const std::string end = child_.reap();
+        watch_.reset();
+        const Done done = std::exchange(done_, nullptr);
+        done(end == "exited with status 0" ? "" : "the installed tapdisk cannot go on with its recovery log: " + end);
+    }
+
+    ChildProcess child_;
+    Done done_;  ///< null: it has ended
+    std::optional<EventLoop::Watch> watch_;
+};
+
+}  // namespace
+
+std::unique_ptr<ProgramCheck> TapdiskProcesses::can_adopt(unsigned log_version, ProgramCheck::Done done) {
+    return std::make_unique<RunningCheck>(
+        loop_, std::vector<std::string>{command_.front(), "--can-adopt", std::to_string(log_version)}, std::move(done));
+}
+
 ipc::Reply error_reply(std::error_code code, const std::string& message) {
     ipc::Reply reply;
     reply.error_code = ipc::error_code_name(code);

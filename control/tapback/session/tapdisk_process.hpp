@@ -108,6 +108,7 @@ class TapdiskProcesses : public TapdiskSource {
                                         TapdiskHandle::Hooks hooks) override {
         return TapdiskProcess::find(loop_, search_, known, socket_path, std::move(hooks));
     }
+    std::unique_ptr<ProgramCheck> can_adopt(unsigned log_version, ProgramCheck::Done done) override;
 
   private:
     EventLoop& loop_;

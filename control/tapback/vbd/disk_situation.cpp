@@ -21,6 +21,7 @@ Situation::Tapdisk tapdisk_of(Session session) noexcept {
         case Session::asking:
         case Session::lost:
         case Session::recovering:
+        case Session::upgrading:
             return Situation::Tapdisk::starting;
         case Session::open:
         case Session::paused:
@@ -40,6 +41,7 @@ bool is_unsure_of_rings(Session session, bool has_rings) noexcept {
             return true;
         case Session::reviving:
         case Session::recovering:
+        case Session::upgrading:
         case Session::holding:
             return has_rings;
         default:

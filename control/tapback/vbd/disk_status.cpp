@@ -39,8 +39,10 @@ void try_to_tell(const ipc::VbdAddress& disk, Write write) {
 }  // namespace
 
 std::string describe(const Situation& now, const Serving& serving) {
-    const bool lost = serving.is_cut_off && now.tapdisk != Tapdisk::ending;
+    const bool is_to_end = now.tapdisk == Tapdisk::ending || serving.session == Session::upgrading;
+    const bool lost = serving.is_cut_off && !is_to_end;
     if (serving.session == Session::lost || lost) return "unreachable";
+    if (serving.session == Session::upgrading) return "upgrading";
     if (is_reviving(serving.session)) return "recovering";
     if (now.backend == Xenbus::closed) return "closed";
     if (now.paused && now.tapdisk == Tapdisk::open) return "paused";

@@ -53,7 +53,34 @@ void ServedImage::attach(const ipc::ImageArguments& image, const std::string& li
 void ServedImage::recover(Done done) {
     if (parts_.link.state() == FrontendLink::State::busy)
         throw_error(Errc::wrong_state, disk_.name() + ": the requests of its guest are being answered with errors");
-    parts_.session.revive(std::move(done));
+    parts_.session.replace(SessionEvent::revive, std::move(done));
+}
+
+void ServedImage::require_upgradable() const {
+    const Session state = parts_.session.state();
+    const bool serves = state == Session::open || state == Session::paused;
+    if (!serves || parts_.situation.is_released())
+        throw_error(Errc::wrong_state, disk_.name() + ": no tapdisk serves it now");
+    if (parts_.session.description() && parts_.link.can_be_adopted()) return;
+    throw_error(Errc::wrong_state, disk_.name() +
+                                       ": its tapdisk is of a version that keeps too little for another one to go on; "
+                                       "it is replaced when its guest connects the next time");
+}
+
+void ServedImage::upgrade(Done done) {
+    require_upgradable();
+    if (checking_) throw_error(Errc::wrong_state, disk_.name() + ": it is being upgraded already");
+    check_ = parts_.tapdisks.can_adopt(parts_.link.log_version(), [this, done](const std::string& reason) {
+        checking_ = false;
+        if (!reason.empty()) return done(error_reply(make_error_code(Errc::bad_version), reason));
+        try {
+            require_upgradable();
+            parts_.session.replace(SessionEvent::upgrade, done);
+        } catch (const std::system_error& error) {
+            done(error_reply(error.code(), error.what()));
+        }
+    });
+    checking_ = true;
 }
 
 void ServedImage::resume(const ipc::VbdResume& arguments, Done done) {

@@ -23,6 +23,7 @@ class ServedImage {
   public:
     using Done = std::function<void(const ipc::Reply&)>;
     struct Parts {
+        TapdiskSource& tapdisks;
         const StoreSession& store;
         const BackendDirectory& directory;
         FrontendLink& link;
@@ -56,6 +57,9 @@ class ServedImage {
     /// Has another tapdisk go on with the image of one that died. Errors: throws Errc::wrong_state: none has died, or
     /// what it has left is being answered with errors; all others are replies.
     void recover(Done done);
+    /// Has the installed program go on in place of the tapdisk that serves the image, if it can; if not, the tapdisk is
+    /// not touched. Errors: throws Errc::wrong_state: none serves it, or it cannot be replaced; all others are replies.
+    void upgrade(Done done);
 
     // For an image that is served. Errors: throw Errc::wrong_state: there is no tapdisk; all others are replies.
 
@@ -73,12 +77,15 @@ class ServedImage {
   private:
     bool has_image() const noexcept { return parts_.session.image().has_value(); }
     bool may_be_replaced() const;
+    void require_upgradable() const;
     ipc::ImageArguments as_mode_allows(ipc::ImageArguments image) const;
     void resized(const ipc::DeviceDescription& device);
 
     const Parts parts_;
     const ipc::VbdAddress disk_;
     const bool plugged_;
+    std::unique_ptr<ProgramCheck> check_;  ///< of the last upgrade
+    bool checking_ = false;
 };
 
 }  // namespace blktap::tapback

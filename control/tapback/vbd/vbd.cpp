@@ -30,7 +30,7 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std:
       status_({host.loop, host.problem_hook, host.session}, address, directory_, session_,
               [this] { host_.mark(address_); }),
       situation_({host.session, directory_, link_, session_, status_}, address, [this] { try_to_record(); }),
-      image_({host.session, directory_, link_, session_, situation_}, address, plugged_),
+      image_({host.tapdisks, host.session, directory_, link_, session_, situation_}, address, plugged_),
       own_disk_({host.loop, host.session, host.files, default_device_places()}, address),
       removal_(host.loop, address, directory_, own_disk_, removal_hooks()),
       tapdisk_end_(host.loop, session_, situation_, status_) {}

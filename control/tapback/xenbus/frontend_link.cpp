@@ -18,7 +18,7 @@ namespace {
 
 /// Returns the version of a recovery log (docs/formats/recovery-log.md); 0: there is none, or no tapdisk has finished
 /// its layout, and so none has taken a request.
-std::uint32_t log_version(const std::string& path) {
+std::uint32_t version_of(const std::string& path) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     std::uint32_t version = 0;
     constexpr off_t version_offset = 8;
@@ -28,6 +28,7 @@ std::uint32_t log_version(const std::string& path) {
 
 /// A log of this version lacks what a successor must know of the storage.
 constexpr std::uint32_t log_version_lacking = 1;
+constexpr std::uint32_t log_version_present = 2;
 
 /// Whether the process, or the connection to it, is gone: its hook reports which, and what happens to the rings.
 bool is_no_answer(const ipc::Reply& reply) {
@@ -222,7 +223,11 @@ void FrontendLink::connected(const ipc::Reply& reply) {
 }
 
 bool FrontendLink::can_be_adopted() const {
-    return !rings_ || log_version(places_.recovery_log) != log_version_lacking;
+    return !rings_ || version_of(places_.recovery_log) != log_version_lacking;
+}
+
+unsigned FrontendLink::log_version() const {
+    return rings_ ? version_of(places_.recovery_log) : log_version_present;
 }
 
 /// Whether the frontend has forgotten the requests of the rings, or never could send any: it waits for Connected.

@@ -78,6 +78,8 @@ class FrontendLink {
     bool adopt(const DiskSession::Done& done);
     /// Whether a tapdisk could adopt the rings: those of an earlier version's keep less in their log than is needed.
     bool can_be_adopted() const;
+    /// Of the recovery log of the rings; of a new one if there are none.
+    unsigned log_version() const;
     /// The tapdisk has ended. `domain_died`: no frontend waits for answers.
     void tapdisk_ended(DiskSession::End how, bool domain_died);
     /// Has the tapdisk connect the frontend's rings, if `asked` is true; returns whether it is. Errors: also those of a

@@ -81,6 +81,26 @@ TEST_CASE("tap-ctl: sets how much tapback logs, to a level that there is", "[uni
     CHECK(tapback.asked().at(0).arguments == Json{{"level", "debug"}});
 }
 
+TEST_CASE("tap-ctl: upgrades one disk, or all one after the other, and says which could not be", "[unit][control]") {
+    const FakeTapback tapback([](const ipc::Request& request) -> Json {
+        if (request.name == "list") return answer(request);
+        if (request.arguments.at("device") == 3) throw_error(Errc::wrong_state, "no tapdisk serves it now");
+        return Json::object();
+    });
+    const TapCtl tap_ctl(tapback.socket());
+    CHECK(tap_ctl.run({"upgrade"}).status != 0);
+    CHECK(tap_ctl.run({"upgrade", "5/7", "--all"}).status != 0);
+    CHECK(tapback.names().empty());
+    CHECK(tap_ctl.run({"upgrade", "5/7"}).status == 0);
+    CHECK(tapback.names() == "upgrade");
+    const auto all = tap_ctl.run({"upgrade", "--all"});
+    CHECK(all.status == 1);
+    CHECK_THAT(all.out, Catch::StartsWith("1/230 5/0: upgraded\n"));
+    CHECK_THAT(all.out, Catch::Contains("5/3: no tapdisk serves it now"));
+    CHECK_THAT(all.out, Catch::Contains("230/230 "));
+    CHECK_THAT(all.err, Catch::Contains("1 of 230 disks go on with the tapdisk that they had"));
+}
+
 TEST_CASE("tap-ctl: a reply that would be asked for again for ever is an error", "[unit][control]") {
     const FakeTapback tapback([](const ipc::Request&) -> Json { return ipc::ListResult{{}, true}; });
     const auto result = TapCtl(tapback.socket()).run({"list"});

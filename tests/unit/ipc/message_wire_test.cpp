@@ -115,6 +115,7 @@ TEST_CASE("messages: the bytes of what tapback is asked", "[unit][ipc]") {
     wire.add(LogLevel{log::Level::debug});
     wire.add(VbdPause{vbd});
     wire.add(VbdRecover{vbd});
+    wire.add(VbdUpgrade{vbd});
     wire.add(VbdResume{vbd, image, true});
     wire.add(VbdRecording{vbd, true});
     wire.add(VbdResize{vbd, 4096});
@@ -146,6 +147,7 @@ TEST_CASE("messages: the bytes of what tapback is asked", "[unit][ipc]") {
     wire.check("about", '{' + vbd_text + '}');
     wire.check("pause", '{' + vbd_text + '}');
     wire.check("recover", '{' + vbd_text + '}');
+    wire.check("upgrade", '{' + vbd_text + '}');
     wire.check("resume", R"({"accept-loss":true,)" + vbd_text + ',' + image_text + '}');
     wire.check("record", R"({"action":"start",)" + vbd_text + '}');
     wire.check("resize", '{' + vbd_text + R"(,"size":4096})");

@@ -112,8 +112,16 @@ class FakeTapdisks : public TapdiskSource {
         return runs ? make(std::move(hooks)) : nullptr;
     }
 
-    bool fails = false;  ///< none can be started, nor looked for
-    bool runs = true;    ///< the one that is looked for
+    std::unique_ptr<ProgramCheck> can_adopt(unsigned log_version, ProgramCheck::Done done) override {
+        asked_version = log_version;
+        checked = std::move(done);
+        return std::make_unique<ProgramCheck>();
+    }
+
+    unsigned asked_version = 0;
+    ProgramCheck::Done checked{};  ///< for the test to call
+    bool fails = false;            ///< none can be started, nor looked for
+    bool runs = true;              ///< the one that is looked for
     std::string socket{};
     FakeTapdisk* last = nullptr;
     pid_t next_pid = 100;

@@ -207,7 +207,7 @@ TEST_CASE("revival: a tapdisk that cannot go on ends, and the image is held", "[
     CHECK(t.ends.back() == DiskSession::End::held);
     CHECK_THAT(t.problem, StartsWith("its tapdisk has died, and another one cannot go on: "));
     SECTION("an operator has it tried again") {
-        t.session->revive(t.done());
+        t.session->replace(SessionEvent::revive, t.done());
         t.session->tidy();
         CHECK(t.tapdisk().pid() == 102);
         CHECK(t.state() == Session::recovering);
@@ -227,7 +227,7 @@ TEST_CASE("revival: after too many deaths the image is held, and an operator beg
     CHECK(t.state() == Session::none);
     CHECK_THAT(t.problem, Contains("killed by signal 11 at ") && Contains("the last of 3 within a minute"));
     CHECK_THROWS_WITH(t.session->pausing().pause(t.done()), Contains("\"tap-ctl recover 5/51712\" starts another one"));
-    t.session->revive(t.done());
+    t.session->replace(SessionEvent::revive, t.done());
     CHECK(t.ends.back() == DiskSession::End::revives);
     t.session->tidy();
     CHECK(t.state() == Session::recovering);
@@ -239,14 +239,14 @@ TEST_CASE("revival: after too many deaths the image is held, and an operator beg
     CHECK(t.told.empty());
     t.tapdisk().answer(t.device);
     CHECK(t.told == "done ");
-    CHECK_THROWS_AS(t.session->revive(t.done()), std::system_error);
+    CHECK_THROWS_AS(t.session->replace(SessionEvent::revive, t.done()), std::system_error);
 }
 
 TEST_CASE("revival: who asked for it hears that it failed", "[unit][tapback]") {
     RevivalHost t;
     for (int i = 0; i < 3; ++i)
         t.die();
-    t.session->revive(t.done());
+    t.session->replace(SessionEvent::revive, t.done());
     t.session->tidy();
     SECTION("the tapdisk refuses") {
         t.say("closed");
@@ -340,4 +340,40 @@ TEST_CASE("revival: it is given up with its disk", "[unit][tapback]") {
     CHECK(t.state() == Session::none);
     CHECK_FALSE(t.session->image());
     CHECK_FALSE(t.record);
+}
+
+TEST_CASE("revival: a tapdisk that is upgraded ends, and that is no death", "[unit][tapback]") {
+    RevivalHost t;
+    for (int i = 0; i < 5; ++i) {
+        t.told.clear();
+        t.session->replace(SessionEvent::upgrade, t.done());
+        CHECK(t.state() == Session::upgrading);
+        CHECK(t.tapdisk().terminated);
+        t.tapdisk().lose();  // it closes its socket before it ends
+        CHECK(t.problem.empty());
+        t.tapdisk().end("exited with status 0");
+        CHECK(t.ends.back() == DiskSession::End::revives);
+        t.session->tidy();
+        t.say("closed");
+        t.tapdisk().answer();
+        t.say("paused");
+        t.tapdisk().answer(t.device);
+        t.say("paused", true);
+        CHECK(t.told.empty());
+        t.tapdisk().answer(t.device);
+        CHECK(t.told == "done ");
+        CHECK(t.state() == Session::open);
+        t.tapdisk().answer(ipc::Problems{});  // "watch"
+    }
+    CHECK(t.problem.empty());
+}
+
+TEST_CASE("revival: a disk that goes while its tapdisk is upgraded has no other one", "[unit][tapback]") {
+    RevivalHost t;
+    t.session->replace(SessionEvent::upgrade, t.done());
+    t.session->end();
+    t.tapdisk().end("exited with status 0");
+    CHECK(t.state() == Session::none);
+    CHECK_FALSE(t.record);
+    CHECK_THAT(t.told, Contains("failed: "));
 }

@@ -13,15 +13,15 @@ using namespace blktap::tapback;
 
 namespace {
 
-constexpr auto sessions = {Session::none,       Session::idle,    Session::opening, Session::asking,
-                           Session::open,       Session::paused,  Session::lost,    Session::reviving,
-                           Session::recovering, Session::holding, Session::ending};
+constexpr auto sessions = {Session::none,       Session::idle,    Session::opening,   Session::asking,
+                           Session::open,       Session::paused,  Session::lost,      Session::reviving,
+                           Session::recovering, Session::holding, Session::upgrading, Session::ending};
 constexpr auto session_events = {
     SessionEvent::started,     SessionEvent::open,          SessionEvent::found,     SessionEvent::missing,
     SessionEvent::unanswered,  SessionEvent::retry,         SessionEvent::says_open, SessionEvent::says_paused,
     SessionEvent::says_closed, SessionEvent::says_too_open, SessionEvent::opened,    SessionEvent::not_opened,
     SessionEvent::refused,     SessionEvent::not_now,       SessionEvent::pause,     SessionEvent::resume,
-    SessionEvent::revive,      SessionEvent::end,           SessionEvent::ended};
+    SessionEvent::revive,      SessionEvent::upgrade,       SessionEvent::end,       SessionEvent::ended};
 
 /// Calls `check` with every combination of facts about a tapdisk that is a disk's, or no disk's.
 template <class Check>
@@ -77,6 +77,10 @@ const std::map<std::pair<Session, SessionEvent>, SessionTurn> always{
     {{Session::recovering, SessionEvent::refused}, {Session::holding, SessionStep::terminate}},
     {{Session::recovering, SessionEvent::unanswered}, {Session::lost, SessionStep::ask_later}},
     {{Session::recovering, SessionEvent::end}, {Session::ending, SessionStep::terminate}},
+    {{Session::open, SessionEvent::upgrade}, {Session::upgrading, SessionStep::terminate}},
+    {{Session::paused, SessionEvent::upgrade}, {Session::upgrading, SessionStep::terminate}},
+    {{Session::upgrading, SessionEvent::ended}, {Session::reviving, SessionStep::revive}},
+    {{Session::upgrading, SessionEvent::end}, {Session::ending, SessionStep::none}},
     {{Session::holding, SessionEvent::ended}, {Session::none, SessionStep::hold}},
     {{Session::holding, SessionEvent::end}, {Session::ending, SessionStep::none}},
     {{Session::ending, SessionEvent::ended}, {Session::none, SessionStep::forget_image}},

@@ -3,6 +3,8 @@
 //
 #include "control/tapback/vbd/served_image.hpp"
 
+#include <fstream>
+
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapback/vbd/disk_host.hpp"
 
@@ -14,7 +16,7 @@ namespace {
 
 struct ImageHost : DiskHost {
     explicit ImageHost(bool plugged = false)
-        : image({store_session, directory, link, session, situation}, address, plugged) {}
+        : image({tapdisks, store_session, directory, link, session, situation}, address, plugged) {}
 
     void attach(const std::string& life = "") {
         image.attach({"raw", "/images/a", false, {}}, life,
@@ -156,4 +158,40 @@ TEST_CASE("served image: no tapdisk goes on with requests that are being answere
     t.tapdisk().end("exited with status 0");
     t.image.recover([](const auto&) {});
     CHECK(t.session.state() == Session::reviving);
+}
+
+TEST_CASE("served image: a tapdisk is upgraded if the installed program can go on, and else not touched",
+          "[unit][tapback]") {
+    ImageHost t;
+    const auto upgrade = [&] { t.image.upgrade([&](const auto& reply) { t.told = reply.error_message + '.'; }); };
+    CHECK_THROWS_AS(upgrade(), std::system_error);
+    t.open_image();
+    SECTION("it can") {
+        upgrade();
+        CHECK(t.tapdisks.asked_version == 2);
+        CHECK_THROWS_AS(upgrade(), std::system_error);  // already
+        CHECK_FALSE(t.tapdisk().terminated);
+        t.tapdisks.checked("");
+        CHECK(t.tapdisk().terminated);
+        CHECK(t.session.state() == Session::upgrading);
+        CHECK(t.told.empty());
+    }
+    SECTION("it cannot") {
+        upgrade();
+        t.tapdisks.checked("exited with status 1");
+        CHECK_THAT(t.told, Contains("exited with status 1"));
+        CHECK_FALSE(t.tapdisk().terminated);
+        upgrade();
+    }
+    SECTION("the tapdisk has died meanwhile") {
+        upgrade();
+        t.tapdisk().end("killed by signal 9");
+        t.tapdisks.checked("");
+        CHECK_THAT(t.told, Contains("no tapdisk serves it now"));
+    }
+    SECTION("its log lacks what counts") {
+        t.connect();
+        std::ofstream(t.recovery_log, std::ios::binary) << "BKTAPLOG" << std::string("\1\0\0\0", 4);
+        CHECK_THROWS_AS(upgrade(), std::system_error);
+    }
 }
