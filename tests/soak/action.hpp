@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// The actions of a soak: what is done to a disk, with how often one is chosen. "tap-ctl upgrade" gets a row here when
-// there is such a command.
+// The actions of a soak: what is done to a disk, with how often one is chosen.
 #pragma once
 
 #include <array>
@@ -22,6 +21,7 @@ enum class Action : std::uint8_t {
     look,                ///< tap-ctl list, info and stats
     reconnect,           ///< the guest leaves, and another one comes
     freeze_tapdisk,      ///< it answers nobody, for a while
+    upgrade,             ///< the installed tapdisk goes on
     kill_tapdisk,        ///< of a guest that is served
     kill_local_tapdisk,  ///< of local rings, which end with it
     kill_idle_tapdisk,   ///< of a disk without a guest
@@ -46,6 +46,7 @@ inline constexpr std::array action_rows{
     ActionRow{Action::look, "look", 2},
     ActionRow{Action::reconnect, "reconnect", 3},
     ActionRow{Action::freeze_tapdisk, "freeze-tapdisk", 1},
+    ActionRow{Action::upgrade, "upgrade", 4},
     ActionRow{Action::kill_tapdisk, "kill-tapdisk", 6},
     ActionRow{Action::kill_local_tapdisk, "kill-local-tapdisk", 6},
     ActionRow{Action::kill_idle_tapdisk, "kill-idle-tapdisk", 0},

@@ -98,6 +98,15 @@ bool kill_tapdisk(DiskState& disk) {
     return true;
 }
 
+/// The same, in order.
+bool upgrade(DiskState& disk) {
+    const ipc::VbdEntry before = disk.requests.entry();
+    if (!before.pid) return false;
+    disk.requests.upgrade();
+    have_served_again(disk, *before.pid);
+    return true;
+}
+
 /// A client with local rings loses them with the tapdisk, and comes again when there is one.
 bool kill_local_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
@@ -139,6 +148,8 @@ bool act(DiskState& disk, Action action) {
             return reconnect(disk);
         case Action::freeze_tapdisk:
             return freeze_tapdisk(disk);
+        case Action::upgrade:
+            return !disk.plan.local && upgrade(disk);
         case Action::kill_tapdisk:
             return !disk.plan.local && kill_tapdisk(disk);
         case Action::kill_local_tapdisk:

@@ -15,10 +15,11 @@ bool is_no_space(const Answer& answer) {
     return answer.is_refused(std::errc::no_space_on_device);
 }
 
-/// Not now: a request whose answer was lost is still being done, or tapback has just been started and looks for the
-/// disk.
+/// Not now: a request whose answer was lost is still being done, another tapdisk is about to go on, or tapback has just
+/// been started and looks for the disk.
 bool is_under_way(const Answer& answer) {
-    return answer.kind == Answer::Kind::refused && answer.code == Errc::wrong_state;
+    return answer.kind == Answer::Kind::refused &&
+           (answer.code == Errc::wrong_state || answer.is_refused(std::errc::resource_unavailable_try_again));
 }
 
 [[noreturn]] void throw_refused(const std::string& what, const Answer& answer) {
@@ -144,6 +145,17 @@ ipc::ImageArguments DiskOperator::snapshot(const std::string& overlay) {
     const ipc::VbdEntry now = entry();
     if (!now.image) throw Wrong("after a snapshot the disk has no image");
     return *now.image;
+}
+
+void DiskOperator::upgrade() {
+    const ipc::VbdEntry before = entry();
+    wait_for("be upgraded", [&] {
+        const Answer answer = ask(ipc::VbdUpgrade::name, vbd_);
+        const ipc::VbdEntry now = entry();
+        if (answer.is_done() || now.pid != before.pid) return true;
+        if (answer.kind == Answer::Kind::refused && !is_under_way(answer)) throw_refused("upgrade", answer);
+        return false;
+    });
 }
 
 std::uint64_t DiskOperator::comes_back(std::uint32_t dead) {

@@ -31,6 +31,8 @@ class DiskOperator {
     /// The disk goes on with a new image over its present one; returns that it has then.
     ipc::ImageArguments snapshot(const std::string& overlay);
 
+    /// The installed tapdisk goes on with the disk.
+    void upgrade();
     /// After its tapdisk, process `dead`, was killed: returns the disk's sectors when tapback has it served again.
     std::uint64_t comes_back(std::uint32_t dead);
 
