@@ -3,6 +3,9 @@
 //
 #include "control/tapback/vbd/disk_problems.hpp"
 
+#include <ctime>
+#include <utility>
+
 #include "libblktap/base/log.hpp"
 
 namespace blktap::tapback {
@@ -18,6 +21,11 @@ bool DiskProblems::set_reason(const std::string& reason) {
     told_ = false;
     if (!reason.empty()) log::warning("vbd.problem", {{"vbd", disk_}, {"reason", reason}});
     return true;
+}
+
+void DiskProblems::set_held(bool held) {
+    if (std::exchange(held_, held) == held) return;
+    hook_.run(disk_, {"held", static_cast<std::uint64_t>(std::time(nullptr)), reason_}, held);
 }
 
 void DiskProblems::see(const ipc::Problems& problems) {

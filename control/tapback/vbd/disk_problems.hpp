@@ -29,6 +29,9 @@ class DiskProblems {
     /// Sets the reason why the disk is not served; empty: it is served. Returns false if the reason is unchanged.
     bool set_reason(const std::string& reason);
     const std::string& reason() const noexcept { return reason_; }
+    /// Whether the disk is held, because its tapdisk has died: runs the hook when that begins, with the reason, and
+    /// when it is over.
+    void set_held(bool held);
     /// Takes the current problems that the tapdisk reports.
     void see(const ipc::Problems& problems);
     /// The tapdisk is gone, so its reported problems cannot end any more: forgets them.
@@ -50,6 +53,7 @@ class DiskProblems {
     std::string reason_;
     ipc::ProblemStates storage_{quiet};
     bool told_ = true;
+    bool held_ = false;
     EventLoop::Timer timer_;
 };
 

@@ -70,6 +70,7 @@ bool DiskStatus::set_problem(const std::string& problem) {
 }
 
 void DiskStatus::image_opened() {
+    problems_.set_held(false);
     if (store_.store()) try_to_tell(disk_, [this] { directory_.remove_hotplug_error(); });
 }
 

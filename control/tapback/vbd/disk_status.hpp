@@ -51,7 +51,12 @@ class DiskStatus {
     void image_opened();
     /// Takes the problems of its storage that the tapdisk reports; until tapdisk_ended().
     void see(const ipc::Problems& problems) { problems_.see(problems); }
-    void tapdisk_ended() { problems_.forget_storage(); }
+    /// `is_held`: no other one goes on.
+    void tapdisk_ended(bool is_held) {
+        problems_.forget_storage();
+        problems_.set_held(is_held);
+    }
+    void disk_ended() { problems_.set_held(false); }
     /// Sets whether the guest must wait because it reconnected too often.
     void set_paced(bool is_paced);
 

@@ -66,7 +66,8 @@ DiskSession::Hooks Vbd::session_hooks() {
             .problems = [this](const ipc::Problems& problems) { status_.see(problems); },
             .ended =
                 [this](DiskSession::End how) {
-                    status_.tapdisk_ended();
+                    using End = DiskSession::End;
+                    status_.tapdisk_ended(how == End::held || how == End::was_away);
                     link_.tapdisk_ended(how, situation_.is_domain_dead());
                 },
             .adopt = [this](const Done& done) { return link_.adopt(done); }};
@@ -253,6 +254,7 @@ void Vbd::forget() {
         situation_.leave();
     }
     link_.unfollow();
+    status_.disk_ended();
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
     ::unlink(session_.socket_path().c_str());

@@ -3,7 +3,12 @@
 //
 #include "control/tapback/vbd/disk_problems.hpp"
 
+#include <fstream>
+#include <sys/stat.h>
+
 #include "tests/support/catch.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;
 using namespace blktap::tapback;
@@ -62,6 +67,28 @@ TEST_CASE("disk problems: a storage's is told when it begins, and when it has st
     CHECK(t.changes == 2);
     CHECK(t.problems.text() == "held");
     CHECK(t.take());
+}
+
+TEST_CASE("disk problems: the hook is run when a disk is held, with the reason, and when it is not any more",
+          "[unit][tapback]") {
+    const testing::TemporaryDirectory directory;
+    const std::string hook = directory.path("hook");
+    const std::string said = directory.path("said");
+    std::ofstream(hook) << "#!/bin/sh\necho \"$@\" >>" << said << '\n';
+    REQUIRE(::chmod(hook.c_str(), 0700) == 0);
+    const MonotonicClock clock;
+    EventLoop loop{clock};
+    ProblemHook runner{loop, hook};
+    DiskProblems problems{loop, runner, "5/51712", [] {}};
+    problems.set_held(false);
+    CHECK(runner.running() == 0);
+    problems.set_reason("its tapdisk died");
+    for (const bool held : {true, true, false}) {
+        problems.set_held(held);
+        while (runner.running() != 0)
+            loop.run_once();
+    }
+    CHECK(testing::read_file(said) == "5/51712 held begin its tapdisk died\n5/51712 held end its tapdisk died\n");
 }
 
 TEST_CASE("disk problems: what a tapdisk said goes with it", "[unit][tapback]") {

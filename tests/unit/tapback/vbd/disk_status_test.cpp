@@ -64,7 +64,7 @@ TEST_CASE("disk status: a problem is written at once, and another state by and b
     t.status.see({{{"no-space", 5, "writes wait for space"}}});
     CHECK(t.status.write_problems(t.situation.now()));
     CHECK(t.status_node() == "waiting for the image: no such file; writes wait for space");
-    t.status.tapdisk_ended();
+    t.status.tapdisk_ended(false);
     t.status.set_problem("");
     CHECK(t.status.write_problems(t.situation.now()));
     CHECK(t.status_node() == "waiting for the image");

@@ -16,7 +16,8 @@ using Catch::Contains;
 namespace {
 
 struct VbdHost : StoreHost {
-    VbdHost() {
+    explicit VbdHost(unsigned deaths_max = 3) {
+        options.deaths_max = deaths_max;
         options.run_directory = files_directory.path("");
         vbd.emplace(host, address);
         look();
@@ -139,7 +140,7 @@ TEST_CASE("vbd: a disk whose directory was made anew ends in the background, and
 }
 
 TEST_CASE("vbd: what a tapdisk that died left is answered when the guest closes, and not before", "[unit][tapback]") {
-    VbdHost t;
+    VbdHost t(1);
     t.attach_and_connect();
     t.tapdisk().end("killed by signal 9");
     t.look();
@@ -157,6 +158,39 @@ TEST_CASE("vbd: what a tapdisk that died left is answered when the guest closes,
     t.tapdisk().end("exited with status 0");
     t.look();
     CHECK(t.node("state") == "6");
+}
+
+TEST_CASE(
+    "vbd: while another tapdisk takes the place of one that died nothing is done in xenstore but to tell the size",
+    "[unit][tapback]") {
+    VbdHost t;
+    t.attach_and_connect();
+    t.tapdisk().end("killed by signal 9");
+    t.look();
+    CHECK(t.vbd->entry(true).state == "recovering");
+    CHECK(t.tapdisk().pid() == 101);
+    const ipc::Json image{{"format", "raw"}, {"path", "/images/a"}, {"device", t.device}};
+    const auto say = [&](const char* state, bool connected) {
+        REQUIRE(t.tapdisk().asked() == "stats ");
+        t.answer({{"state", state}, {"connected", connected}, {"image", image}});
+    };
+    say("closed", false);
+    t.answer();  // "recover"
+    const bool closes = GENERATE(false, true);
+    if (closes) t.enter("5");
+    say("paused", false);
+    CHECK(t.tapdisk().asked() == "adopt ");
+    t.answer(t.device);
+    CHECK(t.node("state") == "4");
+    say("paused", true);
+    CHECK(t.tapdisk().asked() == "resume ");
+    CHECK(t.node("state") == "4");
+    const ipc::Json larger = ipc::DeviceDescription{.size_sectors = 16};
+    t.answer(larger);
+    t.answer(ipc::Problems{});
+    CHECK(t.node("sectors") == (closes ? "8" : "16"));
+    CHECK(t.node("state") == (closes ? "5" : "4"));
+    CHECK(t.vbd->entry(true).state == (closes ? "closing" : "connected"));
 }
 
 TEST_CASE("vbd: a guest that comes while its disk is paused waits for it", "[unit][tapback]") {
