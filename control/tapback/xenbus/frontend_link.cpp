@@ -235,7 +235,9 @@ bool FrontendLink::has_begun_anew() const {
     if (!places_.store.store()) return false;
     const Xenbus frontend = read_state(*places_.store.store());
     const Xenbus backend = parse_frontend_state(directory_.read("state"));
-    return is_starting(frontend) || (is_ready(frontend) && backend < Xenbus::connected) || has_new_rings(frontend);
+    // Without the directory the disk is being taken away, and the frontend may wait for answers.
+    const bool was_not_told = backend != Xenbus::unknown && backend < Xenbus::connected;
+    return is_starting(frontend) || (is_ready(frontend) && was_not_told) || has_new_rings(frontend);
 }
 
 bool FrontendLink::adopt(const DiskSession::Done& done) {

@@ -293,6 +293,11 @@ TEST_CASE("frontend link: a successor adopts the rings as they were recorded, wh
         CHECK_FALSE(t.link->adopt(done));
         CHECK_FALSE(t.link->rings());
     }
+    SECTION("a toolstack has removed the disk's directory") {
+        t.store_session.require().remove(linked_disk.backend_path());
+        CHECK(t.link->adopt(done));
+        CHECK(t.tapdisk().asked() == "adopt ");
+    }
     SECTION("the log is gone") {
         t.link->remove_recovery_log();
         CHECK(t.link->adopt(done));
