@@ -118,8 +118,8 @@ elif [ "$extent" = '' ]; then
 else
     BLKTAP_SOAK_SECONDS=120 layer release "" --label-exclude '^explore$'
     # With the fuzzers, for as long as BLKTAP_FUZZ_SECONDS says. What is tried again and again in the layer above is
-    # tried less often here.
-    BLKTAP_KILLS=50 BLKTAP_RECOVERY_KILLS=96 BLKTAP_CRASH_POINTS=4 BLKTAP_SCALE_VBDS=128 layer asan-ubsan "" --label-exclude '^house$'
+    # tried less often here, and the tests of the tests are not.
+    BLKTAP_KILLS=50 BLKTAP_RECOVERY_KILLS=96 BLKTAP_CRASH_POINTS=4 BLKTAP_SCALE_VBDS=128 layer asan-ubsan "" --label-exclude '^(house|planted)$'
     layer tsan "base_test ring_test xen_test" --tests-regex '^(base|ring|xen)_test:'
     xen_layer
 fi
