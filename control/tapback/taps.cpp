@@ -74,7 +74,8 @@ void Taps::find_again(const Tap& tap) {
     if (tap.start) record.process = ProcessId{static_cast<pid_t>(tap.pid), *tap.start};
     DiskSession& session = add_session(tap.socket);
     session.restore(record);
-    if (tap.ending) session.end();  // now, or when it is found
+    if (!sessions_.contains(tap.socket)) return;  // it has ended
+    if (tap.ending) session.end();                // now, or when it is found
     const TapdiskHandle* const found = session.tapdisk();
     if (found == nullptr || static_cast<std::uint32_t>(found->pid()) == tap.pid) return;
     log::info("tap.gone", {{"pid", std::to_string(tap.pid)}});
@@ -115,10 +116,12 @@ Tap* Taps::tap_of(const std::string& socket) {
 }
 
 void Taps::changed(const std::string& socket) {
-    const Session state = sessions_.at(socket)->state();
+    const auto session = sessions_.find(socket);
+    if (session == sessions_.end()) return;
+    const Session state = session->second->state();
     Tap* const tap = tap_of(socket);
     // One that is to end could not be looked for until now.
-    if (tap == nullptr && table_.pid_of(socket) && state == Session::asking) return sessions_.at(socket)->end();
+    if (tap == nullptr && table_.pid_of(socket) && state == Session::asking) return session->second->end();
     if (tap == nullptr || state != Session::ending) return;
     tap->ending = true;
     save();

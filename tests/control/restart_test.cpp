@@ -3,6 +3,7 @@
 //
 // tapback killed and started again at every step: of an attach, of a running disk, of a detach. A running disk notices
 // nothing, and what was half done can be done again.
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -182,7 +183,13 @@ TEST_CASE("restart: an image stays locked when its tapdisk dies under the next t
     hold_the_dead(scene.host);
     const std::string image = scene.host.path("image-5-51712");
     scene.attach(scene.disk);
+    const std::vector<pid_t> earlier = scene.host.storage_processes();
     scene.host.replace_tapback();
+    const auto is_left = [&](pid_t pid) {
+        const auto now = scene.host.storage_processes();
+        return std::ranges::find(now, pid) != now.end();
+    };
+    REQUIRE(testing::wait_until([&] { return std::ranges::none_of(earlier, is_left); }));
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "waiting for the guest"; }));
     CHECK(testing::wait_until([&] { return scene.host.holds(image); }));
     CHECK_FALSE(has_open(scene.host.tapback_pid(), image));

@@ -69,5 +69,7 @@ TEST_CASE("planted faults: a file that is given before the I/O of a dead tapdisk
         return;
     }
     CHECK(suite.status != 0);
-    CHECK((suite.says(": lost: ") || suite.says(": torn: ") || suite.says(": misplaced: ")));
+    // Whatever the late write meets: data of the guest, or a table of the image.
+    const auto wrong = {": lost: ", ": torn: ", ": misplaced: ", ": foreign: "};
+    CHECK(std::ranges::any_of(wrong, [&](const char* text) { return suite.says(text); }));
 }

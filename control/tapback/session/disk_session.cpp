@@ -59,18 +59,19 @@ SessionFacts DiskSession::facts() const {
 void DiskSession::handle(SessionEvent event) {
     const SessionTurn turn = next_turn(state_, event, facts());
     state_ = turn.state;
-    if (const bool pauses = state_ == Session::paused; pauses || state_ == Session::open) {
-        const bool was_reviving = revival_.end();
-        if (std::exchange(paused_, pauses) != pauses || was_reviving) try_to_record(hooks_, owner_.name);
+    if (const auto pauses = paused_after(state_, event)) {
+        const bool was_reviving = state_ != Session::upgrading && revival_.end();
+        if (std::exchange(paused_, *pauses) != *pauses || was_reviving) try_to_record(hooks_, owner_.name);
     }
     perform(turn.step);
     hooks_.changed();
 }
 
 void DiskSession::end() {
-    const bool had_ended = state_ == Session::reviving;
+    if (state_ != Session::reviving) return handle(SessionEvent::end);
     handle(SessionEvent::end);
-    if (had_ended) hooks_.ended(End::asked);
+    revival_.fail(owner_.name + ": was taken away");
+    hooks_.ended(End::asked);
 }
 
 void DiskSession::perform(SessionStep step) {
@@ -142,7 +143,7 @@ PauseControl::Hooks DiskSession::pause_hooks() {
             .state = [this] { return state_; },
             .happened = [this](SessionEvent event) { handle(event); },
             .changed = [this] { hooks_.changed(); },
-            .require_resumable = [this] { revival_.require_resumable(owner_.name); },
+            .require_settled = [this] { revival_.require_settled(owner_.name); },
             .write_record = [this] { hooks_.write_record(); },
             .try_to_record = [this] { try_to_record(hooks_, owner_.name); }};
 }
@@ -168,6 +169,7 @@ Revival::Hooks DiskSession::revival_hooks() {
             .is_wanted = [this] { return state_ == Session::recovering; },
             .stays_paused = [this] { return paused_; },
             .adopt = [this](const Done& done) { return hooks_.adopt(done); },
+            .release_files = [this] { files_.release(owner_.name); },
             .resumed =
                 [this](const ipc::DeviceDescription& device) {
                     description_ = device;
@@ -296,8 +298,6 @@ void DiskSession::answered(const ipc::Reply& stats) {
                     hooks_.files_kept);
     log::info("vbd.found", {{"vbd", owner_.name}, {"pid", tapdisk_.pid_text()}});
 }
-
-// A tapdisk that is started.
 
 /// Starts a tapdisk for the image that is set. Errors: throws std::system_error, and the image stays set.
 void DiskSession::spawn() {

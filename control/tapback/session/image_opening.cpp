@@ -31,7 +31,7 @@ void ImageOpening::reopen(std::function<bool()> still_wanted) {
 
 void ImageOpening::opened(const ipc::Reply& reply, const Done& done) {
     // The end of the tapdisk follows, and another one is started.
-    if (is_error(reply, Errc::peer_closed) && hooks_.may_revive()) return;
+    if (!done && is_error(reply, Errc::peer_closed) && hooks_.may_revive()) return;
     // Nobody waits: the image is opened again, and the storage process of an earlier tapback may not have let go of it.
     if (!done && ipc::error_code_named(reply.error_code) == std::errc::device_or_resource_busy) {
         hooks_.problem(reply.error_message);

@@ -14,6 +14,7 @@ PauseControl::PauseControl(SessionImage& image, ImageFiles& files, const std::st
 
 void PauseControl::pause(Done done) {
     TapdiskHandle& tapdisk = hooks_.tapdisk();
+    hooks_.require_settled();
     pausing_ = Pausing::asked;
     hooks_.changed();
     tapdisk.call(ipc::Pause{}, {}, [this, done = std::move(done)](const ipc::Reply& reply) { paused(reply, done); });
@@ -88,7 +89,7 @@ void PauseControl::resume(const ipc::ImageArguments& image, bool name_image, boo
 
 void PauseControl::resume_with(const ipc::ImageArguments& image, bool name_image, bool accept_loss, const Done& done) {
     TapdiskHandle& tapdisk = hooks_.tapdisk();
-    hooks_.require_resumable();
+    hooks_.require_settled();
     if (name_image) require_no_other(image);
     ipc::Resume request;
     request.accept_loss = accept_loss;
@@ -117,7 +118,7 @@ void PauseControl::resumed(const ipc::Reply& reply, const ipc::ImageArguments* a
     const bool has_resumed = reply.error_code.empty();
     if (another != nullptr) has_resumed ? image_.change(*another) : image_.keep();
     // A refused image's files must not stay locked, nor be served later, when its path may name another file.
-    if (!has_resumed && is_paused()) files_.release(disk_);
+    if (!has_resumed && hooks_.state() != Session::open) files_.release(disk_);
     has_resumed ? hooks_.happened(SessionEvent::resume) : hooks_.changed();
     if (another != nullptr) hooks_.try_to_record();
     done(reply);

@@ -29,8 +29,8 @@ class PauseControl {
         std::function<void(SessionEvent event)> happened;
         /// Called when is_asked() has changed, or the answer to a request was lost.
         std::function<void()> changed;
-        /// Throws std::system_error: the tapdisk must not be resumed now.
-        std::function<void()> require_resumable;
+        /// Throws std::system_error: the tapdisk must not be paused or resumed now.
+        std::function<void()> require_settled;
         /// Writes the disk's record. May throw std::system_error.
         std::function<void()> write_record;
         /// Writes the disk's record; a failure is logged.

@@ -41,7 +41,7 @@ void Revival::go_on(const ipc::DeviceDescription& told) {
     });
 }
 
-void Revival::require_resumable(const std::string& disk) const {
+void Revival::require_settled(const std::string& disk) const {
     if (!under_way_ || waits_for_image_) return;
     throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                 disk + ": its tapdisk has died, and another one is about to go on");
@@ -83,6 +83,7 @@ void Revival::resume() {
     tapdisk_->call(request, {}, [this, image](const ipc::Reply& reply) {
         if (is_of_no_use(reply)) return;
         waits_for_image_ = !reply.error_code.empty();
+        if (waits_for_image_ && !is_temporary(reply)) hooks_.release_files();
         if (waits_for_image_) return later(reply.error_message);
         try {
             hooks_.resumed(reply.result.get<ipc::DeviceDescription>());

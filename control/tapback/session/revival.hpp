@@ -34,6 +34,8 @@ class Revival {
         std::function<bool()> stays_paused;
         /// Has the tapdisk adopt the guest's rings; `done` gets its answer. Returns false if there are none.
         std::function<bool(const Done& done)> adopt;
+        /// Closes the image's files: the next attempt opens what the path names then.
+        std::function<void()> release_files;
         /// Called before `opened`.
         std::function<void(const ipc::DeviceDescription& device)> resumed;
     };
@@ -47,9 +49,9 @@ class Revival {
         waits_for_image_ = false;
     }
     bool is_under_way() const noexcept { return under_way_; }
-    /// Whether an operator may have the tapdisk resume: one that has not adopted its rings yet would serve without
-    /// them. `disk`: for the text. Errors: throws EAGAIN: not yet.
-    void require_resumable(const std::string& disk) const;
+    /// Whether an operator may have the tapdisk pause or resume: one that has not adopted its rings yet would serve
+    /// without them. `disk`: for the text. Errors: throws EAGAIN: not yet.
+    void require_settled(const std::string& disk) const;
     /// Calls `done` when it is over, or has failed.
     void wait(Done done) { waiting_.push_back(std::move(done)); }
     /// Has the tapdisk do what is left to do. `told`: the device as the guests know it.

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace blktap::tapback {
 
@@ -88,6 +89,15 @@ struct SessionTurn {
 
     friend bool operator==(const SessionTurn&, const SessionTurn&) = default;
 };
+
+/// Whether the image is to stay paused when another tapdisk goes on, in the state `state` after `event`; nullopt: as
+/// before. What a tapdisk still answers before it ends holds for the next one.
+constexpr std::optional<bool> paused_after(Session state, SessionEvent event) noexcept {
+    const bool is_last_word = state == Session::upgrading;
+    if (state == Session::paused || (is_last_word && event == SessionEvent::pause)) return true;
+    if (state == Session::open || (is_last_word && event == SessionEvent::resume)) return false;
+    return std::nullopt;
+}
 
 SessionTurn next_turn(Session state, SessionEvent event, const SessionFacts& facts) noexcept;
 

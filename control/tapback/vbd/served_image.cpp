@@ -53,13 +53,19 @@ void ServedImage::attach(const ipc::ImageArguments& image, const std::string& li
 void ServedImage::recover(Done done) {
     if (parts_.link.state() == FrontendLink::State::busy)
         throw_error(Errc::wrong_state, disk_.name() + ": the requests of its guest are being answered with errors");
+    const bool lacks_rings = !parts_.link.rings() && parts_.situation.now().abandoned;
+    if (lacks_rings || (parts_.link.rings() && !parts_.session.description())) {
+        throw_error(Errc::wrong_state,
+                    disk_.name() + ": its tapdisk was of a version that kept too little for another one to go on");
+    }
     parts_.session.replace(SessionEvent::revive, std::move(done));
 }
 
 void ServedImage::require_upgradable() const {
     const Session state = parts_.session.state();
-    const bool serves = state == Session::open || state == Session::paused;
-    if (!serves || parts_.situation.is_released())
+    const bool pauses = parts_.session.is_paused() && state != Session::paused;
+    const bool serves = (state == Session::open && !pauses) || state == Session::paused;
+    if (!serves || parts_.session.pausing().is_unknown() || parts_.situation.is_released())
         throw_error(Errc::wrong_state, disk_.name() + ": no tapdisk serves it now");
     if (parts_.session.description() && parts_.link.can_be_adopted()) return;
     throw_error(Errc::wrong_state, disk_.name() +

@@ -16,7 +16,8 @@ void TapdiskEnd::end() {
 /// Whether the tapdisk has not answered a request about the rings, or does not yet go on with those of a dead one.
 bool TapdiskEnd::has_rings_due() const {
     const bool may_come = session_.tapdisk() != nullptr || session_.state() == Session::reviving;
-    return may_come && situation_.now().link == Situation::Link::busy && session_.state() != Session::ending;
+    const bool is_due = situation_.now().link == Situation::Link::busy || is_reviving(session_.state());
+    return may_come && is_due && session_.state() != Session::ending;
 }
 
 void TapdiskEnd::watch() {

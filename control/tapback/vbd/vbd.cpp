@@ -75,6 +75,7 @@ DiskSession::Hooks Vbd::session_hooks() {
 
 /// A tapdisk of an earlier version, and its record, keep less than its successor must know to adopt the rings.
 bool Vbd::has_what_a_successor_needs() const {
+    if (link_.has_unknown_rings()) return false;
     if (!link_.rings()) return session_.description() || !link_.has_recovery_log();
     return session_.description() && link_.can_be_adopted();
 }
@@ -285,6 +286,8 @@ void Vbd::unplug(bool force, Done done) {
 void Vbd::write_record() const {
     VbdRecord record{.backend = address_, .plugged = plugged_, .life = directory_.life(), .rings = link_.rings()};
     session_.put_into(record);
+    // So that no tapdisk goes on without them.
+    if (link_.has_unknown_rings()) record.device.reset();
     tapback::write_record(host_.options.run_directory, record);
 }
 

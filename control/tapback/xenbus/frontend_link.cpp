@@ -161,7 +161,7 @@ void FrontendLink::found(bool connected) {
 }
 
 void FrontendLink::tapdisk_ended(DiskSession::End how, bool domain_died) {
-    ended_idle_ = state_ == State::none;
+    ended_idle_ = state_ == State::none && !rings_;
     io_is_over_ = false;
     switch (how) {
         case DiskSession::End::was_away:
@@ -223,6 +223,7 @@ void FrontendLink::connected(const ipc::Reply& reply) {
 }
 
 bool FrontendLink::can_be_adopted() const {
+    if (has_unknown_rings()) return false;
     return !rings_ || version_of(places_.recovery_log) != log_version_lacking;
 }
 
@@ -235,6 +236,8 @@ bool FrontendLink::has_begun_anew() const {
     if (!places_.store.store()) return false;
     const Xenbus frontend = read_state(*places_.store.store());
     const Xenbus backend = parse_frontend_state(directory_.read("state"));
+    // One that closed by itself has let go of its rings' memory.
+    if (frontend == Xenbus::closed && backend != Xenbus::unknown && directory_.read("online") != "0") return true;
     // Without the directory the disk is being taken away, and the frontend may wait for answers.
     const bool was_not_told = backend != Xenbus::unknown && backend < Xenbus::connected;
     return is_starting(frontend) || (is_ready(frontend) && was_not_told) || has_new_rings(frontend);

@@ -76,6 +76,8 @@ class FrontendLink {
     /// Has the next tapdisk adopt the rings of the one that died; `done` gets the answer. Returns false if there are
     /// none, or none that count: the frontend has begun anew.
     bool adopt(const DiskSession::Done& done);
+    /// Whether the tapdisk has rings that only its version before this one recorded: which ones is not known.
+    bool has_unknown_rings() const noexcept { return state_ == State::up && !rings_; }
     /// Whether a tapdisk could adopt the rings: those of an earlier version's keep less in their log than is needed.
     bool can_be_adopted() const;
     /// Of the recovery log of the rings; of a new one if there are none.

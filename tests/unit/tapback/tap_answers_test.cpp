@@ -168,3 +168,14 @@ TEST_CASE("taps: one that another tapback finds without its image, or that talks
     CHECK(t.tapdisk().terminated);
     CHECK_FALSE(t.is_known());
 }
+
+TEST_CASE("taps: one that was to end, and has while there was no tapback, is forgotten", "[unit][tapback]") {
+    TapsHost t;
+    t.open();
+    t.taps->destroy(t.name, [](const auto&) {});
+    t.tapdisks.runs = false;
+    t.replace();
+    CHECK_FALSE(t.is_known());
+    t.turn(1min);
+    CHECK_FALSE(t.is_known());
+}

@@ -304,3 +304,14 @@ TEST_CASE("disk session: a tapdisk whose record cannot be written stays whose it
     CHECK_FALSE(t.session->image());
     CHECK(t.session->socket_path() == "/run/5-51712.sock");
 }
+
+TEST_CASE("disk session: who attaches hears that the tapdisk died meanwhile, whatever may be started instead",
+          "[unit][tapback]") {
+    SessionHost t;
+    t.may_revive = true;
+    t.session->start(t.image, t.done());
+    t.tapdisk().end("killed by signal 11");
+    CHECK_THAT(t.told, Contains("failed: "));
+    CHECK(t.state() == Session::none);
+    CHECK_FALSE(t.record);
+}

@@ -155,6 +155,7 @@ TEST_CASE("revival: an operator may name the image's new path meanwhile", "[unit
 TEST_CASE("revival: nobody has a tapdisk resume that has not adopted the rings yet", "[unit][tapback]") {
     RevivalHost t;
     t.recover();
+    CHECK_THROWS_WITH(t.session->pausing().pause(t.done()), Contains("another one is about to go on"));
     t.session->pausing().resume(t.image, GENERATE(true, false), false, t.done());
     REQUIRE(t.tapdisk().asked() == "adopt stats ");
     t.tapdisk().answer(t.device);
@@ -376,4 +377,32 @@ TEST_CASE("revival: a disk that goes while its tapdisk is upgraded has no other 
     CHECK(t.state() == Session::none);
     CHECK_FALSE(t.record);
     CHECK_THAT(t.told, Contains("failed: "));
+}
+
+TEST_CASE("revival: a pause that a tapdisk still answers while it is upgraded holds for the next one",
+          "[unit][tapback]") {
+    RevivalHost t;
+    t.session->pausing().pause(t.done());
+    t.session->replace(SessionEvent::upgrade, [](const auto&) {});
+    t.tapdisk().answer();  // "pause"
+    CHECK(t.told == "done ");
+    CHECK(t.record->paused);
+    t.tapdisk().end("exited with status 0");
+    t.session->tidy();
+    t.say("closed");
+    t.tapdisk().answer();
+    t.say("paused");
+    t.tapdisk().answer(t.device);
+    t.say("paused", true);
+    CHECK(t.state() == Session::paused);
+    CHECK(t.tapdisk().asked() == "watch ");
+}
+
+TEST_CASE("revival: who waits for another tapdisk hears that the disk was taken away", "[unit][tapback]") {
+    RevivalHost t;
+    for (int i = 0; i < 3; ++i)
+        t.die();
+    t.session->replace(SessionEvent::revive, t.done());
+    t.session->end();
+    CHECK_THAT(t.told, Contains("failed: 5/51712: was taken away"));
 }

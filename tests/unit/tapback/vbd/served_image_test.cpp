@@ -183,6 +183,10 @@ TEST_CASE("served image: a tapdisk is upgraded if the installed program can go o
         CHECK_FALSE(t.tapdisk().terminated);
         upgrade();
     }
+    SECTION("not while it pauses") {
+        t.image.pause([](const auto&) {});
+        CHECK_THROWS_AS(upgrade(), std::system_error);
+    }
     SECTION("the tapdisk has died meanwhile") {
         upgrade();
         t.tapdisk().end("killed by signal 9");

@@ -193,6 +193,21 @@ TEST_CASE(
     CHECK(t.vbd->entry(true).state == (closes ? "closing" : "connected"));
 }
 
+TEST_CASE("vbd: rings that an earlier version connected and did not record have no successor", "[unit][tapback]") {
+    VbdHost t;
+    t.attach_and_connect();
+    t.vbd.emplace(t.host, VbdRecord{.backend = t.address, .image = {"raw", "/images/a", false, {}}});
+    const ipc::Json image{{"format", "raw"}, {"path", "/images/a"}, {"device", t.device}};
+    t.answer({{"state", "open"}, {"connected", true}, {"image", image}});
+    t.answer(ipc::Problems{});
+    CHECK(t.vbd->entry(true).state == "connected");
+    CHECK_THROWS_AS(t.vbd->image().upgrade([](const auto&) {}), std::system_error);
+    t.tapdisk().end("killed by signal 9");
+    t.look();
+    CHECK(t.vbd->entry(true).state == "held");
+    CHECK_THROWS_AS(t.vbd->image().recover([](const auto&) {}), std::system_error);
+}
+
 TEST_CASE("vbd: a guest that comes while its disk is paused waits for it", "[unit][tapback]") {
     VbdHost t;
     t.attach();

@@ -293,6 +293,13 @@ TEST_CASE("frontend link: a successor adopts the rings as they were recorded, wh
         CHECK_FALSE(t.link->adopt(done));
         CHECK_FALSE(t.link->rings());
     }
+    SECTION("it has closed by itself") {
+        t.write("state", "6");
+        const bool is_asked_to = GENERATE(false, true);
+        t.write_backend("online", is_asked_to ? "0" : "1");
+        CHECK(t.link->adopt(done) == is_asked_to);
+        CHECK(t.link->rings().has_value() == is_asked_to);
+    }
     SECTION("a toolstack has removed the disk's directory") {
         t.store_session.require().remove(linked_disk.backend_path());
         CHECK(t.link->adopt(done));
@@ -311,6 +318,10 @@ TEST_CASE("frontend link: rings are adopted without an operator only if their lo
           "[unit][tapback]") {
     LinkHost t;
     CHECK(t.link->can_be_adopted());  // there are none
+    t.link->found(true);
+    CHECK(t.link->has_unknown_rings());  // an earlier version recorded none
+    CHECK_FALSE(t.link->can_be_adopted());
+    t.link->found(false);
     t.connect_and_answer();
     CHECK(t.link->can_be_adopted());  // it was never laid out
     std::ofstream(t.recovery_log(), std::ios::binary) << "BKTAPLOG" << std::string("\1\0\0\0", 4);
