@@ -2,50 +2,12 @@
 // Copyright (c) 2026, the blktap developers
 //
 // A tapdisk that dies while its image is open has a successor. The tapdisks answer when the test says so.
-#include "tests/unit/tapback/session/session_host.hpp"
+#include "tests/unit/tapback/session/revival_host.hpp"
 
 using namespace blktap;
 using namespace blktap::tapback;
 using Catch::Contains;
 using Catch::StartsWith;
-
-namespace {
-
-/// An image that is served, for a guest whose rings are connected.
-struct RevivalHost : SessionHost {
-    RevivalHost() {
-        may_revive = has_rings = true;
-        start();
-        told.clear();
-    }
-    /// The tapdisk dies, and another one is started.
-    void die() {
-        tapdisk().end("killed by signal 9");
-        session->tidy();
-    }
-    /// The answer to "stats" of a tapdisk that has come so far.
-    void say(const std::string& state_name, bool is_connected = false) {
-        REQUIRE(tapdisk().asked() == "stats ");
-        tapdisk().answer(stats(state_name, image, is_connected));
-    }
-    /// It is about to adopt the rings.
-    void recover() {
-        die();
-        say("closed");
-        tapdisk().answer();
-        say("paused");
-        REQUIRE(tapdisk().asked() == "adopt ");
-    }
-    /// It is about to open the image.
-    void adopt() {
-        recover();
-        tapdisk().answer(device);
-        say("paused", true);
-        REQUIRE(tapdisk().asked() == "resume ");
-    }
-};
-
-}  // namespace
 
 TEST_CASE("revival: another tapdisk becomes the paused disk, adopts the rings and opens the image", "[unit][tapback]") {
     RevivalHost t;
@@ -341,61 +303,6 @@ TEST_CASE("revival: it is given up with its disk", "[unit][tapback]") {
     CHECK(t.state() == Session::none);
     CHECK_FALSE(t.session->image());
     CHECK_FALSE(t.record);
-}
-
-TEST_CASE("revival: a tapdisk that is upgraded ends, and that is no death", "[unit][tapback]") {
-    RevivalHost t;
-    for (int i = 0; i < 5; ++i) {
-        t.told.clear();
-        t.session->replace(SessionEvent::upgrade, t.done());
-        CHECK(t.state() == Session::upgrading);
-        CHECK(t.tapdisk().terminated);
-        t.tapdisk().lose();  // it closes its socket before it ends
-        CHECK(t.problem.empty());
-        t.tapdisk().end("exited with status 0");
-        CHECK(t.ends.back() == DiskSession::End::revives);
-        t.session->tidy();
-        t.say("closed");
-        t.tapdisk().answer();
-        t.say("paused");
-        t.tapdisk().answer(t.device);
-        t.say("paused", true);
-        CHECK(t.told.empty());
-        t.tapdisk().answer(t.device);
-        CHECK(t.told == "done ");
-        CHECK(t.state() == Session::open);
-        t.tapdisk().answer(ipc::Problems{});  // "watch"
-    }
-    CHECK(t.problem.empty());
-}
-
-TEST_CASE("revival: a disk that goes while its tapdisk is upgraded has no other one", "[unit][tapback]") {
-    RevivalHost t;
-    t.session->replace(SessionEvent::upgrade, t.done());
-    t.session->end();
-    t.tapdisk().end("exited with status 0");
-    CHECK(t.state() == Session::none);
-    CHECK_FALSE(t.record);
-    CHECK_THAT(t.told, Contains("failed: "));
-}
-
-TEST_CASE("revival: a pause that a tapdisk still answers while it is upgraded holds for the next one",
-          "[unit][tapback]") {
-    RevivalHost t;
-    t.session->pausing().pause(t.done());
-    t.session->replace(SessionEvent::upgrade, [](const auto&) {});
-    t.tapdisk().answer();  // "pause"
-    CHECK(t.told == "done ");
-    CHECK(t.record->paused);
-    t.tapdisk().end("exited with status 0");
-    t.session->tidy();
-    t.say("closed");
-    t.tapdisk().answer();
-    t.say("paused");
-    t.tapdisk().answer(t.device);
-    t.say("paused", true);
-    CHECK(t.state() == Session::paused);
-    CHECK(t.tapdisk().asked() == "watch ");
 }
 
 TEST_CASE("revival: who waits for another tapdisk hears that the disk was taken away", "[unit][tapback]") {
