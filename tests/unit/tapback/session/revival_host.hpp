@@ -26,19 +26,28 @@ struct RevivalHost : SessionHost {
         REQUIRE(tapdisk().asked() == "stats ");
         tapdisk().answer(stats(state_name, image, is_connected));
     }
-    /// It is about to adopt the rings.
-    void recover() {
-        die();
+    /// A fresh tapdisk is about to adopt the rings.
+    void become_paused() {
         say("closed");
         tapdisk().answer();
         say("paused");
         REQUIRE(tapdisk().asked() == "adopt ");
     }
-    /// It is about to open the image.
-    void adopt() {
-        recover();
+    /// It has adopted them, and says so.
+    void become_adopted() {
+        become_paused();
         tapdisk().answer(device);
         say("paused", true);
+    }
+    /// Another tapdisk is about to adopt the rings of one that died.
+    void recover() {
+        die();
+        become_paused();
+    }
+    /// It is about to open the image.
+    void adopt() {
+        die();
+        become_adopted();
         REQUIRE(tapdisk().asked() == "resume ");
     }
 };

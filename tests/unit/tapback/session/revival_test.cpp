@@ -51,11 +51,7 @@ TEST_CASE("revival: a disk that was paused stays so, until it is resumed", "[uni
     t.tapdisk().answer();
     CHECK(t.record->paused);
     t.die();
-    t.say("closed");
-    t.tapdisk().answer();
-    t.say("paused");
-    t.tapdisk().answer(t.device);
-    t.say("paused", true);
+    t.become_adopted();
     CHECK(t.state() == Session::paused);
     CHECK(t.record->paused);
     CHECK_FALSE(t.record->recovering);
@@ -194,11 +190,7 @@ TEST_CASE("revival: after too many deaths the image is held, and an operator beg
     CHECK(t.ends.back() == DiskSession::End::revives);
     t.session->tidy();
     CHECK(t.state() == Session::recovering);
-    t.say("closed");
-    t.tapdisk().answer();
-    t.say("paused");
-    t.tapdisk().answer(t.device);
-    t.say("paused", true);
+    t.become_adopted();
     CHECK(t.told.empty());
     t.tapdisk().answer(t.device);
     CHECK(t.told == "done ");

@@ -20,11 +20,7 @@ TEST_CASE("tapdisk upgrade: a tapdisk that is upgraded ends, and that is no deat
         t.tapdisk().end("exited with status 0");
         CHECK(t.ends.back() == DiskSession::End::revives);
         t.session->tidy();
-        t.say("closed");
-        t.tapdisk().answer();
-        t.say("paused");
-        t.tapdisk().answer(t.device);
-        t.say("paused", true);
+        t.become_adopted();
         CHECK(t.told.empty());
         t.tapdisk().answer(t.device);
         CHECK(t.told == "done ");
@@ -54,11 +50,7 @@ TEST_CASE("tapdisk upgrade: a pause that a tapdisk still answers while it is upg
     CHECK(t.record->paused);
     t.tapdisk().end("exited with status 0");
     t.session->tidy();
-    t.say("closed");
-    t.tapdisk().answer();
-    t.say("paused");
-    t.tapdisk().answer(t.device);
-    t.say("paused", true);
+    t.become_adopted();
     CHECK(t.state() == Session::paused);
     CHECK(t.tapdisk().asked() == "watch ");
 }
