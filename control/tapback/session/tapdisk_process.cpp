@@ -141,7 +141,9 @@ TapdiskProcess::TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProces
       process_(std::move(process)),
       hooks_(std::move(hooks)),
       lost_timer_(loop, [this] { connection_lost(); }),
-      kill_timer_(loop, [this] { kill(); }) {
+      kill_timer_(loop, [this] {
+          kill("it did not end within " + std::to_string(end_patience / std::chrono::seconds(1)) + " s of SIGTERM");
+      }) {
     end_watch_.emplace(loop, process_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
 }
 
@@ -187,10 +189,22 @@ void TapdiskProcess::send(const Message& message, Done done) {
     }
 }
 
+/// The next message; none if there is none, or if what came was none: then the tapdisk is killed.
+/// Errors: throws std::system_error: the connection is lost.
+std::optional<ipc::Parsed> TapdiskProcess::next_message() {
+    try {
+        return channel_->next();
+    } catch (const std::system_error& error) {
+        if (error.code() != Errc::bad_message) throw;
+        ban(std::string("it sends what is no message: ") + error.what());
+        return std::nullopt;
+    }
+}
+
 void TapdiskProcess::receive() {
     try {
         for (int i = 0; i < messages_per_wakeup && channel_watch_; ++i) {
-            auto message = channel_->next();
+            auto message = next_message();
             if (!message) return;
             const bool asked = message->reply && calls_.contains(message->reply->id);
             if (!asked && !unasked_.take(loop_.clock().now())) {
@@ -261,10 +275,12 @@ void TapdiskProcess::drop_connection(const std::string& reason) {
     lost_timer_.arm(end_may_follow);
 }
 
-/// Drops the connection for good: with a new one the tapdisk would only begin again.
+/// A tapdisk that attacks may be in its guest's hands: another one goes on with the guest's requests, or the disk is
+/// held when this happens again and again.
 void TapdiskProcess::ban(const std::string& reason) {
     is_banned_ = true;
     drop_connection(reason);
+    kill(reason);
 }
 
 void TapdiskProcess::connection_lost() {
@@ -285,6 +301,7 @@ void TapdiskProcess::ended() {
     end_watch_.reset();
     kill_timer_.disarm();
     end_reason_ = process_.reap();  // not a child of ours when it was found
+    if (is_banned_) end_reason_ = "was killed: " + lost_reason_;
     // The tapdisk's last messages may be unread, why it ended among them. No more are read than a flood may have.
     for (int i = 0; i < unasked_burst / messages_per_wakeup && channel_watch_; ++i)
         receive();
@@ -306,11 +323,8 @@ void TapdiskProcess::terminate() {
     if (!kill_timer_.armed()) kill_timer_.arm(end_patience);
 }
 
-void TapdiskProcess::kill() {
-    log::warning("tapdisk.killed",
-                 {{"pid", std::to_string(id_.pid)},
-                  {"reason", "it did not end within " + std::to_string(end_patience / std::chrono::seconds(1)) +
-                                 " s of SIGTERM"}});
+void TapdiskProcess::kill(const std::string& reason) {
+    log::warning("tapdisk.killed", {{"pid", std::to_string(id_.pid)}, {"reason", reason}});
     ::pidfd_send_signal(process_.pidfd.get(), SIGKILL, nullptr, 0);
 }
 

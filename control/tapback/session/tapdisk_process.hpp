@@ -6,7 +6,7 @@
 //
 // The process outlives its connection: a tapdisk whose connection is lost serves its guest as before, and its process
 // is ended when its disk is given up. Its messages are bounded, because it serves a hostile guest and this daemon
-// serves all disks.
+// serves all disks: one that floods the connection, or sends what is no message, is killed.
 //
 // Tested by tests/unit/tapback/session/tapdisk_process_test.cpp and tests/control.
 #pragma once
@@ -63,6 +63,7 @@ class TapdiskProcess : public TapdiskHandle {
     TapdiskProcess(EventLoop& loop, const ProcessId& id, ChildProcess process, Hooks hooks);
     void use(ipc::MessageSocket socket);
     void send(const Message& message, Done done) override;
+    std::optional<ipc::Parsed> next_message();
     void receive();
     void handle(ipc::Parsed message);
     void serve(const ipc::Request& request);
@@ -73,7 +74,7 @@ class TapdiskProcess : public TapdiskHandle {
     void connection_lost();
     void answer_all(std::error_code code, const std::string& message);
     void ended();
-    void kill();
+    void kill(const std::string& reason);
 
     EventLoop& loop_;
     const ProcessId id_;
@@ -84,7 +85,7 @@ class TapdiskProcess : public TapdiskHandle {
     std::map<std::uint64_t, Done> calls_;
     std::vector<Done> unsent_calls_;  ///< calls that came after the connection was lost
     std::string lost_reason_;
-    bool is_banned_ = false;    ///< connect() fails
+    bool is_banned_ = false;    ///< it was killed for what it said; connect() fails
     bool has_started_ = false;  ///< the tapdisk has answered a request
     Pace unasked_{unasked_burst, unasked_interval};
     std::string end_reason_ = "ended";

@@ -106,25 +106,21 @@ void ImageFiles::tidy() {
 // Opening files.
 
 void ImageFiles::open(const std::string& name, const ipc::OpenArguments& image, FileRequest request) {
-    try {
-        FileRules::require_granted(image, request.file());
-        Owner& by = owner(name);
-        if (by.openings.size() >= openings_max) {
-            throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
-                        request.file().path + ": " + std::to_string(openings_max) + " files are being opened");
-        }
-        const storage::Open message{request.file(), FileRules::naming_image(image, request.file()),
-                                    storage::named(request.tapdisk()), request.id()};
-        const int connection = request.connection();
-        Opening& opening =
-            by.openings.emplace_back(Opening{image, std::move(request), loop_.clock().now() + patience, false});
-        by.link.add(
-            message, connection, [this, &by, &opening](const ipc::Request& question) { judge(by, opening, question); },
-            [this, &by, &opening](const ipc::Reply& reply) { opened(by, opening, reply); });
-        tidy_timer_.arm(Nanoseconds{0});
-    } catch (const std::system_error& error) {
-        request.refuse(error.code(), error.what());
+    FileRules::require_granted(image, request.file());
+    Owner& by = owner(name);
+    if (by.openings.size() >= openings_max) {
+        throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                    request.file().path + ": " + std::to_string(openings_max) + " files are being opened");
     }
+    const storage::Open message{request.file(), FileRules::naming_image(image, request.file()),
+                                storage::named(request.tapdisk()), request.id()};
+    const int connection = request.connection();
+    Opening& opening =
+        by.openings.emplace_back(Opening{image, std::move(request), loop_.clock().now() + patience, false});
+    by.link.add(
+        message, connection, [this, &by, &opening](const ipc::Request& question) { judge(by, opening, question); },
+        [this, &by, &opening](const ipc::Reply& reply) { opened(by, opening, reply); });
+    tidy_timer_.arm(Nanoseconds{0});
 }
 
 void ImageFiles::judge(const Owner& owner, const Opening& opening, const ipc::Request& question) {

@@ -45,7 +45,8 @@ class ImageFiles {
     ~ImageFiles();
 
     /// Opens a file for the tapdisk of `owner`, which serves `image`, and answers the tapdisk: with the descriptor, an
-    /// error of FileRules or HeldFiles, or ETIMEDOUT: the storage does not answer.
+    /// error of FileRules or HeldFiles, or ETIMEDOUT: the storage does not answer. Errors, which the caller answers:
+    /// throws std::system_error: FileRules::require_granted()'s, EAGAIN: too many files, or StartProcess's.
     void open(const std::string& owner, const ipc::OpenArguments& image, FileRequest request);
     /// Gets the files that the tapdisk of `owner` has from an earlier tapback, and keeps them. `then` is called in any
     /// case. A failure is logged; then only the tapdisk holds the locks.

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "control/tapback/session/tapdisk_process.hpp"
+#include "tests/support/thrown.hpp"
 #include "tests/unit/tapback/storage/storage_fixture.hpp"
 
 using namespace blktap;
@@ -62,8 +63,9 @@ TEST_CASE("storage process: what a disk may not have is refused by tapback's rul
     const testing::TemporaryDirectory elsewhere(BLKTAP_BIN_DIR);
     t.open("6/51712", elsewhere.make_file("image", 4096));
     CHECK_THAT(t.answer().error_message, Contains("outside of image-directories"));
-    t.files->open("6/51712", raw(image), t.tapdisk.asks_for(t.make("not its own"), 9));
-    CHECK_THAT(t.answer().error_message, Contains("not the image that this disk was given"));
+    const auto foreign =
+        testing::thrown([&] { t.files->open("6/51712", raw(image), t.tapdisk.asks_for(t.make("not its own"), 9)); });
+    CHECK_THAT(foreign.what(), Contains("not the image that this disk was given"));
     // Nothing is kept for a disk without files.
     CHECK(t.run_until([&] { return t.processes().size() == 1; }));
 }
@@ -218,9 +220,11 @@ TEST_CASE("storage process: a tapdisk that asks for too much at once is refused"
     StorageFixture t;
     const std::string image = t.make("image");
     const pid_t stopped = t.open_and_stop("5/51712", image);
-    for (std::size_t i = 0; i < ImageFiles::openings_max + 1; ++i)
-        t.open("5/51712", image);
-    CHECK_THAT(t.answer().error_message, Contains("16 files are being opened"));
+    const auto refused = testing::thrown([&] {
+        for (std::size_t i = 0; i < ImageFiles::openings_max + 1; ++i)
+            t.open("5/51712", image);
+    });
+    CHECK_THAT(refused.what(), Contains("16 files are being opened"));
     ::kill(stopped, SIGCONT);
     CHECK(t.answer().error_message == "");
 }
