@@ -39,7 +39,7 @@ std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
 /// some of them paused.
 class DeadlyLoad final : public replay::Traffic {
   public:
-    DeadlyLoad(MixedTraffic& load, MortalTapdisk& tapdisk, Director& director, const Clock& clock)
+    DeadlyLoad(replay::MixedTraffic& load, MortalTapdisk& tapdisk, Director& director, const Clock& clock)
         : load_(load), tapdisk_(tapdisk), director_(director), clock_(clock) {
         plan(clock.now());
     }
@@ -83,7 +83,7 @@ class DeadlyLoad final : public replay::Traffic {
         tapdisk_.resume();
     }
 
-    MixedTraffic& load_;
+    replay::MixedTraffic& load_;
     MortalTapdisk& tapdisk_;
     Director& director_;
     const Clock& clock_;
@@ -163,7 +163,7 @@ std::string Outcome::report() {
 }
 
 void read_back(replay::Pump& pump, const replay::DiskModel& model) {
-    replay::ReadBackTraffic traffic(model, MixedTraffic::block_sectors, false);
+    replay::ReadBackTraffic traffic(model, replay::MixedTraffic::block_sectors, false);
     replay::Statistics statistics;
     REQUIRE(pump.run(traffic, statistics));
 }
@@ -191,10 +191,10 @@ void play(const Scene& scene, std::uint64_t seed, unsigned deaths, const std::st
         link.serves(session.frontend());
         const Nanoseconds timeout = fault.empty() ? Nanoseconds(20s) : Nanoseconds(5s);
         const replay::PumpOptions options{
-            .depth = scene.depth(), .pages_per_slot = MixedTraffic::large_blocks, .timeout = timeout};
+            .depth = scene.depth(), .pages_per_slot = replay::MixedTraffic::large_blocks, .timeout = timeout};
         replay::Pump pump(session, clock, options);
         replay::DiskModel model{{0, half_sectors}, seed};
-        MixedTraffic load(model, scene.queue_count, session.device().discard, seed);
+        replay::MixedTraffic load(model, scene.queue_count, session.device().discard, seed);
         std::optional<Companion> companion;
         if (scene.kind == Rings::both) {
             companion.emplace(tapdisk, scene.frontend(), options, SectorRange{half_sectors, half_sectors}, seed + 1);

@@ -8,10 +8,10 @@
 #include <cstdlib>
 
 #include "tests/crash/mortal/file_keeper.hpp"
-#include "tests/crash/mortal/mixed_traffic.hpp"
 #include "tests/crash/mortal/mortal_tapdisk.hpp"
 #include "tests/crash/mortal/throttle.hpp"
 #include "tests/replay/load/load.hpp"
+#include "tests/replay/load/mixed_traffic.hpp"
 #include "tests/replay/load/pump.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
@@ -31,7 +31,7 @@ constexpr unsigned enough_deaths = 30;
 /// After each death the successor is fast for a while, then slow for a while, then killed.
 class SlowlyDying final : public replay::Traffic {
   public:
-    SlowlyDying(MixedTraffic& load, MortalTapdisk& tapdisk, const Throttle& throttle, const Clock& clock,
+    SlowlyDying(replay::MixedTraffic& load, MortalTapdisk& tapdisk, const Throttle& throttle, const Clock& clock,
                 unsigned deaths)
         : load_(load), tapdisk_(tapdisk), throttle_(throttle), clock_(clock), deaths_(deaths) {
         plan(clock.now());
@@ -63,7 +63,7 @@ class SlowlyDying final : public replay::Traffic {
         });
     }
 
-    MixedTraffic& load_;
+    replay::MixedTraffic& load_;
     MortalTapdisk& tapdisk_;
     const Throttle& throttle_;
     const Clock& clock_;
@@ -98,9 +98,9 @@ void play(const std::string& format, bool persistent, std::uint64_t seed, bool c
     MortalTapdisk::Link& link = tapdisk.link("");
     replay::Session session(link, {.domain = 5, .queue_count = 1, .ring_order = 4, .persistent = persistent});
     link.serves(session.frontend());
-    replay::Pump pump(session, clock, {.depth = 48, .pages_per_slot = MixedTraffic::large_blocks});
+    replay::Pump pump(session, clock, {.depth = 48, .pages_per_slot = replay::MixedTraffic::large_blocks});
     replay::DiskModel model{{0, disk_sectors}, seed};
-    MixedTraffic load(model, 1, session.device().discard, seed);
+    replay::MixedTraffic load(model, 1, session.device().discard, seed);
     load.without_barriers();
     SlowlyDying traffic(load, tapdisk, throttle, clock, deaths_per_scene);
     replay::Statistics statistics;
@@ -109,7 +109,7 @@ void play(const std::string& format, bool persistent, std::uint64_t seed, bool c
     } catch (const replay::Failure& failure) {
         throw replay::Failure(failure.what() + ("\n" + tapdisk.describe()));
     }
-    replay::ReadBackTraffic read_back(model, MixedTraffic::block_sectors, false);
+    replay::ReadBackTraffic read_back(model, replay::MixedTraffic::block_sectors, false);
     REQUIRE(pump.run(read_back, statistics));
     session.disconnect();
     CHECK(tapdisk.end() == 0);

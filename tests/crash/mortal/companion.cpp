@@ -9,7 +9,7 @@ namespace {
 /// Looks now and then whether it is to end.
 class UntilStopped final : public replay::Traffic {
   public:
-    UntilStopped(MixedTraffic& load, const std::atomic<bool>& stop) : load_(load), stop_(stop) {}
+    UntilStopped(replay::MixedTraffic& load, const std::atomic<bool>& stop) : load_(load), stop_(stop) {}
     Next next(replay::Slot& slot, Nanoseconds now) override {
         if (stop_) load_.stop();
         return load_.next(slot, now);
@@ -19,7 +19,7 @@ class UntilStopped final : public replay::Traffic {
     void stop() noexcept override { load_.stop(); }
 
   private:
-    MixedTraffic& load_;
+    replay::MixedTraffic& load_;
     const std::atomic<bool>& stop_;
 };
 

@@ -9,8 +9,8 @@
 #include <exception>
 #include <thread>
 
-#include "tests/crash/mortal/mixed_traffic.hpp"
 #include "tests/crash/mortal/mortal_tapdisk.hpp"
+#include "tests/replay/load/mixed_traffic.hpp"
 #include "tests/replay/load/pump.hpp"
 
 namespace blktap::testing {
@@ -35,7 +35,7 @@ class Companion {
     MortalTapdisk::Link& link_;
     replay::Session session_;
     replay::DiskModel model_;
-    MixedTraffic load_;
+    replay::MixedTraffic load_;
     std::atomic<bool> stop_ = false;
     std::exception_ptr found_;
     std::thread thread_;

@@ -17,22 +17,22 @@
 #include "tests/replay/load/random.hpp"
 #include "tests/replay/load/traffic.hpp"
 
-namespace blktap::testing {
+namespace blktap::replay {
 
-class MixedTraffic final : public replay::Traffic {
+class MixedTraffic final : public Traffic {
   public:
     static constexpr std::uint64_t block_sectors = 8;
     /// A large request has so many blocks, and needs descriptors.
     static constexpr std::uint64_t large_blocks = 16;
 
     /// `model` outlives this, and is of the sectors that this may use.
-    MixedTraffic(replay::DiskModel& model, unsigned queue_count, bool discards, std::uint64_t seed);
+    MixedTraffic(DiskModel& model, unsigned queue_count, bool discards, std::uint64_t seed);
     /// No barriers: most of what is in flight would wait for one, and not be in the kernel.
     void without_barriers() noexcept { barriers_ = false; }
 
-    Next next(replay::Slot& slot, Nanoseconds now) override;
-    /// Errors: throws replay::Failure: an error, wrong data, or a request that overtook a barrier.
-    void completed(replay::Slot& slot, ring::Status status) override;
+    Next next(Slot& slot, Nanoseconds now) override;
+    /// Errors: throws Failure: an error, wrong data, or a request that overtook a barrier.
+    void completed(Slot& slot, ring::Status status) override;
     void stop() noexcept override { stopped_ = true; }
 
   private:
@@ -56,20 +56,20 @@ class MixedTraffic final : public replay::Traffic {
     std::optional<SectorRange> claim(std::uint64_t blocks);
     void release(SectorRange range) { mark(range, false); }
     void mark(SectorRange range, bool used);
-    void put(replay::Slot& slot, Task task);
+    void put(Slot& slot, Task task);
     void judge_order(Task& task);
 
-    replay::DiskModel& model_;
+    DiskModel& model_;
     const bool discards_;
-    replay::Random random_;
+    Random random_;
     std::vector<bool> used_;                 ///< by block: a request for it is in flight
     std::vector<std::deque<Task>> planned_;  ///< of each queue, in the order in which they are sent
     std::deque<Task> tasks_;                 ///< in flight: a slot's tag is its index here
     std::vector<std::uint64_t> free_tasks_;
-    const std::vector<replay::SegmentShape> small_;
-    const std::vector<replay::SegmentShape> large_;
+    const std::vector<SegmentShape> small_;
+    const std::vector<SegmentShape> large_;
     bool barriers_ = true;
     bool stopped_ = false;
 };
 
-}  // namespace blktap::testing
+}  // namespace blktap::replay

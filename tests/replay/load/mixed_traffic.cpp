@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-#include "tests/crash/mortal/mixed_traffic.hpp"
+#include "tests/replay/load/mixed_traffic.hpp"
 
 #include <algorithm>
 #include <string>
@@ -10,7 +10,7 @@
 #include "tests/replay/extent.hpp"
 #include "tests/replay/failure.hpp"
 
-namespace blktap::testing {
+namespace blktap::replay {
 namespace {
 
 /// So many blocks get half of the requests.
@@ -18,14 +18,14 @@ constexpr std::uint64_t busy_blocks = 256;
 
 }  // namespace
 
-MixedTraffic::MixedTraffic(replay::DiskModel& model, unsigned queue_count, bool discards, std::uint64_t seed)
+MixedTraffic::MixedTraffic(DiskModel& model, unsigned queue_count, bool discards, std::uint64_t seed)
     : model_(model),
       discards_(discards),
       random_(seed),
       used_(model.range().count / block_sectors),
       planned_(queue_count),
-      small_(replay::segments_for(block_sectors)),
-      large_(replay::segments_for(large_blocks * block_sectors)) {}
+      small_(segments_for(block_sectors)),
+      large_(segments_for(large_blocks * block_sectors)) {}
 
 void MixedTraffic::mark(SectorRange range, bool used) {
     const auto first =
@@ -74,7 +74,7 @@ void MixedTraffic::plan(unsigned queue) {
     planned_[queue].push_back({kind, *range});
 }
 
-replay::Traffic::Next MixedTraffic::next(replay::Slot& slot, Nanoseconds) {
+Traffic::Next MixedTraffic::next(Slot& slot, Nanoseconds) {
     std::deque<Task>& planned = planned_[slot.queue];
     if (planned.empty() && !stopped_) plan(slot.queue);
     if (planned.empty()) {
@@ -86,28 +86,28 @@ replay::Traffic::Next MixedTraffic::next(replay::Slot& slot, Nanoseconds) {
     return Next::request;
 }
 
-void MixedTraffic::put(replay::Slot& slot, Task task) {
+void MixedTraffic::put(Slot& slot, Task task) {
     const auto& shape = task.range.count > block_sectors ? large_ : small_;
     const bool indirect = task.range.count > block_sectors;
     switch (task.kind) {
         case Kind::read:
             // What the slot's last request left there must not pass for data that was read.
             std::ranges::fill(slot.data, std::byte{0xee});
-            slot.work = replay::data_work(ring::Operation::read, task.range.first, shape, indirect);
+            slot.work = data_work(ring::Operation::read, task.range.first, shape, indirect);
             break;
         case Kind::write:
-            slot.work = replay::data_work(ring::Operation::write, task.range.first, shape, indirect);
+            slot.work = data_work(ring::Operation::write, task.range.first, shape, indirect);
             task.generation = model_.stamp(task.range, slot.id, slot.data);
             break;
         case Kind::barrier:
-            slot.work = replay::data_work(ring::Operation::write_barrier, task.range.first, shape, indirect);
+            slot.work = data_work(ring::Operation::write_barrier, task.range.first, shape, indirect);
             task.generation = model_.stamp(task.range, slot.id, slot.data);
             break;
         case Kind::flush:
-            slot.work = replay::data_work(ring::Operation::flush_diskcache, 0, {}, false);
+            slot.work = data_work(ring::Operation::flush_diskcache, 0, {}, false);
             break;
         case Kind::discard:
-            slot.work = replay::data_work(ring::Operation::discard, task.range.first, {}, false);
+            slot.work = data_work(ring::Operation::discard, task.range.first, {}, false);
             slot.work.discard_sectors = task.range.count;
             break;
     }
@@ -123,20 +123,20 @@ void MixedTraffic::put(replay::Slot& slot, Task task) {
 void MixedTraffic::judge_order(Task& task) {
     Triple& triple = *task.triple;
     if (triple.answered != task.place)
-        throw replay::Failure("sector " + std::to_string(task.range.first) + ": request " + std::to_string(task.place) +
-                              " of a write, a barrier and a write was answered after " +
-                              std::to_string(triple.answered) + " of them");
+        throw Failure("sector " + std::to_string(task.range.first) + ": request " + std::to_string(task.place) +
+                      " of a write, a barrier and a write was answered after " + std::to_string(triple.answered) +
+                      " of them");
     if (++triple.answered < 3) return;
     release(triple.written);
     release(triple.barrier);
 }
 
-void MixedTraffic::completed(replay::Slot& slot, ring::Status status) {
+void MixedTraffic::completed(Slot& slot, ring::Status status) {
     Task& task = tasks_[slot.tag];
     free_tasks_.push_back(slot.tag);
     const std::string name = "request " + std::to_string(slot.id) + " (operation " +
                              std::to_string(slot.work.operation) + ", sector " + std::to_string(slot.work.sector) + ")";
-    if (status != ring::Status::okay) throw replay::Failure(name + ": answered with an error");
+    if (status != ring::Status::okay) throw Failure(name + ": answered with an error");
     switch (task.kind) {
         case Kind::write:
         case Kind::barrier:
@@ -147,7 +147,7 @@ void MixedTraffic::completed(replay::Slot& slot, ring::Status status) {
             break;
         case Kind::read:
             if (const auto mismatch = model_.check(task.range, slot.data.first(task.range.length_bytes())))
-                throw replay::Failure(mismatch->describe() + ", read by " + name);
+                throw Failure(mismatch->describe() + ", read by " + name);
             break;
         case Kind::flush:
             return;
@@ -156,4 +156,4 @@ void MixedTraffic::completed(replay::Slot& slot, ring::Status status) {
     release(task.range);
 }
 
-}  // namespace blktap::testing
+}  // namespace blktap::replay
