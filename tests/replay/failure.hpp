@@ -20,6 +20,12 @@ class BackendGone : public Failure {
     using Failure::Failure;
 };
 
+/// The tapdisk has no image open: it has just been started, in the place of one that died, or to be told which image.
+class NoImageYet : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
 /// ring-replay's exit statuses.
 enum class Exit : int { okay = 0, failed = 1, usage = 2 };
 

@@ -81,7 +81,14 @@ void Guest::run() {
 
 std::unique_ptr<replay::Connection> Guest::connection() const {
     if (plan_.tapdisk.empty()) return std::make_unique<GuestConnection>(plan_.frontend, orders_.crash);
-    return std::make_unique<replay::TapdiskConnection>(plan_.tapdisk, "soak");
+    try {
+        return std::make_unique<replay::TapdiskConnection>(plan_.tapdisk, "soak");
+    } catch (const std::system_error& error) {
+        const bool none =
+            error.code() == std::errc::connection_refused || error.code() == std::errc::no_such_file_or_directory;
+        if (none) throw replay::BackendGone(error.what());
+        throw;
+    }
 }
 
 replay::FrontendOptions Guest::rings() {
@@ -105,6 +112,10 @@ Guest::End Guest::live() {
         session.disconnect();
         return end;
     } catch (const replay::BackendGone&) {
+        if (plan_.tapdisk.empty()) throw;
+        return End::lost;
+    } catch (const replay::NoImageYet&) {
+        // The tapdisk that it was to connect to has just been killed, and this is its successor.
         if (plan_.tapdisk.empty()) throw;
         return End::lost;
     } catch (const Crash&) {

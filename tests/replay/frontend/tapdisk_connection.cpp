@@ -24,8 +24,10 @@ ipc::Reply call_or_throw(ipc::Channel& channel, const std::string& socket_path, 
     try {
         ipc::Reply reply = channel.call(request, arguments, descriptors);
         if (reply.error_code.empty()) return reply;
-        throw std::runtime_error("the tapdisk at " + socket_path + " refused to " + request + ": " +
-                                 reply.error_message + " (" + reply.error_code + ")");
+        const std::string refusal = "the tapdisk at " + socket_path + " refused to " + request + ": " +
+                                    reply.error_message + " (" + reply.error_code + ")";
+        if (reply.error_message.starts_with("no image is open")) throw NoImageYet(refusal);
+        throw std::runtime_error(refusal);
     } catch (const std::system_error& error) {
         if (means_gone(error.code())) throw_gone(socket_path);
         throw std::system_error(error.code(), socket_path + ": " + request);
