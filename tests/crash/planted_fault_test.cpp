@@ -18,26 +18,29 @@ using namespace blktap::testing;
 
 namespace {
 
-struct Suite {
+struct Run {
     int status;
     std::string output;
 
-    explicit Suite(const std::string& fault, const std::string& program = "recovery_kill_test") {
+    Run(const std::vector<std::string>& command, const std::vector<std::string>& environment) {
         const TemporaryDirectory directory;
         const std::string said = directory.path("said");
-        std::vector<std::string> environment{"BLKTAP_RECOVERY_KILLS=200", "BLKTAP_THROTTLED_KILLS=120"};
-        if (!fault.empty()) environment.push_back(std::string(mortal::fault_variable) + '=' + fault);
-        status = run({std::string(BLKTAP_TESTS_DIR "/") + program, "[crash]", "~*ships*"},
-                     {.environment = environment, .output = said}, std::chrono::minutes(4));
+        status = run(command, {.environment = environment, .output = said}, std::chrono::minutes(4));
         output = read_file(said);
     }
     bool says(const std::string& text) const { return output.find(text) != std::string::npos; }
 };
 
+Run run_suite(const std::string& fault, const std::string& program = "recovery_kill_test") {
+    std::vector<std::string> environment{"BLKTAP_RECOVERY_KILLS=200", "BLKTAP_THROTTLED_KILLS=120"};
+    if (!fault.empty()) environment.push_back(std::string(mortal::fault_variable) + '=' + fault);
+    return {{std::string(BLKTAP_TESTS_DIR "/") + program, "[crash]", "~*ships*"}, environment};
+}
+
 }  // namespace
 
 TEST_CASE("planted faults: without one, the tests of deaths find nothing", "[crash]") {
-    const Suite suite("");
+    const Run suite = run_suite("");
     INFO(suite.output);
     CHECK(suite.status == 0);
 }
@@ -47,7 +50,7 @@ TEST_CASE("planted faults: each is found by the tests of deaths", "[crash]") {
     const auto finds = [&tried](const std::string& fault, const std::vector<std::string>& texts) {
         REQUIRE(std::ranges::any_of(mortal::faults, [&](const char* each) { return fault == each; }));
         ++tried;
-        const Suite suite(fault);
+        const Run suite = run_suite(fault);
         INFO(fault << '\n' << suite.output);
         CHECK(suite.status != 0);
         CHECK(std::ranges::any_of(texts, [&](const std::string& text) { return suite.says(text); }));
@@ -62,7 +65,7 @@ TEST_CASE("planted faults: each is found by the tests of deaths", "[crash]") {
 }
 
 TEST_CASE("planted faults: a file that is given before the I/O of a dead tapdisk is over is found", "[crash]") {
-    const Suite suite(careless_fault, "throttled_kill_test");
+    const Run suite = run_suite(careless_fault, "throttled_kill_test");
     INFO(suite.output);
     if (suite.says("SKIPPED: ")) {
         WARN("SKIPPED: storage cannot be made slow here");
@@ -72,4 +75,17 @@ TEST_CASE("planted faults: a file that is given before the I/O of a dead tapdisk
     // Whatever the late write meets: data of the guest, or a table of the image.
     const auto wrong = {": lost: ", ": torn: ", ": misplaced: ", ": foreign: "};
     CHECK(std::ranges::any_of(wrong, [&](const char* text) { return suite.says(text); }));
+}
+
+// tests/soak/README.md tells how long it takes to find the others.
+TEST_CASE("planted faults: a soak finds two of them within a minute", "[crash]") {
+    for (const std::string fault : {"sequence-ignored", "ring-scanned-first"}) {
+        const Run soak({BLKTAP_TESTS_DIR "/soak_test"},
+                       {"BLKTAP_SOAK_PLANTED=" + fault, "BLKTAP_SOAK_ACTIONS=kill-any-tapdisk", "BLKTAP_SEED=1",
+                        "BLKTAP_SOAK_SECONDS=50", "BLKTAP_SOAK_LOG=" BLKTAP_TESTS_DIR "/planted-soak.log"});
+        INFO(fault << ": no finding within 50 s, or another one:\n" << soak.output);
+        CHECK(soak.status != 0);
+        CHECK(soak.says("FINDING"));
+        CHECK(soak.says("of a write, a barrier and a write was answered after"));
+    }
 }

@@ -21,6 +21,7 @@ enum class Action : std::uint8_t {
     look,                ///< tap-ctl list, info and stats
     reconnect,           ///< the guest leaves, and another one comes
     freeze_tapdisk,      ///< it answers nobody, for a while
+    fail_flushes,        ///< its storage cannot flush for a while; then the operator accepts the loss
     upgrade,             ///< the installed tapdisk goes on
     kill_tapdisk,        ///< of a guest that is served
     kill_local_tapdisk,  ///< of local rings, which end with it
@@ -46,6 +47,7 @@ inline constexpr std::array action_rows{
     ActionRow{Action::look, "look", 2},
     ActionRow{Action::reconnect, "reconnect", 3},
     ActionRow{Action::freeze_tapdisk, "freeze-tapdisk", 1},
+    ActionRow{Action::fail_flushes, "fail-flushes", 2},
     ActionRow{Action::upgrade, "upgrade", 4},
     ActionRow{Action::kill_tapdisk, "kill-tapdisk", 6},
     ActionRow{Action::kill_local_tapdisk, "kill-local-tapdisk", 6},

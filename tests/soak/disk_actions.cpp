@@ -119,6 +119,25 @@ bool kill_local_tapdisk(DiskState& disk) {
     return true;
 }
 
+/// The guest's writes fail, and its flushes wait, whichever tapdisk it has, until the operator accepts the loss.
+bool fail_flushes(DiskState& disk) {
+    if (disk.plan.place != Place::hanging || disk.plan.local) return false;
+    testing::HangingFileSystem& storage = disk.ground.storage.hanging(disk.plan.hanging);
+    disk.guest->orders().errors_due = true;
+    wait_for("have a guest that expects errors", [&] { return disk.guest->expects_errors(); });
+    storage.fail_syncs(true);
+    wait_for("tell that a flush failed", [&] { return disk.requests.tells_failed_flush(); });
+    storage.fail_syncs(false);
+    if (disk.random.below(2) == 0) {
+        kill_tapdisk(disk);
+        wait_for("remember that a flush failed", [&] { return disk.requests.tells_failed_flush(); });
+    }
+    disk.diary.note("accept the loss");
+    disk.requests.accept_loss();
+    disk.guest->orders().errors_due = false;
+    return true;
+}
+
 }  // namespace
 
 void kill_idle_tapdisk(DiskState& disk) {
@@ -148,6 +167,8 @@ bool act(DiskState& disk, Action action) {
             return reconnect(disk);
         case Action::freeze_tapdisk:
             return freeze_tapdisk(disk);
+        case Action::fail_flushes:
+            return fail_flushes(disk);
         case Action::upgrade:
             return !disk.plan.local && upgrade(disk);
         case Action::kill_tapdisk:

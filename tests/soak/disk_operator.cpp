@@ -138,7 +138,8 @@ ipc::ImageArguments DiskOperator::snapshot(const std::string& overlay) {
     const auto outcome = ground_.tap_ctl.run(
         {"image", "snapshot", std::to_string(vbd_.domain) + "/" + std::to_string(vbd_.device), overlay});
     bool excused = false;
-    for (const char* excuse : {"No space left", "tapback", "closed the connection", "its tapdisk has"})
+    for (const char* excuse :
+         {"No space left", "tapback", "closed the connection", "its tapdisk has", "no image is open"})
         excused = excused || outcome.says(excuse);
     if (outcome.status != 0 && !excused) throw Wrong("tap-ctl image snapshot: " + outcome.said);
     resume();  // after a failure it may be paused
@@ -153,8 +154,25 @@ void DiskOperator::upgrade() {
         const Answer answer = ask(ipc::VbdUpgrade::name, vbd_);
         const ipc::VbdEntry now = entry();
         if (answer.is_done() || now.pid != before.pid) return true;
-        if (answer.kind == Answer::Kind::refused && !is_under_way(answer)) throw_refused("upgrade", answer);
+        // The assassin kills also the one that is only asked what it can do.
+        const bool was_killed = answer.message.find("killed by signal 9") != std::string::npos;
+        if (answer.kind == Answer::Kind::refused && !is_under_way(answer) && !was_killed)
+            throw_refused("upgrade", answer);
         return false;
+    });
+}
+
+bool DiskOperator::tells_failed_flush() const {
+    return entry().problem.value_or("").find("a flush failed") != std::string::npos;
+}
+
+void DiskOperator::accept_loss() {
+    pause();
+    resume();
+    wait_for("go on when its loss is accepted", [&] {
+        const Answer answer = ask(ipc::VbdResume::name, with("accept-loss", true));
+        if (answer.kind == Answer::Kind::refused && !is_under_way(answer)) throw_refused("resume", answer);
+        return answer.is_done() && !tells_failed_flush();
     });
 }
 

@@ -33,6 +33,10 @@ class DiskOperator {
 
     /// The installed tapdisk goes on with the disk.
     void upgrade();
+    /// Whether tapback tells that a flush failed.
+    bool tells_failed_flush() const;
+    /// After that: writes and flushes succeed again.
+    void accept_loss();
     /// After its tapdisk, process `dead`, was killed: returns the disk's sectors when tapback has it served again.
     std::uint64_t comes_back(std::uint32_t dead);
 

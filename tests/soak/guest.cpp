@@ -12,6 +12,7 @@
 #include "tests/replay/frontend/tapdisk_connection.hpp"
 #include "tests/replay/frontend/xenstore_connection.hpp"
 #include "tests/replay/load/load.hpp"
+#include "tests/replay/load/mixed_traffic.hpp"
 #include "tests/soak/host/tapback_calls.hpp"
 
 namespace blktap::soak {
@@ -98,6 +99,7 @@ replay::FrontendOptions Guest::rings() {
     rings.queue_count = random_.below(2) == 0 ? 1 : queues_offered(rings.local);
     rings.ring_order = static_cast<unsigned>(random_.below(3));
     rings.persistent = !rings.local && random_.below(2) == 0;
+    queues_ = rings.queue_count;
     return rings;
 }
 
@@ -134,15 +136,19 @@ Guest::End Guest::serve(replay::Session& session) {
 /// False: asked to let the disk go.
 bool Guest::load_once(replay::Pump& pump) {
     if (const std::uint64_t sectors = orders_.sectors; sectors > model_.range().count) model_.grow(sectors);
+    const bool errors_due = orders_.errors_due;
+    expects_errors_ = errors_due;
     const std::uint64_t chance = random_.below(12);
     if (chance == 0) return read_back(pump);
-    if (chance == 1 && plan_.discard) {
+    if (chance == 1 && plan_.discard && !errors_due) {
         DiscardTraffic discards(model_, random_.next(), 1 + static_cast<unsigned>(random_.below(8)));
         replay::Statistics statistics;
         const bool done = pump.run(discards, statistics);
         tally_.answered(statistics);
         return done;
     }
+    const Nanoseconds until = clock_.now() + 100ms + random_.below(900) * 1ms;
+    if (chance >= 8 && !errors_due) return mixed_load(pump, until);
     const std::uint64_t block_sectors = block_sizes[random_.below(block_sizes.size())];
     const replay::GeneratorOptions options{.pattern = random_.below(4) == 0
                                                           ? replay::GeneratorOptions::Pattern::sequential
@@ -152,9 +158,15 @@ bool Guest::load_once(replay::Pump& pump) {
                                            .exclusive = true,
                                            .seed = random_.next()};
     const bool indirect = replay::segments_for(block_sectors).size() > ring::segments_direct_max;
-    replay::LoadTraffic load(options, model_.range(), block_sectors, indirect,
-                             clock_.now() + 100ms + random_.below(900) * 1ms, &model_);
+    replay::LoadTraffic load(options, model_.range(), block_sectors, indirect, until, &model_);
     return play(pump, load, orders_);
+}
+
+/// Barriers between writes to the same place, in flight together.
+bool Guest::mixed_load(replay::Pump& pump, Nanoseconds until) {
+    // Which discards a disk takes changes with its image: they have a load of their own.
+    replay::MixedTraffic load(model_, queues_, false, random_.next());
+    return play(pump, load, orders_, until);
 }
 
 bool Guest::read_back(replay::Pump& pump) {
@@ -165,8 +177,8 @@ bool Guest::read_back(replay::Pump& pump) {
     return play(pump, back, orders_.leave ? stay : orders_);
 }
 
-bool Guest::play(replay::Pump& pump, replay::Traffic& traffic, const GuestOrders& orders) {
-    SoakTraffic judged(traffic, model_, orders, tally_);
+bool Guest::play(replay::Pump& pump, replay::Traffic& traffic, const GuestOrders& orders, Nanoseconds until) {
+    SoakTraffic judged(traffic, model_, orders, tally_, until);
     replay::Statistics statistics;
     bool done = false;
     try {

@@ -44,6 +44,8 @@ class Guest {
     GuestOrders& orders() noexcept { return orders_; }
     /// It has been answered at least once.
     bool is_served() const noexcept { return served_; }
+    /// What it asks for from now on may be answered with an error, as it was told.
+    bool expects_errors() const noexcept { return expects_errors_ || end_ != End::running; }
     End state() const noexcept { return end_; }
     /// Waits until it has left.
     End wait();
@@ -55,7 +57,9 @@ class Guest {
     End live();
     End serve(replay::Session& session);
     bool load_once(replay::Pump& pump);
-    bool play(replay::Pump& pump, replay::Traffic& traffic, const GuestOrders& orders);
+    bool play(replay::Pump& pump, replay::Traffic& traffic, const GuestOrders& orders,
+              Nanoseconds until = Nanoseconds::max());
+    bool mixed_load(replay::Pump& pump, Nanoseconds until);
     bool read_back(replay::Pump& pump);
     std::unique_ptr<replay::Connection> connection() const;
     replay::FrontendOptions rings();
@@ -64,8 +68,10 @@ class Guest {
     replay::DiskModel& model_;
     Tally& tally_;
     replay::Random random_;
+    unsigned queues_ = 1;
     GuestOrders orders_{};
     std::atomic<bool> served_ = false;
+    std::atomic<bool> expects_errors_ = false;
     std::atomic<End> end_ = End::running;
     std::string failure_{};
     const MonotonicClock clock_{};

@@ -3,11 +3,13 @@
 //
 #include "tests/soak/options.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <random>
 #include <stdexcept>
 
+#include "tests/crash/mortal/death.hpp"
 #include "tests/support/places.hpp"
 
 namespace blktap::soak {
@@ -29,6 +31,13 @@ Number number_of(const char* name, Number otherwise) {
     return number;
 }
 
+std::string planted_fault() {
+    std::string fault = text_of("BLKTAP_SOAK_PLANTED", "");
+    if (!fault.empty() && std::ranges::find(mortal::faults, fault) == mortal::faults.end())
+        throw std::runtime_error("BLKTAP_SOAK_PLANTED=" + fault + ": no fault of the mortal tapdisk");
+    return fault;
+}
+
 }  // namespace
 
 Options read_options() {
@@ -37,6 +46,7 @@ Options read_options() {
     options.duration = std::chrono::seconds(number_of<std::int64_t>("BLKTAP_SOAK_SECONDS", 20));
     options.disks = number_of<unsigned>("BLKTAP_SOAK_DISKS", options.disks);
     options.actions = text_of("BLKTAP_SOAK_ACTIONS", "");
+    options.planted = planted_fault();
     options.log = text_of("BLKTAP_SOAK_LOG", BLKTAP_TESTS_DIR "/soak.log");
     return options;
 }

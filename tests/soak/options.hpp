@@ -15,8 +15,9 @@ struct Options {
     std::uint64_t seed = 1;                           ///< BLKTAP_SEED; without it a new one
     Nanoseconds duration = std::chrono::seconds(20);  ///< BLKTAP_SOAK_SECONDS
     unsigned disks = 6;                               ///< BLKTAP_SOAK_DISKS
-    std::string actions{};                            ///< BLKTAP_SOAK_ACTIONS: "pause,kill-tapback"; empty: all
-    std::string log{};                                ///< BLKTAP_SOAK_LOG: where tapback's log goes after a finding
+    std::string planted{};  ///< BLKTAP_SOAK_PLANTED: the fault that all tapdisks have; or none
+    std::string actions{};  ///< BLKTAP_SOAK_ACTIONS: "pause,kill-tapback"; empty: all
+    std::string log{};      ///< BLKTAP_SOAK_LOG: where tapback's log goes after a finding
 };
 
 /// Errors: throws std::runtime_error naming the variable.

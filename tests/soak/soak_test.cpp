@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/control/host/toolstack.hpp"
+#include "tests/crash/mortal/death.hpp"
 #include "tests/soak/host/assassin.hpp"
 #include "tests/soak/host/supervisor.hpp"
 #include "tests/soak/options.hpp"
@@ -58,6 +59,15 @@ void soak_for(Nanoseconds duration, Ground& ground, Weather& weather, Supervisor
     ground.over = true;
 }
 
+/// All disks get the test's own tapdisk, with this fault, in place of the one that ships.
+void plant(control_test::ControlHost& host, const std::string& fault) {
+    // Its process is known by its name.
+    std::filesystem::create_symlink(BLKTAP_TESTS_DIR "/mortal_tapdisk", host.path("tapdisk"));
+    host.use_tapdisk(host.path("tapdisk"));
+    host.set_tapback_environment({std::string(mortal::fault_variable) + '=' + fault});
+    host.replace_tapback();
+}
+
 }  // namespace
 
 TEST_CASE("soak: whatever is done to disks under load, guests see pauses and nothing else", "[slow]") {
@@ -72,6 +82,7 @@ TEST_CASE("soak: whatever is done to disks under load, guests see pauses and not
         host.configure("deaths-per-minute = 0\n");
         host.replace_tapback();
     }
+    if (!options.planted.empty()) plant(host, options.planted);
     control_test::Toolstack xl(host, control_test::Xl::v4_19);
     Ground ground{host, TapbackCalls(host.run_directory() + "/tapback.sock"), TapCtl(host), storage, actions, findings,
                   tally};

@@ -14,6 +14,11 @@ using ring::Operation;
 constexpr std::uint64_t slot_mask = 0xffff;  // the slot's number in a request's id
 constexpr Nanoseconds noticeable = std::chrono::milliseconds(10);
 
+bool writes(const replay::Work& work) {
+    return work.operation == static_cast<std::uint8_t>(Operation::write) ||
+           work.operation == static_cast<std::uint8_t>(Operation::write_barrier);
+}
+
 std::string words_of(const replay::Slot& slot) {
     return "request " + std::to_string(slot.id) + " of operation " + std::to_string(slot.work.operation) +
            " at sector " + std::to_string(slot.work.sector);
@@ -28,13 +33,15 @@ SoakTraffic::Flight& SoakTraffic::flight_of(const replay::Slot& slot) {
 }
 
 replay::Traffic::Next SoakTraffic::next(replay::Slot& slot, Nanoseconds now) {
-    if (orders_.leave) load_.stop();
+    if (orders_.leave || now >= until_) load_.stop();
     const Next next = load_.next(slot, now);
     if (next != Next::request) return next;
     if (in_flight_++ == 0) last_answer_ = now;
-    flight_of(slot) = {slot.work.operation == static_cast<std::uint8_t>(Operation::write),
+    const bool is_read = slot.work.operation == static_cast<std::uint8_t>(Operation::read);
+    flight_of(slot) = {writes(slot.work),
                        {slot.work.sector, replay::work_bytes(slot.work) / sector_size_bytes},
-                       now};
+                       now,
+                       orders_.errors_due && !is_read};
     return next;
 }
 
@@ -43,7 +50,7 @@ void SoakTraffic::completed(replay::Slot& slot, ring::Status status) {
     Flight& flight = flight_of(slot);
     load_.completed(slot, status);
     if (orders_.crash) throw Crash{};
-    if (status != ring::Status::okay)
+    if (status != ring::Status::okay && !flight.may_fail)
         throw replay::Failure(words_of(slot) + " was answered with status " + std::to_string(static_cast<int>(status)));
     if (now - flight.began > patience)
         throw replay::Failure(words_of(slot) + " was answered after " +
@@ -78,6 +85,7 @@ replay::Traffic::Next DiscardTraffic::next(replay::Slot& slot, Nanoseconds) {
     const std::uint64_t count = (1 + random_.below(64)) * unit;
     const std::uint64_t places = (model_.range().count - count) / unit;
     range_ = {random_.below(places) * unit, count};
+    model_.uncertain(range_);  // also when no answer comes: its backend may die
     slot.work = {static_cast<std::uint8_t>(Operation::discard), false, 0, range_.first, range_.count, {}};
     busy_ = true;
     return Next::request;
@@ -86,7 +94,6 @@ replay::Traffic::Next DiscardTraffic::next(replay::Slot& slot, Nanoseconds) {
 void DiscardTraffic::completed(replay::Slot& slot, ring::Status status) {
     if (status == ring::Status::error) throw replay::Failure(words_of(slot) + " was answered with an error");
     busy_ = false;
-    model_.uncertain(range_);
     if (status == ring::Status::not_supported) left_ = 0;
 }
 

@@ -21,16 +21,19 @@ struct Crash {};
 struct GuestOrders {
     std::atomic<bool> crash = false;  ///< end at once, and tell nobody
     std::atomic<bool> leave = false;
+    std::atomic<bool> errors_due = false;            ///< its storage cannot flush
     std::atomic<bool> read_back = false;             ///< when it leaves
     std::atomic<std::uint64_t> sectors = 0;          ///< of the disk; it grows
     std::atomic<const char*> disturbance = nullptr;  ///< what is being done to the disk
 };
 
-/// Requests of a guest that stops at its owner's word. `model`, `orders` and `tally` must outlive this.
+/// Requests of a guest that stops at its owner's word, or `until` then. `model`, `orders` and `tally` must outlive
+/// this.
 class SoakTraffic final : public replay::Traffic {
   public:
-    SoakTraffic(replay::Traffic& load, replay::DiskModel& model, const GuestOrders& orders, Tally& tally)
-        : load_(load), model_(model), orders_(orders), tally_(tally) {}
+    SoakTraffic(replay::Traffic& load, replay::DiskModel& model, const GuestOrders& orders, Tally& tally,
+                Nanoseconds until)
+        : load_(load), model_(model), orders_(orders), tally_(tally), until_(until) {}
 
     Next next(replay::Slot& slot, Nanoseconds now) override;
     void completed(replay::Slot& slot, ring::Status status) override;
@@ -45,6 +48,7 @@ class SoakTraffic final : public replay::Traffic {
         bool is_write = false;
         SectorRange range{};
         Nanoseconds began{0};
+        bool may_fail = false;
     };
     Flight& flight_of(const replay::Slot& slot);
     void note_wait(Nanoseconds now);
@@ -53,6 +57,7 @@ class SoakTraffic final : public replay::Traffic {
     replay::DiskModel& model_;
     const GuestOrders& orders_;
     Tally& tally_;
+    const Nanoseconds until_;
     const MonotonicClock clock_{};
     std::vector<Flight> flights_{};  ///< by a slot's number
     unsigned in_flight_ = 0;

@@ -106,6 +106,11 @@ void HangingFileSystem::hold(Call call, std::function<bool(pid_t)> whose) {
     whose_ = std::move(whose);
 }
 
+void HangingFileSystem::fail_syncs(bool fail) {
+    const std::lock_guard lock{mutex_};
+    syncs_fail_ = fail;
+}
+
 std::size_t HangingFileSystem::held() const {
     const std::lock_guard lock{mutex_};
     return held_.size();
@@ -177,6 +182,7 @@ void HangingFileSystem::answer(const Request& request) {
             return reply(request, 0, &out, sizeof out);
         }
         case FUSE_FSYNC:
+            return reply(request, syncs_fail_ ? EIO : 0, nullptr, 0);
         case FUSE_FLUSH:
         case FUSE_RELEASE:
             return reply(request, 0, nullptr, 0);

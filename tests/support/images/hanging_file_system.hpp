@@ -47,6 +47,8 @@ class HangingFileSystem {
     std::string file() const { return path_ + "/image"; }
     /// From now on calls of this kind wait; if `whose` is set, only those of processes for which it returns true.
     void hold(Call call, std::function<bool(pid_t)> whose = {});
+    /// While set, syncs fail (EIO); what was written stays as it is.
+    void fail_syncs(bool fail);
     /// Number of calls that wait.
     std::size_t held() const;
     /// Answers all waiting calls; later ones do not wait.
@@ -68,6 +70,7 @@ class HangingFileSystem {
     mutable std::mutex mutex_{};  ///< for all below, and bytes_
     Call call_ = Call::none;
     std::function<bool(pid_t)> whose_{};
+    bool syncs_fail_ = false;
     std::vector<Request> held_{};
     std::thread thread_{};
 };
