@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tests/soak/host/tapback_calls.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace blktap::soak {
 namespace {
@@ -19,16 +20,6 @@ struct Limits {
 constexpr Limits tapback_bare{64, 48u << 10};
 constexpr Limits tapback_per_disk{12, 1u << 10};
 constexpr Limits tapdisk{96, 160u << 10};
-
-#if defined(__has_feature)
-#define BLKTAP_SANITIZED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define BLKTAP_SANITIZED 1
-#else
-#define BLKTAP_SANITIZED 0
-#endif
-/// Of the memory: a sanitizer keeps what was freed.
-constexpr std::uint64_t sanitizer_factor = BLKTAP_SANITIZED ? 20 : 1;
 
 std::size_t descriptors_of(pid_t pid) {
     std::error_code ignored;
@@ -47,7 +38,7 @@ std::uint64_t resident_kib_of(pid_t pid) {
 void check(const std::string& name, pid_t pid, const Limits& limits) {
     if (const auto count = descriptors_of(pid); count > limits.descriptors)
         throw Wrong(name + " has " + std::to_string(count) + " descriptors");
-    if (const auto kib = resident_kib_of(pid); kib > limits.kib * sanitizer_factor)
+    if (const auto kib = resident_kib_of(pid); kib > limits.kib * testing::sanitizer_factor)
         throw Wrong(name + " has " + std::to_string(kib) + " KiB of memory");
 }
 

@@ -13,7 +13,8 @@ namespace blktap::test {
 
 class SeededRandom {
   public:
-    SeededRandom() : seed_(choose_seed()), engine_(seed_) {}
+    SeededRandom() : SeededRandom(choose_seed()) {}
+    explicit SeededRandom(std::uint64_t seed) : seed_(seed), engine_(seed_) {}
 
     std::uint64_t seed() const noexcept { return seed_; }
 

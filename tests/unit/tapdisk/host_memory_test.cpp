@@ -22,6 +22,7 @@
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/mapping.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/unit/base/captured_stderr.hpp"
 
 using namespace blktap;
@@ -93,17 +94,11 @@ TEST_CASE("host memory: where it may, a process locks what it has and will have,
         const bool lazy = status_kib("VmRSS") - before < 1024;
         return std::string(all_locked && lazy ? "locked on demand" : "wrong");
     });
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define BLKTAP_SANITIZED
-#endif
-#endif
-#ifdef BLKTAP_SANITIZED
-    CHECK(facts == "wrong");  // the sanitizers turn mlockall() into nothing
-#else
-    const std::string expected = ::geteuid() == 0 ? "locked on demand" : "not allowed: Operation not permitted";
+    // The sanitizers turn mlockall() into nothing.
+    const std::string expected = testing::sanitized ? "wrong"
+                                 : ::geteuid() == 0 ? "locked on demand"
+                                                    : "not allowed: Operation not permitted";
     CHECK(facts == expected);
-#endif
 }
 
 TEST_CASE("host memory: under a limit nothing is locked, so that no later allocation fails; said in one line",
