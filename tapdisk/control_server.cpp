@@ -42,8 +42,16 @@ struct ControlServer::Handlers {
     }
     void operator()(const ipc::Connect& message, ipc::Call& call);
     void operator()(const ipc::Recover& message, ipc::Call& call) {
-        vbd.recover(to_spec(message.image), server.opener_for(call.client, message.image), message.device);
+        vbd.recover(to_spec(message.image), server.opener_for(call.client, message.image), message.device,
+                    std::move(call.descriptors));
         call.answer(ipc::Nothing{});
+    }
+    ipc::Nothing operator()(const ipc::GiveLogs& message, ipc::Call& call) {
+        if (call.descriptors.empty() || call.descriptors.size() > ipc::local_logs_max)
+            throw_error(Errc::bad_message, std::string(message.name) + ": not 1 to " +
+                                               std::to_string(ipc::local_logs_max) + " descriptors");
+        vbd.give_logs(std::move(call.descriptors));
+        return {};
     }
     void operator()(const ipc::Adopt& message, ipc::Call& call);
     void operator()(const ipc::Disconnect& message, ipc::Call& call);
@@ -104,10 +112,11 @@ void ControlServer::Handlers::operator()(const ipc::Connect& message, ipc::Call&
 }
 
 void ControlServer::Handlers::operator()(const ipc::Adopt& message, ipc::Call& call) {
-    auto descriptors = call.take_descriptors(message.name, message.local ? 2 : 1);
+    const bool by_program = message.local && call.descriptors.size() == 1;
+    auto descriptors = call.take_descriptors(message.name, message.local && !by_program ? 2 : 1);
     UniqueFd memory = message.local ? std::move(descriptors.front()) : UniqueFd{};
-    server.connected(message, call,
-                     vbd.connect(message, std::move(descriptors.back()), std::move(memory), Vbd::Rings::adopted));
+    UniqueFd log_file = by_program ? UniqueFd{} : std::move(descriptors.back());
+    server.connected(message, call, vbd.connect(message, std::move(log_file), std::move(memory), Vbd::Rings::adopted));
 }
 
 void ControlServer::connected(const ipc::ConnectArguments& frontend, ipc::Call& call,

@@ -12,8 +12,6 @@
 namespace blktap {
 namespace {
 
-constexpr Nanoseconds idle_before_trim = std::chrono::seconds(2);
-
 std::string peer_of(const ipc::ConnectArguments& frontend) {
     return frontend.local ? "local" : std::to_string(frontend.domain);
 }
@@ -25,7 +23,9 @@ Vbd::Vbd(EventLoop& loop, AioKernel& kernel, const Registry& drivers, const Opti
       options_(options),
       disk_(loop, kernel, drivers, options.disk),
       connections_(loop.clock(), disk_.io(), disk_.scheduler(), options.poll_max),
-      idle_timer_(loop, [this] { trim_when_idle(); }) {
+      logs_(loop, {.in_use = [this](const UniqueFd& file) { return connections_.keep_log_in(file); },
+                   .complete = [this] { resume_now(); }}),
+      idle_trim_(loop, disk_.scheduler(), connections_) {
     disk_.health().on_change([this] {
         for (const auto& connection : connections_.list())
             connection->client().keep(disk_.health().kept());
@@ -52,7 +52,12 @@ void Vbd::open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opene
 std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory,
                                    Rings rings) {
     const bool adopts = rings == Rings::adopted;
-    if (adopts) {
+    const bool by_program = adopts && !log_file;
+    if (by_program) {
+        // The program cannot know how far the controller is.
+        if (state() == State::closed || disk_.opening() || ending_ != Ending::none)
+            throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), "adopt: not yet");
+    } else if (adopts) {
         require(disk_.recovering() && !opening(), "rings are adopted only after \"recover\" and before \"resume\"");
     } else {
         require_open("the image is paused");
@@ -64,12 +69,14 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
     options.frontend = frontend;
     options.rules = {info.size_sectors, info.read_only, info.discard && frontend.discard_enabled,
                      ring::segments_indirect_max};
-    options.log_file = choose_log(std::move(log_file));
+    const bool given = log_file || by_program;
+    options.log_file = by_program ? logs_.find(frontend) : choose_log(frontend, std::move(log_file));
+    options.recoverable = given || logs_.has(options.log_file);
     options.memory = std::move(memory);
     options.adopt = adopts;
     Connection& connection =
         connections_.add(std::make_unique<Connection>(loop_, disk_.scheduler(), std::move(options)));
-    if (adopts) disk_.health().restore(connection.client().kept());
+    if (adopts && disk_.recovering()) disk_.health().restore(connection.client().kept());
     connection.client().keep(disk_.health().kept());
     if (frontend.connection.empty()) connection.client().set_recorder(recorder_.get());
     log::info(adopts ? "ring.adopt" : "ring.connect",
@@ -79,27 +86,26 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
                {"ring_pages", std::to_string(frontend.queues.front().ring_refs.size())},
                {"protocol", frontend.protocol},
                {"persistent", frontend.persistent ? "yes" : "no"}});
+    if (by_program) logs_.look();
     return connection.take_peer_descriptors();
 }
 
 /// Returns the file for the log of a new connection: `given`, or one of its own. Errors: throws std::system_error: it
 /// is the file of another connection's log, which would be lost.
-UniqueFd Vbd::choose_log(UniqueFd given) const {
-    const auto in_use = [this](const UniqueFd& file) {
-        return std::ranges::any_of(connections_.list(),
-                                   [&](const auto& each) { return each->client().keeps_log_in(file); });
-    };
+UniqueFd Vbd::choose_log(const ipc::ConnectArguments& frontend, UniqueFd given) {
+    if (!given && frontend.local) given = logs_.file_for(frontend);
     if (given) {
-        if (in_use(given)) throw_error(Errc::wrong_state, "the recovery log is another connection's");
+        if (connections_.keep_log_in(given)) throw_error(Errc::wrong_state, "the recovery log is another connection's");
         return given;
     }
     UniqueFd made = options_.make_log_file();
-    if (!in_use(made)) return made;
+    if (!connections_.keep_log_in(made)) return made;
     log::warning("ring.log", {{"state", "in memory that ends with the process: another connection has the file"}});
     return make_anonymous_log_file();
 }
 
-void Vbd::recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told) {
+void Vbd::recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told,
+                  std::vector<UniqueFd> logs) {
     require(state() == State::closed, "an image is open already");
     require(!opening(), "an image is being opened");
     ImageInfo info;
@@ -110,6 +116,9 @@ void Vbd::recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, co
     info.discard_granularity_bytes = told.discard_granularity_bytes;
     info.discard_alignment_bytes = told.discard_alignment_bytes;
     disk_.recover(image, std::move(files), info);
+    // A program need not come back for the next tapdisk to know what was wrong with the storage.
+    for (const StorageHealth::Kept& kept : logs_.await(std::move(logs)))
+        disk_.health().restore(kept);
 }
 
 void Vbd::disconnect(const std::string& name, ipc::RingsLeft rings, Done done) {
@@ -141,14 +150,33 @@ void Vbd::pause(Done done) {
 void Vbd::resume(const std::optional<ImageSpec>& image, std::unique_ptr<ImageOpener> files, Opened opened) {
     require(state() == State::paused, "the image is not paused");
     require(!opening(), "an image is being opened");
+    resuming_.emplace(Resuming{image, std::move(files), std::move(opened)});
+    if (!disk_.recovering() || !logs_.wait()) resume_now();
+}
+
+void Vbd::resume_now() {
+    Resuming next = std::move(*resuming_);
+    resuming_.reset();
     connections_.readmit_adopted();
     if (disk_.recovering()) {
-        opened = [this, opened = std::move(opened)](const std::system_error* error) {
-            if (error == nullptr) connections_.recovered(disk_.info().size_sectors);
+        next.opened = [this, opened = std::move(next.opened)](const std::system_error* error) {
+            if (error == nullptr) {
+                logs_.give_up();
+                connections_.recovered(disk_.info().size_sectors);
+            }
             opened(error);
         };
     }
-    disk_.resume(image, std::move(files), std::move(opened));
+    disk_.resume(next.image, std::move(next.files), std::move(next.opened));
+}
+
+void Vbd::cancel_opening() noexcept {
+    if (!resuming_) return disk_.cancel_opening();
+    logs_.stop_waiting();
+    const Opened opened = std::move(resuming_->opened);
+    resuming_.reset();
+    const std::system_error error(std::make_error_code(std::errc::operation_canceled), "opening the image");
+    opened(&error);
 }
 
 void Vbd::retry() {
@@ -172,6 +200,7 @@ void Vbd::resize(std::uint64_t size_bytes, Done done) {
 
 void Vbd::close(Done done) {
     require(state() != State::closed || opening(), "no image is open");
+    if (resuming_) cancel_opening();
     connections_.readmit_adopted();
     for (const auto& connection : connections_.list()) {
         give_up_waiting(*connection);
@@ -192,6 +221,7 @@ void Vbd::give_up_waiting(const Connection& connection) const {
 }
 
 void Vbd::shut_down(Done done) {
+    if (resuming_) cancel_opening();
     connections_.readmit_adopted();
     for (const auto& connection : connections_.list())
         connection->client().stop_taking();
@@ -204,7 +234,7 @@ void Vbd::shut_down(Done done) {
 
 EventLoop::Next Vbd::turn() noexcept {
     EventLoop::Next next = connections_.turn();
-    if (disk_.scheduler().taken() != taken_at_idle_check_ && !idle_timer_.armed()) arm_idle_timer();
+    idle_trim_.turn();
     if (disk_.look()) next = EventLoop::Next::turn_again;
     if (ending_ != Ending::none && ended()) {
         finish_ending();
@@ -235,6 +265,7 @@ void Vbd::finish_ending() {
         case Ending::disconnect:
             drain_.reset();
             drop(*std::exchange(leaving_, nullptr));
+            logs_.look();
             return over({});
         case Ending::pause:
             return disk_.flush_and_close([this](std::error_code error) {
@@ -244,6 +275,8 @@ void Vbd::finish_ending() {
             });
         case Ending::close:
             drop_all();
+            logs_.give_up();
+            logs_.look();
             return disk_.flush_and_close([this](std::error_code error) { finish_closing(error); });
         case Ending::shut_down:
             return disk_.flush_and_close([this](std::error_code error) { finish_closing(error); });
@@ -252,14 +285,13 @@ void Vbd::finish_ending() {
 
 void Vbd::finish_closing(std::error_code error) {
     drop_all();
-    if (!recorder_) return closed(error);
-    recording_over_ = [this, error] { closed(error); };
+    const auto closed = [this, error] {
+        disk_.become_closed();
+        over(error);
+    };
+    if (!recorder_) return closed();
+    recording_over_ = closed;
     if (!recorder_->stopping()) stop_recorder([](std::error_code) {});
-}
-
-void Vbd::closed(std::error_code error) {
-    disk_.become_closed();
-    over(error);
 }
 
 void Vbd::over(std::error_code error) {
@@ -322,17 +354,6 @@ void Vbd::stop_recorder(Done done) {
     });
 }
 
-void Vbd::arm_idle_timer() {
-    taken_at_idle_check_ = disk_.scheduler().taken();
-    idle_timer_.arm(idle_before_trim);
-}
-
-void Vbd::trim_when_idle() {
-    if (disk_.scheduler().taken() != taken_at_idle_check_ || connections_.in_flight() > 0) return arm_idle_timer();
-    for (const auto& connection : connections_.list())
-        connection->client().trim();
-}
-
 ipc::DeviceDescription Vbd::describe(std::string_view connection) const {
     if (state() == State::closed) throw_error(Errc::wrong_state, "no image is open");
     const ImageInfo& info = disk_.info();
@@ -357,6 +378,7 @@ ipc::Json Vbd::stats() const {
     json["connections"] = ipc::Json::array();
     for (const auto& connection : connections_.list())
         json["connections"].push_back(connection_stats(*connection, connections_, disk_));
+    json["local-rings"] = logs_.stats();
     if (recorder_) json["recording"] = {{"recorded", recorder_->recorded()}, {"lost", recorder_->lost()}};
     return json;
 }

@@ -21,6 +21,8 @@
 #include <string>
 
 #include "tapdisk/disk/disk.hpp"
+#include "tapdisk/idle_trim.hpp"
+#include "tapdisk/local_logs.hpp"
 #include "tapdisk/ring/connections.hpp"
 #include "tapdisk/ring/ring_drain.hpp"
 #include "tapdisk/ring/trace_recorder.hpp"
@@ -51,20 +53,24 @@ class Vbd {
     /// Opens an image; `files` opens its files, also when it is resumed. The state is closed until `opened` is called.
     void open(const ImageSpec& image, std::unique_ptr<ImageOpener> files, Opened opened);
     /// Whether an image is being opened, for open() or resume().
-    bool opening() const noexcept { return disk_.opening(); }
+    bool opening() const noexcept { return disk_.opening() || resuming_; }
     /// Ends the opening with an error; no-op if there is none.
-    void cancel_opening() noexcept { disk_.cancel_opening(); }
+    void cancel_opening() noexcept;
     /// Connects a frontend to the open image. `log_file`: the file of its recovery log; none: Options::make_log_file.
     /// `memory`: for local rings. Returns the descriptors that the peer of local rings needs. `adopted`, between
     /// recover() and resume(): the rings are those of a tapdisk that died, as they were connected there, and the log is
-    /// the one that it left. Errors: also those of RecoveryLog::adopt().
+    /// the one that it left. Without `log_file` it is one that recover() brought, and rings that had no unanswered
+    /// requests may come after resume(), too. Errors: also those of RecoveryLog::adopt(); EAGAIN: try again.
     enum class Rings : bool { fresh, adopted };
     std::vector<UniqueFd> connect(const ipc::ConnectArguments& frontend, UniqueFd log_file, UniqueFd memory = {},
                                   Rings rings = Rings::fresh);
     /// Goes on where another tapdisk died that served `image`, of which guests were told `told`: paused, until
     /// resume(). Its connections are then connected as adopted ones; the first request that is served follows
-    /// resume().
-    void recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told);
+    /// resume(). `logs`: of its local rings, which resume() waits for.
+    void recover(const ImageSpec& image, std::unique_ptr<ImageOpener> files, const ipc::DeviceDescription& told,
+                 std::vector<UniqueFd> logs = {});
+    /// Takes files for the recovery logs of local rings.
+    void give_logs(std::vector<UniqueFd> files) { logs_.keep(std::move(files)); }
     /// Ends the connection called `name`: answers requests that were taken, treats requests in the rings as `rings`
     /// says until the frontend sends no more (for at most RingDrain::at_most), then unmaps the guest's memory.
     void disconnect(const std::string& name, ipc::RingsLeft rings, Done done);
@@ -110,28 +116,33 @@ class Vbd {
   private:
     enum class Ending : std::uint8_t { none, disconnect, pause, close, shut_down };
     void require(bool condition, const char* reason) const;
-    UniqueFd choose_log(UniqueFd given) const;
+    UniqueFd choose_log(const ipc::ConnectArguments& frontend, UniqueFd given);
     void require_open(const char* while_paused) const;
+    void resume_now();
     void begin(Ending ending, Done done);
     bool ended() const noexcept;
     void finish_ending();
     void finish_closing(std::error_code error);
-    void closed(std::error_code error);
     void over(std::error_code error);
     void drop(const Connection& connection);
     void drop_all();
     void give_up_waiting(const Connection& connection) const;
     void stop_recorder(Done done);
-    void arm_idle_timer();
-    void trim_when_idle();
 
     EventLoop& loop_;
     const Options options_;
     Disk disk_;
     Connections connections_;
-    EventLoop::Timer idle_timer_;  ///< gives memory back some time after the last request
-    std::uint64_t taken_at_idle_check_ = 0;
+    LocalLogs logs_;
+    IdleTrim idle_trim_;
     std::unique_ptr<TraceRecorder> recorder_;
+
+    struct Resuming {
+        std::optional<ImageSpec> image;
+        std::unique_ptr<ImageOpener> files;
+        Opened opened;
+    };
+    std::optional<Resuming> resuming_;  ///< waits for local rings
 
     Ending ending_ = Ending::none;
     Done ending_done_;

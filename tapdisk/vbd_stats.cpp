@@ -101,6 +101,7 @@ Json connection_stats(const Connection& connection, const Connections& all, cons
             {"queues", frontend.queues.size()},
             {"ring-slots", client.queues().front().ring().slot_count()},
             {"adopted", stats.adopted},
+            {"recoverable", connection.recoverable()},
             {"stopped-queues", stats.stopped_queues},
             {"taken", stats.taken},
             {"in-flight", client.unfinished()},

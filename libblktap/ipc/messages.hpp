@@ -32,7 +32,8 @@ struct Connect : ConnectArguments {
 };
 
 /// Makes a tapdisk without an image go on where another one died: paused, as if the image were open that guests were
-/// told of. "adopt" follows for each of its connections, then "resume".
+/// told of. "adopt" follows for each of its connections, then "resume". Descriptors: the files for the logs of local
+/// rings that the dead one had from "give-logs".
 struct Recover {
     static constexpr const char* name = "recover";
     using Result = Nothing;
@@ -47,10 +48,17 @@ struct Recover {
 };
 
 /// Gives it the rings of a tapdisk that died, as they were connected there. Descriptors, and those of the reply: as
-/// "connect" has them; the log is the one that the dead tapdisk left.
+/// "connect" has them, and the log that the dead tapdisk left; for local rings without that if "recover" brought it.
 struct Adopt : ConnectArguments {
     static constexpr const char* name = "adopt";
     using Result = DeviceDescription;
+};
+
+/// Gives files for the recovery logs of local rings that connect later: 1 to local_logs_max descriptors. A tapdisk that
+/// is older than this message answers "unknown-request".
+struct GiveLogs : NoArguments {
+    static constexpr const char* name = "give-logs";
+    using Result = Nothing;
 };
 
 /// Disconnects a frontend's rings.
@@ -149,8 +157,8 @@ struct Close : NoArguments {
 };
 
 /// All messages that a tapdisk serves.
-using TapdiskMessages = MessageList<Open, Connect, Recover, Adopt, Disconnect, Abandon, Pause, Resume, Record, Resize,
-                                    Stats, About, Watch, Files, Close>;
+using TapdiskMessages = MessageList<Open, Connect, Recover, Adopt, GiveLogs, Disconnect, Abandon, Pause, Resume, Record,
+                                    Resize, Stats, About, Watch, Files, Close>;
 
 // What tapdisk asks.
 

@@ -18,6 +18,8 @@ namespace blktap::ipc {
 
 inline constexpr unsigned queues_max = 16;       ///< multi-queue-max-queues; bounds a guest's share of dom0 memory
 inline constexpr unsigned local_queues_max = 7;  ///< for local rings: the reply has a descriptor for each, and one more
+/// For the recovery logs of local rings: one for each connection besides the guest's.
+inline constexpr std::size_t local_logs_max = 7;
 inline constexpr unsigned ring_pages_max = 16;   ///< max-ring-page-order 4
 inline constexpr unsigned domain_max = 0x7fef;   ///< Xen reserves the numbers from 0x7ff0 on
 inline constexpr std::size_t problems_max = 16;  ///< in one message; far more than there are kinds

@@ -52,6 +52,10 @@ RequestServer::RequestServer(EventLoop& loop, MessageListener& listener, Hooks h
     : loop_(loop),
       listener_(listener),
       hooks_(std::move(hooks)),
+      asked_timer_(loop_,
+                   [this] {
+                       if (const auto asked = std::exchange(asked_client_, std::nullopt)) take_requests(*asked);
+                   }),
       watch_(loop, listener_.fd(), EPOLLIN, [this](std::uint32_t) { accept_clients(); }) {}
 
 RequestServer::~RequestServer() = default;
@@ -181,6 +185,7 @@ void RequestServer::send(ClientId client, const char* name, const std::function<
 Reply RequestServer::ask(ClientId id, const char* name, const Json& arguments, const std::string& what_for) {
     Client* const client = find(id);
     asked_client_ = id;
+    asked_timer_.arm(Nanoseconds{0});
     if (client == nullptr) throw_error(Errc::peer_closed, what_for + ": the client that is to be asked is gone");
     return client->channel.call(name, arguments);
 }

@@ -143,6 +143,7 @@ class RequestServer {
     ClientId last_client_ = 0;
     std::uint64_t last_number_ = 0;
     std::optional<ClientId> asked_client_;  ///< the client of ask(), which may have kept requests
+    EventLoop::Timer asked_timer_;          ///< takes these, whoever called ask()
     EventLoop::Watch watch_;
 };
 

@@ -47,17 +47,22 @@ std::uint64_t hash_of(const ipc::ConnectArguments& frontend) {
 }
 
 RecoveryLog make_log(Connection::Options& options, const std::vector<ConnectionQueue>& queues) {
-    const RecoveryLog::Shape shape{static_cast<std::uint32_t>(queues.size()),
-                                   queues.front().ring().slot_count(),
-                                   {boot_id(), hash_of(options.frontend)}};
+    const RecoveryLog::Shape shape{static_cast<std::uint32_t>(queues.size()), queues.front().ring().slot_count(),
+                                   identity_of(options.frontend)};
     if (options.adopt) return RecoveryLog::adopt(std::move(options.log_file), shape);
     return RecoveryLog(std::move(options.log_file), shape);
 }
 
 }  // namespace
 
+LogIdentity identity_of(const ipc::ConnectArguments& frontend) {
+    return {boot_id(), hash_of(frontend)};
+}
+
 Connection::Connection(EventLoop& loop, Scheduler& scheduler, Options options)
-    : frontend_(options.frontend), transport_(make_transport(frontend_, std::move(options.memory))) {
+    : frontend_(options.frontend),
+      recoverable_(options.recoverable),
+      transport_(make_transport(frontend_, std::move(options.memory))) {
     std::vector<ConnectionQueue> queues = transport_->take_queues();
     RecoveryLog log = make_log(options, queues);
     client_.emplace(scheduler, transport_->memory(), std::move(queues), std::move(log),

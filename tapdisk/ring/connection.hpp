@@ -18,14 +18,18 @@
 
 namespace blktap {
 
+/// Which log is that of these rings, on this host. Errors: throws std::system_error.
+LogIdentity identity_of(const ipc::ConnectArguments& frontend);
+
 class Connection {
   public:
     struct Options {
         ipc::ConnectArguments frontend;
         ring::DeviceRules rules;
         UniqueFd log_file;
-        UniqueFd memory{};   ///< for local rings
-        bool adopt = false;  ///< the log is that of a tapdisk that died with these rings
+        UniqueFd memory{};         ///< for local rings
+        bool adopt = false;        ///< the log is that of a tapdisk that died with these rings
+        bool recoverable = false;  ///< a controller keeps the log's file
     };
 
     /// Maps and binds everything. Errors: throws std::system_error, as the transport's constructor, or as
@@ -46,6 +50,8 @@ class Connection {
     RingClient& client() noexcept { return *client_; }
     const RingClient& client() const noexcept { return *client_; }
     const ipc::ConnectArguments& frontend() const noexcept { return frontend_; }
+    /// Whether another tapdisk could adopt the rings.
+    bool recoverable() const noexcept { return recoverable_; }
     std::uint64_t wakeups() const noexcept { return wakeups_; }
 
   private:
@@ -53,6 +59,7 @@ class Connection {
     void take_events() noexcept;
 
     ipc::ConnectArguments frontend_;
+    bool recoverable_;
     std::unique_ptr<RingTransport> transport_;
     std::optional<RingClient> client_;
     bool events_waiting_ = false;

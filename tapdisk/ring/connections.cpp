@@ -105,6 +105,10 @@ Connection* Connections::find(std::string_view name) const noexcept {
     return found == list_.end() ? nullptr : found->get();
 }
 
+bool Connections::keep_log_in(const UniqueFd& file) const noexcept {
+    return std::ranges::any_of(list_, [&](const auto& each) { return each->client().keeps_log_in(file); });
+}
+
 bool Connections::quiet() const noexcept {
     return scheduler_.quiet() &&
            std::ranges::all_of(list_, [](const auto& connection) { return connection->client().quiet(); });

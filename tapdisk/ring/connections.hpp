@@ -39,6 +39,8 @@ class Connections {
     /// Returns the connection of this name; null if there is none.
     Connection* find(std::string_view name) const noexcept;
     const List& list() const noexcept { return list_; }
+    /// Whether one of them has its recovery log in `file`.
+    bool keep_log_in(const UniqueFd& file) const noexcept;
     bool empty() const noexcept { return list_.empty(); }
 
     /// Hands the requests of adopted rings to the scheduler, in the order in which the dead tapdisk took them: before

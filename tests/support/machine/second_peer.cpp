@@ -18,18 +18,32 @@ void SecondPeer::connect() {
     unanswered_.clear();
     answers_.clear();
     auto frontend = std::make_unique<replay::Frontend>(options_);
-    ipc::ConnectArguments arguments = frontend->connect_arguments();
-    arguments.connection = name;
-    UniqueFd memory;
-    for (const int fd : frontend->connect_descriptors())
-        memory = UniqueFd{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
-    {
-        const fakexen::ActAs backend{0};
-        // As the control server: nobody else may have the log of a local ring.
-        UniqueFd log = options_.local ? UniqueFd{} : make_anonymous_log_file();
-        frontend->connected(machine_.vbd().connect(arguments, std::move(log), std::move(memory)));
-    }
     frontends_.push_back(std::move(frontend));
+    const fakexen::ActAs backend{0};
+    // As the control server: nobody else may have the log of a local ring.
+    UniqueFd log = options_.local ? UniqueFd{} : make_anonymous_log_file();
+    try {
+        this->frontend().connected(machine_.vbd().connect(arguments(), std::move(log), memory()));
+    } catch (...) {
+        frontends_.pop_back();
+        throw;
+    }
+}
+
+ipc::ConnectArguments SecondPeer::arguments() {
+    ipc::ConnectArguments arguments = frontend().connect_arguments();
+    arguments.connection = name;
+    return arguments;
+}
+
+UniqueFd SecondPeer::memory() {
+    const std::vector<int> descriptors = frontend().connect_descriptors();
+    return descriptors.empty() ? UniqueFd{} : UniqueFd{::fcntl(descriptors.front(), F_DUPFD_CLOEXEC, 0)};
+}
+
+void SecondPeer::come_back(UniqueFd memory) {
+    if (!memory) memory = this->memory();
+    frontend().connected(machine_.vbd().connect(arguments(), {}, std::move(memory), Vbd::Rings::adopted));
 }
 
 GuestBuffer SecondPeer::pages(std::size_t count) {

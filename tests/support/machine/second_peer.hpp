@@ -34,8 +34,14 @@ class SecondPeer {
     std::error_code disconnect(ipc::RingsLeft rings = ipc::RingsLeft::untouched);
     /// Connects new rings, after disconnect(). Unanswered requests are forgotten.
     void connect();
+    /// What it was connected with.
+    ipc::ConnectArguments arguments();
+    /// A program comes back to the next tapdisk, which has its log. `memory`: instead of its own. Errors: as
+    /// Vbd::connect().
+    void come_back(UniqueFd memory = {});
 
   private:
+    UniqueFd memory();
     void take_answers();
 
     VbdHarness& machine_;

@@ -121,9 +121,10 @@ void VbdHarness::replace_tapdisk() {
                  Vbd::Options{.disk = {.aio_slots = options_.aio_slots}, .make_log_file = last_log});
 }
 
-void VbdHarness::recover() {
+void VbdHarness::recover(std::vector<UniqueFd> logs) {
     replace_tapdisk();
-    vbd_->recover(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>(), told_);
+    vbd_->recover(parse_image_spec(image_name(), options_.access), std::make_unique<LocalImageOpener>(), told_,
+                  std::move(logs));
     vbd_->connect(frontend().connect_arguments(), UniqueFd{::fcntl(log_file_.get(), F_DUPFD_CLOEXEC, 0)}, {},
                   Vbd::Rings::adopted);
 }

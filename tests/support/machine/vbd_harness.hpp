@@ -86,7 +86,8 @@ class VbdHarness : public SimGuest {
     /// logs that nobody gives it, is that of the last connect().
     void replace_tapdisk();
     /// Makes the new one go on where the old one was: recovers, and adopts the guest's rings.
-    void recover();
+    /// `logs`: of local rings.
+    void recover(std::vector<UniqueFd> logs = {});
     /// Calls `start` with a Vbd::Done and waits until it is called.
     template <class Start>
     std::error_code finish(Start start) {

@@ -55,6 +55,7 @@ TEST_CASE("messages: the bytes of what tapdisk is asked, and asks", "[unit][ipc]
     wire.add(Connect{rings});
     wire.add(Recover{open, {.size_sectors = 8}});
     wire.add(Adopt{rings});
+    wire.add(GiveLogs{});
     wire.add(Disconnect{RingsLeft::failed});
     wire.add(Abandon{rings});
     wire.add(Pause{});
@@ -81,6 +82,7 @@ TEST_CASE("messages: the bytes of what tapdisk is asked, and asks", "[unit][ipc]
     wire.check("disconnect", R"({"rings":"failed"})");
     wire.check("abandon", rings_text);
     wire.check("adopt", rings_text);
+    wire.check("give-logs", "{}");
     wire.check("recover",
                R"({"device":{"barrier":true,"discard":false,"discard-alignment":0,"discard-granularity":0,)"
                R"("flush":true,"indirect-segments-max":0,"persistent":true,"physical-sector-size":512,)"

@@ -159,6 +159,19 @@ TEST_CASE("request server: one that asks without end lets others have their turn
     CHECK(t.handlers.pauses.size() == 3 * RequestServer::taken_per_wakeup);
 }
 
+TEST_CASE("request server: what a client sends while it is asked is served, whoever asks", "[unit][ipc]") {
+    Served t;
+    t.ask(Watch{});
+    t.client.send_request(Resize{512});
+    t.client.reply(1, Json::object());  // to what follows
+    CHECK(t.server.ask(t.handlers.watcher, OpenFile{{"/a"}}, "/a").error_code.empty());
+    const auto question = t.client.next();
+    REQUIRE((question && question->request));
+    for (int i = 0; i < 10; ++i)
+        t.loop.run_once(std::chrono::milliseconds(2));  // the clock of timers has a tick
+    CHECK(t.next(t.client).result.get<DeviceDescription>().size_sectors == 1);
+}
+
 TEST_CASE("request server: a client is told what it asked to be told, and one that is gone costs nothing",
           "[unit][ipc]") {
     Served t;
