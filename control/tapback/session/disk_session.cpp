@@ -94,6 +94,7 @@ void DiskSession::perform(SessionStep step) {
             return opening_.reopen([this] { return state_ == Session::opening; });
         case SessionStep::serve:
             if (!owner_.is_disk) return;  // the disk that gets the tapdisk subscribes
+            tapdisk_.give_logs();
             return tapdisk_->call(ipc::Watch{}, {}, [this](const ipc::Reply& reply) {
                 if (reply.error_code.empty()) hooks_.problems(reply.result.get<ipc::Problems>());
             });
@@ -235,8 +236,8 @@ void DiskSession::ask() {
 }
 
 void DiskSession::lost(const std::string& reason) {
-    const auto gone_or_going = {Session::none, Session::reviving, Session::upgrading, Session::holding,
-                                Session::ending};
+    using enum Session;
+    const auto gone_or_going = {none, reviving, upgrading, holding, ending};
     if (std::ranges::find(gone_or_going, state_) != gone_or_going.end()) return;
     // The opening of the image fails.
     if (state_ == Session::opening || state_ == Session::idle) return handle(SessionEvent::unanswered);
@@ -325,11 +326,6 @@ void DiskSession::start(const ipc::ImageArguments& image, Done done, const std::
     handle(SessionEvent::started);
 }
 
-void DiskSession::start_idle() {
-    tapdisk_.start();
-    handle(SessionEvent::started);
-}
-
 void DiskSession::open_image(const ipc::ImageArguments& image, Done done) {
     if (state_ == Session::asking || state_ == Session::lost)
         throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), owner_.name);
@@ -369,6 +365,7 @@ void DiskSession::forget_image() {
     description_.reset();
     paused_ = false;
     tapdisk_.forget_process();
+    tapdisk_.local_logs().remove();
     hooks_.remove_record();
     files_.forget(owner_.name);
 }

@@ -100,7 +100,10 @@ class DiskSession {
     void restore(const VbdRecord& record);
     /// Starts a tapdisk without an image, which open_image() may give it. Only in state `none`, and for no disk.
     /// Errors: throws std::system_error; nothing has changed.
-    void start_idle();
+    void start_idle() {
+        tapdisk_.start();
+        handle(SessionEvent::started);
+    }
     /// Calls `done` with the result. If it is an error, the tapdisk is idle again. Errors: throws Errc::wrong_state:
     /// the tapdisk is not idle; EAGAIN: it is not known yet whether it is.
     void open_image(const ipc::ImageArguments& image, Done done);

@@ -55,7 +55,8 @@ void Revival::step(const ipc::DiskState& disk, const ipc::DeviceDescription& tol
             return hooks_.happened(SessionEvent::opened);
         case ipc::DiskState::State::closed: {
             const ipc::OpenArguments image = ipc::open_arguments(image_.asked_for().value(), true);
-            return tapdisk_->call(ipc::Recover{image, told}, {}, [this, told](const ipc::Reply& reply) {
+            const std::vector<UniqueFd> logs = tapdisk_.local_logs().open();
+            return tapdisk_->call(ipc::Recover{image, told}, numbers_of(logs), [this, told](const ipc::Reply& reply) {
                 if (is_of_no_use(reply)) return;
                 reply.error_code.empty() ? go_on(told) : refused(reply);
             });

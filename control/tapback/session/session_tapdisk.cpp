@@ -21,6 +21,7 @@ SessionTapdisk::SessionTapdisk(Places places, std::string usual_socket, Hooks ho
     : places_(std::move(places)),
       usual_socket_(std::move(usual_socket)),
       hooks_(std::move(hooks)),
+      local_logs_(places_.run_directory + '/' + usual_socket_.substr(0, usual_socket_.rfind('.'))),
       retry_timer_(places_.loop, [this] { hooks_.retry(); }),
       retry_delay_(retry_delay_min) {}
 
@@ -56,6 +57,13 @@ void SessionTapdisk::retire() {
     stop_asking();
     ::unlink(socket_path().c_str());
     retired_ = std::move(tapdisk_);
+}
+
+void SessionTapdisk::give_logs() {
+    const std::vector<UniqueFd> files = local_logs_.make();
+    if (files.empty()) return;
+    // A tapdisk that is older than the message has local rings that end with it.
+    tapdisk_->call(ipc::GiveLogs{}, numbers_of(files), [](const ipc::Reply&) {});
 }
 
 void SessionTapdisk::ask_later() {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "control/tapback/session/local_log_files.hpp"
 #include "control/tapback/session/tapdisk_handle.hpp"
 #include "libblktap/base/event_loop.hpp"
 
@@ -69,6 +70,11 @@ class SessionTapdisk {
     TapdiskHandle* operator->() const noexcept { return tapdisk_.get(); }
     std::string pid_text() const { return std::to_string(tapdisk_->pid()); }
 
+    /// Of the disk's local rings, whichever tapdisk serves them.
+    const LocalLogFiles& local_logs() const noexcept { return local_logs_; }
+    /// Has it use them for rings that connect from now on.
+    void give_logs();
+
     // For the record of a disk.
 
     const std::optional<ProcessId>& process() const noexcept { return process_; }
@@ -82,6 +88,7 @@ class SessionTapdisk {
     const Places places_;
     const std::string usual_socket_;
     const Hooks hooks_;
+    const LocalLogFiles local_logs_;
     std::string socket_;
     std::unique_ptr<TapdiskHandle> tapdisk_;
     std::unique_ptr<TapdiskHandle> retired_;  ///< has ended

@@ -258,6 +258,7 @@ void Vbd::forget() {
     status_.disk_ended();
     remove_record(host_.options.run_directory, address_);
     ::unlink(file(".recovery").c_str());
+    LocalLogFiles(file("")).remove();
     ::unlink(session_.socket_path().c_str());
     log::info("vbd.gone", {{"vbd", address_.name()}});
     finished_ = true;

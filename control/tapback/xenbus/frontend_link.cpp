@@ -228,7 +228,8 @@ bool FrontendLink::can_be_adopted() const {
 }
 
 unsigned FrontendLink::log_version() const {
-    return rings_ ? version_of(places_.recovery_log) : log_version_present;
+    const std::uint32_t version = rings_ ? version_of(places_.recovery_log) : 0;
+    return version == 0 ? log_version_present : version;
 }
 
 /// Whether the frontend has forgotten the requests of the rings, or never could send any: it waits for Connected.

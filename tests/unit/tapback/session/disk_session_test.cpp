@@ -14,7 +14,7 @@ TEST_CASE("disk session: an image is open when its tapdisk says so, and recorded
     SessionHost t;
     t.session->start(t.image, t.done());
     CHECK(t.state() == Session::opening);
-    CHECK(t.tapdisks.socket == "/run/5-51712.sock");
+    CHECK(t.tapdisks.socket == t.run_directory + "/5-51712.sock");
     CHECK(t.record->image == t.image);
     CHECK(t.record->process == t.tapdisk().id());
     CHECK(t.tapdisk().asked() == "open ");
@@ -299,10 +299,10 @@ TEST_CASE("disk session: a tapdisk whose record cannot be written stays whose it
     t.full = true;
     CHECK_THROWS_AS(t.session->take(t.tap(false), made), std::system_error);
     CHECK(made.tapdisk() != nullptr);
-    CHECK(made.socket_path() == "/run/tap-0.sock");
+    CHECK(made.socket_path() == t.run_directory + "/tap-0.sock");
     CHECK(t.session->tap() == nullptr);
     CHECK_FALSE(t.session->image());
-    CHECK(t.session->socket_path() == "/run/5-51712.sock");
+    CHECK(t.session->socket_path() == t.run_directory + "/5-51712.sock");
 }
 
 TEST_CASE("disk session: who attaches hears that the tapdisk died meanwhile, whatever may be started instead",

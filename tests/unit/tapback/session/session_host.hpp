@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "control/tapback/session/disk_session.hpp"
+#include "tests/support/temporary_directory.hpp"
 #include "tests/unit/tapback/session/fake_tapdisk.hpp"
 
 namespace blktap::tapback {
@@ -20,7 +21,7 @@ inline constexpr ipc::VbdAddress session_disk{ipc::VbdAddress::Kind::vbd3, 5, 51
 /// One session, and what it told its disk.
 struct SessionHost {
     SessionHost() { session.emplace(places(), DiskSession::Owner{"5/51712", "5-51712.sock", true}, hooks()); }
-    DiskSession::Places places() { return {loop, tapdisks, files, "/run", 3}; }
+    DiskSession::Places places() { return {loop, tapdisks, files, run_directory, 3}; }
     SessionHost(const SessionHost&) = delete;
     SessionHost& operator=(const SessionHost&) = delete;
 
@@ -60,7 +61,7 @@ struct SessionHost {
     /// There is a storage process that is about to keep the image's files.
     void hold_image() {
         holds = true;
-        files.take("5/51712", ipc::open_arguments(image, true), "/run/5-51712.sock", 100, [] {});
+        files.take("5/51712", ipc::open_arguments(image, true), run_directory + "/5-51712.sock", 100, [] {});
     }
     /// What the storage process is asked for, each with a blank behind it. It does it.
     std::string asked_of_storage() {
@@ -91,6 +92,8 @@ struct SessionHost {
     }
     VbdTap tap(bool read_only) const { return {{4711, 3}, {"raw", "/images/a", read_only, {}}}; }
 
+    testing::TemporaryDirectory directory{};
+    const std::string run_directory = directory.path(".");
     ManualClock clock{};
     EventLoop loop{clock};
     FakeTapdisks tapdisks{};
