@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <poll.h>
 
+#include "tests/replay/failure.hpp"
+
 namespace blktap::replay {
 
 Session::Session(Connection& connection, const FrontendOptions& options, int interrupt_fd)
@@ -32,6 +34,20 @@ void Session::disconnect() {
     connection_.disconnect();
 }
 
+Session::Seen Session::look_at_backend() {
+    try {
+        return connection_.check() ? Seen::nothing : Seen::wants_disk;
+    } catch (const BackendGone&) {
+        auto connected = connection_.come_back(frontend_.connect_arguments(), frontend_.connect_descriptors());
+        if (!connected) throw;
+        frontend_.connected(std::move(connected->descriptors));
+        // What was said meanwhile was said to nobody.
+        for (unsigned queue = 0; queue < frontend_.queue_count(); ++queue)
+            frontend_.notify(queue);
+        return Seen::another;
+    }
+}
+
 Session::Wake Session::wait(Nanoseconds limit) {
     std::array<pollfd, 3> watched{pollfd{frontend_.event_fd(), POLLIN, 0}, pollfd{connection_.fd(), POLLIN, 0},
                                   pollfd{interrupt_fd_, POLLIN, 0}};
@@ -41,7 +57,11 @@ Session::Wake Session::wait(Nanoseconds limit) {
     if (::ppoll(watched.data(), watched.size(), &timeout, nullptr) < 0 && errno != EINTR) throw_system_error("poll");
 
     const auto& [event, connection, interrupt] = watched;
-    if (connection.revents != 0 && !connection_.check()) return Wake::interrupted;
+    if (connection.revents != 0) {
+        const Seen seen = look_at_backend();
+        if (seen == Seen::wants_disk) return Wake::interrupted;
+        if (seen == Seen::another) return Wake::event;
+    }
     if (interrupt.revents != 0) {
         interrupt_fd_ = -1;  // or every wait from now on would return at once
         return Wake::interrupted;

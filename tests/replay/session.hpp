@@ -26,8 +26,8 @@ class Session {
 
     enum class Wake { event, timeout, interrupted };
     /// Sleeps until the backend wakes us, at most `limit` (0 and less: only looks). Acknowledges the event. Says
-    /// `interrupted` once for the user, and once when the backend asks us to let the disk go.
-    /// Errors: throws BackendGone.
+    /// `interrupted` once for the user, and once when the backend asks us to let the disk go. Comes back by itself
+    /// where another backend goes on with the rings of one that is gone. Errors: throws BackendGone.
     Wake wait(Nanoseconds limit);
 
     Frontend& frontend() noexcept { return frontend_; }
@@ -35,6 +35,10 @@ class Session {
     const ipc::DeviceDescription& device() const noexcept { return device_; }
 
   private:
+    enum class Seen { nothing, wants_disk, another };
+    /// Comes back where another backend goes on.
+    Seen look_at_backend();
+
     Connection& connection_;
     int interrupt_fd_;
     Frontend frontend_;

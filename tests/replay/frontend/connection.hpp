@@ -27,6 +27,11 @@ class Connection {
     /// Hands the rings to the backend, and descriptors where rings have such; it serves them on return. May be called
     /// again after disconnect() and prepare(). Errors: throws std::runtime_error with the backend's reason.
     virtual Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) = 0;
+    /// The backend is gone (BackendGone): hands the same rings to the one that goes on in its place. Returns nothing if
+    /// there is no such thing. Errors: throws BackendGone: none came in time, or it does not know the rings.
+    virtual std::optional<Connected> come_back(const ipc::ConnectArguments&, const std::vector<int>&) {
+        return std::nullopt;
+    }
     /// Returns when the backend has let go of every page. Errors: throws Failure.
     virtual void disconnect() = 0;
     /// Readable when check() has something to see; -1: never.

@@ -2,11 +2,13 @@
 // Copyright (c) 2026, the blktap developers
 //
 // TapdiskConnection: guest and controller in one, over a tapdisk's control socket (docs/control-protocol.md). Of the
-// protocol it needs only "connect" and "disconnect".
+// protocol it needs only "connect" and "disconnect", and for local rings, whose tapdisk may die, "adopt": how a program
+// comes back to the next one.
 #pragma once
 
 #include <string>
 
+#include "libblktap/base/clock.hpp"
 #include "libblktap/ipc/channel.hpp"
 #include "tests/replay/frontend/connection.hpp"
 
@@ -14,11 +16,15 @@ namespace blktap::replay {
 
 class TapdiskConnection final : public Connection {
   public:
+    /// How long a local ring waits for the next tapdisk.
+    static constexpr Nanoseconds usual_patience = std::chrono::seconds(10);
     /// Errors: throws std::system_error naming the socket.
     /// `name`: of the connection, where several are connected to one disk.
-    explicit TapdiskConnection(std::string socket_path, std::string name = {});
+    explicit TapdiskConnection(std::string socket_path, std::string name = {}, Nanoseconds patience = usual_patience);
 
     Connected connect(const ipc::ConnectArguments& rings, const std::vector<int>& descriptors) override;
+    std::optional<Connected> come_back(const ipc::ConnectArguments& rings,
+                                       const std::vector<int>& descriptors) override;
     void disconnect() override;
     int fd() const noexcept override { return channel_.fd(); }
     bool check() override;
@@ -27,6 +33,7 @@ class TapdiskConnection final : public Connection {
   private:
     std::string socket_path_;
     std::string name_;
+    const Nanoseconds patience_;
     bool was_local_ = false;
     ipc::Channel channel_;
 };
