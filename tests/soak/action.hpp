@@ -24,7 +24,7 @@ enum class Action : std::uint8_t {
     fail_flushes,        ///< its storage cannot flush for a while; then the operator accepts the loss
     upgrade,             ///< the installed tapdisk goes on
     kill_tapdisk,        ///< of a guest that is served
-    kill_local_tapdisk,  ///< of local rings, which end with it
+    kill_local_tapdisk,  ///< of local rings, whose program comes back to the next one
     kill_idle_tapdisk,   ///< of a disk without a guest
     detach_in_use,       ///< the guest is asked, and leaves when all it asked for is answered
     destroy_domain,      ///< its guest crashes, and the domain is destroyed

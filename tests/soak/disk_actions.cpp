@@ -88,7 +88,7 @@ void have_served_again(DiskState& disk, std::uint32_t dead) {
 
 namespace {
 
-/// Rings of a guest outlive a tapdisk: the guest sees a pause, and nothing else.
+/// Rings outlive a tapdisk: a guest sees a pause, a program comes back by itself, and both see nothing else.
 bool kill_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
     if (!before.pid) return false;
@@ -104,18 +104,6 @@ bool upgrade(DiskState& disk) {
     if (!before.pid) return false;
     disk.requests.upgrade();
     have_served_again(disk, *before.pid);
-    return true;
-}
-
-/// A client with local rings loses them with the tapdisk, and comes again when there is one.
-bool kill_local_tapdisk(DiskState& disk) {
-    const ipc::VbdEntry before = disk.requests.entry();
-    if (!before.pid) return false;
-    disk.diary.note("kill the tapdisk " + std::to_string(*before.pid) + " of its local rings");
-    ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
-    if (disk.guest_ended() != Guest::End::lost) throw Wrong("local rings outlived their tapdisk");
-    have_served_again(disk, *before.pid);
-    disk.start_guest();
     return true;
 }
 
@@ -170,11 +158,11 @@ bool act(DiskState& disk, Action action) {
         case Action::fail_flushes:
             return fail_flushes(disk);
         case Action::upgrade:
-            return !disk.plan.local && upgrade(disk);
+            return upgrade(disk);
         case Action::kill_tapdisk:
             return !disk.plan.local && kill_tapdisk(disk);
         case Action::kill_local_tapdisk:
-            return disk.plan.local && kill_local_tapdisk(disk);
+            return disk.plan.local && kill_tapdisk(disk);
         case Action::kill_idle_tapdisk:
         case Action::detach_in_use:
         case Action::destroy_domain:

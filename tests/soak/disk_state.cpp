@@ -46,7 +46,8 @@ bool DiskState::end_guest(bool read_back) {
 }
 
 bool DiskState::may_lose_guest() const {
-    return plan.local && ground.actions.has(Action::kill_any_tapdisk);
+    const bool was_late = ground.host.logged("ring.not_back") > 0;
+    return plan.local && (was_late || ground.actions.has(Action::kill_any_tapdisk));
 }
 
 Guest::End DiskState::guest_ended() {

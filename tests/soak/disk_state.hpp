@@ -31,7 +31,8 @@ struct DiskState {
     /// Ends the guest: with `read_back` it reads the whole disk first. False: it lost the disk before, as local rings
     /// may. Errors: throws Wrong with what it found.
     bool end_guest(bool read_back);
-    /// Local rings end with a tapdisk that is killed.
+    /// Local rings are given up when their program is not back in time, and end with a tapdisk that dies while they
+    /// connect.
     bool may_lose_guest() const;
     /// Takes what the guest's end says. Errors: as end_guest().
     Guest::End guest_ended();

@@ -83,7 +83,7 @@ void Guest::run() {
 std::unique_ptr<replay::Connection> Guest::connection() const {
     if (plan_.tapdisk.empty()) return std::make_unique<GuestConnection>(plan_.frontend, orders_.crash);
     try {
-        return std::make_unique<replay::TapdiskConnection>(plan_.tapdisk, "soak");
+        return std::make_unique<replay::TapdiskConnection>(plan_.tapdisk, "soak", patience);
     } catch (const std::system_error& error) {
         const bool none =
             error.code() == std::errc::connection_refused || error.code() == std::errc::no_such_file_or_directory;

@@ -29,7 +29,7 @@ class Guest {
         running,
         left,     ///< as it was told
         asked,    ///< the backend asked for the disk
-        lost,     ///< its backend was gone: only with local rings
+        lost,     ///< its backend was gone, and it could not come back: only with local rings
         crashed,  ///< as it was told: its rings are as they were
         failed,   ///< something was wrong: failure()
     };
