@@ -51,12 +51,10 @@ class DeadlyLoad final : public replay::Traffic {
     void completed(replay::Slot& slot, ring::Status status) override {
         load_.completed(slot, status);
         ++answered_;
-        const auto died_at = tapdisk_.deaths().last();
-        if (!died_at) return;
-        const Nanoseconds now = clock_.now();
-        if (!std::exchange(was_paused_, false)) gaps_.push_back(now - *died_at);
-        tapdisk_.deaths().forget_last();
-        plan(now);
+        const auto gap = tapdisk_.deaths().take_gap(clock_);
+        if (!gap) return;
+        if (!std::exchange(was_paused_, false)) gaps_.push_back(*gap);
+        plan(clock_.now());
     }
     void stop() noexcept override { load_.stop(); }
 

@@ -43,12 +43,10 @@ class SlowlyDying final : public replay::Traffic {
     }
     void completed(replay::Slot& slot, ring::Status status) override {
         load_.completed(slot, status);
-        const auto died_at = tapdisk_.deaths().last();
-        if (!died_at) return;
-        const Nanoseconds now = clock_.now();
-        gaps_.push_back(now - *died_at);
-        tapdisk_.deaths().forget_last();
-        plan(now);
+        if (const auto gap = tapdisk_.deaths().take_gap(clock_)) {
+            gaps_.push_back(*gap);
+            plan(clock_.now());
+        }
     }
     void stop() noexcept override { load_.stop(); }
 

@@ -4,6 +4,7 @@
 #include "tests/crash/mortal/deaths.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "tests/crash/mortal/death.hpp"
 #include "tests/support/process.hpp"
@@ -26,6 +27,11 @@ void Deaths::add(bool paused) {
     ++by_cause_[cause];
     ++count_;
     history_ += (cause.empty() ? "killed" : cause) + (paused ? " (paused) " : " ");
+}
+
+std::optional<Nanoseconds> Deaths::take_gap(const Clock& clock) noexcept {
+    if (!last_) return std::nullopt;
+    return clock.now() - *std::exchange(last_, std::nullopt);
 }
 
 }  // namespace blktap::testing

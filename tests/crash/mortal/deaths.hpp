@@ -28,9 +28,8 @@ class Deaths {
     unsigned count() const noexcept { return count_; }
     /// The store at which the last one died; empty: it died elsewhere.
     const std::string& last_store() const noexcept { return last_store_; }
-    /// When the last one died, until forget_last().
-    std::optional<Nanoseconds> last() const noexcept { return last_; }
-    void forget_last() noexcept { last_.reset(); }
+    /// For each answer: how long after the last death it came, if it is the first one since.
+    std::optional<Nanoseconds> take_gap(const Clock& clock) noexcept;
     /// All of them in order, for a test that failed.
     const std::string& history() const noexcept { return history_; }
 
