@@ -12,7 +12,7 @@ namespace blktap::soak {
 Actions::Actions(const std::string& names) {
     if (names.empty()) {
         for (const ActionRow& row : action_rows)
-            enabled_[static_cast<std::size_t>(row.action)] = true;
+            enabled_[static_cast<std::size_t>(row.action)] = row.action != Action::kill_storm;
         return;
     }
     std::istringstream words(names);

@@ -29,6 +29,7 @@ enum class Action : std::uint8_t {
     detach_in_use,       ///< the guest is asked, and leaves when all it asked for is answered
     destroy_domain,      ///< its guest crashes, and the domain is destroyed
     kill_any_tapdisk,    ///< whatever its disk is doing
+    kill_storm,          ///< the same, one after the other, for a while; only if it is named
     kill_tapback,        ///< not of one disk
 };
 
@@ -55,13 +56,14 @@ inline constexpr std::array action_rows{
     ActionRow{Action::detach_in_use, "detach-in-use", 0},
     ActionRow{Action::destroy_domain, "destroy-domain", 0},
     ActionRow{Action::kill_any_tapdisk, "kill-any-tapdisk", 0},
+    ActionRow{Action::kill_storm, "kill-storm", 0},
     ActionRow{Action::kill_tapback, "kill-tapback", 0},
 };
 
 /// The actions that a soak may take.
 class Actions {
   public:
-    /// "pause,look"; empty: all that the product can take. Errors: throws std::runtime_error for an unknown name.
+    /// "pause,look"; empty: all but the storm. Errors: throws std::runtime_error for an unknown name.
     explicit Actions(const std::string& names);
     bool has(Action action) const noexcept { return enabled_[static_cast<std::size_t>(action)]; }
     /// nullopt: none is enabled that is for a disk in use.

@@ -167,6 +167,7 @@ bool act(DiskState& disk, Action action) {
         case Action::detach_in_use:
         case Action::destroy_domain:
         case Action::kill_any_tapdisk:
+        case Action::kill_storm:
         case Action::kill_tapback:
             break;  // not of a disk in use
     }

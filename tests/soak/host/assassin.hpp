@@ -2,6 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Assassin: kills tapdisks whatever their disks are doing: in the middle of a pause, a snapshot, an attach.
+// Now and then one after the other, so that many die while they go on for another one, or have only just begun to
+// serve.
 #pragma once
 
 #include "tests/soak/ground.hpp"
@@ -19,6 +21,7 @@ class Assassin {
     Ground& ground_;
     replay::Random random_;
     Nanoseconds kill_at_{0};
+    Nanoseconds storm_until_{0};
 };
 
 }  // namespace blktap::soak
