@@ -7,6 +7,9 @@
 set -euo pipefail
 # shellcheck source=tests/xen/lib/tapback.sh
 . /share/lib/tapback.sh
+# What --set said: KILLS=50
+# shellcheck source=/dev/null
+. /share/settings
 
 work=/data/scenario
 consoles=/var/log/xen/console

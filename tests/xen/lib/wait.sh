@@ -24,20 +24,28 @@ wait_for() {
 # wait_for_line FILE SECONDS REGEX [STOP]: until a line of the file matches the first regular expression. Fails at once
 # with a line that matches the other one, and when the time is over.
 wait_for_line() {
-    local file=$1 end=$((SECONDS + $2)) wanted=$3 stop=${4:-} line='' part fd
+    local file=$1 status=0 fd
     wait_for "$2" test -e "$file" || return
     exec {fd}<"$file"
+    shift
+    wait_for_next_line "$fd" "$@" || status=$?
+    exec {fd}<&-
+    return $status
+}
+
+# wait_for_next_line DESCRIPTOR SECONDS REGEX [STOP]: the same of an open file, from where it is read next.
+wait_for_next_line() {
+    local fd=$1 end=$((SECONDS + $2)) wanted=$3 stop=${4:-} line='' part
     while true; do
         if IFS= read -r part <&"$fd"; then
             line=$line${part%$'\r'}
-            [[ ! $line =~ $wanted ]] || break
-            [[ -z $stop || ! $line =~ $stop ]] || { exec {fd}<&-; return 1; }
+            [[ ! $line =~ $wanted ]] || return 0
+            [[ -z $stop || ! $line =~ $stop ]] || return 1
             line=
         else
             line=$line$part # not at its end yet
-            [ "$SECONDS" -lt "$end" ] || { exec {fd}<&-; return 1; }
+            [ "$SECONDS" -lt "$end" ] || return 1
             nap
         fi
     done
-    exec {fd}<&-
 }
