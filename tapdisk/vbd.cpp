@@ -76,7 +76,12 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
     options.adopt = adopts;
     Connection& connection =
         connections_.add(std::make_unique<Connection>(loop_, disk_.scheduler(), std::move(options)));
-    if (adopts && disk_.recovering()) disk_.health().restore(connection.client().kept());
+    if (adopts && disk_.recovering()) {
+        const StorageHealth::Kept kept = connection.client().kept();
+        disk_.health().restore(kept);
+        if ((kept.bits & StorageHealth::Kept::flush_late) != 0)
+            log::error("flush.late", {{"image", image_name(disk_.image())}, {"state", "taken for failed"}});
+    }
     connection.client().keep(disk_.health().kept());
     if (frontend.connection.empty()) connection.client().set_recorder(recorder_.get());
     log::info(adopts ? "ring.adopt" : "ring.connect",

@@ -139,6 +139,7 @@ void Scheduler::start(DiskRequest& request) noexcept {
         image.kind = ImageRequest::Kind::flush;
         image.range = {};
         image.data = {};
+        ++stats_.flushes_begun;
     } else {
         image.kind = request.kind_of_data();
         image.range = request.range;
@@ -172,7 +173,9 @@ void Scheduler::on_complete(ImageRequest& image, std::error_code error, Retry re
 void Scheduler::completed(DiskRequest& request, std::error_code error, Retry retry) noexcept {
     BLKTAP_ASSERT(in_driver_ > 0);
     --in_driver_;
-    if (!error && request.image.kind == ImageRequest::Kind::flush) {
+    const bool is_flush = request.image.kind == ImageRequest::Kind::flush;
+    if (is_flush) ++stats_.flushes_ended;
+    if (!error && is_flush) {
         // Of two flushes under way together the kernel tells only one that it failed.
         if (health_.flush_failed()) {
             error = Errc::image_failed;

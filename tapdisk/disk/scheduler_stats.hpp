@@ -28,7 +28,11 @@ struct AllocationStats {
 
 struct SchedulerStats {
     std::uint64_t waited_for_range = 0;  ///< requests that overlapped an exclusive one
+    std::uint64_t flushes_begun = 0;     ///< by the driver
+    std::uint64_t flushes_ended = 0;     ///< well or not
     AllocationStats allocation;
+
+    bool flushes() const noexcept { return flushes_begun != flushes_ended; }
 };
 
 }  // namespace blktap

@@ -37,8 +37,8 @@ class StorageHealth {
 
     /// What changes a promise to the guests, for the tapdisk that goes on where this one dies.
     struct Kept {
-        static constexpr std::uint32_t flush_failed = 1, writes_refused = 2, image_cut = 4;
-        static constexpr std::uint32_t all_bits = flush_failed | writes_refused | image_cut;
+        static constexpr std::uint32_t flush_failed = 1, writes_refused = 2, image_cut = 4, flush_late = 8;
+        static constexpr std::uint32_t all_bits = flush_failed | writes_refused | image_cut | flush_late;
         std::uint32_t bits = 0;
         /// Flushes of this sequence and before are about data of which the operator accepted the loss: 0, none.
         std::uint64_t lost_until = 0;
@@ -56,7 +56,14 @@ class StorageHealth {
     /// A file of the image became shorter: data behind its new end is lost, and a write there would put zeros in its
     /// place. All requests fail, or wait by the policy, and flushes wait; until image_opened().
     bool image_cut() const noexcept { return image_cut_; }
+    /// A flush has been under way for so long that the storage may be failing: if this tapdisk dies before the kernel's
+    /// answer, nobody ever hears of an error, and a flush of the next one might succeed.
+    bool flush_late() const noexcept { return flush_late_; }
 
+    void set_flush_late(bool late) noexcept {
+        flush_late_ = late;
+        changed_();
+    }
     void fail_flush() noexcept {
         flush_failed_ = true;
         writes_refused_ = true;
@@ -80,20 +87,21 @@ class StorageHealth {
     }
     /// The image was closed for good: the next one starts with a clean state.
     void image_closed() noexcept {
-        flush_failed_ = writes_refused_ = image_cut_ = false;
+        flush_failed_ = writes_refused_ = image_cut_ = flush_late_ = false;
         lost_until_ = 0;
         changed_();
     }
 
     Kept kept() const noexcept {
         return {(flush_failed_ ? Kept::flush_failed : 0) | (writes_refused_ ? Kept::writes_refused : 0) |
-                    (image_cut_ ? Kept::image_cut : 0),
+                    (image_cut_ ? Kept::image_cut : 0) | (flush_late_ ? Kept::flush_late : 0),
                 lost_until_};
     }
-    /// What a tapdisk has kept that has died; added to what is known.
+    /// What a tapdisk has kept that has died; added to what is known. A flush that was late counts as failed.
     void restore(const Kept& kept) noexcept {
-        flush_failed_ = flush_failed_ || (kept.bits & Kept::flush_failed) != 0;
-        writes_refused_ = writes_refused_ || (kept.bits & Kept::writes_refused) != 0;
+        const bool late = (kept.bits & Kept::flush_late) != 0;
+        flush_failed_ = flush_failed_ || late || (kept.bits & Kept::flush_failed) != 0;
+        writes_refused_ = writes_refused_ || late || (kept.bits & Kept::writes_refused) != 0;
         image_cut_ = image_cut_ || (kept.bits & Kept::image_cut) != 0;
         lost_until_ = std::max(lost_until_, kept.lost_until);
         changed_();
@@ -115,6 +123,7 @@ class StorageHealth {
     bool flush_failed_ = false;
     bool writes_refused_ = false;
     bool image_cut_ = false;
+    bool flush_late_ = false;
     std::uint64_t lost_until_ = 0;
     std::function<void()> changed_ = [] {};
     Waiting waiting_;

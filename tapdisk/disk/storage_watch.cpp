@@ -15,6 +15,9 @@ namespace {
 // to delete files first; otherwise the warning comes in time even if gigabytes are written each second.
 constexpr Nanoseconds space_delay_waiting = std::chrono::seconds(1);
 constexpr Nanoseconds space_delay_traffic = std::chrono::seconds(5);
+/// Storage that works ends a flush sooner. One that is tried again by the kernel, on another path or after a reset,
+/// takes longer, and may end with an error.
+constexpr Nanoseconds flush_late_after = std::chrono::seconds(20);
 
 }  // namespace
 
@@ -29,12 +32,26 @@ StorageWatch::StorageWatch(EventLoop& loop, WorkerPool& workers, IoQueue& io, Sc
       kernel_timer_(loop, [this] { retry_refused(); }),
       retry_timer_(loop, [this] { try_again(); }),
       space_timer_(loop, [this] { ask_for_space(); }),
+      flush_timer_(loop, [this] { note_late_flush(); }),
       retry_delay_(retry_delay_min),
       kernel_delay_(kernel_delay_min) {}
 
 void StorageWatch::look() {
     if (io_.refused_count() != 0 || refused_since_) look_at_refused();
     look_at_parked();
+    if (scheduler_.stats().flushes() || health_.flush_late()) look_at_flushes();
+}
+
+void StorageWatch::look_at_flushes() {
+    if (health_.flush_late() && scheduler_.stats().flushes_ended != flushes_ended_) health_.set_flush_late(false);
+    if (flush_timer_.armed() || health_.flush_late()) return;
+    flushes_ended_ = scheduler_.stats().flushes_ended;
+    flush_timer_.arm(flush_late_after);
+}
+
+void StorageWatch::note_late_flush() {
+    if (!scheduler_.stats().flushes() || scheduler_.stats().flushes_ended != flushes_ended_) return;
+    health_.set_flush_late(true);
 }
 
 void StorageWatch::look_at_refused() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) 2026, the blktap developers
 //
-// StorageWatch: retries parked requests and operations that the kernel refused for now, and checks the space on the
-// file system, from time to time. While nothing waits and there is no traffic, it does nothing.
+// StorageWatch: retries parked requests and operations that the kernel refused for now, checks the space on the file
+// system, and notices a flush that takes long, from time to time. While nothing waits and there is no traffic, it does
+// nothing.
 //
 // Tested by tests/unit/tapdisk/disk/full_disk_test.cpp, refused_io_test.cpp, tests/unit/tapdisk/idle_test.cpp.
 #pragma once
@@ -42,6 +43,8 @@ class StorageWatch {
     void look_at_refused();
     void retry_refused() noexcept;
     void look_at_parked();
+    void look_at_flushes();
+    void note_late_flush();
     Nanoseconds next_retry() const;
     void try_again();
     void ask_for_space();
@@ -56,9 +59,11 @@ class StorageWatch {
     EventLoop::Timer kernel_timer_;  ///< retries operations that the kernel refused for now
     EventLoop::Timer retry_timer_;   ///< retries parked requests
     EventLoop::Timer space_timer_;   ///< queries the file system's space, after traffic or while requests wait for it
+    EventLoop::Timer flush_timer_;   ///< looks whether a flush has ended since it was armed
     Nanoseconds retry_delay_;
     Nanoseconds kernel_delay_;
     std::optional<Nanoseconds> refused_since_;  ///< since when the kernel or the storage answers "not now"
+    std::uint64_t flushes_ended_ = 0;
     std::uint64_t taken_at_space_check_ = 0;
     std::optional<std::uint64_t> least_free_bytes_;  ///< the least free space while requests wait for space
     bool low_space_ = false;

@@ -227,3 +227,67 @@ TEST_CASE("failed flush: with the real sequence of the kernel, EIO of fdatasync 
     CHECK_FALSE(machine.answered(2));
     CHECK(machine.counter("/held-flushes") == 1);
 }
+
+namespace {
+
+/// A disk that has a flush of which the storage says nothing.
+struct WaitingDisk {
+    WaitingDisk() {
+        machine.send(VbdHarness::flush(1));
+        machine.settle();
+        REQUIRE(disk.waiting() == "F");
+    }
+    void wait(std::chrono::seconds time) {
+        machine.clock().advance(time);
+        machine.settle();
+    }
+    bool is_late() { return (machine.log().health.bits & StorageHealth::Kept::flush_late) != 0; }
+
+    StubDisk disk;
+    VbdHarness machine{disk.options()};
+    GuestBuffer data = machine.pages(1);
+};
+
+}  // namespace
+
+TEST_CASE("late flush: the log says while a flush takes long", "[unit][tapdisk]") {
+    WaitingDisk t;
+    t.wait(std::chrono::seconds(19));
+    CHECK_FALSE(t.is_late());
+    SECTION("it has ended before") {
+        t.disk.complete(0);
+        t.machine.settle();
+        t.machine.send(VbdHarness::flush(2));
+        t.wait(std::chrono::seconds(19));
+        t.wait(std::chrono::seconds(19));
+        CHECK(t.is_late() == false);
+        t.wait(std::chrono::seconds(19));
+    }
+    SECTION("it does not end") {
+        t.wait(std::chrono::seconds(2));
+    }
+    CHECK(t.is_late());
+    t.disk.complete(t.disk.count() - 1);
+    t.machine.settle();
+    CHECK_FALSE(t.is_late());
+    CHECK(t.machine.answer(t.machine.counter("/taken")) == Status::okay);
+}
+
+TEST_CASE("late flush: one that was late when its tapdisk died counts as failed", "[unit][tapdisk]") {
+    WaitingDisk t;
+    // The flush stays in the log, as that of a tapdisk that was killed.
+    t.disk.complete(0, ENOSPC);
+    t.disk.automatic = true;
+    REQUIRE_FALSE(t.machine.shut_down());
+    const bool late = GENERATE(true, false);
+    Mapping log = Mapping::shared_file(t.machine.log_file().get(), sizeof(log_layout::Header));
+    auto& header = *reinterpret_cast<log_layout::Header*>(log.data());
+    header.health = late ? StorageHealth::Kept::flush_late : 0;
+    t.machine.recover();
+    CHECK(header.health == (late ? StorageHealth::Kept::flush_failed | StorageHealth::Kept::writes_refused : 0));
+    t.machine.resume();
+    t.machine.settle();
+    CHECK(t.machine.unanswered_ids() == (late ? std::vector<std::uint64_t>{1} : std::vector<std::uint64_t>{}));
+    CHECK(t.machine.run(t.machine.write(2, 0, t.data)) == (late ? Status::error : Status::okay));
+    CHECK(t.machine.vbd().stats().at("flush-failed") == late);
+}
