@@ -4,6 +4,7 @@
 #include "control/client/tapback_client.hpp"
 
 #include <cstdlib>
+#include <map>
 
 #include "libblktap/ipc/tapback_messages.hpp"
 
@@ -29,6 +30,9 @@ std::string seconds(std::chrono::milliseconds time) {
     return text + " s";
 }
 
+/// Of one client: neither side's socket fills up with more, and nobody waits for the other to read.
+constexpr std::size_t under_way_max = 100;
+
 }  // namespace
 
 std::string default_tapback_socket() {
@@ -37,6 +41,32 @@ std::string default_tapback_socket() {
 }
 
 TapbackClient::TapbackClient(const std::string& socket_path) : channel_(connect_to(socket_path)) {}
+
+std::vector<std::optional<ipc::Json>> TapbackClient::call_all(const char* request,
+                                                              const std::vector<ipc::Json>& arguments,
+                                                              std::chrono::milliseconds timeout) {
+    std::vector<std::optional<ipc::Json>> results(arguments.size());
+    std::map<std::uint64_t, std::size_t> under_way;  // the message's index, by its id
+    std::size_t sent = 0;
+    auto deadline = std::chrono::steady_clock::now();
+    while (sent < arguments.size() || !under_way.empty()) {
+        for (; sent < arguments.size() && under_way.size() < under_way_max; ++sent) {
+            under_way[channel_.send_request(request, arguments[sent])] = sent;
+            deadline = std::chrono::steady_clock::now() + timeout;
+        }
+        if (!channel_.wait_readable(deadline)) {
+            under_way.clear();
+            continue;
+        }
+        const auto message = channel_.next();
+        if (!message || !message->reply) continue;
+        const auto answered = under_way.find(message->reply->id);
+        if (answered == under_way.end()) continue;
+        if (message->reply->error_code.empty()) results[answered->second] = message->reply->result;
+        under_way.erase(answered);
+    }
+    return results;
+}
 
 ipc::Json TapbackClient::call(const char* request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
                               const std::vector<int>& descriptors) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,21 @@ class TapbackClient {
         return call(M::name, message, timeout, descriptors);
     }
 
+    /// Sends all messages without waiting for each reply, and returns the results in the order of the messages;
+    /// nullopt: an error reply, or none `timeout` after a message was sent. Blocks. Errors: throws std::system_error:
+    /// those of the connection, and nonsense in a result.
+    template <ipc::DeclaredMessage M>
+    std::vector<std::optional<typename M::Result>> call_all(const std::vector<M>& messages,
+                                                            std::chrono::milliseconds timeout) {
+        std::vector<std::optional<typename M::Result>> results;
+        for (const auto& reply : call_all(M::name, {messages.begin(), messages.end()}, timeout))
+            reply ? results.emplace_back(reply->template get<typename M::Result>()) : results.emplace_back();
+        return results;
+    }
+
   private:
+    std::vector<std::optional<ipc::Json>> call_all(const char* request, const std::vector<ipc::Json>& arguments,
+                                                   std::chrono::milliseconds timeout);
     ipc::Json call(const char* request, const ipc::Json& arguments, std::chrono::milliseconds timeout,
                    const std::vector<int>& descriptors);
 

@@ -38,9 +38,11 @@ int list_tapdisks(const CommandLine& line, std::ostream& out) {
     TapbackClient tapback(line.socket);
     std::vector<VbdTapdisk> vbds;
     Json all = Json::array();
-    for (const ipc::VbdEntry& vbd : list_vbds(tapback)) {
-        vbds.push_back({vbd, about_tapdisk({vbd.backend.domain, vbd.backend.device}, tapback)});
-        all.push_back(with_tapdisk(vbd, vbds.back().about));
+    const auto entries = list_vbds(tapback);
+    const auto abouts = about_tapdisks(entries, tapback);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        vbds.push_back({entries[i], abouts[i]});
+        all.push_back(with_tapdisk(entries[i], abouts[i]));
     }
     if (line.json) return print_result(line, out, {{"vbds", all}, {"more", false}});
     print_tapdisks(out, vbds);

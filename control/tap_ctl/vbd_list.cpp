@@ -57,6 +57,14 @@ std::optional<ipc::AboutResult> about_tapdisk(const ipc::VbdArguments& vbd, Tapb
     }
 }
 
+std::vector<std::optional<ipc::AboutResult>> about_tapdisks(const std::vector<ipc::VbdEntry>& vbds,
+                                                            TapbackClient& tapback) {
+    std::vector<ipc::VbdAbout> questions;
+    for (const ipc::VbdEntry& vbd : vbds)
+        questions.push_back({{vbd.backend.domain, vbd.backend.device}});
+    return tapback.call_all(questions, about_time);
+}
+
 ipc::VbdArguments find_vbd(const std::string& text, TapbackClient& tapback) {
     return text.starts_with('/') ? vbd_with_image(text, tapback) : read_vbd(text, domains_named);
 }

@@ -21,6 +21,9 @@ std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
 /// The answer of the tapdisk of `vbd` to "about"; nullopt: there is no tapdisk, it or tapback is too old for "about",
 /// or it cannot be asked now.
 std::optional<ipc::AboutResult> about_tapdisk(const ipc::VbdArguments& vbd, TapbackClient& tapback);
+/// The same of several, which are asked all at once.
+std::vector<std::optional<ipc::AboutResult>> about_tapdisks(const std::vector<ipc::VbdEntry>& vbds,
+                                                            TapbackClient& tapback);
 
 /// The VBD that an operator means by `text`: DOMAIN/DEVICE, or the absolute path of the image that it serves.
 /// Errors: throws std::system_error: EINVAL, ENOENT with a sentence (no disk has this image, or several have), or as

@@ -84,6 +84,8 @@ class Channel {
     std::uint64_t send_request(const M& message, const std::vector<int>& descriptors = {}) {
         return send_request(M::name, message, descriptors);
     }
+    /// Waits for next(); false: nothing came until `deadline`.
+    bool wait_readable(std::chrono::steady_clock::time_point deadline) const { return socket_.wait_readable(deadline); }
     /// Returns the next message, request or reply, without waiting. Errors: as next_request().
     std::optional<Parsed> next();
 

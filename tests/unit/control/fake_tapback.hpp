@@ -20,6 +20,8 @@ namespace blktap::testing {
 
 class FakeTapback {
   public:
+    /// Thrown by an Answer that is not to be sent.
+    struct Silence {};
     /// Returns the result, or throws the error as std::system_error. Runs on the server's thread.
     using Answer = std::function<ipc::Json(const ipc::Request&)>;
     explicit FakeTapback(Answer answer);

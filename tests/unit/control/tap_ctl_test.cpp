@@ -2,6 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
@@ -157,6 +159,22 @@ TEST_CASE("tap-ctl: a tapdisk or tapback that does not know the question is of a
     CHECK(list.status == 0);
     CHECK(list.err.empty());
     CHECK_THAT(list.out, Catch::Contains("  -        -        connected\n"));
+}
+
+TEST_CASE("tap-ctl: tapdisks that do not answer delay a list once, and those that do answer are in it",
+          "[unit][control]") {
+    std::atomic<std::uint32_t> asked{0};
+    const FakeTapback tapback([&](const ipc::Request& request) {
+        if (request.name == "about" && ++asked % 3 == 0) throw FakeTapback::Silence{};
+        return answer(request);
+    });
+    const auto began = std::chrono::steady_clock::now();
+    const Json all = Json::parse(TapCtl(tapback.socket()).run({"list", "--tapdisks", "--json"}).out).at("vbds");
+    // One after the other it would be minutes.
+    CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(60));
+    CHECK(asked == vbds);
+    for (std::uint32_t i = 0; i < vbds; ++i)
+        CHECK(all.at(i).contains("tapdisk") == ((i + 1) % 3 != 0));
 }
 
 TEST_CASE("tap-ctl: pauses and resumes", "[unit][control]") {
