@@ -66,6 +66,7 @@ const char* state_name(Disk::State state) {
 Json disk_stats(const Disk& disk) {
     const IoQueue::Stats& aio = disk.io().stats();
     Json json = {{"state", state_name(disk.state())},
+                 {"recovering", disk.recovering()},
                  {"flush-failed", disk.health().flush_failed()},
                  {"aio",
                   {{"slots", disk.io().slots()},

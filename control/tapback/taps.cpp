@@ -100,6 +100,7 @@ DiskSession::Hooks Taps::hooks(const std::string& socket) {
     };
     return {.changed = [this, socket] { changed(socket); },
             .write_record = [] {},
+            .try_to_record = [] {},
             .remove_record = [] {},
             .problem = say,
             .may_revive = [] { return false; },

@@ -200,11 +200,14 @@ struct DiskState {
     State state = State::closed;
     bool connected = false;
     std::optional<ImageInUse> image{};
+    /// Whether the disk goes on where another tapdisk died, and was not resumed yet. An earlier version does not say.
+    std::optional<bool> recovering{};
 
     static void fields(auto& io, auto& it) {
         io.choice("state", it.state, {{"closed", State::closed}, {"open", State::open}, {"paused", State::paused}},
                   Presence::optional);
         io.optional("connected", it.connected);
+        io.optional("recovering", it.recovering);
         io.optional("image", it.image);
     }
     friend bool operator==(const DiskState&, const DiskState&) = default;

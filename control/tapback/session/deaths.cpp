@@ -31,6 +31,23 @@ void Deaths::add() {
         times_.pop_front();
 }
 
+std::vector<std::uint64_t> Deaths::times() const {
+    std::vector<std::uint64_t> times;
+    for (const Nanoseconds time : times_)
+        times.push_back(static_cast<std::uint64_t>(time.count()));
+    return times;
+}
+
+void Deaths::restore(const std::vector<std::uint64_t>& times, const std::string& held) {
+    held_ = held;
+    const Nanoseconds now = clock_.now();
+    for (const std::uint64_t each : times) {
+        const Nanoseconds time(static_cast<std::int64_t>(each));
+        // What lies ahead is of an earlier boot.
+        if (time <= now && now < time + window) times_.push_back(time);
+    }
+}
+
 void Deaths::tell(const std::string& pid, const std::string& reason, bool another_goes_on) const {
     log::warning("tapdisk.died", {{"of", disk_},
                                   {"pid", pid},

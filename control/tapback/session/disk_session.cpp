@@ -10,29 +10,6 @@
 #include "libblktap/base/log.hpp"
 
 namespace blktap::tapback {
-namespace {
-
-/// Returns the event for a tapdisk's answer about its state. `only_reads`: the tapdisk came from block-tap and its disk
-/// is read-only.
-SessionEvent event_of(const ipc::DiskState& disk, bool only_reads,
-                      const std::optional<ipc::DeviceDescription>& device) {
-    if (disk.state == ipc::DiskState::State::closed) return SessionEvent::says_closed;
-    // Xen's block-tap script opens every image for writing, and writes the disk's mode later.
-    if (only_reads && device && !device->read_only && !disk.connected) return SessionEvent::says_too_open;
-    return disk.state == ipc::DiskState::State::paused ? SessionEvent::says_paused : SessionEvent::says_open;
-}
-
-/// If writing fails, the old record suffices for the next tapback.
-void try_to_record(const DiskSession::Hooks& hooks, const std::string& disk) noexcept {
-    try {
-        hooks.write_record();
-    } catch (const std::exception& error) {
-        log::error("record", {{"vbd", disk}, {"reason", error.what()}});
-    }
-}
-
-}  // namespace
-
 DiskSession::DiskSession(Places places, Owner owner, Hooks hooks)
     : owner_(std::move(owner)),
       files_(places.files),
@@ -61,7 +38,7 @@ void DiskSession::handle(SessionEvent event) {
     state_ = turn.state;
     if (const auto pauses = paused_after(state_, event)) {
         const bool was_reviving = state_ != Session::upgrading && revival_.end();
-        if (std::exchange(paused_, *pauses) != *pauses || was_reviving) try_to_record(hooks_, owner_.name);
+        if (std::exchange(paused_, *pauses) != *pauses || was_reviving) hooks_.try_to_record();
     }
     perform(turn.step);
     hooks_.changed();
@@ -117,6 +94,7 @@ void DiskSession::restore(const VbdRecord& record) {
     if (record.tap) tap_ = {*record.tap, record.image};
     description_ = record.device;
     paused_ = record.paused;
+    deaths_.restore(record.deaths, record.held);
     if (record.recovering && record.device) revival_.begin();
     tapdisk_.restore(record.socket, record.process);
     find();
@@ -145,8 +123,8 @@ PauseControl::Hooks DiskSession::pause_hooks() {
             .happened = [this](SessionEvent event) { handle(event); },
             .changed = [this] { hooks_.changed(); },
             .require_settled = [this] { revival_.require_settled(owner_.name); },
-            .write_record = [this] { hooks_.write_record(); },
-            .try_to_record = [this] { try_to_record(hooks_, owner_.name); }};
+            .write_record = hooks_.write_record,
+            .try_to_record = hooks_.try_to_record};
 }
 
 ImageOpening::Hooks DiskSession::opening_hooks() {
@@ -187,7 +165,7 @@ TapdiskHandle& DiskSession::require() const {
 }
 
 void DiskSession::described(const ipc::DeviceDescription& device) {
-    if (std::exchange(description_, device) != device) try_to_record(hooks_, owner_.name);
+    if (std::exchange(description_, device) != device) hooks_.try_to_record();
 }
 
 void DiskSession::find() {
@@ -198,14 +176,22 @@ void DiskSession::find() {
     } catch (const std::system_error& error) {
         return tell_lost(std::string("its tapdisk cannot be looked for: ") + error.what());
     }
-    if (found == Found::nothing) {
-        deaths_.add();
-        handle(SessionEvent::missing);
-        if (state_ == Session::none) hooks_.problem("its tapdisk ended while tapback was away; " + deaths_.cure());
-        return hooks_.ended(state_ == Session::none ? End::was_away : End::revives);
-    }
-    if (found == Found::another) try_to_record(hooks_, owner_.name);
+    if (found == Found::nothing) return missing();
+    deaths_.go_on();
+    if (found == Found::another) hooks_.try_to_record();
     handle(SessionEvent::found);
+}
+
+/// One that was held before stays held.
+void DiskSession::missing() {
+    const bool was_held = !deaths_.held().empty();
+    if (!was_held) deaths_.add();
+    handle(SessionEvent::missing);
+    if (state_ != Session::none) return hooks_.ended(End::revives);
+    if (!was_held) deaths_.hold("its tapdisk ended while tapback was away; " + deaths_.cure());
+    hooks_.problem(deaths_.held());
+    if (image()) hooks_.try_to_record();
+    hooks_.ended(End::was_away);
 }
 
 void DiskSession::take(const VbdTap& tap, DiskSession& from) {
@@ -273,19 +259,22 @@ void DiskSession::answered(const ipc::Reply& stats) {
         return owner_.is_disk ? lost(error.what()) : end();
     }
     tapdisk_.answered();
+    if (description_) revival_.see(disk);
     if (revival_.is_under_way() && disk.state != ipc::DiskState::State::open) {
         told_lost_ = false;
         if (disk.connected) hooks_.found(true, true);
         return handle(event_of(disk, false, {}));
     }
     const bool is_closed = disk.state == ipc::DiskState::State::closed;
-    const bool is_strange = !is_closed && disk.image && !image_.is_next(disk) && !image_.is_now(disk);
+    // A paused one has none, and only names the one that it had, or was to have.
+    const bool is_open = disk.state == ipc::DiskState::State::open;
+    const bool is_strange = is_open && disk.image && !image_.is_next(disk) && !image_.is_now(disk);
     if (is_strange)
         return owner_.is_disk ? tell_lost("its tapdisk, process " + tapdisk_.pid_text() + ", says that it serves " +
                                           disk.image->path + ", which it was not asked for")
                               : end();
     if (std::exchange(told_lost_, false)) hooks_.problem("");
-    if (!is_closed && image_.settle(disk)) try_to_record(hooks_, owner_.name);
+    if (image_.settle(disk)) hooks_.try_to_record();
     const bool has_changed = !is_closed && disk.image && disk.image->device && description_ &&
                              description_->size_sectors != disk.image->device->size_sectors;
     if (!is_closed && disk.image && disk.image->device) description_ = disk.image->device;
@@ -306,7 +295,7 @@ void DiskSession::spawn() {
     tapdisk_.forget_process();
     hooks_.write_record();
     tapdisk_.start();
-    try_to_record(hooks_, owner_.name);  // without the process in it the next tapback asks who listens on the socket
+    hooks_.try_to_record();  // without the process in it the next tapback asks who listens on the socket
 }
 
 void DiskSession::start(const ipc::ImageArguments& image, Done done, const std::optional<VbdTap>& tap) {
@@ -314,6 +303,7 @@ void DiskSession::start(const ipc::ImageArguments& image, Done done, const std::
     tap_ = tap;
     description_.reset();
     image_.set(image);
+    deaths_.go_on();
     try {
         spawn();
     } catch (const std::system_error&) {
@@ -349,7 +339,11 @@ void DiskSession::gone() {
     const bool asked = before == Session::ending || !owner_.is_disk;
     const End how = asked ? End::asked : state_ == Session::reviving ? End::revives : End::held;
     if (died) deaths_.tell(pid, reason, how == End::revives);
-    if (died && how == End::held) hooks_.problem(deaths_.problem(reason));
+    if (how == End::held) {
+        deaths_.hold(died ? deaths_.problem(reason) : deaths_.no_successor());
+        if (died) hooks_.problem(deaths_.held());
+        hooks_.try_to_record();
+    }
     if (how == End::revives) {
         if (!description_) files_.release(owner_.name);
     } else {
@@ -364,6 +358,7 @@ void DiskSession::forget_image() {
     image_.reset();
     description_.reset();
     paused_ = false;
+    deaths_.go_on();
     tapdisk_.forget_process();
     tapdisk_.local_logs().remove();
     hooks_.remove_record();

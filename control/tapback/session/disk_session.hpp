@@ -57,6 +57,8 @@ class DiskSession {
         std::function<void()> changed;
         /// Writes the disk's record, which includes this session's state. May throw std::system_error.
         std::function<void()> write_record;
+        /// The same; a failure is logged, and tried again later.
+        std::function<void()> try_to_record;
         std::function<void()> remove_record;
         /// Sets the reason why the disk is not served; empty: it is served.
         std::function<void(const std::string& problem)> problem;
@@ -143,18 +145,21 @@ class DiskSession {
     /// Null if there is no tapdisk, or it has ended.
     const TapdiskHandle* tapdisk() const noexcept { return tapdisk_.get(); }
     const std::optional<ipc::ImageArguments>& image() const noexcept { return image_.now(); }
+    /// The image that was asked for last, of two that the tapdisk may have.
+    const std::optional<ipc::ImageArguments>& image_asked_for() const noexcept { return image_.asked_for(); }
     const std::optional<ipc::DeviceDescription>& description() const noexcept { return description_; }
     /// Null unless the tapdisk came through take() or share().
     const VbdTap* tap() const noexcept { return tap_ ? &*tap_ : nullptr; }
     /// Writes the session's part of the disk's record. Only with an image.
     void put_into(VbdRecord& record) const {
-        record.image = image_.now().value();
-        record.next = image_.next();
+        image_.put_into(record.image, record.next);
         record.process = tapdisk_.process();
         record.socket = tapdisk_.socket();
         record.device = description_;
-        record.paused = paused_;
+        record.paused = paused_ || pausing_.may_pause();
         record.recovering = revival_.is_under_way();
+        record.deaths = deaths_.times();
+        record.held = deaths_.held();
         if (tap_) record.tap = tap_->name;
     }
     std::string socket_path() const { return tapdisk_.socket_path(); }
@@ -172,6 +177,7 @@ class DiskSession {
     void ask();
     void retry();
     void answered(const ipc::Reply& stats);
+    void missing();
     void lost(const std::string& reason);
     void tell_lost(const std::string& problem);
     void spawn();

@@ -64,6 +64,10 @@ void Revival::step(const ipc::DiskState& disk, const ipc::DeviceDescription& tol
         case ipc::DiskState::State::paused:
             break;
     }
+    if (disk.recovering == false) {  // an operator has paused it since
+        hooks_.release_files();
+        return hooks_.happened(SessionEvent::pause);
+    }
     const auto adopts = [this, told](const ipc::Reply& reply) { adopted(reply, told); };
     if (!disk.connected && hooks_.adopt(adopts)) return;
     hooks_.stays_paused() ? hooks_.happened(SessionEvent::pause) : resume();

@@ -5,7 +5,7 @@
 // (docs/decisions/0027). It asks the tapdisk what it has, has it do the next step, and asks again. So it can begin at
 // any point, also under the next tapback.
 //
-// Tested by tests/unit/tapback/session/revival_test.cpp.
+// Tested by tests/unit/tapback/session/revival_test.cpp, revival_pause_test.cpp.
 #pragma once
 
 #include <functional>
@@ -49,6 +49,11 @@ class Revival {
         waits_for_image_ = false;
     }
     bool is_under_way() const noexcept { return under_way_; }
+    /// Takes what the tapdisk says of itself, which counts more than any record: one that was resumed since, and is
+    /// paused, was paused by an operator.
+    void see(const ipc::DiskState& disk) noexcept {
+        if (disk.recovering && disk.state == ipc::DiskState::State::paused) under_way_ = *disk.recovering;
+    }
     /// Whether an operator may have the tapdisk pause or resume: one that has not adopted its rings yet would serve
     /// without them. `disk`: for the text. Errors: throws EAGAIN: not yet.
     void require_settled(const std::string& disk) const;

@@ -17,6 +17,14 @@ constexpr Nanoseconds retry_delay_max = std::chrono::seconds(16);
 
 }  // namespace
 
+SessionEvent event_of(const ipc::DiskState& disk, bool only_reads,
+                      const std::optional<ipc::DeviceDescription>& device) {
+    if (disk.state == ipc::DiskState::State::closed) return SessionEvent::says_closed;
+    // Xen's block-tap script opens every image for writing, and writes the disk's mode later.
+    if (only_reads && device && !device->read_only && !disk.connected) return SessionEvent::says_too_open;
+    return disk.state == ipc::DiskState::State::paused ? SessionEvent::says_paused : SessionEvent::says_open;
+}
+
 SessionTapdisk::SessionTapdisk(Places places, std::string usual_socket, Hooks hooks)
     : places_(std::move(places)),
       usual_socket_(std::move(usual_socket)),

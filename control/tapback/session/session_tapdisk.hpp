@@ -14,10 +14,15 @@
 #include <string>
 
 #include "control/tapback/session/local_log_files.hpp"
+#include "control/tapback/session/session_machine.hpp"
 #include "control/tapback/session/tapdisk_handle.hpp"
 #include "libblktap/base/event_loop.hpp"
 
 namespace blktap::tapback {
+
+/// Returns the event for a tapdisk's answer about its state. `only_reads`: the tapdisk came from block-tap and its disk
+/// is read-only.
+SessionEvent event_of(const ipc::DiskState& disk, bool only_reads, const std::optional<ipc::DeviceDescription>& device);
 
 class SessionTapdisk {
   public:

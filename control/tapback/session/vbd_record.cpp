@@ -3,6 +3,7 @@
 //
 #include "control/tapback/session/vbd_record.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <unistd.h>
 
@@ -31,6 +32,13 @@ ProcessId read_process(const ipc::Json& json, const std::string& file) {
     return process;
 }
 
+std::vector<std::uint64_t> read_times(const ipc::Json& json, const std::string& file) {
+    const auto is_time = [](const ipc::Json& time) { return time.is_number_unsigned(); };
+    if (!json.is_array() || !std::ranges::all_of(json, is_time))
+        throw_error(Errc::bad_message, file + ": \"deaths\": not an array of times");
+    return json.get<std::vector<std::uint64_t>>();
+}
+
 VbdRecord read_record(const std::filesystem::path& path) {
     const auto json = ipc::Json::parse(read_small_file(path).value_or(""), nullptr, false);
     ipc::Fields fields(json, path.string());
@@ -54,6 +62,8 @@ VbdRecord read_record(const std::filesystem::path& path) {
     if (const ipc::Json* device = fields.find("device")) record.device = device->get<ipc::DeviceDescription>();
     fields.read_optional("paused", record.paused);
     fields.read_optional("recovering", record.recovering);
+    if (const ipc::Json* deaths = fields.find("deaths")) record.deaths = read_times(*deaths, path.string());
+    fields.read_optional("held", record.held);
     if (const ipc::Json* tap = fields.find("tap")) record.tap = tap->get<ipc::TapArguments>();
     fields.expect_no_others();
     return record;
@@ -88,6 +98,8 @@ void write_record(const std::string& directory, const VbdRecord& record) {
     if (record.device) json["device"] = *record.device;
     if (record.paused) json["paused"] = true;
     if (record.recovering) json["recovering"] = true;
+    if (!record.deaths.empty()) json["deaths"] = record.deaths;
+    if (!record.held.empty()) json["held"] = record.held;
     if (record.tap) json["tap"] = *record.tap;
     write_small_file(path_of(directory, record.backend), json.dump() + '\n', record_mode, Outlives::process);
 }

@@ -30,6 +30,8 @@ struct VbdRecord {
     bool paused = false;                             ///< the image is closed, on request
     bool recovering = false;  ///< the tapdisk was started to go on where another one died, and did not yet
     std::optional<ipc::ImageArguments> next{};  ///< asked for in place of `image`; the tapdisk knows which it has
+    std::vector<std::uint64_t> deaths{};        ///< times of the last deaths of its tapdisks (deaths.hpp)
+    std::string held{};                         ///< why no tapdisk is to go on; empty: one may
 
     friend bool operator==(const VbdRecord&, const VbdRecord&) = default;
 };

@@ -91,7 +91,7 @@ void ServedImage::upgrade(Done done) {
 
 void ServedImage::resume(const ipc::VbdResume& arguments, Done done) {
     if (!has_image()) throw_error(Errc::wrong_state, disk_.name() + ": no image is open");
-    const auto image = as_mode_allows(arguments.image.value_or(*parts_.session.image()));
+    const auto image = as_mode_allows(arguments.image.value_or(*parts_.session.image_asked_for()));
     parts_.session.pausing().resume(image, arguments.image.has_value(), arguments.accept_loss, std::move(done));
 }
 

@@ -24,12 +24,14 @@ Vbd::Vbd(Host& host, const ipc::VbdAddress& address, Plugged plugged, const std:
       address_(address),
       plugged_(plugged == Plugged::yes),
       directory_(host.session, address, life),
+      record_(host.options.run_directory, address,
+              {.gather = [this] { return record(); }, .later = [this] { host_.mark_later(address_); }}),
       session_({host.loop, host.tapdisks, host.files, host.options.run_directory, host.options.deaths_max},
                {address.name(), address.file_name() + ".sock", true}, session_hooks()),
       link_({host.session, host.tapdisks, file(".recovery")}, address, directory_, session_, link_hooks()),
       status_({host.loop, host.problem_hook, host.session}, address, directory_, session_,
               [this] { host_.mark(address_); }),
-      situation_({host.session, directory_, link_, session_, status_}, address, [this] { try_to_record(); }),
+      situation_({host.session, directory_, link_, session_, status_}, address, [this] { record_.try_to_write(); }),
       image_({host.tapdisks, host.session, directory_, link_, session_, situation_}, address, plugged_),
       own_disk_({host.loop, host.session, host.files, default_device_places()}, address),
       removal_(host.loop, address, directory_, own_disk_, removal_hooks()),
@@ -48,11 +50,12 @@ Vbd::~Vbd() = default;
 
 DiskSession::Hooks Vbd::session_hooks() {
     return {.changed = [this] { changed(); },
-            .write_record = [this] { write_record(); },
+            .write_record = [this] { record_.write(); },
+            .try_to_record = [this] { record_.try_to_write(); },
             .remove_record =
                 [this] {
                     // Only the record tells the next tapback that the nodes are for us to remove.
-                    if (!plugged_) remove_record(host_.options.run_directory, address_);
+                    if (!plugged_) record_.remove();
                 },
             .problem = [this](const std::string& problem) { status_.set_problem(problem); },
             .may_revive = [this] { return !situation_.is_released() && has_what_a_successor_needs(); },
@@ -84,10 +87,8 @@ FrontendLink::Hooks Vbd::link_hooks() {
     return {
         .changed = [this] { changed(); },
         .changed_later = [this] { changed_later(); },
-        .write_record =
-            [this] {
-                if (session_.image()) try_to_record();
-            },
+        .write_record = [this] { record_.write(); },
+        .try_to_record = [this] { record_.try_to_write(); },
         .problem = [this](const std::string& problem) { status_.set_problem(problem); },
         .when_io_is_over = [this](const std::function<void()>& then) { host_.files.release(address_.name(), then); }};
 }
@@ -134,6 +135,7 @@ void Vbd::store_lost() noexcept {
 // Steps.
 
 void Vbd::look() {
+    record_.look();
     session_.tidy();
     link_.tidy();
     if (!host_.session.store()) return;
@@ -256,7 +258,7 @@ void Vbd::forget() {
     }
     link_.unfollow();
     status_.disk_ended();
-    remove_record(host_.options.run_directory, address_);
+    record_.remove();
     ::unlink(file(".recovery").c_str());
     LocalLogFiles(file("")).remove();
     ::unlink(session_.socket_path().c_str());
@@ -284,20 +286,13 @@ void Vbd::unplug(bool force, Done done) {
 
 // The record, which outlives this tapback.
 
-void Vbd::write_record() const {
+std::optional<VbdRecord> Vbd::record() const {
+    if (!session_.image()) return std::nullopt;
     VbdRecord record{.backend = address_, .plugged = plugged_, .life = directory_.life(), .rings = link_.rings()};
     session_.put_into(record);
     // So that no tapdisk goes on without them.
     if (link_.has_unknown_rings()) record.device.reset();
-    tapback::write_record(host_.options.run_directory, record);
-}
-
-void Vbd::try_to_record() noexcept {
-    try {
-        write_record();
-    } catch (const std::exception& error) {
-        log::error("record", {{"vbd", address_.name()}, {"reason", error.what()}});
-    }
+    return record;
 }
 
 std::string Vbd::file(const char* suffix) const {

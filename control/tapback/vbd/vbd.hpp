@@ -17,6 +17,7 @@
 #include "control/tapback/session/disk_session.hpp"
 #include "control/tapback/session/vbd_record.hpp"
 #include "control/tapback/storage/image_files.hpp"
+#include "control/tapback/vbd/disk_record.hpp"
 #include "control/tapback/vbd/disk_situation.hpp"
 #include "control/tapback/vbd/disk_status.hpp"
 #include "control/tapback/vbd/own_disk.hpp"
@@ -122,8 +123,7 @@ class Vbd {
     void disconnect();
     void forget();
     void rest();
-    void write_record() const;
-    void try_to_record() noexcept;
+    std::optional<VbdRecord> record() const;
     std::string file(const char* suffix) const;
 
     Host& host_;
@@ -132,6 +132,7 @@ class Vbd {
     bool finished_ = false;
     ReconnectPace pace_;
     BackendDirectory directory_;
+    DiskRecord record_;
     DiskSession session_;
     FrontendLink link_;
     DiskStatus status_;

@@ -35,6 +35,11 @@ bool is_no_answer(const ipc::Reply& reply) {
     return ipc::error_code_named(reply.error_code) == Errc::peer_closed;
 }
 
+/// It is the host's fault, and is tried again.
+std::string not_recorded(const std::string& reason) {
+    return "the frontend waits, because its rings cannot be recorded: " + reason;
+}
+
 }  // namespace
 
 FrontendLink::FrontendLink(Places places, const ipc::VbdAddress& disk, const BackendDirectory& directory,
@@ -182,23 +187,26 @@ void FrontendLink::tapdisk_ended(DiskSession::End how, bool domain_died) {
 
 bool FrontendLink::connect(const Asked& asked) {
     std::optional<ipc::ConnectArguments> arguments;
+    const auto before = rings_;
     try {
         arguments = keys_if(asked);
         if (!arguments) return false;
         // The tapdisk empties the file, once no other ring of it uses the file.
         recovery_log_.reset(::open(places_.recovery_log.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!recovery_log_) throw_system_error(places_.recovery_log);
+        rings_ = arguments;
+        hooks_.write_record();
     } catch (const std::system_error& error) {
+        rings_ = before;
         if (!places_.store.store() || !places_.store.store()->answers()) throw;
-        refused_ = true;
-        hooks_.problem(error.what());
-        hooks_.changed();
+        unrecorded_ = arguments.has_value();
+        refused_ = !unrecorded_;
+        hooks_.problem(unrecorded_ ? not_recorded(error.what()) : error.what());
+        unrecorded_ ? hooks_.changed_later() : hooks_.changed();
         return true;
     }
     abandoned_ = false;
     published_ = false;
-    rings_ = arguments;
-    hooks_.write_record();  // without rings in the record the next tapback would assume the frontend's keys
     set(State::busy);
     session_.call(ipc::Connect{*arguments}, {recovery_log_.get()},
                   [this](const ipc::Reply& reply) { connected(reply); });
@@ -208,18 +216,21 @@ bool FrontendLink::connect(const Asked& asked) {
 void FrontendLink::connected(const ipc::Reply& reply) {
     if (is_no_answer(reply)) return;
     state_ = reply.error_code.empty() ? State::up : State::none;
+    const std::error_code code = ipc::error_code_named(reply.error_code);
     // Another operation is under way, which is not the frontend's fault: for example a pause that was not answered.
-    if (ipc::error_code_named(reply.error_code) == Errc::wrong_state)
+    if (code == Errc::wrong_state)
         return session_.pausing().look([this](const ipc::Reply&) { hooks_.changed_later(); });
-    refused_ = !reply.error_code.empty();
-    if (refused_) {
-        rings_.reset();
-        hooks_.problem("the frontend cannot be served: " + reply.error_message);
-    } else {
+    unrecorded_ = code == std::errc::no_space_on_device;
+    refused_ = !reply.error_code.empty() && !unrecorded_;
+    if (state_ == State::up) {
         hooks_.problem("");
         session_.described(reply.result.get<ipc::DeviceDescription>());
+    } else {
+        rings_.reset();
+        hooks_.problem(unrecorded_ ? not_recorded(reply.error_message)
+                                   : "the frontend cannot be served: " + reply.error_message);
     }
-    hooks_.changed();
+    unrecorded_ ? hooks_.changed_later() : hooks_.changed();
 }
 
 bool FrontendLink::can_be_adopted() const {
@@ -297,7 +308,7 @@ void FrontendLink::ask() {
 
 void FrontendLink::disconnected() {
     renewed_ = false;
-    if (std::exchange(rings_, std::nullopt)) hooks_.write_record();
+    if (std::exchange(rings_, std::nullopt)) hooks_.try_to_record();
     log::info("vbd.disconnected", {{"vbd", disk_.name()}});
     set(State::none);
 }
@@ -340,6 +351,7 @@ void FrontendLink::abandon() {
 
 void FrontendLink::tidy() {
     if (state_ != State::busy) answerer_.reset();
+    unrecorded_ = false;
 }
 
 bool FrontendLink::has_recovery_log() const {
@@ -357,6 +369,7 @@ void FrontendLink::put_into(Situation& now, bool is_unsure) const noexcept {
     now.renewed = renewed_;
     now.published = published_;
     now.refused = refused_;
+    now.unrecorded = unrecorded_;
 }
 
 }  // namespace blktap::tapback

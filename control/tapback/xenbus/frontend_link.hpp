@@ -31,8 +31,10 @@ class FrontendLink {
         /// The link's state changed: look at the disk, now or some seconds later.
         std::function<void()> changed;
         std::function<void()> changed_later;
-        /// Writes the disk's record, which includes the rings. Errors: none.
+        /// Writes the disk's record, which includes the rings. May throw std::system_error.
         std::function<void()> write_record;
+        /// The same; a failure is logged, and tried again later.
+        std::function<void()> try_to_record;
         /// Sets the reason why the frontend is not served; empty: it is served.
         std::function<void(const std::string& problem)> problem;
         /// Calls `then` when no I/O of the dead tapdisk is under way.
@@ -84,8 +86,9 @@ class FrontendLink {
     unsigned log_version() const;
     /// The tapdisk has ended. `domain_died`: no frontend waits for answers.
     void tapdisk_ended(DiskSession::End how, bool domain_died);
-    /// Has the tapdisk connect the frontend's rings, if `asked` is true; returns whether it is. Errors: also those of a
-    /// frontend with invalid keys, which is then refused until it starts again.
+    /// Has the tapdisk connect the frontend's rings, if `asked` is true; returns whether it is. Rings that cannot be
+    /// recorded, or have no space for their log, are not connected: a tapdisk that dies would have no successor.
+    /// Errors: also those of a frontend with invalid keys, which is then refused until it starts again.
     bool connect(const Asked& asked);
     /// Call when the offers of the disk were written.
     void offered() noexcept { refused_ = false; }
@@ -98,7 +101,8 @@ class FrontendLink {
     /// are busy; then call it again. Errors: throws std::system_error: xenstored is away; try again.
     void abandon();
     void forget_abandoned() noexcept { abandoned_ = false; }
-    /// Destroys the handle of a process that has ended. Not from inside a hook.
+    /// Destroys the handle of a process that has ended, and tries again what could not be recorded. Not from inside a
+    /// hook.
     void tidy();
 
     /// Whether no guest was connected when the last tapdisk ended.
@@ -133,6 +137,7 @@ class FrontendLink {
     bool renewed_ = false;
     bool published_ = true;
     bool refused_ = false;
+    bool unrecorded_ = false;
     bool ended_idle_ = false;
     bool io_is_over_ = false;  ///< of the tapdisk that died
     UniqueFd recovery_log_;

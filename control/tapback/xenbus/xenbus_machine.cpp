@@ -72,7 +72,7 @@ Step next_step(const Situation& now) noexcept {
     if (now.backend == Xenbus::connected && is_starting(now.frontend)) return Step::offer;
     if (now.frontend == Xenbus::closing || now.refused) return Step::closing;
     if (!now.offered) return Step::offer;
-    const bool takes_rings = now.tapdisk == Tapdisk::open && !now.paused;
+    const bool takes_rings = now.tapdisk == Tapdisk::open && !now.paused && !now.unrecorded;
     return is_ready(now.frontend) && takes_rings ? Step::connect : Step::none;
 }
 

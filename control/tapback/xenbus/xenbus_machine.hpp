@@ -58,8 +58,9 @@ struct Situation {
     bool kernel_waits = false;
     /// The frontend has made new rings in place of those that the tapdisk has; its states in between were not seen.
     bool renewed = false;
-    bool published = true;  ///< the disk's features were written after the present rings were connected
-    bool refused = false;   ///< this frontend could not be connected; reset when it starts again
+    bool published = true;    ///< the disk's features were written after the present rings were connected
+    bool refused = false;     ///< this frontend could not be connected; reset when it starts again
+    bool unrecorded = false;  ///< its rings could not be recorded, and are not connected until they can
 };
 
 enum class Step : std::uint8_t {

@@ -33,6 +33,42 @@ TEST_CASE("disk session: a pause counts from when it is asked for, unless it is 
     }
 }
 
+TEST_CASE("disk session: a pause is in the record before the tapdisk is asked for it, or is not asked for",
+          "[unit][tapback]") {
+    SessionHost t;
+    t.start();
+    t.told.clear();
+    SECTION("it cannot be recorded") {
+        t.full = true;
+        CHECK_THROWS_WITH(t.session->pausing().pause(t.done()), Contains("No space left on device"));
+        CHECK(t.tapdisk().asked().empty());
+        CHECK_FALSE(t.session->is_paused());
+        t.full = false;
+        t.try_to_record();
+        CHECK_FALSE(t.record->paused);
+        return;
+    }
+    t.session->pausing().pause(t.done());
+    CHECK(t.record->paused);
+    SECTION("it pauses, and nothing more can be recorded") {
+        t.full = true;
+        t.tapdisk().answer();
+        CHECK(t.told == "done ");
+        CHECK(t.record->paused);
+    }
+    SECTION("it is not paused, and the record says so") {
+        t.tapdisk().fail(make_error_code(Errc::wrong_state), "busy");
+        t.tapdisk().answer(t.stats("open", t.image));
+        CHECK_FALSE(t.record->paused);
+    }
+    SECTION("the next tapback asks the tapdisk") {
+        t.restart();
+        t.tapdisk().answer(t.stats("open", t.image));
+        CHECK(t.state() == Session::open);
+        CHECK_FALSE(t.record->paused);
+    }
+}
+
 TEST_CASE("disk session: while another image is asked for, the record has both", "[unit][tapback]") {
     SessionHost t;
     t.start();
@@ -70,7 +106,8 @@ TEST_CASE("disk session: where the answer to a resume is lost, the tapdisk says 
     CHECK(t.state() == Session::lost);
     CHECK(t.record->image == t.image);
     CHECK(t.record->next == next);
-    CHECK_THROWS_AS(t.session->pausing().resume(t.image, true, false, t.done()), std::system_error);
+    const ipc::ImageArguments third{"raw", "/images/c", false, {}};
+    CHECK_THROWS_WITH(t.session->pausing().resume(third, true, false, t.done()), Contains("name one of these"));
     t.tapdisk().reachable = true;
     t.turn(1s);
     SECTION("the one that it was asked for") {
@@ -80,12 +117,30 @@ TEST_CASE("disk session: where the answer to a resume is lost, the tapdisk says 
         CHECK(t.record->image == next);
         CHECK_FALSE(t.record->next);
     }
-    SECTION("the one from before") {
+    SECTION("none yet: it is paused, and may be opening the next one") {
         t.tapdisk().answer(t.stats("paused", t.image));
         CHECK(t.state() == Session::paused);
         CHECK(t.session->image() == t.image);
         CHECK(t.record->image == t.image);
-        CHECK_FALSE(t.record->next);
+        CHECK(t.record->next == next);
+        t.tapdisk().answer(ipc::Problems{});
+        t.told.clear();
+        SECTION("it does not open it") {
+            t.session->pausing().resume(next, true, false, t.done());
+            t.tapdisk().fail(std::make_error_code(std::errc::permission_denied), "no right to it");
+            CHECK(t.record->image == t.image);
+            CHECK_FALSE(t.record->next);
+        }
+        SECTION("it opens it, while it is asked for the one from before") {
+            t.session->pausing().resume(t.image, true, false, t.done());
+            t.tapdisk().fail(make_error_code(Errc::wrong_state), "an image is being opened");
+            CHECK(t.told == "failed: an image is being opened ");
+            t.tapdisk().answer(t.stats("open", next));
+            CHECK(t.state() == Session::open);
+            CHECK(t.session->image() == next);
+            CHECK(t.record->image == next);
+            CHECK_FALSE(t.record->next);
+        }
     }
     SECTION("one that nobody asked for, which is not adopted") {
         t.tapdisk().answer(t.stats("open", {"raw", "/images/c", false, {}}));

@@ -123,29 +123,6 @@ TEST_CASE("revival: nobody has a tapdisk resume that has not adopted the rings y
     CHECK(t.tapdisk().asked() == "resume ");
 }
 
-TEST_CASE("revival: of two images the successor gets the one that was asked for last, and says which it has",
-          "[unit][tapback]") {
-    RevivalHost t;
-    t.session->pausing().pause(t.done());
-    t.tapdisk().answer();
-    const ipc::ImageArguments moved{"raw", "/moved/a", false, {}};
-    t.session->pausing().resume(moved, true, false, t.done());
-    REQUIRE(t.record->next == moved);
-    t.die();
-    CHECK(t.record->image == t.image);
-    CHECK(t.record->next == moved);
-    t.say("closed");
-    CHECK(t.tapdisk().arguments().at("image").at("path") == "/moved/a");
-    t.tapdisk().answer();
-    t.say("paused");
-    t.tapdisk().answer(t.device);
-    t.tapdisk().answer(t.stats("open", moved, true));  // an operator had it resume
-    CHECK(t.state() == Session::open);
-    CHECK(t.session->image() == moved);
-    CHECK(t.record->image == moved);
-    CHECK_FALSE(t.record->next);
-}
-
 TEST_CASE("revival: a tapdisk that cannot go on ends, and the image is held", "[unit][tapback]") {
     RevivalHost t;
     const bool is_old_program = GENERATE(true, false);
@@ -165,6 +142,12 @@ TEST_CASE("revival: a tapdisk that cannot go on ends, and the image is held", "[
     CHECK(t.record);
     CHECK(t.ends.back() == DiskSession::End::held);
     CHECK_THAT(t.problem, StartsWith("its tapdisk has died, and another one cannot go on: "));
+    if (GENERATE(false, true)) {
+        t.tapdisks.runs = false;
+        t.restart();
+        CHECK(t.state() == Session::none);
+        CHECK_THAT(t.problem, StartsWith("its tapdisk has died, and another one cannot go on; "));
+    }
     SECTION("an operator has it tried again") {
         t.session->replace(SessionEvent::revive, t.done());
         t.session->tidy();
@@ -186,6 +169,15 @@ TEST_CASE("revival: after too many deaths the image is held, and an operator beg
     CHECK(t.state() == Session::none);
     CHECK_THAT(t.problem, Contains("killed by signal 11 at ") && Contains("the last of 3 within a minute"));
     CHECK_THROWS_WITH(t.session->pausing().pause(t.done()), Contains("\"tap-ctl recover 5/51712\" starts another one"));
+    if (GENERATE(false, true)) {
+        t.tapdisks.runs = false;
+        t.turn(10min);
+        t.restart();
+        CHECK(t.state() == Session::none);
+        CHECK(t.ends.back() == DiskSession::End::was_away);
+        CHECK_THAT(t.problem, Contains("the last of 3 within a minute"));
+        CHECK(t.record->held == t.problem);
+    }
     t.session->replace(SessionEvent::revive, t.done());
     CHECK(t.ends.back() == DiskSession::End::revives);
     t.session->tidy();
@@ -195,6 +187,20 @@ TEST_CASE("revival: after too many deaths the image is held, and an operator beg
     t.tapdisk().answer(t.device);
     CHECK(t.told == "done ");
     CHECK_THROWS_AS(t.session->replace(SessionEvent::revive, t.done()), std::system_error);
+}
+
+TEST_CASE("revival: where tapback dies with each tapdisk, the deaths are counted all the same", "[unit][tapback]") {
+    RevivalHost t;
+    t.tapdisks.runs = false;
+    for (int deaths = 1; deaths < 3; ++deaths) {
+        t.turn(1s);
+        t.restart();
+        CHECK(t.state() == Session::reviving);
+        t.session->tidy();
+    }
+    t.restart();
+    CHECK(t.state() == Session::none);
+    CHECK_THAT(t.problem, Contains("ended while tapback was away") && Contains("starts another one"));
 }
 
 TEST_CASE("revival: who asked for it hears that it failed", "[unit][tapback]") {
@@ -223,10 +229,8 @@ TEST_CASE("revival: who asked for it hears that it failed", "[unit][tapback]") {
 TEST_CASE("revival: the next tapback goes on where this one was killed", "[unit][tapback]") {
     RevivalHost t;
     SECTION("before another tapdisk was started") {
-        const VbdRecord record = *t.record;
-        t.session.emplace(t.places(), DiskSession::Owner{"5/51712", "5-51712.sock", true}, t.hooks());
         t.tapdisks.runs = false;
-        t.session->restore(record);
+        t.restart();
         CHECK(t.state() == Session::reviving);
         CHECK(t.ends == std::vector{DiskSession::End::revives});
         t.session->tidy();
@@ -235,10 +239,8 @@ TEST_CASE("revival: the next tapback goes on where this one was killed", "[unit]
         return;
     }
     t.die();
-    const VbdRecord record = *t.record;
-    CHECK(record.recovering);
-    t.session.emplace(t.places(), DiskSession::Owner{"5/51712", "5-51712.sock", true}, t.hooks());
-    t.session->restore(record);
+    CHECK(t.record->recovering);
+    t.restart();
     CHECK(t.state() == Session::asking);
     SECTION("the tapdisk knows nothing yet") {
         t.say("closed");

@@ -29,10 +29,10 @@ struct SessionHost {
         return {.changed = [] {},
                 .write_record =
                     [this] {
-                        if (full) throw_error(std::make_error_code(std::errc::no_space_on_device), "the record");
-                        record.emplace(VbdRecord{.backend = session_disk});
-                        session->put_into(*record);
+                        if (!try_to_record())
+                            throw_error(std::make_error_code(std::errc::no_space_on_device), "record");
                     },
+                .try_to_record = [this] { try_to_record(); },
                 .remove_record = [this] { record.reset(); },
                 .problem = [this](const std::string& text) { problem = text; },
                 .may_revive = [this] { return may_revive; },
@@ -45,6 +45,18 @@ struct SessionHost {
                         if (has_rings) session->call(ipc::Adopt{}, {}, done);
                         return has_rings;
                     }};
+    }
+    bool try_to_record() {
+        if (full) return false;
+        record.emplace(VbdRecord{.backend = session_disk});
+        session->put_into(*record);
+        return true;
+    }
+    /// This tapback ends, and the next one finds what it recorded.
+    void restart() {
+        const VbdRecord recorded = record.value();
+        session.emplace(places(), DiskSession::Owner{"5/51712", "5-51712.sock", true}, hooks());
+        session->restore(recorded);
     }
     FakeTapdisk& tapdisk() const { return *tapdisks.last; }
     Session state() const { return session->state(); }

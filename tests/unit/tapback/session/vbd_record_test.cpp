@@ -36,6 +36,8 @@ TEST_CASE("record: what was written is read, until it is removed", "[unit]") {
     changed.rings = ipc::ConnectArguments{.domain = 5, .persistent = true, .queues = {{{8, 9}, 3}, {{10, 11}, 4}}};
     changed.tap = ipc::TapArguments{4711, 3};
     changed.next = ipc::ImageArguments{"qcow2", "/images/c", false, {}};
+    changed.deaths = {5, ~std::uint64_t{0}};
+    changed.held = "its tapdisk died";
     write_record(path, changed);
     CHECK(read_records(path) == std::vector<VbdRecord>{changed});
     remove_record(path, example.backend);
@@ -48,7 +50,10 @@ TEST_CASE("record: one that cannot be read is left, and hides no other", "[unit]
     const testing::TemporaryDirectory directory;
     const std::string path = directory.path("");
     write_record(path, example);
-    for (const char* text : {"", "{", "{\"version\": 2}", "{\"version\": 1, \"backend\": \"backend/vif/1/0\"}"}) {
+    const std::string image = R"("image":{"format":"raw","path":"/a"},"plugged":false)";
+    const std::string no_times = R"({"version":1,"backend":"backend/vbd/7/51712",)" + image + R"(,"deaths":["now"]})";
+    for (const std::string& text : std::vector<std::string>{
+             "", "{", "{\"version\": 2}", "{\"version\": 1, \"backend\": \"backend/vif/1/0\"}", no_times}) {
         std::ofstream(path + "/7-51712.json") << text;
         CHECK(read_records(path) == std::vector<VbdRecord>{example});
         CHECK(std::filesystem::exists(path + "/7-51712.json"));

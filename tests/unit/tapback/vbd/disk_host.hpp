@@ -110,6 +110,7 @@ struct DiskHost : StoreHost {
                         {address.name(), address.file_name() + ".sock", true},
                         {.changed = [] {},
                          .write_record = [] {},
+                         .try_to_record = [] {},
                          .remove_record = [] {},
                          .problem = [this](const auto& problem) { status.set_problem(problem); },
                          .may_revive = [] { return false; },
@@ -124,6 +125,7 @@ struct DiskHost : StoreHost {
                       {.changed = [] {},
                        .changed_later = [] {},
                        .write_record = [] {},
+                       .try_to_record = [] {},
                        .problem = [this](const auto& problem) { status.set_problem(problem); },
                        .when_io_is_over = [](const auto& then) { then(); }}};
     DiskStatus status{{loop, problem_hook, store_session}, address, directory, session, [] {}};

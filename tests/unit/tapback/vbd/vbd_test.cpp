@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "tests/support/images/small_file_system.hpp"
 #include "tests/unit/tapback/vbd/disk_host.hpp"
 
 using namespace blktap;
@@ -16,9 +17,9 @@ using Catch::Contains;
 namespace {
 
 struct VbdHost : StoreHost {
-    explicit VbdHost(unsigned deaths_max = 3) {
+    explicit VbdHost(unsigned deaths_max = 3, const std::string& run_directory = "") {
         options.deaths_max = deaths_max;
-        options.run_directory = files_directory.path("");
+        options.run_directory = run_directory.empty() ? files_directory.path("") : run_directory;
         vbd.emplace(host, address);
         look();
     }
@@ -222,6 +223,32 @@ TEST_CASE("vbd: a guest that comes while its disk is paused waits for it", "[uni
     CHECK(t.tapdisk().asked() == "resume ");
     t.answer();
     CHECK(t.tapdisk().asked() == "connect ");
+}
+
+TEST_CASE("vbd: while the run directory is full a guest that comes waits, and is told of when there is space",
+          "[unit][tapback]") {
+    if (!testing::SmallFileSystem::available()) {
+        WARN("needs the right to mount: skipped");
+        return;
+    }
+    const testing::SmallFileSystem run{testing::SmallFileSystem::Kind::tmpfs, 1 << 20};
+    VbdHost t(3, run.path(""));
+    t.attach();
+    run.fill();
+    t.publish();
+    CHECK(t.tapdisk().asked().empty());
+    CHECK(t.node("state") == "2");
+    CHECK_THAT(t.node("tapdisk/status"), Contains("the frontend waits") && Contains("No space left on device"));
+    CHECK_THAT(t.vbd->entry(false).problem.value_or(""), Contains("No space left on device"));
+    CHECK(t.later > 0);
+    run.free_space();
+    t.look();
+    CHECK(t.tapdisk().asked() == "connect ");
+    REQUIRE(read_records(run.path("")).size() == 1);
+    CHECK(read_records(run.path("")).front().rings);
+    t.answer(t.device);
+    CHECK(t.node("state") == "4");
+    CHECK_FALSE(t.vbd->entry(false).problem);
 }
 
 TEST_CASE("vbd: a tapdisk that cannot be asked keeps its guest, and is ended with its disk", "[unit][tapback]") {

@@ -37,6 +37,7 @@ struct LinkHost {
                         DiskSession::Owner{linked_disk.name(), linked_disk.file_name() + ".sock", true},
                         DiskSession::Hooks{.changed = [] {},
                                            .write_record = [] {},
+                                           .try_to_record = [] {},
                                            .remove_record = [] {},
                                            .problem = [](const auto&) {},
                                            .may_revive = [] { return false; },
@@ -47,7 +48,12 @@ struct LinkHost {
         link.emplace(FrontendLink::Places{store_session, tapdisks, recovery_log()}, linked_disk, *directory, *session,
                      FrontendLink::Hooks{.changed = [] {},
                                          .changed_later = [this] { ++later; },
-                                         .write_record = [this] { recorded = link->rings(); },
+                                         .write_record =
+                                             [this] {
+                                                 if (full) throw_error(no_space, "the record");
+                                                 recorded = link->rings();
+                                             },
+                                         .try_to_record = [this] { recorded = link->rings(); },
                                          .problem = [this](const std::string& text) { problem = text; },
                                          .when_io_is_over = [this](const auto& then) { io_is_over = then; }});
         session->start({"raw", "/images/a", false, {}}, [](const auto&) {});
@@ -94,6 +100,8 @@ struct LinkHost {
     FakeTapdisks tapdisks{};
     ImageFiles files{loop, {{"/"}, {}}, []() -> ipc::MessageSocket { throw_error(Errc::wrong_state, "storage"); }};
     const ipc::Json device = ipc::DeviceDescription{.size_sectors = 8};
+    const std::error_code no_space = std::make_error_code(std::errc::no_space_on_device);
+    bool full = false;
     std::optional<ipc::ConnectArguments> recorded{};
     std::string problem{};
     std::function<void()> io_is_over{};
@@ -126,6 +134,31 @@ TEST_CASE("frontend link: rings are connected as the keys name them, and recorde
     Situation now;
     t.link->put_into(now, true);
     CHECK(now.link == FrontendLink::State::busy);
+}
+
+TEST_CASE("frontend link: rings that cannot be recorded are connected when they can, and their frontend waits",
+          "[unit][tapback]") {
+    LinkHost t;
+    t.full = true;
+    for (int looks = 1; looks < 3; ++looks) {
+        CHECK(t.connect());
+        CHECK(t.link->state() == FrontendLink::State::none);
+        CHECK_FALSE(t.link->rings());
+        CHECK(t.tapdisk().asked().empty());
+        CHECK_THAT(t.problem, Contains("the frontend waits") && Contains("No space left on device"));
+        CHECK(t.later == looks);
+        CHECK(t.situation().unrecorded);
+        CHECK_FALSE(t.situation().refused);
+        t.link->tidy();
+        CHECK_FALSE(t.situation().unrecorded);
+    }
+    t.full = false;
+    CHECK(t.connect());
+    t.tapdisk().fail(t.no_space, "recovery log: 9000 bytes");
+    CHECK((t.situation().unrecorded && !t.situation().refused && !t.link->rings()));
+    t.connect_and_answer();
+    CHECK(t.recorded == t.link->rings());
+    CHECK(t.problem.empty());
 }
 
 TEST_CASE("frontend link: a frontend that cannot be served is refused until it begins again", "[unit][tapback]") {
