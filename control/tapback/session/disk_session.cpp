@@ -159,6 +159,7 @@ Revival::Hooks DiskSession::revival_hooks() {
 
 TapdiskHandle& DiskSession::require() const {
     if (tapdisk_.get() != nullptr) return *tapdisk_.get();
+    if (state_ == Session::reviving || state_ == Session::upgrading) throw_successor_comes(owner_.name);
     const bool is_held = state_ == Session::none && image();
     throw_error(Errc::wrong_state,
                 owner_.name + (is_held ? ": its tapdisk has died; " + deaths_.cure() : ": no image is open"));

@@ -20,6 +20,11 @@ bool is_temporary(const ipc::Reply& reply) {
 
 }  // namespace
 
+void throw_successor_comes(const std::string& disk) {
+    throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                disk + ": its tapdisk has died, and another one is about to go on");
+}
+
 Revival::Revival(SessionTapdisk& tapdisk, SessionImage& image, Hooks hooks)
     : tapdisk_(tapdisk), image_(image), hooks_(std::move(hooks)) {}
 
@@ -42,9 +47,7 @@ void Revival::go_on(const ipc::DeviceDescription& told) {
 }
 
 void Revival::require_settled(const std::string& disk) const {
-    if (!under_way_ || waits_for_image_) return;
-    throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
-                disk + ": its tapdisk has died, and another one is about to go on");
+    if (under_way_ && !waits_for_image_) throw_successor_comes(disk);
 }
 
 void Revival::step(const ipc::DiskState& disk, const ipc::DeviceDescription& told) {

@@ -18,6 +18,9 @@
 
 namespace blktap::tapback {
 
+/// For who asks something of a tapdisk that is not there now. Throws EAGAIN.
+[[noreturn]] void throw_successor_comes(const std::string& disk);
+
 class Revival {
   public:
     using Done = std::function<void(const ipc::Reply&)>;

@@ -197,6 +197,7 @@ TEST_CASE("disk session: a replacement that cannot be started is tried again, an
     t.session->tidy();
     CHECK(t.state() == Session::reviving);
     CHECK_FALSE(t.problem.empty());
+    CHECK_THROWS_WITH(t.session->call(ipc::Stats{}, {}, nullptr), Contains("another one is about to go on"));
     CHECK(t.session->image() == t.tap(true).image);
     CHECK(t.record->image == t.session->image());
     t.full = t.tapdisks.fails = false;
