@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint16_t guest_domain = 5;
-constexpr auto answer_limit = 30s;
+constexpr auto guest_limit = 30s;
 
 ring::Protocol draw_protocol(SeededRandom& random) {
     const ring::Protocol all[] = {ring::Protocol::native, ring::Protocol::x86_32, ring::Protocol::x86_64};
@@ -137,7 +137,7 @@ void Conversation::finish_honest() {
             honest_->take();
             return honest_->idle() || !victim_.death().empty();
         },
-        answer_limit);
+        guest_limit);
     if (const std::string death = victim_.death(); !death.empty()) throw Finding(death);
     if (!answered) throw Finding("an honest request is not answered");
 }

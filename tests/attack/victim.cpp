@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto answer_limit = 20s;  // a drain takes 3 s; the rest is for a busy machine
+constexpr auto controller_limit = 20s;  // a drain takes 3 s; the rest is for a busy machine
 constexpr std::size_t handles_max = 8;
 constexpr std::uint64_t memory_max_kib = testing::sanitizer_factor * 160 * 1024;
 constexpr std::uintmax_t log_bytes_max = 64 * 1024;  // of one conversation
@@ -49,7 +49,7 @@ Victim::Victim(const fakexen::World& world, const VictimOptions& options)
     environment.push_back("LD_PRELOAD=" BLKTAP_LIB_DIR "/libfakexen.so");
     process_ = testing::Process({options.program, "--open", image_, "--control", socket_},
                                 {.environment = environment, .output = directory_.path("log")});
-    if (!testing::wait_until([&] { return std::filesystem::exists(socket_) || !process_.running(); }, answer_limit))
+    if (!testing::wait_until([&] { return std::filesystem::exists(socket_) || !process_.running(); }, controller_limit))
         throw Finding("the tapdisk does not start");
     channel_.emplace(new_client());
     call("stats");
@@ -74,7 +74,7 @@ std::string Victim::death() {
 
 ipc::Reply Victim::call(const std::string& request, const ipc::Json& arguments, const std::vector<int>& descriptors) {
     try {
-        return channel_->call(request, arguments, descriptors, answer_limit);
+        return channel_->call(request, arguments, descriptors, controller_limit);
     } catch (const std::system_error& error) {
         std::string ended;
         testing::wait_until([&] { return !(ended = death()).empty(); }, 2s);
@@ -103,14 +103,14 @@ void Victim::check_nothing_left() const {
     if (const auto ports = world_.ports_of(0); ports != 0)
         throw Finding(std::to_string(ports) + " event channels are bound after the guest's end");
     // Handles of Xen stay. The descriptors of a client that hung up are closed in the turn after.
-    if (!testing::wait_until([&] { return descriptors() <= usual_descriptors_ + handles_max; }, answer_limit))
+    if (!testing::wait_until([&] { return descriptors() <= usual_descriptors_ + handles_max; }, controller_limit))
         throw Finding("the tapdisk has " + std::to_string(descriptors()) + " descriptors, " +
                       std::to_string(usual_descriptors_) + " at its start");
 }
 
 void Victim::end() {
     process_.signal(SIGTERM);
-    const auto status = process_.wait(answer_limit);
+    const auto status = process_.wait(controller_limit);
     if (!status) throw Finding("the tapdisk does not end");
     if (*status != 0) throw Finding(death());
     if (image_.starts_with("raw:")) {
