@@ -48,6 +48,7 @@ struct SessionHost {
     }
     bool try_to_record() {
         if (full) return false;
+        if (!session->image()) return true;  // as a disk
         record.emplace(VbdRecord{.backend = session_disk});
         session->put_into(*record);
         return true;
