@@ -30,6 +30,19 @@ std::string seconds(std::chrono::milliseconds time) {
     return text + " s";
 }
 
+/// Throws `error`, which tapback's connection had before it answered, in words for people.
+[[noreturn]] void throw_unanswered(const std::system_error& error, const char* request,
+                                   std::chrono::milliseconds timeout) {
+    if (error.code() == std::errc::timed_out) {
+        throw_reason(error.code(), "tapback did not answer '" + std::string(request) + "' within " + seconds(timeout));
+    }
+    if (error.code() == Errc::peer_closed || error.code() == std::errc::broken_pipe ||
+        error.code() == std::errc::connection_reset) {
+        throw_reason(Errc::peer_closed, "tapback went away before it answered '" + std::string(request) + "'");
+    }
+    throw error;
+}
+
 /// Of one client: neither side's socket fills up with more, and nobody waits for the other to read.
 constexpr std::size_t under_way_max = 100;
 
@@ -49,21 +62,25 @@ std::vector<std::optional<ipc::Json>> TapbackClient::call_all(const char* reques
     std::map<std::uint64_t, std::size_t> under_way;  // the message's index, by its id
     std::size_t sent = 0;
     auto deadline = std::chrono::steady_clock::now();
-    while (sent < arguments.size() || !under_way.empty()) {
-        for (; sent < arguments.size() && under_way.size() < under_way_max; ++sent) {
-            under_way[channel_.send_request(request, arguments[sent])] = sent;
-            deadline = std::chrono::steady_clock::now() + timeout;
+    try {
+        while (sent < arguments.size() || !under_way.empty()) {
+            for (; sent < arguments.size() && under_way.size() < under_way_max; ++sent) {
+                under_way[channel_.send_request(request, arguments[sent])] = sent;
+                deadline = std::chrono::steady_clock::now() + timeout;
+            }
+            if (!channel_.wait_readable(deadline)) {
+                under_way.clear();
+                continue;
+            }
+            const auto message = channel_.next();
+            if (!message || !message->reply) continue;
+            const auto answered = under_way.find(message->reply->id);
+            if (answered == under_way.end()) continue;
+            if (message->reply->error_code.empty()) results[answered->second] = message->reply->result;
+            under_way.erase(answered);
         }
-        if (!channel_.wait_readable(deadline)) {
-            under_way.clear();
-            continue;
-        }
-        const auto message = channel_.next();
-        if (!message || !message->reply) continue;
-        const auto answered = under_way.find(message->reply->id);
-        if (answered == under_way.end()) continue;
-        if (message->reply->error_code.empty()) results[answered->second] = message->reply->result;
-        under_way.erase(answered);
+    } catch (const std::system_error& error) {
+        throw_unanswered(error, request, timeout);
     }
     return results;
 }
@@ -74,15 +91,7 @@ ipc::Json TapbackClient::call(const char* request, const ipc::Json& arguments, s
     try {
         reply = channel_.call(request, arguments, descriptors, timeout);
     } catch (const std::system_error& error) {
-        if (error.code() == std::errc::timed_out) {
-            throw_reason(error.code(),
-                         "tapback did not answer '" + std::string(request) + "' within " + seconds(timeout));
-        }
-        if (error.code() == Errc::peer_closed || error.code() == std::errc::broken_pipe ||
-            error.code() == std::errc::connection_reset) {
-            throw_reason(Errc::peer_closed, "tapback went away before it answered '" + std::string(request) + "'");
-        }
-        throw;
+        throw_unanswered(error, request, timeout);
     }
     ipc::throw_if_error(reply);
     return std::move(reply.result);

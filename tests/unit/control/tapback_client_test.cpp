@@ -62,6 +62,8 @@ TEST_CASE("tapback client: one that never answers, or goes away, is named", "[un
     const auto gone = thrown([&] { client.call_for_json(ipc::Status{}, 10s); });
     CHECK(gone.code() == Errc::peer_closed);
     CHECK_THAT(gone.what(), Catch::StartsWith("tapback went away before it answered 'status'"));
+    const auto all = thrown([&] { client.call_all(std::vector<ipc::VbdAbout>(3), 10s); });
+    CHECK_THAT(all.what(), Catch::StartsWith("tapback went away before it answered '"));
 }
 
 TEST_CASE("tapback client: looks where the environment says", "[unit][control]") {
