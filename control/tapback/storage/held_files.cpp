@@ -24,6 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Of a file that is locked, before it is taken for in use: about a second, which whoever is refused waits as well.
+constexpr int looks_max = 100;
+
 /// The path of the open file itself: the path it was opened by may name another file by now.
 std::string path_of(int fd, const std::string& path) {
     std::error_code error;
@@ -147,18 +150,18 @@ HeldFiles::Held& HeldFiles::hold(const ipc::OpenFileArguments& file, const std::
     return files_.emplace_back(Held{file, std::move(fd)});
 }
 
-/// Opens and locks the file. If a tapdisk has died and the tapback that gave it the file is gone too, nothing but the
-/// tapdisk's last requests have it locked.
+/// Opens and locks the file. What has it locked may be about to let go: a dead tapdisk's last requests, or the storage
+/// process of a tapback that was killed, which ends by itself.
 UniqueFd HeldFiles::open_unused(const ipc::OpenFileArguments& file) const {
-    const auto open = [&file] {
-        return LocalImageOpener().open(file.path, access_of(file), file.buffered ? Caching::buffered : Caching::direct);
-    };
-    try {
-        return open();
-    } catch (const std::system_error& error) {
-        if (error.code() != std::errc::device_or_resource_busy || !wait_for_dead(file)) throw;
+    for (int looks = 0;; ++looks) {
+        try {
+            return LocalImageOpener().open(file.path, access_of(file),
+                                           file.buffered ? Caching::buffered : Caching::direct);
+        } catch (const std::system_error& error) {
+            if (error.code() != std::errc::device_or_resource_busy || looks == looks_max) throw;
+        }
+        if (!wait_for_dead(file)) pause_();
     }
-    return open();
 }
 
 /// Waits for the I/O of dead processes on a file that is not open yet. Returns false if there was none.

@@ -4,6 +4,7 @@
 // What of a file is kept, what is given to a tapdisk, and what is waited for when that tapdisk has died.
 #include "control/tapback/storage/held_files.hpp"
 
+#include "libblktap/files/local_image_opener.hpp"
 #include "tests/support/images/loop_device.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/support/without_locks.hpp"
@@ -40,6 +41,23 @@ TEST_CASE("held files: a successor gets a file when the last request of the dead
     const UniqueFd fd = files.open(t.path, own_id(), read_only);
     CHECK(files.looks == 3);
     CHECK((::fcntl(fd.get(), F_GETFL) & (O_ACCMODE | O_DIRECT)) == ((read_only ? O_RDONLY : O_RDWR) | O_DIRECT));
+}
+
+TEST_CASE("held files: one that is about to be let go of is waited for, and one that stays in use is not for long",
+          "[unit][tapback]") {
+    const OneImage t;
+    UniqueFd theirs = LocalImageOpener().open(t.path, Access::read_write, Caching::direct);
+    const bool stays = GENERATE(false, true);
+    WatchedFiles files{[&](int look) {
+        if (look == 3 && !stays) theirs.reset();
+    }};
+    if (stays) {
+        CHECK(thrown([&] { files.open(t.path, own_id()); }).code() == std::errc::device_or_resource_busy);
+        CHECK(files.looks == 100);
+    } else {
+        CHECK(files.open(t.path, own_id()));
+        CHECK(files.looks == 3);
+    }
 }
 
 TEST_CASE("held files: no lock is released before the last request is over", "[unit][tapback]") {
