@@ -83,6 +83,8 @@ std::vector<StorageHealth::Kept> LocalLogs::await(std::vector<UniqueFd> files) {
         }
         slot.awaited = {contents->identity, contents->unanswered.size()};
         kept.push_back(contents->health);
+        // The accepted loss is of that tapdisk's sequences, which go on only when its rings come back.
+        kept.back().lost_until = 0;
     }
     return kept;
 }

@@ -89,6 +89,16 @@ TEST_CASE("local logs: only a log that is whole, and of this boot, is awaited", 
     CHECK(kept.bytes() == static_cast<std::size_t>(kept.size(0)));
 }
 
+TEST_CASE("local logs: a failed flush is known again at once, the sequences of an accepted loss are not",
+          "[unit][tapdisk]") {
+    Logs t;
+    const KeptLogs kept(1);
+    RecoveryLog(kept.copy(0), {1, 32, identity_of(rings("a"))}).keep({StorageHealth::Kept::flush_failed, 7});
+    const auto told = t.logs.await(kept.copies());
+    REQUIRE(told.size() == 1);
+    CHECK(told.front() == StorageHealth::Kept{StorageHealth::Kept::flush_failed, 0});
+}
+
 TEST_CASE("local logs: guests wait for rings with unanswered requests only, and for a bounded time",
           "[unit][tapdisk]") {
     Logs t;
