@@ -123,6 +123,8 @@ bool fail_flushes(DiskState& disk) {
     disk.diary.note("accept the loss");
     disk.requests.accept_loss();
     disk.guest->orders().errors_due = false;
+    // Else the next time it would seem to expect them, with requests under way that may not fail.
+    wait_for("have a guest that expects no errors", [&] { return disk.guest->expects_no_errors(); });
     return true;
 }
 

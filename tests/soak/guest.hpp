@@ -46,6 +46,7 @@ class Guest {
     bool is_served() const noexcept { return served_; }
     /// What it asks for from now on may be answered with an error, as it was told.
     bool expects_errors() const noexcept { return expects_errors_ || end_ != End::running; }
+    bool expects_no_errors() const noexcept { return !expects_errors_ || end_ != End::running; }
     End state() const noexcept { return end_; }
     /// Waits until it has left.
     End wait();
