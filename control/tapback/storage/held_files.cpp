@@ -159,25 +159,30 @@ UniqueFd HeldFiles::open_unused(const ipc::OpenFileArguments& file) const {
                                            file.buffered ? Caching::buffered : Caching::direct);
         } catch (const std::system_error& error) {
             if (error.code() != std::errc::device_or_resource_busy || looks == looks_max) throw;
+            const Users users = wait_for_dead(file);
+            if (users == Users::alive) throw;
+            if (users == Users::unknown) pause_();
         }
-        if (!wait_for_dead(file)) pause_();
     }
 }
 
-/// Waits for the I/O of dead processes on a file that is not open yet. Returns false if there was none.
-bool HeldFiles::wait_for_dead(const ipc::OpenFileArguments& file) const {
+/// Waits for the I/O of dead processes on a file that is not open yet.
+HeldFiles::Users HeldFiles::wait_for_dead(const ipc::OpenFileArguments& file) const {
     // Nothing is done to the file before it is known to be no device with effects.
     const UniqueFd found{::open(file.path.c_str(), O_PATH | O_CLOEXEC)};
     struct stat status {};
-    if (!found || ::fstat(found.get(), &status) != 0 || !is_image_file(status)) return false;
+    if (!found || ::fstat(found.get(), &status) != 0 || !is_image_file(status)) return Users::unknown;
     const Held used{file, reopen(found.get(), O_RDONLY, file.path)};
-    bool waited = false;
+    Users users = Users::unknown;
     for (const IoToken& token : IoToken::all_on(used.fd.get())) {
-        if (token.process_lives()) continue;
-        used.wait_for(token, pause_);
-        waited = true;
+        if (token.process_lives()) {
+            users = Users::alive;
+        } else {
+            used.wait_for(token, pause_);
+            if (users == Users::unknown) users = Users::dead;
+        }
     }
-    return waited;
+    return users;
 }
 
 /// Waits until the token is gone.

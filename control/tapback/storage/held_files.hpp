@@ -73,7 +73,8 @@ class HeldFiles {
 
     Held& hold(const ipc::OpenFileArguments& file, const std::string& naming_image, const Judge& judge);
     UniqueFd open_unused(const ipc::OpenFileArguments& file) const;
-    bool wait_for_dead(const ipc::OpenFileArguments& file) const;
+    enum class Users : std::uint8_t { unknown, dead, alive };  ///< whose tokens are on a file
+    Users wait_for_dead(const ipc::OpenFileArguments& file) const;
     void wait_for_others(Held& held) const;
     static UniqueFd give(Held& held, const ProcessId& tapdisk);
     FileFacts facts_of(const std::string& location, const std::string& naming_image) const;
