@@ -12,7 +12,6 @@ namespace {
 
 constexpr xen::DomainId backend_domain = 0;
 constexpr std::size_t revocable_pages = 6;
-constexpr std::size_t refs_kept = 4 * revocable_pages;
 
 }  // namespace
 
@@ -42,7 +41,7 @@ std::uint32_t HostileMemory::draw_ref(SeededRandom& random) const {
         case 4:
         case 5:
         case 6:
-            if (!revocable_refs_.empty()) return one_of(revocable_refs_);
+            if (grants_) return revocable_refs_[random.between<std::size_t>(0, revocable_refs_.size() - 1)];
             break;
         default:
             break;
@@ -93,8 +92,7 @@ void HostileMemory::revoke_or_grant(SeededRandom& random) {
     if (page) return page.reset();
     page.emplace(*grants_, backend_domain, 1,
                  random.one_in(4) ? xen::PageAccess::read_only : xen::PageAccess::read_write);
-    if (revocable_refs_.size() == refs_kept) revocable_refs_.erase(revocable_refs_.begin());
-    revocable_refs_.push_back(page->refs().front());
+    revocable_refs_[next_ref_++ % revocable_refs_.size()] = page->refs().front();
 }
 
 void HostileMemory::rewrite(SeededRandom& random) const {

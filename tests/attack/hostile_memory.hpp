@@ -5,6 +5,7 @@
 // used, and some of the references that it names were never granted. Some hold descriptors of indirect requests.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <deque>
 
@@ -66,7 +67,9 @@ class HostileMemory {
     replay::FrontendPages read_only_;
     std::optional<xen::ShareHandle> grants_;
     std::deque<std::optional<xen::SharedPages>> revocable_;
-    std::vector<std::uint32_t> revocable_refs_;  ///< of pages that are granted, and of some that were
+    /// Of pages that are granted, and of some that were; read by the thread that rewrites, too.
+    std::array<std::atomic<std::uint32_t>, 24> revocable_refs_{};
+    std::size_t next_ref_ = 0;
 };
 
 }  // namespace blktap::attack
