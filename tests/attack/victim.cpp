@@ -5,7 +5,6 @@
 
 #include <csignal>
 #include <filesystem>
-#include <sstream>
 
 #include "tests/support/places.hpp"
 #include "tests/support/sanitized.hpp"
@@ -19,15 +18,6 @@ constexpr auto controller_limit = 20s;  // a drain takes 3 s; the rest is for a 
 constexpr std::size_t handles_max = 8;
 constexpr std::uint64_t memory_max_kib = testing::sanitizer_factor * 160 * 1024;
 constexpr std::uintmax_t log_bytes_max = 64 * 1024;  // of one conversation
-
-std::uint64_t memory_kib(pid_t pid) {
-    std::istringstream status(testing::read_file("/proc/" + std::to_string(pid) + "/status"));
-    for (std::string word; status >> word;) {
-        std::uint64_t kib = 0;
-        if (word == "VmRSS:" && status >> kib) return kib;
-    }
-    return 0;
-}
 
 }  // namespace
 
@@ -53,7 +43,7 @@ Victim::Victim(const fakexen::World& world, const VictimOptions& options)
         throw Finding("the tapdisk does not start");
     channel_.emplace(new_client());
     call("stats");
-    usual_descriptors_ = descriptors();
+    usual_descriptors_ = testing::descriptors_of(process_.pid());
 }
 
 ipc::Channel Victim::new_client() const {
@@ -82,14 +72,9 @@ ipc::Reply Victim::call(const std::string& request, const ipc::Json& arguments, 
     }
 }
 
-std::size_t Victim::descriptors() const {
-    const std::filesystem::directory_iterator all("/proc/" + std::to_string(process_.pid()) + "/fd");
-    return static_cast<std::size_t>(std::distance(std::filesystem::begin(all), std::filesystem::end(all)));
-}
-
 void Victim::check() {
     if (const std::string how = death(); !how.empty()) throw Finding(how);
-    if (const auto kib = memory_kib(process_.pid()); kib > memory_max_kib)
+    if (const auto kib = testing::resident_kib_of(process_.pid()); kib > memory_max_kib)
         throw Finding("the tapdisk has " + std::to_string(kib) + " KiB of memory");
     const std::uintmax_t bytes = std::filesystem::file_size(directory_.path("log"));
     if (bytes - log_bytes_ > log_bytes_max)
@@ -103,8 +88,10 @@ void Victim::check_nothing_left() const {
     if (const auto ports = world_.ports_of(0); ports != 0)
         throw Finding(std::to_string(ports) + " event channels are bound after the guest's end");
     // Handles of Xen stay. The descriptors of a client that hung up are closed in the turn after.
-    if (!testing::wait_until([&] { return descriptors() <= usual_descriptors_ + handles_max; }, controller_limit))
-        throw Finding("the tapdisk has " + std::to_string(descriptors()) + " descriptors, " +
+    if (!testing::wait_until(
+            [&] { return testing::descriptors_of(process_.pid()) <= usual_descriptors_ + handles_max; },
+            controller_limit))
+        throw Finding("the tapdisk has " + std::to_string(testing::descriptors_of(process_.pid())) + " descriptors, " +
                       std::to_string(usual_descriptors_) + " at its start");
 }
 

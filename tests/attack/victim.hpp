@@ -46,8 +46,6 @@ class Victim {
     std::string death();
 
   private:
-    std::size_t descriptors() const;
-
     const fakexen::World& world_;
     const std::uint64_t size_bytes_;
     testing::TemporaryDirectory directory_;

@@ -168,14 +168,7 @@ TEST_CASE("local rings: it does not matter that tapback is killed as well", "[co
     for (int i = 0; i < 4; ++i) {
         const pid_t old = scene.tapdisk();
         REQUIRE(old > 0);
-        if (i % 2 == 0) {
-            ::kill(old, SIGKILL);
-            scene.host.replace_tapback();
-        } else {
-            scene.host.kill_tapback();
-            ::kill(old, SIGKILL);
-            scene.host.start_tapback();
-        }
+        kill_with_tapback(scene.host, old, i % 2 == 0);
         scene.require_goes_on(old);
         scene.wait_for("export");
     }

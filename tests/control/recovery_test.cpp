@@ -68,14 +68,7 @@ TEST_CASE("recovery: it does not matter that tapback is killed as well", "[contr
     for (int i = 0; i < 6; ++i) {
         const pid_t old = scene.tapdisk();
         REQUIRE(old > 0);
-        if (i % 2 == 0) {
-            ::kill(old, SIGKILL);
-            scene.host.replace_tapback();
-        } else {
-            scene.host.kill_tapback();
-            ::kill(old, SIGKILL);
-            scene.host.start_tapback();
-        }
+        kill_with_tapback(scene.host, old, i % 2 == 0);
         INFO(scene.said());
         REQUIRE(scene.goes_on(old));
     }

@@ -24,11 +24,6 @@ std::size_t wanted_vbds() {
     return text == nullptr ? 1024 : std::strtoul(text, nullptr, 10);
 }
 
-std::size_t descriptors_of(pid_t pid) {
-    const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd");
-    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
 /// The time that a quarter of them stayed below: what it costs when nobody else wants the processors.
 Nanoseconds lower_quartile(std::vector<Nanoseconds> times) {
     const auto quarter = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 4);
@@ -56,7 +51,7 @@ TEST_CASE("scale: a thousand disks on one tapback", "[control][slow]") {
     const Xl version = Xl::v4_19;
     ControlHost host;
     Toolstack xl(host, version);
-    const std::size_t descriptors_before = descriptors_of(host.tapback_pid());
+    const std::size_t descriptors_before = testing::descriptors_of(host.tapback_pid());
     const MonotonicClock clock;
     std::vector<Disk> disks;
     std::vector<Nanoseconds> whole;   // from the toolstack's first node on
@@ -79,7 +74,7 @@ TEST_CASE("scale: a thousand disks on one tapback", "[control][slow]") {
         if (!outcome.okay()) FAIL("disk " << i << ": " << outcome.error << '\n' << host.log());
         disks.push_back(disk);
     }
-    const std::size_t descriptors = descriptors_of(host.tapback_pid()) - descriptors_before;
+    const std::size_t descriptors = testing::descriptors_of(host.tapback_pid()) - descriptors_before;
     WARN(count << " disks: attach " << first_and_last(whole) << ", block-tapdisk's part of it "
                << first_and_last(script) << "; descriptors a disk in tapback "
                << static_cast<double>(descriptors) / static_cast<double>(count));

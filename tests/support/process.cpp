@@ -9,8 +9,11 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <poll.h>
+#include <sstream>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -167,6 +170,20 @@ std::string read_file(const std::string& path) {
         text.append(part.data(), static_cast<std::size_t>(file.gcount()));
     } while (file);
     return text;
+}
+
+std::size_t descriptors_of(pid_t pid) {
+    std::error_code ignored;
+    const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", ignored);
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+std::uint64_t resident_kib_of(pid_t pid) {
+    std::istringstream status(read_file("/proc/" + std::to_string(pid) + "/status"));
+    std::uint64_t kib = 0;
+    for (std::string word; status >> word;)
+        if (word == "VmRSS:") status >> kib;
+    return kib;
 }
 
 void pause_between_looks() noexcept {

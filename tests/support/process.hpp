@@ -7,6 +7,8 @@
 // Tested by tests/unit/xenstore/process_test.cpp.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -61,6 +63,11 @@ int run(const std::vector<std::string>& command, const ProcessOptions& options, 
 /// Returns the contents of a file; empty if there is none. A file of /proc may end early, with the process that it is
 /// of.
 std::string read_file(const std::string& path);
+
+/// Descriptors that a process has open; 0: it has gone.
+std::size_t descriptors_of(pid_t pid);
+/// Memory that a process has; 0: it has gone.
+std::uint64_t resident_kib_of(pid_t pid);
 
 /// Polls `condition` until it is true; returns false if it was not within `limit`.
 template <class Condition>

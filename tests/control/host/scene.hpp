@@ -4,6 +4,8 @@
 // Scene: what most tests begin with: a host, an xl, and a guest with one disk line.
 #pragma once
 
+#include <csignal>
+
 #include "tests/control/host/guest.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
@@ -42,6 +44,13 @@ struct Scene {
 inline void hold_the_dead(ControlHost& host) {
     host.configure("deaths-per-minute = 1\n");
     host.replace_tapback();
+}
+
+/// Kills a tapdisk and tapback, one before the other; another tapback runs on return.
+inline void kill_with_tapback(ControlHost& host, pid_t tapdisk, bool tapdisk_first) {
+    if (!tapdisk_first) host.kill_tapback();
+    REQUIRE(::kill(tapdisk, SIGKILL) == 0);
+    tapdisk_first ? host.replace_tapback() : host.start_tapback();
 }
 
 /// From now on xl runs Xen's own script block-tap (4.19 and later); a disk's target is then a plain path.

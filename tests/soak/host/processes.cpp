@@ -3,10 +3,8 @@
 //
 #include "tests/soak/host/processes.hpp"
 
-#include <filesystem>
-#include <sstream>
-
 #include "tests/soak/host/tapback_calls.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/sanitized.hpp"
 
 namespace blktap::soak {
@@ -21,24 +19,10 @@ constexpr Limits tapback_bare{64, 48u << 10};
 constexpr Limits tapback_per_disk{12, 1u << 10};
 constexpr Limits tapdisk{96, 160u << 10};
 
-std::size_t descriptors_of(pid_t pid) {
-    std::error_code ignored;
-    const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", ignored);
-    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
-std::uint64_t resident_kib_of(pid_t pid) {
-    std::istringstream status(testing::read_file("/proc/" + std::to_string(pid) + "/status"));
-    std::uint64_t kib = 0;
-    for (std::string word; status >> word;)
-        if (word == "VmRSS:") status >> kib;
-    return kib;
-}
-
 void check(const std::string& name, pid_t pid, const Limits& limits) {
-    if (const auto count = descriptors_of(pid); count > limits.descriptors)
+    if (const auto count = testing::descriptors_of(pid); count > limits.descriptors)
         throw Wrong(name + " has " + std::to_string(count) + " descriptors");
-    if (const auto kib = resident_kib_of(pid); kib > limits.kib * testing::sanitizer_factor)
+    if (const auto kib = testing::resident_kib_of(pid); kib > limits.kib * testing::sanitizer_factor)
         throw Wrong(name + " has " + std::to_string(kib) + " KiB of memory");
 }
 

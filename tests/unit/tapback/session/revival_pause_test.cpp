@@ -9,6 +9,19 @@ using namespace blktap;
 using namespace blktap::tapback;
 using Catch::Contains;
 
+namespace {
+
+const ipc::ImageArguments moved{"raw", "/moved/a", false, {}};
+
+/// The disk is paused, and its tapdisk has not answered yet whether it has resumed with another image.
+void ask_for_moved(RevivalHost& t) {
+    t.session->pausing().pause(t.done());
+    t.tapdisk().answer();
+    t.session->pausing().resume(moved, true, false, t.done());
+}
+
+}  // namespace
+
 TEST_CASE("revival: a pause outlives tapback and tapdisk, and a failed one only where nobody knows that it failed",
           "[unit][tapback]") {
     RevivalHost t;
@@ -60,10 +73,7 @@ TEST_CASE("revival: a tapdisk says itself whether it was resumed, whatever the r
 TEST_CASE("revival: of two images the successor gets the one that was asked for last, and says which it has",
           "[unit][tapback]") {
     RevivalHost t;
-    t.session->pausing().pause(t.done());
-    t.tapdisk().answer();
-    const ipc::ImageArguments moved{"raw", "/moved/a", false, {}};
-    t.session->pausing().resume(moved, true, false, t.done());
+    ask_for_moved(t);
     REQUIRE(t.record->next == moved);
     t.die();
     CHECK(t.record->image == t.image);
@@ -83,10 +93,7 @@ TEST_CASE("revival: of two images the successor gets the one that was asked for 
 TEST_CASE("revival: while neither of two images was opened either may be named, and a plain resume takes the last",
           "[unit][tapback]") {
     RevivalHost t;
-    t.session->pausing().pause(t.done());
-    t.tapdisk().answer();
-    const ipc::ImageArguments moved{"raw", "/moved/a", false, {}};
-    t.session->pausing().resume(moved, true, false, t.done());
+    ask_for_moved(t);
     t.die();
     const auto says = [&](const std::string& state_name, const ipc::ImageArguments& image) {
         t.tapdisk().answer(t.stats(state_name, image, true));
