@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "tests/control/host/scene.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -19,7 +20,7 @@ TEST_CASE("deaf: a disk whose tapdisk is stopped can be taken away within two mi
     // As deaf as one can be: it neither reads its socket nor takes SIGTERM.
     const auto tapdisks = scene.host.tapdisks();
     REQUIRE(tapdisks.size() == 1);
-    REQUIRE(::kill(tapdisks.front(), SIGSTOP) == 0);
+    REQUIRE(testing::send_signal(tapdisks.front(), SIGSTOP));
     guest.kill();
     scene.xl.detach_by_force(scene.disk);  // libxl waits for ten seconds, and removes its nodes
     CHECK(testing::wait_until([&] { return scene.host.tapdisks().empty(); }, 110s));

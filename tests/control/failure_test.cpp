@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/control/host/scene.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -171,7 +172,7 @@ TEST_CASE("failure: a disk whose tapdisk died while no guest had it can be added
     const bool connected_before = GENERATE(false, true);
     if (connected_before) check_serves(scene.host, scene.disk);
     for (const pid_t pid : scene.host.tapdisks())
-        ::kill(pid, SIGKILL);
+        testing::send_signal(pid, SIGKILL);
     REQUIRE(testing::wait_until([&] { return scene.host.tapdisks().empty(); }));
     CHECK(testing::wait_until([&] { return !scene.host.entry(5, xvda).contains("pid"); }));
     const auto outcome = scene.xl.run_script(scene.disk, "add");
@@ -189,7 +190,7 @@ TEST_CASE("failure: a disk whose tapdisk died under its guest is not added again
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
     REQUIRE(scene.xl.wait_until_connected(scene.disk));
     for (const pid_t pid : scene.host.tapdisks())
-        ::kill(pid, SIGKILL);
+        testing::send_signal(pid, SIGKILL);
     REQUIRE(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "held"; }));
     CHECK_THAT(scene.xl.run_script(scene.disk, "add").error, Contains("an image is open already"));
     guest.kill();

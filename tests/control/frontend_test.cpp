@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/control/host/scene.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -196,7 +197,7 @@ TEST_CASE("frontend: one that begins again while nobody looks is served, not the
     const bool restarted = GENERATE(false, true);
     if (restarted) scene.host.kill_tapback();
     const pid_t tapback = scene.host.tapback_pid();
-    if (!restarted) REQUIRE(::kill(tapback, SIGSTOP) == 0);
+    if (!restarted) REQUIRE(testing::send_signal(tapback, SIGSTOP));
     first.kill();
     // As firmware, it does not wait for offers, and as Linux it goes on because the backend is in Connected.
     Guest second(scene.host, scene.disk, verified_load({"--requests", "200", "--timeout", "5", "--no-init-wait"}));
@@ -204,7 +205,7 @@ TEST_CASE("frontend: one that begins again while nobody looks is served, not the
         return scene.host.store().read(event_channel) != before && scene.xl.frontend_node(scene.disk, "state") == "4";
     }));
     if (restarted) scene.host.start_tapback();
-    if (!restarted) ::kill(tapback, SIGCONT);
+    if (!restarted) testing::send_signal(tapback, SIGCONT);
     const int status = second.wait();
     INFO("the guest said:\n" << second.output() << "tapback said:\n" << scene.host.log());
     CHECK(status == 0);

@@ -10,6 +10,7 @@
 #include "tests/control/host/scene.hpp"
 #include "tests/support/images/hanging_file_system.hpp"
 #include "tests/support/images/held_memory.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -178,7 +179,7 @@ TEST_CASE("hung storage: a write of a killed tapdisk is waited for before anothe
     const testing::HeldMemory memory(tapdisk, readable_address(tapdisk));
     t.storage.hold(Call::write, [tapdisk](pid_t of) { return of == tapdisk; });
     t.wait_until_it_hangs();
-    REQUIRE(::kill(tapdisk, SIGKILL) == 0);
+    REQUIRE(testing::send_signal(tapdisk, SIGKILL));
     REQUIRE(testing::wait_until([&] { return std::ranges::count(t.scene.host.tapdisks(), tapdisk) == 0; }));
     guest.kill();
     t.scene.xl.remove_nodes(t.scene.disk);

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "tests/control/host/scene.hpp"
 #include "tests/control/host/store_relay.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -119,9 +121,9 @@ TEST_CASE("life: a disk made anew while tapback is busy is the new one", "[contr
     Lives scene(way);
     scene.begin(in_use);
     const pid_t tapback = scene.host.tapback_pid();
-    REQUIRE(::kill(tapback, SIGSTOP) == 0);
+    REQUIRE(testing::send_signal(tapback, SIGSTOP));
     scene.remove_old();
-    scene.when_next_is_there([tapback] { ::kill(tapback, SIGCONT); });
+    scene.when_next_is_there([tapback] { testing::send_signal(tapback, SIGCONT); });
     scene.attach(scene.next);
     scene.check_next();
 }
@@ -144,11 +146,11 @@ TEST_CASE("life: a disk made anew while the old one hangs is the new one when th
     Lives scene(way);
     scene.begin(in_use);
     const pid_t tapdisk = scene.tapdisk();
-    REQUIRE(::kill(tapdisk, SIGSTOP) == 0);
+    REQUIRE(testing::send_signal(tapdisk, SIGSTOP));
     scene.remove_old();
     std::thread storage([&scene, tapdisk] {
         scene.is_told();
-        ::kill(tapdisk, SIGCONT);
+        testing::send_signal(tapdisk, SIGCONT);
     });
     scene.xl.attach(scene.next);
     storage.join();
@@ -164,7 +166,7 @@ TEST_CASE("life: no disk is made in the place of one that hangs on, and the erro
     scene.restart_hurried();
     scene.begin(in_use);
     const pid_t tapdisk = scene.tapdisk();
-    REQUIRE(::kill(tapdisk, SIGSTOP) == 0);
+    REQUIRE(testing::send_signal(tapdisk, SIGSTOP));
     scene.remove_old();
     if (way == Way::vbd) {
         CHECK_THAT(scene.xl.attach(scene.next).error, Contains("has not ended"));
@@ -179,7 +181,7 @@ TEST_CASE("life: no disk is made in the place of one that hangs on, and the erro
         CHECK(scene.life() == "none");
     }
     CHECK(scene.xl.detach_by_force(scene.next).error == "");
-    ::kill(tapdisk, SIGCONT);
+    testing::send_signal(tapdisk, SIGCONT);
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).is_null(); }, 10s));
     scene.xl.before_step = [](const std::string&) {};
     scene.attach(scene.next);
@@ -200,7 +202,9 @@ TEST_CASE("life: the end of a disk touches no node of a directory that was made 
         Guest guest(scene.host, scene.disk, {"load", "--mix", "read", "--seconds", "600"});
         REQUIRE(scene.xl.wait_until_connected(scene.disk));
         Nodes written;
+        std::promise<void> asked;  // tapback may still have something to say about the connection
         relay.before_message(message, [&] {
+            asked.get_future().wait();
             // Claimed by its script, which has not told tapback yet: only an old disk could write here.
             scene.xl.remove_nodes(scene.disk);
             scene.xl.write_nodes(scene.next);
@@ -208,6 +212,7 @@ TEST_CASE("life: the end of a disk touches no node of a directory that was made 
             written = nodes_below(scene.host.store(), scene.xl.backend(scene.next));
         });
         scene.xl.ask_to_close(scene.disk, by_force);
+        asked.set_value();
         if (by_force) guest.kill();
         testing::wait_until([&] { return scene.xl.backend_node(scene.disk, "state") == "6" || !written.empty(); }, 5s);
         scene.host.call("detach", {{"backend", "backend/vbd/5/51712"}});
@@ -322,10 +327,10 @@ TEST_CASE("life: what is unplugged is what was plugged, and not a disk that has 
     plug["image"] = {{"format", "raw"}, {"path", scene.host.path("old")}};
     REQUIRE(scene.host.call("plug", plug).error_message == "");
     const pid_t tapback = scene.host.tapback_pid();
-    REQUIRE(::kill(tapback, SIGSTOP) == 0);
+    REQUIRE(testing::send_signal(tapback, SIGSTOP));
     scene.xl.remove_nodes(scene.disk);
     scene.xl.write_nodes(scene.next);
-    ::kill(tapback, SIGCONT);
+    testing::send_signal(tapback, SIGCONT);
     CHECK(scene.xl.wait_for_offers(scene.next).okay());
     CHECK(scene.host.call("unplug", vbd).error_code == "wrong-state");
     CHECK(scene.xl.run_script(scene.next, "add").okay());

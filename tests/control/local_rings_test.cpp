@@ -9,6 +9,7 @@
 
 #include "libblktap/ipc/messages.hpp"
 #include "tests/control/host/scene.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -86,9 +87,9 @@ struct LocalScene : Scene {
     /// Stops the tapdisk at a moment at which it owes the only program an answer.
     void stop_owing(pid_t pid) const {
         for (int i = 0; i < 2000; ++i) {
-            REQUIRE(::kill(pid, SIGSTOP) == 0);
+            REQUIRE(testing::send_signal(pid, SIGSTOP));
             if (testing::wait_until([&] { return is_stopped(pid); }) && owes_program()) return;
-            REQUIRE(::kill(pid, SIGCONT) == 0);
+            REQUIRE(testing::send_signal(pid, SIGCONT));
             std::this_thread::sleep_for(std::chrono::microseconds(i));
         }
         FAIL("it owed nothing");
@@ -145,7 +146,7 @@ TEST_CASE("local rings: they outlive tapdisks that are killed or replaced, as th
             CHECK(scene.host.call("upgrade", scene.vbd()).error_message == "");
         } else {
             if (i != 4) scene.stop_owing(old);
-            REQUIRE(::kill(old, i == 4 ? SIGTERM : SIGKILL) == 0);
+            REQUIRE(testing::send_signal(old, i == 4 ? SIGTERM : SIGKILL));
         }
         scene.require_goes_on(old);
         scene.wait_for("export");
@@ -189,7 +190,7 @@ TEST_CASE("local rings: a program that does not come back holds the guest up for
     dies ? program.kill() : program.signal(SIGSTOP);
     const MonotonicClock clock;
     const Nanoseconds killed = clock.now();
-    ::kill(old, SIGKILL);
+    testing::send_signal(old, SIGKILL);
     scene.require_goes_on(old);
     CHECK(clock.now() - killed < 10s);
     CHECK(scene.local("given-up") == 1);
@@ -217,7 +218,7 @@ TEST_CASE("local rings: as many programs as may use a disk keep their rings", "[
         scene.wait_for(name);
     }
     const pid_t old = scene.tapdisk();
-    ::kill(old, SIGKILL);
+    testing::send_signal(old, SIGKILL);
     scene.require_goes_on(old);
     for (unsigned i = 0; i < ipc::local_logs_max; ++i)
         scene.wait_for("program" + std::to_string(i));

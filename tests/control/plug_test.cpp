@@ -6,6 +6,7 @@
 
 #include "tests/control/host/scene.hpp"
 #include "tests/control/host/store_relay.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -96,7 +97,7 @@ TEST_CASE("plug: what a tapdisk that died has left is answered when its disk is 
     Guest guest(it.host, it.disk, verified_load({"--seconds", "600", "--close-at-once", "--timeout", "20"}));
     REQUIRE(it.xl.wait_until_connected(it.disk));
     REQUIRE(it.host.tapdisks().size() == 1);
-    ::kill(it.host.tapdisks().front(), SIGKILL);
+    testing::send_signal(it.host.tapdisks().front(), SIGKILL);
     REQUIRE(testing::wait_until([&] { return it.host.entry(5, xvda).value("state", "") == "held"; }));
     CHECK(guest.running());
     if (replaced) it.host.replace_tapback();

@@ -7,6 +7,7 @@
 
 #include "tests/control/host/scene.hpp"
 #include "tests/support/images/qemu_img.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -21,7 +22,7 @@ struct RecoveryScene : Scene {
     }
     pid_t tapdisk() const { return host.entry(5, xvda).value("pid", 0); }
     std::string state() const { return host.entry(5, xvda).value("state", ""); }
-    void kill_tapdisk(int signal = SIGKILL) const { REQUIRE(::kill(tapdisk(), signal) == 0); }
+    void kill_tapdisk(int signal = SIGKILL) const { REQUIRE(testing::send_signal(tapdisk(), signal)); }
     /// Another tapdisk than `old` serves the guest.
     bool goes_on(pid_t old) const {
         return testing::wait_until([&] { return tapdisk() != old && state() == "connected"; });

@@ -11,6 +11,7 @@
 #include "libblktap/files/local_image_opener.hpp"
 #include "tests/control/host/interference.hpp"
 #include "tests/control/host/scene.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;
@@ -172,7 +173,7 @@ TEST_CASE("restart: what happened while there was no tapback is caught up with",
     SECTION("the tapdisk died") {
         guest.kill();
         for (const pid_t pid : scene.host.tapdisks())
-            ::kill(pid, SIGKILL);
+            testing::send_signal(pid, SIGKILL);
         scene.host.start_tapback();
         CHECK(scene.xl.detach_by_force(scene.disk).error == "");
     }
@@ -194,7 +195,7 @@ TEST_CASE("restart: an image stays locked when its tapdisk dies under the next t
     CHECK(testing::wait_until([&] { return scene.host.holds(image); }));
     CHECK_FALSE(has_open(scene.host.tapback_pid(), image));
     for (const pid_t pid : scene.host.tapdisks())
-        ::kill(pid, SIGKILL);
+        testing::send_signal(pid, SIGKILL);
     CHECK(testing::wait_until([&] { return scene.host.entry(5, xvda).value("state", "") == "held"; }));
     LocalImageOpener opener;
     CHECK(testing::thrown([&] { opener.open(image, Access::read_write, Caching::direct); }).code() ==

@@ -7,6 +7,7 @@
 #include "tests/control/host/interference.hpp"
 #include "tests/control/host/scene.hpp"
 #include "tests/support/places.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -256,7 +257,7 @@ TEST_CASE("tap: a tapdisk that dies before a disk has it is forgotten", "[contro
     TapScene scene;
     scene.open_tap(scene.disk.target, false);
     for (const pid_t pid : scene.host.tapdisks())
-        ::kill(pid, SIGKILL);
+        testing::send_signal(pid, SIGKILL);
     CHECK(testing::wait_until([&] { return scene.taps().empty(); }));
     scene.attach(scene.disk);
     check_serves(scene.host, scene.disk);

@@ -66,7 +66,7 @@ class DeadlyTraffic final : public replay::Traffic {
 
     Next next(replay::Slot& slot, Nanoseconds now) override {
         if (now >= when_) {
-            if (!killed_) ::kill(victim_, SIGKILL);
+            if (!killed_) testing::send_signal(victim_, SIGKILL);
             killed_ = true;
             return Next::later;
         }

@@ -165,6 +165,11 @@ class ChecksFindFaults(unittest.TestCase):
                           {"tapdisk/a.cpp": "#include <xengnttab.h>\n"},
                           {"libblktap/xen/a.cpp": "#include <xengnttab.h>\n"})
 
+    def test_kill_is_called_where_its_pid_is_one_process_only(self):
+        self.assert_finds(layers.check_kill, "kill(2) is for",
+                          {"tests/unit/a.cpp": "::kill(pid, SIGKILL);\n"},
+                          {"tests/unit/a.cpp": "Peer::kill() {}\n", "tests/support/a.cpp": "::kill(pid, SIGKILL);\n"})
+
     def test_xenstore_has_an_owner_of_its_own(self):
         self.assert_finds(layers.check, "<xenstore.h> is for libblktap/xenstore",
                           {"libblktap/xen/a.cpp": "#include <xenstore.h>\n"},

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# Which folder may include which: the layers of docs/ARCHITECTURE.md as a table.
+# Which folder may include which: the layers of docs/ARCHITECTURE.md as a table. Which may call kill(2).
+import re
 from pathlib import Path
 
-from tree import SOURCES, includes, paths, report
+from tree import SOURCES, includes, lines, paths, report
 
 LIBRARY = {"libblktap"}
 TAPBACK = LIBRARY | {"drivers/formats", "drivers/shared"}
@@ -62,6 +63,9 @@ OWNED_HEADERS = {
     "libaio.h": ("libblktap/aio", "tests"),
     "spdlog/": ("libblktap/base", "tests"),
 }
+# A pid of 0 or less makes kill(2) signal many processes, such as a pid that was looked for in vain. Other tests use
+# testing::send_signal().
+MAY_CALL_KILL = ("control/tapback/system", "tests/support", "tests/unit/xen/peer.cpp", "tests/crash/mortal/death.cpp")
 
 
 def inside(path, folder):
@@ -93,5 +97,14 @@ def check(top):
                 yield f"{path}:{number}: <{name}> is for {' and '.join(OWNED_HEADERS[prefix])} only"
 
 
+def check_kill(top):
+    for path in paths(top, *SOURCES):
+        if any(inside(path, owner) for owner in MAY_CALL_KILL):
+            continue
+        for number, text in lines(top, path):
+            if re.search(r"(?<!\w)::kill\(", text):
+                yield f"{path}:{number}: kill(2) is for {', '.join(MAY_CALL_KILL)} only"
+
+
 if __name__ == "__main__":
-    report(check)
+    report(check, check_kill)

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "tests/soak/host/processes.hpp"
+#include "tests/support/process.hpp"
 
 namespace blktap::soak {
 namespace {
@@ -66,9 +67,9 @@ bool look(DiskState& disk) {
 bool freeze_tapdisk(DiskState& disk) {
     const auto pid = disk.requests.entry().pid;
     if (!pid) return false;
-    ::kill(static_cast<pid_t>(*pid), SIGSTOP);
+    testing::send_signal(static_cast<pid_t>(*pid), SIGSTOP);
     disk.rest(1'500);
-    ::kill(static_cast<pid_t>(*pid), SIGCONT);
+    testing::send_signal(static_cast<pid_t>(*pid), SIGCONT);
     return true;
 }
 
@@ -93,7 +94,7 @@ bool kill_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
     if (!before.pid) return false;
     disk.diary.note("kill its tapdisk " + std::to_string(*before.pid));
-    ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
+    testing::send_signal(static_cast<pid_t>(*before.pid), SIGKILL);
     have_served_again(disk, *before.pid);
     return true;
 }
@@ -134,7 +135,7 @@ void kill_idle_tapdisk(DiskState& disk) {
     const ipc::VbdEntry before = disk.requests.entry();
     if (!before.pid) return;
     disk.diary.note("kill its idle tapdisk " + std::to_string(*before.pid));
-    ::kill(static_cast<pid_t>(*before.pid), SIGKILL);
+    testing::send_signal(static_cast<pid_t>(*before.pid), SIGKILL);
     disk.ground.tally.did("kill-idle-tapdisk");
     have_served_again(disk, *before.pid);
 }

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <poll.h>
 #include <sstream>
+#include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -159,6 +160,11 @@ int run(const std::vector<std::string>& command, const ProcessOptions& options, 
     if (const auto status = process.wait(limit)) return *status;
     process.kill();
     return 128 + SIGKILL;
+}
+
+bool send_signal(pid_t pid, int number) {
+    if (pid <= 1) throw std::invalid_argument("a signal to pid " + std::to_string(pid));
+    return ::kill(pid, number) == 0;
 }
 
 std::string read_file(const std::string& path) {

@@ -64,6 +64,11 @@ int run(const std::vector<std::string>& command, const ProcessOptions& options, 
 /// of.
 std::string read_file(const std::string& path);
 
+/// Sends a signal (0: none) to one process. Returns false if there is no such process. Errors: throws
+/// std::invalid_argument for a pid that kill(2) would take for several processes, as one is that was looked for in
+/// vain.
+bool send_signal(pid_t pid, int number);
+
 /// Descriptors that a process has open; 0: it has gone.
 std::size_t descriptors_of(pid_t pid);
 /// Memory that a process has; 0: it has gone.

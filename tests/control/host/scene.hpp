@@ -9,6 +9,7 @@
 #include "tests/control/host/guest.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
+#include "tests/support/process.hpp"
 
 namespace blktap::control_test {
 
@@ -49,7 +50,7 @@ inline void hold_the_dead(ControlHost& host) {
 /// Kills a tapdisk and tapback, one before the other; another tapback runs on return.
 inline void kill_with_tapback(ControlHost& host, pid_t tapdisk, bool tapdisk_first) {
     if (!tapdisk_first) host.kill_tapback();
-    REQUIRE(::kill(tapdisk, SIGKILL) == 0);
+    REQUIRE(testing::send_signal(tapdisk, SIGKILL));
     tapdisk_first ? host.replace_tapback() : host.start_tapback();
 }
 

@@ -47,7 +47,7 @@ void end_processes_of(const std::string& directory) {
     testing::wait_until([&] {
         const auto processes = processes_of(directory);
         for (const WorldProcess& process : processes)
-            ::kill(process.pid, SIGKILL);
+            testing::send_signal(process.pid, SIGKILL);
         return processes.empty();
     });
 }

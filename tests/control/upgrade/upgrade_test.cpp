@@ -9,6 +9,7 @@
 
 #include "libblktap/base/version.hpp"
 #include "tests/control/host/scene.hpp"
+#include "tests/support/process.hpp"
 
 using namespace blktap;
 using namespace blktap::control_test;
@@ -142,7 +143,7 @@ TEST_CASE("upgrade: a tapdisk of the version before dies, and its guest gets err
     Guest guest(scene.host, scene.disk, verified_load({"--seconds", "600"}));
     REQUIRE(scene.xl.wait_until_connected(scene.disk));
     scene.upgrade();
-    REQUIRE(::kill(scene.tapdisk(), SIGKILL) == 0);
+    REQUIRE(testing::send_signal(scene.tapdisk(), SIGKILL));
     REQUIRE(testing::wait_until([&] { return scene.entry().value("state", "") != "open"; }));
     // Its recovery log is read by today's tapdisk, which answers what it had taken.
     const auto outcome = scene.xl.detach_by_force(scene.disk);

@@ -5,6 +5,8 @@
 
 #include <csignal>
 
+#include "tests/support/process.hpp"
+
 namespace blktap::soak {
 
 using namespace std::chrono_literals;
@@ -19,7 +21,7 @@ void Assassin::turn(Nanoseconds now) {
     kill_at_ = now + (now < storm_until_ ? random_.below(40) * 1ms : 50ms + random_.below(1'500) * 1ms);
     const std::vector<pid_t> tapdisks = ground_.host.tapdisks();
     if (first || tapdisks.empty()) return;
-    ::kill(tapdisks[random_.below(tapdisks.size())], SIGKILL);
+    testing::send_signal(tapdisks[random_.below(tapdisks.size())], SIGKILL);
     ground_.tally.did("kill-any-tapdisk");
 }
 

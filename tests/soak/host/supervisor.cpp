@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/soak/host/processes.hpp"
+#include "tests/support/process.hpp"
 
 namespace blktap::soak {
 namespace {
@@ -53,9 +54,9 @@ void Supervisor::replace() {
 
 /// Disks are served by their tapdisks meanwhile.
 void Supervisor::freeze() {
-    ::kill(host_.tapback_pid(), SIGSTOP);
+    testing::send_signal(host_.tapback_pid(), SIGSTOP);
     std::this_thread::sleep_for(random_.below(1'500) * 1ms);
-    ::kill(host_.tapback_pid(), SIGCONT);
+    testing::send_signal(host_.tapback_pid(), SIGCONT);
     ground_.tally.did("tapback frozen");
 }
 

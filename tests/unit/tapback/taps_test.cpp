@@ -11,6 +11,7 @@
 #include "control/tapback/storage/process_starter.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/places.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace blktap;
@@ -70,7 +71,7 @@ TEST_CASE("taps: a tapdisk that is no disk's ends a minute after its last reques
     t.loop.run_once(0ns);
     CHECK(t.taps->list({}).taps.empty());
     CHECK(t.run_until([&] { return !t.has_files(); }));
-    CHECK(::kill(static_cast<pid_t>(pid), 0) != 0);
+    CHECK_FALSE(testing::send_signal(static_cast<pid_t>(pid), 0));
 }
 
 TEST_CASE("taps: a number that no tapdisk took is free after a minute", "[unit]") {

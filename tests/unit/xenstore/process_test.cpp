@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 namespace {
 
 bool exists(pid_t pid) {
-    return ::kill(pid, 0) == 0;
+    return send_signal(pid, 0);
 }
 
 }  // namespace
@@ -49,6 +49,13 @@ TEST_CASE("process: one that a signal ended says which", "[unit]") {
     process.signal(SIGTERM);
     CHECK(process.wait(10s) == 128 + SIGTERM);
     CHECK_FALSE(process.running());
+}
+
+TEST_CASE("process: a signal goes to one process, never to all or to a group", "[unit]") {
+    const Process process({"/bin/sleep", "1000"});
+    CHECK(send_signal(process.pid(), 0));
+    for (const pid_t several : {-process.pid(), -1, 0})
+        CHECK_THROWS_AS(send_signal(several, 0), std::invalid_argument);
 }
 
 TEST_CASE("process: one that takes too long is killed", "[unit]") {

@@ -14,6 +14,7 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/few_descriptors.hpp"
 #include "tests/support/places.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "tests/support/thrown.hpp"
 
@@ -27,7 +28,7 @@ namespace {
 struct Fixture {
     Fixture() { clock.advance(1h); }
     ~Fixture() {
-        if (process && !ended) ::kill(process->pid(), SIGKILL);
+        if (process && !ended) testing::send_signal(process->pid(), SIGKILL);
         if (process && !ended) run_until([&] { return ended; });
     }
 

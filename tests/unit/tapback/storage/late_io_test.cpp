@@ -12,6 +12,7 @@
 #include "libblktap/base/error.hpp"
 #include "tests/support/images/hanging_file_system.hpp"
 #include "tests/support/images/held_memory.hpp"
+#include "tests/support/process.hpp"
 #include "tests/unit/tapback/storage/late_requests.hpp"
 #include "tests/unit/tapback/storage/storage_fixture.hpp"
 
@@ -87,7 +88,7 @@ struct DeadWriter {
         storage.hold(Call::write, [pid = id.pid](pid_t of) { return of == pid; });
         to.send("the file", {files.open(storage.file(), id).get()});
         REQUIRE(testing::wait_until([&] { return storage.held() == 1; }));
-        ::kill(id.pid, SIGKILL);
+        testing::send_signal(id.pid, SIGKILL);
         REQUIRE(tapdisk->has_ended(20000));
         REQUIRE(storage.held() == 1);  // dead, and its write is under way
     }

@@ -83,10 +83,13 @@ struct AskingTapdisk {
 };
 
 struct StorageFixture {
-    StorageFixture() { clock.advance(std::chrono::hours(1)); }
+    StorageFixture() {
+        clock.advance(std::chrono::hours(1));
+        REQUIRE(testing::wait_until([this] { return starter_pid() > 0; }));  // it gives itself its name
+    }
     ~StorageFixture() {
         for (const pid_t pid : processes())
-            ::kill(pid, SIGCONT);
+            testing::send_signal(pid, SIGCONT);
         files.reset();
         starter.reset();
         // The next test must not take it for its own.
@@ -146,7 +149,7 @@ struct StorageFixture {
         REQUIRE(answer().error_message == "");
         const pid_t pid = holder_of(path);
         REQUIRE(pid > 0);
-        ::kill(pid, SIGSTOP);
+        testing::send_signal(pid, SIGSTOP);
         REQUIRE(testing::wait_until([&] { return word_of(pid, "State").starts_with('T'); }));
         return pid;
     }

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "control/tapback/session/tapdisk_process.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/thrown.hpp"
 #include "tests/unit/tapback/storage/storage_fixture.hpp"
 
@@ -88,7 +89,7 @@ TEST_CASE("storage process: one that hangs keeps its own disk waiting and no oth
     CHECK(late.error_message == first + ": its storage does not answer");
     // Asked for again, it is opened when the storage answers, and only then.
     t.open("5/51712", first);
-    ::kill(stopped, SIGCONT);
+    testing::send_signal(stopped, SIGCONT);
     const ipc::Reply again = t.answer();
     CHECK(again.id == 4);
     CHECK(again.error_message == "");
@@ -149,7 +150,7 @@ TEST_CASE("storage process: a file whose tapdisk was told that it does not come 
     t.open("5/51712", image);
     t.files->refuse_open("5/51712");
     CHECK_THAT(t.answer().error_message, Contains("its disk is being taken away"));
-    ::kill(stopped, SIGCONT);
+    testing::send_signal(stopped, SIGCONT);
     CHECK(t.run_until([&] { return t.processes().empty(); }));
     CHECK_FALSE(is_locked(image));
     CHECK(t.files->count("5/51712") == 0);
@@ -172,7 +173,7 @@ TEST_CASE("storage process: files are closed in order, and it is said when they 
     CHECK(done == std::vector<std::string>{"another"});
     t.open("6/51712", image);
     CHECK(t.answer().error_message == image + ": in use by the disk 5/51712");
-    ::kill(stopped, SIGCONT);
+    testing::send_signal(stopped, SIGCONT);
     CHECK(t.run_until([&] { return done.size() == 3; }));
     CHECK(done == std::vector<std::string>{"another", "first", "second"});
     CHECK_FALSE(is_locked(image));
@@ -183,7 +184,7 @@ TEST_CASE("storage process: a disk that is gone does not wait for a file that is
     StorageFixture t;
     const std::string image = t.make("image");
     const pid_t starter = t.starter_pid();
-    ::kill(starter, SIGSTOP);  // whatever is asked for hangs
+    testing::send_signal(starter, SIGSTOP);  // whatever is asked for hangs
     t.open("5/51712", image);
     bool forgotten = false;
     t.files->forget("5/51712", [&] { forgotten = true; });
@@ -191,7 +192,7 @@ TEST_CASE("storage process: a disk that is gone does not wait for a file that is
     CHECK_THAT(t.answer().error_message, Contains("taken away"));
     // Its next life has a process of its own.
     t.open("5/51712", image);
-    ::kill(starter, SIGCONT);
+    testing::send_signal(starter, SIGCONT);
     CHECK(t.answer().error_message == "");
     CHECK(t.run_until([&] { return t.processes().size() == 1; }));
     CHECK(is_locked(image));
@@ -225,7 +226,7 @@ TEST_CASE("storage process: a tapdisk that asks for too much at once is refused"
             t.open("5/51712", image);
     });
     CHECK_THAT(refused.what(), Contains("16 files are being opened"));
-    ::kill(stopped, SIGCONT);
+    testing::send_signal(stopped, SIGCONT);
     CHECK(t.answer().error_message == "");
 }
 
@@ -239,7 +240,7 @@ TEST_CASE("storage process: it ends with tapback; one that hangs, when its stora
     t.files.reset();
     CHECK(testing::wait_until([&] { return t.processes() == std::vector{stopped}; }));
     CHECK_FALSE(is_locked(idle));
-    ::kill(stopped, SIGCONT);
+    testing::send_signal(stopped, SIGCONT);
     CHECK(testing::wait_until([&] { return t.processes().empty(); }));
     CHECK_FALSE(is_locked(image));
     const pid_t starter = t.starter_pid();
@@ -255,14 +256,14 @@ TEST_CASE("storage process: one that was killed is told of, and the next request
     SECTION("itself") {
         t.files->release("5/51712", [&] { released = true; });
         t.open("5/51712", image);
-        ::kill(stopped, SIGKILL);
+        testing::send_signal(stopped, SIGKILL);
         CHECK_THAT(t.answer().error_message, Contains("the process that opens its files has ended"));
         CHECK(t.run_until([&] { return released; }));
     }
     SECTION("and the one that starts them") {
         const pid_t starter = t.starter_pid();
-        ::kill(stopped, SIGKILL);
-        ::kill(starter, SIGKILL);
+        testing::send_signal(stopped, SIGKILL);
+        testing::send_signal(starter, SIGKILL);
         const auto is_over = [](pid_t pid) {
             const std::string state = word_of(pid, "State");
             return state.empty() || state.starts_with('Z');
@@ -298,7 +299,7 @@ TEST_CASE("storage process: the next tapback gets the files back from the tapdis
         t.files->take("5/51712", raw(image), process->socket_path(), process->pid(), [&] { taken = true; });
         REQUIRE(t.run_until([&] { return taken; }));
         CHECK(t.files->count("5/51712") == 1);
-        ::kill(process->pid(), SIGKILL);
+        testing::send_signal(process->pid(), SIGKILL);
         ::waitpid(process->pid(), nullptr, 0);
         CHECK(is_locked(image));
         t.files->forget("5/51712");
@@ -310,14 +311,14 @@ TEST_CASE("storage process: the next tapback gets the files back from the tapdis
         REQUIRE(t.run_until([&] { return taken; }));
         CHECK(t.files->count("5/51712") == 0);
         CHECK(t.run_until([&] { return t.processes().empty(); }));
-        ::kill(process->pid(), SIGKILL);
+        testing::send_signal(process->pid(), SIGKILL);
         ::waitpid(process->pid(), nullptr, 0);
     }
     SECTION("nor from another process") {
         t.files->take("5/51712", raw(image), process->socket_path(), ::getpid(), [&] { taken = true; });
         REQUIRE(t.run_until([&] { return taken; }));
         CHECK(t.files->count("5/51712") == 0);
-        ::kill(process->pid(), SIGKILL);
+        testing::send_signal(process->pid(), SIGKILL);
         ::waitpid(process->pid(), nullptr, 0);
     }
 }

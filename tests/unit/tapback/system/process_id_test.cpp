@@ -12,6 +12,7 @@
 #include "libblktap/base/small_file.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/few_descriptors.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/thrown.hpp"
 
 using namespace blktap;
@@ -40,7 +41,7 @@ TEST_CASE("process id: finds the process while it lives, and nobody else", "[uni
         const testing::FewDescriptors none{0};
         CHECK(testing::thrown([&] { open_process(*id); }).code() == std::errc::too_many_files_open);
     }
-    ::kill(child.pid, SIGKILL);
+    testing::send_signal(child.pid, SIGKILL);
     siginfo_t end{};
     REQUIRE(::waitid(P_PID, static_cast<id_t>(child.pid), &end, WEXITED | WNOWAIT) == 0);
     CHECK_FALSE(open_process(*id).has_value());  // though its number is still taken
