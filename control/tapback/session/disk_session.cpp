@@ -159,7 +159,7 @@ Revival::Hooks DiskSession::revival_hooks() {
 
 TapdiskHandle& DiskSession::require() const {
     if (tapdisk_.get() != nullptr) return *tapdisk_.get();
-    if (state_ == Session::reviving || state_ == Session::upgrading) throw_successor_comes(owner_.name);
+    throw_if_not_now(state_, owner_.name);
     const bool is_held = state_ == Session::none && image();
     throw_error(Errc::wrong_state,
                 owner_.name + (is_held ? ": its tapdisk has died; " + deaths_.cure() : ": no image is open"));
@@ -318,8 +318,7 @@ void DiskSession::start(const ipc::ImageArguments& image, Done done, const std::
 }
 
 void DiskSession::open_image(const ipc::ImageArguments& image, Done done) {
-    if (state_ == Session::asking || state_ == Session::lost)
-        throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), owner_.name);
+    throw_if_not_now(state_, owner_.name);
     if (state_ != Session::idle) throw_error(Errc::wrong_state, owner_.name + ": an image was asked for already");
     image_.set(image);
     opening_.wait(std::move(done));

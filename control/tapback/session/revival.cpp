@@ -18,11 +18,18 @@ bool is_temporary(const ipc::Reply& reply) {
            code == std::errc::too_many_files_open_in_system || code == std::errc::timed_out;
 }
 
-}  // namespace
-
-void throw_successor_comes(const std::string& disk) {
+[[noreturn]] void throw_successor_comes(const std::string& disk) {
     throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                 disk + ": its tapdisk has died, and another one is about to go on");
+}
+
+}  // namespace
+
+void throw_if_not_now(Session state, const std::string& disk) {
+    if (state == Session::reviving || state == Session::upgrading) throw_successor_comes(disk);
+    if (state != Session::asking && state != Session::lost) return;
+    throw_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                disk + ": its tapdisk is being looked for");
 }
 
 Revival::Revival(SessionTapdisk& tapdisk, SessionImage& image, Hooks hooks)

@@ -18,8 +18,9 @@
 
 namespace blktap::tapback {
 
-/// For who asks something of a tapdisk that is not there now. Throws EAGAIN.
-[[noreturn]] void throw_successor_comes(const std::string& disk);
+/// For who asks something of a tapdisk that is not there now. Errors: throws EAGAIN if another one is about to go on,
+/// or the disk's own is being looked for.
+void throw_if_not_now(Session state, const std::string& disk);
 
 class Revival {
   public:

@@ -2,6 +2,7 @@
 // Copyright (c) 2026, the blktap developers
 //
 // DiskSession: the life of its tapdisk.
+#include "tests/support/thrown.hpp"
 #include "tests/unit/tapback/session/session_host.hpp"
 
 using namespace blktap;
@@ -160,6 +161,9 @@ TEST_CASE("disk session: what cannot be looked for is looked for again, and not 
     t.session->restore(t.old_record());
     CHECK(t.state() == Session::lost);
     CHECK_THAT(t.problem, Contains("cannot be looked for"));
+    const auto refusal = testing::thrown([&] { t.session->call(ipc::Stats{}, {}, nullptr); });
+    CHECK(refusal.code() == std::errc::resource_unavailable_try_again);
+    CHECK_THAT(refusal.what(), Contains("5/51712: its tapdisk is being looked for"));
     t.session->end();
     CHECK(t.state() == Session::lost);
     t.turn(1s);
