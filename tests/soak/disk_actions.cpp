@@ -53,7 +53,8 @@ bool look(DiskState& disk) {
     for (const std::vector<std::string>& words :
          {std::vector<std::string>{"list"}, {"list", "--tapdisks"}, {"info", name}, {"stats", name}, {"status"}}) {
         const auto outcome = disk.ground.tap_ctl.run(words);
-        const bool excused = outcome.says("tapback") || outcome.says("its tapdisk has");
+        const bool excused = outcome.says("tapback") || outcome.says("its tapdisk has") ||
+                             outcome.says("its tapdisk is being looked for");
         if (outcome.status != 0 && !excused)
             throw Wrong("tap-ctl " + words.front() + ": status " + std::to_string(outcome.status) + ", " +
                         outcome.said);
