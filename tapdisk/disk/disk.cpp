@@ -158,6 +158,7 @@ void Disk::cancel_opening() noexcept {
 }
 
 void Disk::retry() noexcept {
+    health_.resumed();
     io_.retry();
     scheduler_.retry_parked();
 }
@@ -224,7 +225,7 @@ void Disk::flush_and_close(Done done) {
 bool Disk::look() {
     watch_.look();
     const StorageHealth::Waiting& waiting = health_.waiting();
-    problems_.see({waiting.for_space > 0, waiting.for_health > 0, health_.flush_failed(),
+    problems_.see({waiting.for_space > 0, waiting.for_health > 0, health_.flush_failed() || health_.writes_refused(),
                    watch_.low_space() && driver_ != nullptr, watch_.refused_for_long(), health_.image_cut()},
                   image_.path);
     if (final_flush_.result) close_flushed_image();

@@ -22,7 +22,9 @@ void DiskProblems::changed(const Wrong& wrong, const std::string& path) {
     };
     add(wrong.no_space, "no-space", "no space on the host: writes wait");
     add(wrong.io_error, "io-error", "the storage fails: requests wait");
-    add(wrong.flush_failed, "flush-failed", "a flush failed: writes are refused, flushes are held");
+    add(wrong.flush_failed, "flush-failed",
+        "a flush failed: flushes are held until the loss is accepted, writes are refused until the image is opened "
+        "again");
     add(wrong.low_space, "low-space", "little space is left on the host");
     add(wrong.storage_busy, "storage-busy", "the storage says \"not now\" (EAGAIN) again and again: requests wait");
     add(wrong.file_cut, "file-cut", "a file of the image became shorter: requests fail until it is opened again");

@@ -65,12 +65,13 @@ class StorageHealth {
         changed_();
     }
     void fail_flush() noexcept {
-        flush_failed_ = true;
-        writes_refused_ = true;
+        flush_failed_ = writes_refused_ = true;
+        opened_since_ = false;
         changed_();
     }
     void cut_image() noexcept {
         image_cut_ = true;
+        opened_since_ = false;
         changed_();
     }
     /// The operator accepts the loss, which the requests up to `sequence` know of. Writes are refused still, until the
@@ -84,6 +85,11 @@ class StorageHealth {
     void image_opened() noexcept {
         writes_refused_ = image_cut_ = false;
         changed_();
+    }
+    /// The operator resumes a disk whose image is open. The image of a tapdisk that goes on for a dead one was opened
+    /// after what that one knew of, so nothing else is to be done.
+    void resumed() noexcept {
+        if (std::exchange(opened_since_, false)) image_opened();
     }
     /// The image was closed for good: the next one starts with a clean state.
     void image_closed() noexcept {
@@ -104,6 +110,7 @@ class StorageHealth {
         writes_refused_ = writes_refused_ || late || (kept.bits & Kept::writes_refused) != 0;
         image_cut_ = image_cut_ || (kept.bits & Kept::image_cut) != 0;
         lost_until_ = std::max(lost_until_, kept.lost_until);
+        opened_since_ = true;
         changed_();
     }
     /// `changed` is called when kept() may be another, before any request is answered that depends on it. It must not
@@ -124,6 +131,7 @@ class StorageHealth {
     bool writes_refused_ = false;
     bool image_cut_ = false;
     bool flush_late_ = false;
+    bool opened_since_ = false;  ///< what is refused is so because of what another tapdisk knew
     std::uint64_t lost_until_ = 0;
     std::function<void()> changed_ = [] {};
     Waiting waiting_;

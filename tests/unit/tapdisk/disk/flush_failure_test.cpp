@@ -132,6 +132,22 @@ TEST_CASE("failed flush: accepting the loss while paused is enough", "[unit][tap
     CHECK(t.machine.run(VbdHarness::flush(2)) == Status::okay);
 }
 
+TEST_CASE("failed flush: accepting the loss admits no writes, which the problem says", "[unit][tapdisk]") {
+    FailedDisk t;
+    const auto problems = [&] {
+        t.machine.clock().advance(std::chrono::hours(1));
+        t.machine.settle();
+        return t.machine.vbd().problems().problems.size();
+    };
+    t.machine.vbd().accept_loss();
+    t.machine.vbd().retry();
+    CHECK(t.machine.run(t.machine.write(2, 0, t.data)) == Status::error);
+    CHECK(problems() == 1);
+    t.pause_and_resume();
+    CHECK(t.machine.run(t.machine.write(3, 0, t.data)) == Status::okay);
+    CHECK(problems() == 0);
+}
+
 TEST_CASE("failed flush: disconnecting answers what is held with an error", "[unit][tapdisk]") {
     FailedDisk t;
     REQUIRE_FALSE(t.machine.disconnect());

@@ -187,6 +187,18 @@ TEST_CASE("recovery: a flush that failed has failed for every tapdisk after", "[
         t.machine.settle();
         CHECK(t.machine.answer(1) == Status::error);
         CHECK(t.machine.run(VbdHarness::flush(3)) == Status::okay);
+        CHECK(t.machine.run(t.machine.write(4, 0, t.data)) == Status::error);
+        // Its operator may have resumed the disk already, and not heard that.
+        t.machine.vbd().retry();
+        CHECK(t.machine.run(t.machine.write(5, 0, t.data)) == Status::okay);
+    }
+    SECTION("and writes are refused until the disk is resumed, for its image was opened again") {
+        t.machine.vbd().retry();
+        CHECK(t.machine.run(t.machine.write(3, 0, t.data)) == Status::okay);
+        CHECK(t.machine.unanswered_ids() == Ids{1});
+        t.end();
+        t.machine.resume();
+        CHECK(t.machine.run(t.machine.write(4, 0, t.data)) == Status::okay);
     }
 }
 
