@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# As on Debian 12, where /bin is /usr/bin.
+# As on every Debian from 12 on, where /bin is /usr/bin.
 MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

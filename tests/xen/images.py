@@ -2,7 +2,7 @@
 # Copyright (c) 2026, the blktap developers
 #
 # What the emulated machine boots: the hypervisor, dom0's initramfs and root disk, the guests' initramfs, empty data
-# disks. All but the last are kept in build/xen and made again only when something that went into them has changed.
+# disks. All but the last are kept in the host's folder and made again only when something that went into them has changed.
 import gzip
 import hashlib
 import os
@@ -17,7 +17,6 @@ from slim_fio import add_slim_fio
 from vmlinux import vmlinux
 
 HERE = Path(__file__).resolve().parent
-XEN_TOOLS = Path("/usr/lib/xen-4.17/bin")
 DATA_BYTES = 5 << 30
 SLOW_BYTES = 1 << 30
 ROOT_BYTES = 512 << 20
@@ -37,10 +36,11 @@ XEN_PROGRAMS = "xl xenstored xenconsoled xenconsole xen-init-dom0 libxl-save-hel
 
 
 class Images:
-    """Paths of what to boot. Nothing is made before build()."""
+    """Paths of what a host boots. Nothing is made before build()."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, host):
+        self.host = host
+        folder = self.folder = host.folder
         self.xen = folder / "xen"
         self.vmlinux = folder / "vmlinux"
         self.boot = folder / "boot.cpio"
@@ -49,8 +49,8 @@ class Images:
 
     def build(self, report):
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.kernel = fetch_kernel(self.folder / "kernel")
-        self.hypervisor = fetch_hypervisor(self.folder / "hypervisor")
+        self.kernel = fetch_kernel(self.host, self.folder / "kernel")
+        self.hypervisor = fetch_hypervisor(self.host, self.folder / "hypervisor")
         stamp = self.folder / "images.key"
         key = self.key()
         if not stamp.exists() or stamp.read_text() != key:
@@ -58,7 +58,7 @@ class Images:
             stamp.unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
                 self.xen.write_bytes(gzip.decompress(self.hypervisor.read_bytes()))
-                self.vmlinux.write_bytes(vmlinux(self.kernel.image.read_bytes()))
+                self.vmlinux.write_bytes(vmlinux(self.kernel.image.read_bytes(), self.host.kernel_compression))
                 self.build_guest(Path(scratch))
                 self.build_boot(Path(scratch))
                 self.build_root(Path(scratch))
@@ -104,8 +104,8 @@ class Images:
         add_slim_fio(tree, scratch / "root-stand-ins")
         tree.add_programs(DOM0_PROGRAMS)
         for name in XEN_PROGRAMS.split():
-            tree.add_program(str(XEN_TOOLS / name))
-            tree.link(f"/usr/sbin/{name}", XEN_TOOLS / name)
+            tree.add_program(f"{self.host.xen_tools}/{name}")
+            tree.link(f"/usr/sbin/{name}", f"{self.host.xen_tools}/{name}")
         for verb in "chmod exists list ls read rm watch write".split():
             tree.link(f"/usr/bin/xenstore-{verb}", "xenstore")
         tree.add_busybox()

@@ -8,8 +8,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-KERNEL_PACKAGE = "linux-image-amd64"
-HYPERVISOR_PACKAGE = "xen-hypervisor-4.17-amd64"
 # How a signed module ends (Linux, include/linux/module_signature.h).
 SIGNED = b"~Module signature appended~\n"
 SIGNATURE_HEADER_BYTES = 12
@@ -20,20 +18,26 @@ class NoPackage(Exception):
 
 
 class Kernel:
-    def __init__(self, folder):
+    def __init__(self, host, folder):
         self.folder = Path(folder)
-        self.version = next((self.folder / "lib/modules").iterdir()).name
+        self.compression = host.module_compression
+        self.modules = next((self.folder / host.modules).iterdir()).resolve()
+        self.version = self.modules.name
         self.image = self.folder / f"boot/vmlinuz-{self.version}"
 
     def add_modules(self, tree, names):
         """Copies modules with all that they need, and the tables that modprobe reads."""
         for name in names.split():
             for module in self.load_order(name):
-                path = f"/lib/modules/{self.version}/{module.relative_to(self.folder / 'lib/modules' / self.version)}"
+                path = f"/lib/modules/{self.version}/{module.relative_to(self.modules)}"
+                content = module.read_bytes()
+                if self.compression:  # once here, instead of at each boot
+                    path = path.removesuffix(self.compression.suffix)
+                    content = self.compression.decompressed(content)
                 if not tree.place(path).exists():
-                    tree.place(path).write_bytes(without_signature(module.read_bytes()))
+                    tree.place(path).write_bytes(without_signature(content))
         for table in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-            tree.add_file(self.folder / "lib/modules" / self.version / table, f"/lib/modules/{self.version}/{table}")
+            tree.add_file(self.modules / table, f"/lib/modules/{self.version}/{table}")
         subprocess.run(["depmod", "-b", tree.top, self.version], check=True)
 
     def load_order(self, name):
@@ -51,27 +55,30 @@ def without_signature(module):
     return module[:-(len(SIGNED) + SIGNATURE_HEADER_BYTES + signature_bytes)]
 
 
-def fetch_kernel(folder):
+def fetch_kernel(host, folder):
     """The kernel unpacked in `folder`, which is filled when it is not there."""
     if not folder.exists():
-        partial = unpacked(newest_kernel(), folder)
-        subprocess.run(["depmod", "-b", partial, next((partial / "lib/modules").iterdir()).name], check=True)
+        partial = unpacked(newest_kernel(host.kernel_package), folder)
+        if host.modules == "usr/lib/modules":  # on a merged /usr, where either name leads
+            (partial / "lib").symlink_to("usr/lib")
+        subprocess.run(["depmod", "-b", partial, next((partial / host.modules).iterdir()).name], check=True)
         partial.rename(folder)
-    return Kernel(folder)
+    return Kernel(host, folder)
 
 
-def fetch_hypervisor(folder):
+def fetch_hypervisor(host, folder):
     """The hypervisor's compressed image, from its package unpacked in `folder`."""
     if not folder.exists():
-        unpacked(HYPERVISOR_PACKAGE, folder).rename(folder)
+        unpacked(host.hypervisor_package, folder).rename(folder)
     return next((folder / "boot").glob("xen-*.gz"))
 
 
-def newest_kernel():
-    shown = subprocess.run(["apt-cache", "depends", KERNEL_PACKAGE], capture_output=True, text=True, check=False)
+def newest_kernel(package):
+    """The one that a package without a version depends on."""
+    shown = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True, check=False)
     names = re.findall(r"Depends: (linux-image-\S+)", shown.stdout)
     if not names:
-        raise NoPackage(f"apt knows no package {KERNEL_PACKAGE}: run apt-get update")
+        raise NoPackage(f"apt knows no package {package}: run apt-get update")
     return names[0]
 
 
