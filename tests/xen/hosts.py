@@ -4,6 +4,7 @@
 # The releases whose Xen and dom0 the machine can run. What is made for a host is made of that release's own programs: here,
 # when this machine runs it, or in a root of it (tests/hosts).
 import lzma
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ class NoHost(Exception):
     """A release that is none of these, or whose root cannot be had here."""
 
 
+def zstd_decompressed(data):
+    return subprocess.run(["zstd", "-dc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
 @dataclass(frozen=True)
 class Compression:
     magic: bytes
@@ -22,6 +27,7 @@ class Compression:
 
 
 XZ = Compression(b"\xfd7zXZ\0", ".xz", lzma.decompress)
+ZSTD = Compression(b"\x28\xb5\x2f\xfd", ".zst", zstd_decompressed)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,9 @@ HOSTS = (
     Host(name="debian-12", release="debian-12", xen="4.17", hypervisor_package="xen-hypervisor-4.17-amd64",
          kernel_package="linux-image-amd64", xen_tools="/usr/lib/xen-4.17/bin", modules="lib/modules",
          module_compression=None, kernel_compression=XZ),
+    Host(name="debian-13", release="debian-13", xen="4.20", hypervisor_package="xen-hypervisor-4.20-amd64",
+         kernel_package="linux-image-amd64", xen_tools="/usr/lib/xen-4.20/bin", modules="usr/lib/modules",
+         module_compression=XZ, kernel_compression=ZSTD),
 )
 HOST_NAMES = tuple(host.name for host in HOSTS)
 
