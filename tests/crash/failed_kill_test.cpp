@@ -127,12 +127,13 @@ TEST_CASE("recovery: a flush that failed stays failed, wherever its tapdisk dies
         t.tapdisk().resume(true);
         CHECK(t.wait([&] { return t.answered(failed); }));
         CHECK(static_cast<int>(t.answer(failed).value_or(Status{99})) == static_cast<int>(Status::error));
+        // The successor had opened the image after the failure: its operator's resume is all that writes waited for.
         for (const Fate& next : {fate, Fate{}}) {
-            CHECK(write() == Status::error);
+            CHECK(write() == Status::okay);
             CHECK(flush() == Status::okay);
             t.kill(next);
         }
-        CHECK(write() == Status::error);
+        CHECK(write() == Status::okay);
         t.tapdisk().pause();
         t.tapdisk().resume();
         CHECK(write() == Status::okay);

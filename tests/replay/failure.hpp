@@ -20,7 +20,8 @@ class BackendGone : public Failure {
     using Failure::Failure;
 };
 
-/// The tapdisk has no image open: it has just been started, in the place of one that died, or to be told which image.
+/// The tapdisk has no image open: it has just been started, to be told which image, or in the place of one that died,
+/// whose rings it adopts while the image is paused.
 class NoImageYet : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;

@@ -31,7 +31,9 @@ ipc::Reply call_or_throw(ipc::Channel& channel, const std::string& socket_path, 
         if (reply.error_code.empty()) return reply;
         const std::string refusal = "the tapdisk at " + socket_path + " refused to " + request + ": " +
                                     reply.error_message + " (" + reply.error_code + ")";
-        if (reply.error_message.starts_with("no image is open")) throw NoImageYet(refusal);
+        const std::string& reason = reply.error_message;
+        if (reason.starts_with("no image is open") || reason.starts_with("the image is paused"))
+            throw NoImageYet(refusal);
         throw std::runtime_error(refusal);
     } catch (const std::system_error& error) {
         if (means_gone(error.code())) throw_gone(socket_path);
