@@ -3,11 +3,10 @@
 //
 #include "tapdisk/ring/connection.hpp"
 
-#include <array>
-#include <fstream>
 #include <string>
 #include <utility>
 
+#include "libblktap/base/boot_id.hpp"
 #include "tapdisk/ring/local_transport.hpp"
 #include "tapdisk/ring/xen_transport.hpp"
 
@@ -17,18 +16,6 @@ namespace {
 std::unique_ptr<RingTransport> make_transport(const ipc::ConnectArguments& frontend, UniqueFd memory) {
     if (frontend.local) return std::make_unique<LocalTransport>(frontend, std::move(memory));
     return std::make_unique<XenTransport>(frontend);
-}
-
-std::array<std::uint8_t, 16> boot_id() {
-    std::ifstream file("/proc/sys/kernel/random/boot_id");
-    std::string text;
-    std::getline(file, text);
-    std::erase(text, '-');
-    std::array<std::uint8_t, 16> id{};
-    if (text.size() != 2 * id.size()) throw_error(std::make_error_code(std::errc::io_error), "the host's boot_id");
-    for (std::size_t i = 0; i < id.size(); ++i)
-        id[i] = static_cast<std::uint8_t>(std::stoul(text.substr(2 * i, 2), nullptr, 16));
-    return id;
 }
 
 /// FNV-1a (64 bits) of what says which rings these are: docs/formats/recovery-log.md has the text.

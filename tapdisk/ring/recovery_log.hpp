@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "libblktap/base/boot_id.hpp"
 #include "libblktap/base/error.hpp"
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/base/unique_fd.hpp"
@@ -26,8 +27,8 @@ namespace blktap {
 
 /// Whose log it is: what is in it means nothing after the host has started anew, and nothing to other rings.
 struct LogIdentity {
-    std::array<std::uint8_t, 16> boot{};  ///< of the host: /proc/sys/kernel/random/boot_id
-    std::uint64_t frontend = 0;           ///< a hash of the arguments that connected the rings
+    BootId boot{};               ///< of the host
+    std::uint64_t frontend = 0;  ///< a hash of the arguments that connected the rings
 
     friend bool operator==(const LogIdentity&, const LogIdentity&) = default;
 };

@@ -4,15 +4,14 @@
 #include "control/tapback/storage/io_token.hpp"
 
 #include <cerrno>
-#include <charconv>
 #include <cstdint>
 #include <fcntl.h>
 #include <limits>
 #include <string>
 #include <utility>
 
+#include "libblktap/base/boot_id.hpp"
 #include "libblktap/base/error.hpp"
-#include "libblktap/base/small_file.hpp"
 #include "libblktap/files/image_lock.hpp"
 
 namespace blktap::tapback {
@@ -33,18 +32,15 @@ constexpr off_t lowest(unsigned bits) {
 }
 
 /// A number that another host, or another boot of this one, hardly has: a server of files knows tokens of all of them.
-off_t read_tag() {
-    constexpr std::size_t digits = tag_bits / 4;
-    const std::string id = read_small_file("/proc/sys/kernel/random/boot_id").value_or("");
-    std::uint32_t tag = 0;
-    if (id.size() < digits || std::from_chars(id.data(), id.data() + digits, tag, 16).ec != std::errc{})
-        throw_error(std::make_error_code(std::errc::io_error), "the host's boot_id");
-    return static_cast<off_t>(tag);
+off_t tag_of_host() {
+    constexpr unsigned bits_of_three_bytes = 24;
+    static_assert(tag_bits <= bits_of_three_bytes);
+    const BootId& id = boot_id();
+    return static_cast<off_t>((id[0] << 16 | id[1] << 8 | id[2]) >> (bits_of_three_bytes - tag_bits));
 }
 
 off_t first_of_host() {
-    static const off_t tag = read_tag();
-    return first_byte + (tag << (pid_bits + ticks_bits));
+    return first_byte + (tag_of_host() << (pid_bits + ticks_bits));
 }
 
 struct flock lock_on(short type, off_t first, off_t last) noexcept {
