@@ -10,7 +10,7 @@ namespace fakexen {
 
 /// Makes `port` pending and, unless it was pending or is masked, wakes its handle.
 void raise(SharedWorld& world, Port port) noexcept;
-/// Puts the number of `port` into the FIFO of its handle.
+/// Sends the number of `port` to the socket of its handle.
 void ring_bell(SharedWorld& world, Port port) noexcept;
 
 }  // namespace fakexen

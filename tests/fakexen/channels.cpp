@@ -5,13 +5,8 @@
 #include "tests/fakexen/channels.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdio>
-#include <fcntl.h>
 #include <poll.h>
-#include <string>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libblktap/base/error.hpp"
@@ -42,40 +37,6 @@ HandleId free_handle(SharedWorld& world, const WorldLock& lock) {
     return static_cast<HandleId>(handle - handles.begin());
 }
 
-std::string fifo_name(HandleId handle) {
-    return "evtchn." + std::to_string(handle);
-}
-
-// A FIFO stays in the directory for the next handle of its number; what the last one left unread is thrown away.
-blktap::UniqueFd open_fifo(SharedWorld& world, HandleId handle, bool close_on_exec) {
-    const std::string name = fifo_name(handle);
-    const bool made = ::mkfifoat(world.directory(), name.c_str(), 0666) == 0;
-    // Whatever this process's umask is: the peer may be another user's.
-    if (made && ::fchmodat(world.directory(), name.c_str(), 0666, 0) != 0)
-        blktap::throw_system_error("fakexen: mode of " + name);
-    const int flags = O_RDWR | O_NONBLOCK | (close_on_exec ? O_CLOEXEC : 0);
-    blktap::UniqueFd fifo{::openat(world.directory(), name.c_str(), flags)};
-    if (!fifo) blktap::throw_system_error("fakexen: " + name);
-    std::array<Port, 256> stale{};
-    while (::read(fifo.get(), stale.data(), sizeof(stale)) > 0) {
-    }
-    ::fcntl(fifo.get(), F_SETFL, ::fcntl(fifo.get(), F_GETFL) & ~O_NONBLOCK);
-    return fifo;
-}
-
-HandleId handle_behind(SharedWorld& world, int fd) {
-    struct stat wanted {};
-    struct stat found {};
-    if (::fstat(fd, &wanted) == 0) {
-        for (HandleId handle = 1; handle < handle_count; ++handle) {
-            if (world.layout().handles[handle].process == 0) continue;
-            const bool exists = ::fstatat(world.directory(), fifo_name(handle).c_str(), &found, 0) == 0;
-            if (exists && found.st_ino == wanted.st_ino && found.st_dev == wanted.st_dev) return handle;
-        }
-    }
-    blktap::throw_error({EINVAL, std::system_category()}, "fakexen: not an event channel descriptor");
-}
-
 // The other end becomes unbound, for whoever comes next from the same domain.
 void close_port(SharedWorld& world, Port port) noexcept {
     PortEntry& entry = world.port(port);
@@ -101,16 +62,19 @@ bool owner_is_alive(const SharedWorld& world, Port port) noexcept {
 ChannelHandle::ChannelHandle(SharedWorld& world, DomainId domain, bool close_on_exec) : world_(world), domain_(domain) {
     const WorldLock lock{world_};
     id_ = free_handle(world_, lock);
-    fifo_ = open_fifo(world_, id_, close_on_exec);
-    world_.layout().handles[id_].process = world_.self();
-    world_.bell(id_);  // for our own bindings, which may be made when this process may open nothing any more
+    bell_ = world_.open_bell(id_, close_on_exec);
+    Handle& handle = world_.layout().handles[id_];
+    handle.missed.store(0);
+    handle.process = world_.self();
 }
 
 ChannelHandle::ChannelHandle(SharedWorld& world, DomainId domain, blktap::UniqueFd fd)
-    : world_(world), domain_(domain), fifo_(std::move(fd)) {
+    : world_(world), domain_(domain), id_(world.handle_behind(fd.get())), bell_(std::move(fd)) {
     const WorldLock lock{world_};
-    id_ = handle_behind(world_, fifo_.get());
-    world_.layout().handles[id_].process = world_.self();
+    Handle& handle = world_.layout().handles[id_];
+    if (handle.process == 0)
+        blktap::throw_error({EINVAL, std::system_category()}, "fakexen: not an event channel descriptor");
+    handle.process = world_.self();
 }
 
 ChannelHandle::~ChannelHandle() {
@@ -176,7 +140,6 @@ int ChannelHandle::bind_interdomain(DomainId remote_domain, Port remote_port) no
     local.peer.store(remote_port);
     remote.peer.store(static_cast<Port>(port));
     raise(world_, static_cast<Port>(port));
-    world_.bell(remote.handle.load());  // so that the first event costs no more than the others
     // The last peer may have been killed between making the port pending and waking its handle.
     if (remote.events.load() == event::pending) ring_bell(world_, remote_port);
     return port;
@@ -203,11 +166,13 @@ void forget_channels(SharedWorld& world, const WorldLock&, const ProcessSet& pro
     }
 }
 
-// A write that fails means a FIFO full of stale numbers or no FIFO at all: nobody reads it.
+// Linux takes ten datagrams or more before it refuses one. The second try is for a reader that emptied its socket
+// before it could see the mark: either there is room now, or the reader has still to come.
 void ring_bell(SharedWorld& world, Port port) noexcept {
     const HandleId handle = world.port(port).handle.load();
-    if (handle == 0) return;
-    [[maybe_unused]] const auto written = ::write(world.bell(handle), &port, sizeof(port));
+    if (handle == 0 || world.ring_bell(handle, port)) return;
+    world.layout().handles[handle].missed.store(1);
+    world.ring_bell(handle, port);
 }
 
 void raise(SharedWorld& world, Port port) noexcept {
@@ -237,15 +202,25 @@ int ChannelHandle::notify(Port port) noexcept {
     return 0;
 }
 
+/// Sends the numbers again that found no room.
+void ChannelHandle::ring_for_missed() noexcept {
+    std::atomic<std::uint16_t>& missed = world_.layout().handles[id_].missed;
+    if (missed.load() == 0 || missed.exchange(0) == 0) return;
+    const WorldLock lock{world_};
+    for (Port port = 1; port < world_.used_ports().size(); ++port)
+        if (owns(port) && world_.port(port).events.load() == event::pending) ring_bell(world_, port);
+}
+
 int ChannelHandle::pending() noexcept {
     Port port = 0;
-    while (::read(fifo_.get(), &port, sizeof(port)) == sizeof(port)) {
+    while (::read(bell_.get(), &port, sizeof(port)) == sizeof(port)) {
+        ring_for_missed();
         std::uint32_t expected = event::pending;
         if (owns(port) && world_.port(port).events.compare_exchange_strong(expected, event::masked)) {
             return static_cast<int>(port);
         }
         // The number was stale. A caller that polled before a blocking read must not be left to wait here.
-        pollfd readable{.fd = fifo_.get(), .events = POLLIN, .revents = 0};
+        pollfd readable{.fd = bell_.get(), .events = POLLIN, .revents = 0};
         if (::poll(&readable, 1, 0) != 1) {
             errno = EAGAIN;
             break;

@@ -2,8 +2,8 @@
 // Copyright (c) 2026, the blktap developers
 //
 // Event channels of the simulated machine. A port has a pending and a mask bit as on Xen; where the kernel would wake a
-// process, four bytes with the port's number go through a FIFO, whose reading end is the handle's descriptor. The FIFO
-// holds a number for every port that is pending and not masked, and perhaps stale ones, which pending() skips.
+// process, a datagram with the port's number goes to the handle's socket. The socket holds a number for every port that
+// is pending and not masked, unless there was no room, and perhaps stale ones, which pending() skips.
 //
 // Functions that answer the C API set errno. notify(), pending() and unmask() take no lock and allocate nothing;
 // notify() makes one system call when it has to wake, none when the event is pending already.
@@ -29,7 +29,7 @@ class ChannelHandle {
     ChannelHandle& operator=(const ChannelHandle&) = delete;
     ~ChannelHandle();
 
-    int fd() const noexcept { return fifo_.get(); }
+    int fd() const noexcept { return bell_.get(); }
 
     // As in xenevtchn.h: a port or 0, or -1 with errno. EINVAL: the other side offers us no such port. ENOTCONN: the
     // local port is not one of this handle. EACCES: the handle is restricted to another domain. ENOSPC: no free port.
@@ -47,12 +47,13 @@ class ChannelHandle {
     bool owns(Port port) const noexcept;
     bool is_forbidden(DomainId remote_domain) const noexcept;
     bool offers(DomainId remote_domain, Port remote_port) const noexcept;
+    void ring_for_missed() noexcept;
     int allocate(const WorldLock& lock, DomainId remote_domain) noexcept;
 
     SharedWorld& world_;
     const DomainId domain_;
     HandleId id_ = 0;
-    blktap::UniqueFd fifo_;
+    blktap::UniqueFd bell_;
     std::optional<DomainId> restricted_to_;
 };
 

@@ -40,12 +40,13 @@ struct Process {
     std::int32_t pid;
 };
 
-/// An open xenevtchn handle; its events arrive in the FIFO "evtchn.<its id>" of the world directory.
+/// An open xenevtchn handle; its events arrive as datagrams at a socket that is named after the world and its id.
 struct Handle {
     ProcessId process;
+    std::atomic<std::uint16_t> missed;  ///< 1: a datagram found no room, so the numbers in the socket are not all
 };
 
-/// What Port::events holds. The change to `pending` alone is what writes to the handle's FIFO.
+/// What Port::events holds. The change to `pending` alone is what sends a datagram to the handle's socket.
 namespace event {
 inline constexpr std::uint32_t pending = 1;
 inline constexpr std::uint32_t masked = 2;

@@ -10,11 +10,11 @@
 // Tested by tests/unit/xen/fakexen_death_test.cpp.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <bitset>
 #include <span>
 #include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "libblktap/base/mapping.hpp"
 #include "libblktap/base/unique_fd.hpp"
@@ -40,8 +40,12 @@ class SharedWorld {
     ProcessId self() const noexcept { return self_; }
     int directory() const noexcept { return directory_.get(); }
 
-    /// A descriptor that writes to the FIFO of `handle`, opened at the first use and kept. -1: it cannot be opened.
-    int bell(HandleId handle) noexcept;
+    /// Makes the socket at which the events of `handle` arrive. Errors: throws std::system_error.
+    blktap::UniqueFd open_bell(HandleId handle, bool close_on_exec) const;
+    /// Sends `port` to that socket. False: there is no room. Nothing is opened for it: a sandboxed program can do it.
+    bool ring_bell(HandleId handle, Port port) const noexcept;
+    /// Returns the handle whose socket `fd` is; 0: none of this world.
+    HandleId handle_behind(int fd) const noexcept;
     /// Maps pool pages, in order, as one contiguous range; one mmap per run of neighbours. nullptr: errno says why.
     void* map_pool(std::span<const std::uint32_t> pages, int protection) const noexcept;
     /// Makes `count` pool pages from `first` read as zeros, and gives their memory back.
@@ -53,10 +57,13 @@ class SharedWorld {
     blktap::UniqueFd life_;  // an open file description of its own: the lock on our byte belongs to it
     blktap::Mapping mapping_;
     ProcessId self_ = 0;
-    std::array<std::atomic<int>, handle_count> bells_{};  // descriptor + 1
+    blktap::UniqueFd ringer_;   // sends all events of this process
+    sockaddr_un bell_name_{};   // of handle 0
+    socklen_t bell_name_size_;  // the last two bytes are the handle's
 
     friend class WorldLock;
     friend bool is_alive(const SharedWorld& world, ProcessId process) noexcept;
+    void name_bells();
     void enter(const class WorldLock& lock);
 };
 

@@ -4,7 +4,7 @@
 // The world's file, and the processes in it: coming, going, and clearing up after those that were killed.
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <new>
 #include <sys/mman.h>
@@ -95,27 +95,70 @@ ProcessId find_free(const SharedWorld& world) noexcept {
     return entry == processes.end() ? ProcessId{0} : static_cast<ProcessId>(entry - processes.begin());
 }
 
+UniqueFd open_datagram_socket(int flags) {
+    UniqueFd fd{::socket(AF_UNIX, SOCK_DGRAM | flags, 0)};
+    if (!fd) throw_system_error("fakexen: a socket");
+    return fd;
+}
+
+void set_handle(sockaddr_un& name, socklen_t size, HandleId handle) noexcept {
+    std::memcpy(reinterpret_cast<std::byte*>(&name) + size - sizeof handle, &handle, sizeof handle);
+}
+
 }  // namespace
 
 SharedWorld::SharedWorld(const std::string& directory)
     : directory_(open_directory(directory)),
       file_(open_file(directory_.get())),
       life_(open_file(directory_.get())),
-      mapping_(Mapping::shared_file(file_.get(), sizeof(Layout))) {
+      mapping_(Mapping::shared_file(file_.get(), sizeof(Layout))),
+      ringer_(open_datagram_socket(SOCK_CLOEXEC)) {
+    name_bells();
     const WorldLock lock{*this};
     enter(lock);
 }
 
-int SharedWorld::bell(HandleId handle) noexcept {
-    auto& kept = bells_[handle];
-    if (const int known = kept.load(std::memory_order_acquire); known != 0) return known - 1;
-    std::array<char, 32> name{};
-    std::snprintf(name.data(), name.size(), "evtchn.%u", handle);
-    const int fd = ::openat(directory_.get(), name.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    int nobody = 0;
-    if (fd < 0 || kept.compare_exchange_strong(nobody, fd + 1)) return fd;
-    ::close(fd);
-    return nobody - 1;
+/// Abstract names, which need no file, of the device and inode of the world's file.
+void SharedWorld::name_bells() {
+    struct stat status {};
+    if (::fstat(file_.get(), &status) != 0) throw_system_error("fakexen: world file");
+    bell_name_.sun_family = AF_UNIX;
+    char* end = bell_name_.sun_path + 1;
+    for (const char c : "fakexen-" + std::to_string(status.st_dev) + '-' + std::to_string(status.st_ino) + '-')
+        *end++ = c;
+    bell_name_size_ = static_cast<socklen_t>(end - reinterpret_cast<char*>(&bell_name_)) + sizeof(HandleId);
+}
+
+UniqueFd SharedWorld::open_bell(HandleId handle, bool close_on_exec) const {
+    UniqueFd bell = open_datagram_socket(close_on_exec ? SOCK_CLOEXEC : 0);
+    sockaddr_un name = bell_name_;
+    set_handle(name, bell_name_size_, handle);
+    if (::bind(bell.get(), reinterpret_cast<const sockaddr*>(&name), bell_name_size_) != 0)
+        throw_system_error("fakexen: the socket of handle " + std::to_string(handle));
+    return bell;
+}
+
+bool SharedWorld::ring_bell(HandleId handle, Port port) const noexcept {
+    sockaddr_un name = bell_name_;
+    set_handle(name, bell_name_size_, handle);
+    iovec data{.iov_base = &port, .iov_len = sizeof port};
+    msghdr message{};
+    message.msg_name = &name;
+    message.msg_namelen = bell_name_size_;
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    // Any other error: nobody is there.
+    return ::sendmsg(ringer_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EAGAIN;
+}
+
+HandleId SharedWorld::handle_behind(int fd) const noexcept {
+    sockaddr_un name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0 || size != bell_name_size_) return 0;
+    if (std::memcmp(&name, &bell_name_, size - sizeof(HandleId)) != 0) return 0;
+    HandleId handle = 0;
+    std::memcpy(&handle, reinterpret_cast<const std::byte*>(&name) + size - sizeof handle, sizeof handle);
+    return handle < handle_count ? handle : HandleId{0};
 }
 
 void* SharedWorld::map_pool(std::span<const std::uint32_t> pages, int protection) const noexcept {
@@ -172,13 +215,8 @@ void SharedWorld::enter(const WorldLock& lock) {
 }
 
 SharedWorld::~SharedWorld() {
-    {
-        const WorldLock lock{*this};
-        bury(*this, lock, ProcessSet{}.set(self_));
-    }
-    for (auto& bell : bells_) {
-        if (bell.load() != 0) ::close(bell.load() - 1);
-    }
+    const WorldLock lock{*this};
+    bury(*this, lock, ProcessSet{}.set(self_));
 }
 
 bool is_alive(const SharedWorld& world, ProcessId process) noexcept {

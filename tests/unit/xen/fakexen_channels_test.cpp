@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <poll.h>
+#include <set>
 #include <sys/mman.h>
 #include <thread>
 #include <unistd.h>
@@ -96,6 +97,22 @@ TEST_CASE("fakexen: a port that was taken is silent until it is unmasked, and lo
     unmask(channel.ours, channel.our_port);
     unmask(channel.ours, channel.our_port);
     CHECK(take(channel.ours) == -1);
+}
+
+TEST_CASE("fakexen: a handle with more ports than its socket has room for misses no event", "[unit][fakexen]") {
+    constexpr int count = 1000;
+    const World world;
+    const auto guest = open_events_as(guest_domain);
+    const auto ours = open_events();
+    std::set<int> wanted;
+    for (int i = 0; i < count; ++i)
+        wanted.insert(connect(ours, guest_domain, offer(guest, our_domain)));
+    REQUIRE(wanted.size() == count);
+    REQUIRE(*wanted.begin() > 0);
+    std::set<int> taken;
+    for (int port = take(ours); port > 0; port = take(ours))
+        taken.insert(port);
+    CHECK(taken == wanted);
 }
 
 TEST_CASE("fakexen: a port that is taken, offered by another domain or to another is refused", "[unit][fakexen]") {
