@@ -145,11 +145,11 @@ void ControlServer::Handlers::operator()(const ipc::Abandon& message, ipc::Call&
     if (vbd.state() != Vbd::State::closed || server.abandoned_)
         throw_error(Errc::wrong_state, "abandon: in use already");
     const UniqueFd log_file = call.take_descriptor(message.name);
-    server.abandoned_ =
-        std::make_unique<AbandonedRings>(server.loop_, message, log_file, [&server = server, done = later(call)] {
-            const auto over = std::move(server.abandoned_);
-            done({});
-        });
+    server.abandoned_ = std::make_unique<AbandonedRings>(server.loop_, vbd.xen_handles(), message, log_file,
+                                                         [&server = server, done = later(call)] {
+                                                             const auto over = std::move(server.abandoned_);
+                                                             done({});
+                                                         });
 }
 
 void ControlServer::Handlers::operator()(const ipc::Resume& message, ipc::Call& call) {

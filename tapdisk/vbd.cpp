@@ -75,7 +75,7 @@ std::vector<UniqueFd> Vbd::connect(const ipc::ConnectArguments& frontend, Unique
     options.memory = std::move(memory);
     options.adopt = adopts;
     Connection& connection =
-        connections_.add(std::make_unique<Connection>(loop_, disk_.scheduler(), std::move(options)));
+        connections_.add(std::make_unique<Connection>(loop_, disk_.scheduler(), xen_handles_, std::move(options)));
     if (adopts && disk_.recovering()) {
         const StorageHealth::Kept kept = connection.client().kept();
         disk_.health().restore(kept);

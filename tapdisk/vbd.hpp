@@ -98,6 +98,8 @@ class Vbd {
     void start_recording(UniqueFd file);
     void stop_recording(Done done);
 
+    /// What connections to guests use: opened with the first one, or beforehand.
+    xen::KeptHandles& xen_handles() noexcept { return xen_handles_; }
     State state() const noexcept { return disk_.state(); }
     /// Whether the guest is connected, whatever other connections there are.
     bool connected() const noexcept { return connections_.find({}) != nullptr; }
@@ -132,6 +134,7 @@ class Vbd {
     EventLoop& loop_;
     const Options options_;
     Disk disk_;
+    xen::KeptHandles xen_handles_;
     Connections connections_;
     LocalLogs logs_;
     IdleTrim idle_trim_;

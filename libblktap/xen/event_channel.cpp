@@ -41,6 +41,10 @@ void EventChannelHandle::unmask(Port port) noexcept {
     xenevtchn_unmask(handle_.get(), port);
 }
 
+std::error_code EventChannelHandle::restrict_to(DomainId domain) noexcept {
+    return xenevtchn_restrict(handle_.get(), domain) == 0 ? std::error_code{} : last_system_error();
+}
+
 EventChannel EventChannel::bind_interdomain(EventChannelHandle& handle, DomainId domain, Port remote_port) {
     const xenevtchn_port_or_error_t port = xenevtchn_bind_interdomain(handle.get(), domain, remote_port);
     if (port < 0) {

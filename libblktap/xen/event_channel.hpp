@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "libblktap/xen/xen_libraries.hpp"
@@ -29,6 +30,9 @@ class EventChannelHandle {
     int fd() const noexcept;
     /// Takes the next channel that has an event; it stays masked until unmask(). nullopt: none.
     std::optional<Port> pending() noexcept;
+    /// From now on channels to `domain` only: whoever takes this process over reaches no other domain by this handle.
+    /// Errors: EACCES: restricted already; ENOTTY: a kernel without this.
+    std::error_code restrict_to(DomainId domain) noexcept;
     /// Lets `port` fire again; an event that came in between fires at once.
     void unmask(Port port) noexcept;
     xenevtchn_handle* get() const noexcept { return handle_.get(); }

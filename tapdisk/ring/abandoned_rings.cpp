@@ -31,10 +31,10 @@ LogContents read_log_file(int fd) {
 
 }  // namespace
 
-AbandonedRings::AbandonedRings(EventLoop& loop, const ipc::ConnectArguments& frontend, const UniqueFd& log,
-                               std::function<void()> done)
+AbandonedRings::AbandonedRings(EventLoop& loop, xen::KeptHandles& handles, const ipc::ConnectArguments& frontend,
+                               const UniqueFd& log, std::function<void()> done)
     : loop_(loop),
-      transport_(frontend),
+      transport_(frontend, handles),
       queues_(transport_.take_queues()),
       done_(std::move(done)),
       began_(loop.clock().now()),

@@ -28,8 +28,8 @@ class AbandonedRings {
     /// Answers the requests in `log`, then those in the rings until they are quiet; then calls `done`, which may
     /// destroy this. Errors: throws std::system_error: those of mapping and binding, Errc::bad_message (no log of these
     /// rings), Errc::bad_version.
-    AbandonedRings(EventLoop& loop, const ipc::ConnectArguments& frontend, const UniqueFd& log,
-                   std::function<void()> done);
+    AbandonedRings(EventLoop& loop, xen::KeptHandles& handles, const ipc::ConnectArguments& frontend,
+                   const UniqueFd& log, std::function<void()> done);
     AbandonedRings(const AbandonedRings&) = delete;
     AbandonedRings& operator=(const AbandonedRings&) = delete;
 

@@ -13,9 +13,9 @@
 namespace blktap {
 namespace {
 
-std::unique_ptr<RingTransport> make_transport(const ipc::ConnectArguments& frontend, UniqueFd memory) {
-    if (frontend.local) return std::make_unique<LocalTransport>(frontend, std::move(memory));
-    return std::make_unique<XenTransport>(frontend);
+std::unique_ptr<RingTransport> make_transport(Connection::Options& options, xen::KeptHandles& handles) {
+    if (options.frontend.local) return std::make_unique<LocalTransport>(options.frontend, std::move(options.memory));
+    return std::make_unique<XenTransport>(options.frontend, handles);
 }
 
 /// FNV-1a (64 bits) of what says which rings these are: docs/formats/recovery-log.md has the text.
@@ -46,10 +46,10 @@ LogIdentity identity_of(const ipc::ConnectArguments& frontend) {
     return {boot_id(), hash_of(frontend)};
 }
 
-Connection::Connection(EventLoop& loop, Scheduler& scheduler, Options options)
+Connection::Connection(EventLoop& loop, Scheduler& scheduler, xen::KeptHandles& handles, Options options)
     : frontend_(options.frontend),
       recoverable_(options.recoverable),
-      transport_(make_transport(frontend_, std::move(options.memory))) {
+      transport_(make_transport(options, handles)) {
     std::vector<ConnectionQueue> queues = transport_->take_queues();
     RecoveryLog log = make_log(options, queues);
     client_.emplace(scheduler, transport_->memory(), std::move(queues), std::move(log),

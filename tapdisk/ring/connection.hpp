@@ -13,6 +13,7 @@
 
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/ipc/messages.hpp"
+#include "libblktap/xen/xen_handles.hpp"
 #include "tapdisk/ring/ring_client.hpp"
 #include "tapdisk/ring/ring_transport.hpp"
 
@@ -32,9 +33,9 @@ class Connection {
         bool recoverable = false;  ///< a controller keeps the log's file
     };
 
-    /// Maps and binds everything. Errors: throws std::system_error, as the transport's constructor, or as
-    /// RecoveryLog::adopt(); nothing stays mapped or bound.
-    Connection(EventLoop& loop, Scheduler& scheduler, Options options);
+    /// Maps and binds everything. `handles`: of Xen; it outlives this. Errors: throws std::system_error, as the
+    /// transport's constructor, or as RecoveryLog::adopt(); nothing stays mapped or bound.
+    Connection(EventLoop& loop, Scheduler& scheduler, xen::KeptHandles& handles, Options options);
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
     /// The client must be quiet().

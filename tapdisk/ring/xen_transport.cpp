@@ -16,13 +16,14 @@ std::string describe(std::size_t queue, const ipc::ConnectArguments& frontend) {
 
 }  // namespace
 
-XenTransport::XenTransport(const ipc::ConnectArguments& frontend) : channel_count_(frontend.queues.size()) {
+XenTransport::XenTransport(const ipc::ConnectArguments& frontend, xen::KeptHandles& handles)
+    : handles_(handles.lend(frontend.domain)), channel_count_(frontend.queues.size()) {
     const ring::Protocol protocol = ring_protocol(frontend);
     pages_.reserve(channel_count_);
     queues_.reserve(channel_count_);
     masked_.reserve(channel_count_);
     for (const ipc::QueueArguments& queue : frontend.queues) {
-        auto pages = grants_.map(frontend.domain, queue.ring_refs, xen::PageAccess::read_write);
+        auto pages = handles_->grants.map(frontend.domain, queue.ring_refs, xen::PageAccess::read_write);
         if (!pages) {
             std::string refs;
             for (const std::uint32_t ref : queue.ring_refs)
@@ -32,11 +33,12 @@ XenTransport::XenTransport(const ipc::ConnectArguments& frontend) : channel_coun
         pages_.push_back(std::move(pages).value());
         queues_.emplace_back(
             pages_.back().bytes(),
-            PeerSignal(xen::EventChannel::bind_interdomain(events_, frontend.domain, queue.event_channel)), protocol);
+            PeerSignal(xen::EventChannel::bind_interdomain(handles_->events, frontend.domain, queue.event_channel)),
+            protocol);
     }
     const std::size_t slots = channel_count_ * queues_.front().ring().slot_count();
     const std::size_t pages_max = std::min(slots * PersistentGrants::pages_per_slot, PersistentGrants::pages_max);
-    memory_.emplace(grants_, frontend.domain, frontend.persistent ? pages_max : 0);
+    memory_.emplace(handles_->grants, frontend.domain, frontend.persistent ? pages_max : 0);
 }
 
 std::uint32_t XenTransport::epoll_events() const noexcept {
@@ -46,7 +48,7 @@ std::uint32_t XenTransport::epoll_events() const noexcept {
 void XenTransport::take_events() noexcept {
     // With one channel a second call would return nothing; with more, several may have fired.
     do {
-        const auto port = events_.pending();
+        const auto port = handles_->events.pending();
         if (!port) break;
         if (std::ranges::find(masked_, *port) == masked_.end()) masked_.push_back(*port);
     } while (masked_.size() < channel_count_);
@@ -54,7 +56,7 @@ void XenTransport::take_events() noexcept {
 
 void XenTransport::rearm_events() noexcept {
     for (const xen::Port port : masked_)
-        events_.unmask(port);
+        handles_->events.unmask(port);
     masked_.clear();
 }
 

@@ -10,26 +10,26 @@
 #include <vector>
 
 #include "libblktap/ipc/messages.hpp"
+#include "libblktap/xen/xen_handles.hpp"
 #include "tapdisk/ring/ring_transport.hpp"
 
 namespace blktap {
 
 class XenTransport final : public RingTransport {
   public:
-    /// Maps and binds everything. Errors: throws std::system_error whose text names the queue, page, grant or port;
-    /// nothing stays mapped or bound.
-    explicit XenTransport(const ipc::ConnectArguments& frontend);
+    /// Maps and binds everything. `handles` outlives this. Errors: throws std::system_error whose text names the queue,
+    /// page, grant or port; nothing stays mapped or bound.
+    XenTransport(const ipc::ConnectArguments& frontend, xen::KeptHandles& handles);
 
     std::vector<ConnectionQueue> take_queues() override { return std::move(queues_); }
     PeerMemory& memory() noexcept override { return *memory_; }
-    int event_fd() const noexcept override { return events_.fd(); }
+    int event_fd() const noexcept override { return handles_->events.fd(); }
     std::uint32_t epoll_events() const noexcept override;
     void take_events() noexcept override;
     void rearm_events() noexcept override;
 
   private:
-    xen::EventChannelHandle events_;
-    xen::GrantTable grants_;
+    xen::KeptHandles::Lent handles_;
     std::vector<xen::GuestPages> pages_;
     std::vector<ConnectionQueue> queues_;  ///< until take_queues()
     std::size_t channel_count_;

@@ -42,8 +42,9 @@ struct Left {
         machine.forget_answers();
     }
     void abandon() {
-        rings = std::make_unique<AbandonedRings>(machine.loop(), machine.frontend().connect_arguments(),
-                                                 machine.log_file(), [this] { done = true; });
+        rings = std::make_unique<AbandonedRings>(machine.loop(), machine.vbd().xen_handles(),
+                                                 machine.frontend().connect_arguments(), machine.log_file(),
+                                                 [this] { done = true; });
     }
     void pass(Nanoseconds time) {
         for (Nanoseconds passed{0}; passed < time; passed += AbandonedRings::quiet / 4) {
