@@ -179,13 +179,12 @@ void ControlServer::Handlers::operator()(const ipc::Files&, ipc::Call& call) {
     call.answer(result, descriptors);
 }
 
-ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, std::string path)
+ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, ipc::MessageListener& listener)
     : loop_(loop),
       vbd_(vbd),
       started_(loop.clock().coarse()),
-      listener_(std::move(path)),
       handlers_(new Handlers{*this, vbd}),
-      server_(loop, listener_,
+      server_(loop, listener,
               {.gone = [this](ClientId id) { gone(id); },
                .refused =
                    [](const std::string& reason) {

@@ -26,8 +26,8 @@ namespace blktap {
 
 class ControlServer {
   public:
-    /// `loop` and `vbd` outlive the server. Errors: throws std::system_error naming the path.
-    ControlServer(EventLoop& loop, Vbd& vbd, std::string path);
+    /// All of them outlive the server. Errors: throws std::system_error (descriptors).
+    ControlServer(EventLoop& loop, Vbd& vbd, ipc::MessageListener& listener);
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
     ~ControlServer();
@@ -60,7 +60,6 @@ class ControlServer {
     EventLoop& loop_;
     Vbd& vbd_;
     const Nanoseconds started_;
-    ipc::MessageListener listener_;
     std::set<ClientId> watchers_;             ///< subscribers to problems
     std::map<std::string, ClientId> owners_;  ///< by connection name: the client whose hang-up ends the connection
     std::optional<ClientId> opens_for_;       ///< the client that asked for the image that is being opened

@@ -52,6 +52,13 @@ void open_image(EventLoop& loop, Vbd& vbd, const ImageSpec& image) {
     if (failed) throw *failed;
 }
 
+/// Errors: throws std::system_error.
+std::unique_ptr<ipc::MessageListener> listen(const Options& options) {
+    if (options.listen_fd) return std::make_unique<ipc::MessageListener>(UniqueFd(*options.listen_fd));
+    make_parent_directory(options.control_path);
+    return std::make_unique<ipc::MessageListener>(options.control_path);
+}
+
 /// Returns the exit status: 0, or 1 if the last flush failed. Closes `starter` once tapdisk has started.
 int serve(const Options& options, UniqueFd& starter) {
     const UniqueFd signals = open_end_signals();
@@ -70,8 +77,8 @@ int serve(const Options& options, UniqueFd& starter) {
     Vbd vbd(loop, kernel, drivers, vbd_options);
     loop.set_turn([&vbd] { return vbd.turn(); });
     if (options.image) open_image(loop, vbd, *options.image);
-    make_parent_directory(options.control_path);
-    ControlServer server(loop, vbd, options.control_path);
+    const auto listener = listen(options);
+    ControlServer server(loop, vbd, *listener);
 
     int exit_status = 0;
     if (options.client_fd) {

@@ -35,6 +35,9 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
     app.add_option("--client-fd", options.client_fd,
                    "A connected control socket, the first client; without an image, its hang-up ends tapdisk")
         ->check(CLI::NonNegativeNumber);
+    app.add_option("--listen-fd", options.listen_fd,
+                   "The control socket, bound to the path of --control by the starter, who also removes it")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--aio-slots", options.aio_slots,
                    "I/O operations in the kernel at once; counts against fs.aio-max-nr")
         ->check(CLI::Range(1u, 4096u))

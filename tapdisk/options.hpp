@@ -19,6 +19,7 @@ struct Options {
     std::string control_path;
     std::optional<std::string> recovery_log_path;
     std::optional<int> client_fd;  ///< a connected control client, from the starter
+    std::optional<int> listen_fd;  ///< the control socket, made and removed by the starter; none: tapdisk makes it
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = default_poll_us;
     std::uint64_t memory_budget_bytes = default_memory_budget_bytes;

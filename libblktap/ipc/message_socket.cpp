@@ -117,6 +117,20 @@ bool is_stale(const std::string& path, const sockaddr_un& address) {
     return ::connect(probe.get(), generic(address), sizeof address) != 0 && errno == ECONNREFUSED;
 }
 
+/// The directory of `path` is locked.
+UniqueFd bind_locked(const std::string& path) {
+    const sockaddr_un address = address_of(path);
+    UniqueFd fd = open_socket(SOCK_NONBLOCK);
+    // bind() applies the mode of the socket itself, less the umask, so others may not connect at any moment.
+    if (::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) throw_system_error(path);
+    if (::bind(fd.get(), generic(address), sizeof address) == 0) return fd;
+    if (errno != EADDRINUSE) throw_system_error(path);
+    if (!is_stale(path, address)) throw_error(std::make_error_code(std::errc::address_in_use), path);
+    if (::unlink(path.c_str()) != 0) throw_system_error(path);
+    if (::bind(fd.get(), generic(address), sizeof address) != 0) throw_system_error(path);
+    return fd;
+}
+
 }  // namespace
 
 MessageSocket MessageSocket::connect_to(const std::string& path) {
@@ -202,29 +216,35 @@ pid_t MessageSocket::peer_pid() const {
     return credentials.pid;
 }
 
+UniqueFd bind_message_socket(const std::string& path) {
+    const UniqueFd lock = lock_directory_of(path);
+    return bind_locked(path);
+}
+
 MessageListener::MessageListener(std::string path) : path_(std::move(path)) {
-    const sockaddr_un address = address_of(path_);
     // Between bind() and listen() a socket looks stale to another process that starts at the same time.
     const UniqueFd lock = lock_directory_of(path_);
-    fd_ = open_socket(SOCK_NONBLOCK);
-    // bind() applies the mode of the socket itself, less the umask, so others may not connect at any moment.
-    if (::fchmod(fd_.get(), S_IRUSR | S_IWUSR) != 0) throw_system_error(path_);
-    if (::bind(fd_.get(), generic(address), sizeof address) != 0) {
-        if (errno != EADDRINUSE) throw_system_error(path_);
-        if (!is_stale(path_, address)) throw_error(std::make_error_code(std::errc::address_in_use), path_);
-        if (::unlink(path_.c_str()) != 0) throw_system_error(path_);
-        if (::bind(fd_.get(), generic(address), sizeof address) != 0) throw_system_error(path_);
-    }
-    if (::listen(fd_.get(), backlog) != 0) throw_system_error(path_);
-
+    fd_ = bind_locked(path_);
+    listen();
     struct stat status {};
     if (::lstat(path_.c_str(), &status) != 0) throw_system_error(path_);
     device_ = status.st_dev;
     inode_ = status.st_ino;
+}
+
+MessageListener::MessageListener(UniqueFd bound) : fd_(std::move(bound)) {
+    if (::fcntl(fd_.get(), F_SETFD, FD_CLOEXEC) != 0) throw_system_error("the control socket");
+    listen();
+}
+
+/// From now on this process is the one that SO_PEERCRED names to those who connect.
+void MessageListener::listen() {
+    if (::listen(fd_.get(), backlog) != 0) throw_system_error(path_.empty() ? "the control socket" : path_);
     spare_.reset(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
 }
 
 MessageListener::~MessageListener() {
+    if (path_.empty()) return;
     struct stat status {};
     const bool ours = ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
     if (ours) ::unlink(path_.c_str());

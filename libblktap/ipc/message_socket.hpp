@@ -60,14 +60,19 @@ class MessageSocket {
     bool takes_descriptors_ = true;
 };
 
-/// A listening socket at a path; the path is removed on destruction, if it still is this socket.
+/// Makes a socket at `path` on which a process may listen, this one or another that gets the descriptor. A socket that
+/// nobody listens on any more is replaced; a socket with a listener, or any other file, is EADDRINUSE. The socket has
+/// mode 0600 from its first moment, whatever the umask. Errors: throws std::system_error naming the path.
+UniqueFd bind_message_socket(const std::string& path);
+
+/// A listening socket. One that it made is removed from its path on destruction, if it still is there.
 class MessageListener {
   public:
-    /// Listens at `path`. A socket that nobody listens on any more is replaced; a socket with a listener, or any other
-    /// file, is EADDRINUSE. The socket has mode 0600 from its first moment, whatever the umask. A lock on the path's
-    /// directory, which must therefore be readable, serialises listeners that start at the same time. Errors: throws
-    /// std::system_error naming the path.
+    /// Makes a socket as bind_message_socket() does, and listens. A lock on the path's directory, which must therefore
+    /// be readable, serialises listeners that start at the same time.
     explicit MessageListener(std::string path);
+    /// Listens on a socket that another process has made, and will remove. Errors: throws std::system_error.
+    explicit MessageListener(UniqueFd bound);
     MessageListener(const MessageListener&) = delete;
     MessageListener& operator=(const MessageListener&) = delete;
     ~MessageListener();
@@ -79,9 +84,10 @@ class MessageListener {
     int fd() const noexcept { return fd_.get(); }
 
   private:
+    void listen();
     void refuse_one() noexcept;
 
-    std::string path_;
+    std::string path_;  ///< empty: another process's
     UniqueFd fd_;
     UniqueFd spare_;  ///< closed for a moment to accept, and close, a connection when no descriptor is free
     dev_t device_ = 0;

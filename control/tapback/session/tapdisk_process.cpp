@@ -7,6 +7,7 @@
 #include <exception>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "libblktap/base/log.hpp"
 
@@ -53,9 +54,18 @@ ProcessId identify_or_kill(const ChildProcess& child) {
     }
 }
 
-}  // namespace
-
-namespace {
+/// Starts a tapdisk. If that fails, nobody will listen on its socket, which is removed.
+std::pair<ChildProcess, ProcessId> start_or_remove(const std::vector<std::string>& command,
+                                                   const std::vector<int>& kept, const std::string& socket_path) {
+    try {
+        ChildProcess child = spawn_child(command, kept);
+        const ProcessId id = identify_or_kill(child);
+        return {std::move(child), id};
+    } catch (const std::exception&) {
+        ::unlink(socket_path.c_str());
+        throw;
+    }
+}
 
 class RunningCheck : public ProgramCheck {
   public:
@@ -105,9 +115,11 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::spawn(EventLoop& loop, std::vect
         throw_system_error("a socket for tapdisk");
     ipc::MessageSocket ours{UniqueFd(ends[0])};
     const UniqueFd theirs(ends[1]);
-    command.insert(command.end(), {"--control", socket_path, "--client-fd", std::to_string(theirs.get())});
-    ChildProcess child = spawn_child(command, theirs.get());
-    const ProcessId id = identify_or_kill(child);
+    // The tapdisk itself listens, so that SO_PEERCRED names it. It needs no path for that.
+    const UniqueFd listener = ipc::bind_message_socket(socket_path);
+    command.insert(command.end(), {"--listen-fd", std::to_string(listener.get()), "--control", socket_path,
+                                   "--client-fd", std::to_string(theirs.get())});
+    auto [child, id] = start_or_remove(command, {theirs.get(), listener.get()}, socket_path);
     std::unique_ptr<TapdiskProcess> process(new TapdiskProcess(loop, id, std::move(child), std::move(hooks)));
     process->socket_path_ = socket_path;
     process->use(std::move(ours));

@@ -38,8 +38,9 @@ class TapdiskProcess : public TapdiskHandle {
     static constexpr int unasked_burst = 512;
     static constexpr Nanoseconds unasked_interval = std::chrono::milliseconds(50);
 
-    /// Starts `command` with "--control `socket_path`" and a connection. The tapdisk outlives this process once it has
-    /// an image. Errors: throws std::system_error (ENOENT, EMFILE, ...).
+    /// Starts `command` with a connection, and with the socket `socket_path`, which it listens on. Whoever owns the
+    /// path removes it when the tapdisk has ended. The tapdisk outlives this process once it has an image. Errors:
+    /// throws std::system_error (ENOENT, EMFILE, ...; EADDRINUSE: another process listens there).
     static std::unique_ptr<TapdiskProcess> spawn(EventLoop& loop, std::vector<std::string> command,
                                                  const std::string& socket_path, Hooks hooks);
     /// Finds the tapdisk that an earlier tapback started. It is known by its process, `known`; without that, by

@@ -57,7 +57,7 @@ void ProcessStarter::run_program() {
     command.insert(command.end(), directories.images.begin(), directories.images.end());
     command.emplace_back(backing_option);
     command.insert(command.end(), directories.backing.begin(), directories.backing.end());
-    child_ = spawn_child(command, ends.theirs.get(), settings_.program);
+    child_ = spawn_child(command, {ends.theirs.get()}, settings_.program);
     socket_ = ipc::MessageSocket(std::move(ends.ours));
     watch_.emplace(loop_, child_->pidfd.get(), EPOLLIN, [this](std::uint32_t) { ended(); });
 }

@@ -80,9 +80,11 @@ void ChildProcess::kill() const noexcept {
     ::waitpid(pid, nullptr, 0);
 }
 
-ChildProcess spawn_child(const std::vector<std::string>& command, int kept, const std::string& program) {
+ChildProcess spawn_child(const std::vector<std::string>& command, const std::vector<int>& kept,
+                         const std::string& program) {
     SpawnSettings settings;
-    if (kept >= 0) settings.keep(kept);
+    for (const int fd : kept)
+        settings.keep(fd);
     ChildProcess child{settings.spawn(command, program.empty() ? command.front() : program), {}};
     try {
         child.pidfd = open_pidfd(child.pid);

@@ -26,10 +26,11 @@ struct ChildProcess {
     void kill() const noexcept;
 };
 
-/// Starts `command`, its program first, with the descriptor `kept` (-1: none). `program`: the file to run, if the
+/// Starts `command`, its program first, with the descriptors `kept`. `program`: the file to run, if the
 /// command's first word is only a name. Errors: throws std::system_error naming the program (ENOENT, EACCES, EMFILE,
 /// ...).
-ChildProcess spawn_child(const std::vector<std::string>& command, int kept = -1, const std::string& program = {});
+ChildProcess spawn_child(const std::vector<std::string>& command, const std::vector<int>& kept = {},
+                         const std::string& program = {});
 
 /// Errors: throws std::system_error.
 UniqueFd open_pidfd(pid_t pid);

@@ -40,7 +40,8 @@ struct Controlled {
 
     VbdHarness machine;
     std::string path = machine.directory().path("control");
-    std::optional<ControlServer> server{std::in_place, machine.loop(), machine.vbd(), path};
+    ipc::MessageListener listener{path};
+    std::optional<ControlServer> server{std::in_place, machine.loop(), machine.vbd(), listener};
     ControlClient client{machine, path};
 };
 

@@ -67,6 +67,7 @@ TEST_CASE("process id: tapback's own are known by how they were started", "[unit
         return result;
     };
     CHECK(started({"--control", socket, "--client-fd", "7"}));
+    CHECK(started({"--listen-fd", "6", "--control", socket, "--client-fd", "7"}));
     CHECK_FALSE(started({"--control", socket + "x", "--client-fd", "7"}));
     CHECK_FALSE(started({"--control", socket}));
     CHECK_FALSE(started({"--open", "--control", socket, "--read-only"}));
