@@ -4,7 +4,7 @@
 // MessageSocket: whole messages with descriptors over a UNIX socket. SOCK_SEQPACKET keeps a message and its descriptors
 // together and preserves message boundaries, so there is no framing to get wrong.
 //
-// Tested by tests/unit/ipc/message_socket_test.cpp.
+// Tested by tests/unit/ipc/message_socket_test.cpp, tests/unit/ipc/bound_socket_test.cpp.
 #pragma once
 
 #include <chrono>

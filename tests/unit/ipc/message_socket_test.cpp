@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <thread>
 
 #include "libblktap/base/error.hpp"
@@ -267,37 +266,6 @@ TEST_CASE("message listener: removes its path when it goes", "[unit][ipc]") {
     TemporaryFolder folder;
     { const MessageListener listener(folder / "socket"); }
     CHECK_FALSE(std::filesystem::exists(folder / "socket"));
-}
-
-TEST_CASE("message listener: on another process's socket it is known as its own process, and leaves the path there",
-          "[unit][ipc]") {
-    TemporaryFolder folder;
-    UniqueFd bound = bind_message_socket(folder / "socket");
-    CHECK(error_of([&] { MessageSocket::connect_to(folder / "socket"); }).code() == std::errc::connection_refused);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-        MessageListener listener(std::move(bound));
-        std::optional<MessageSocket> client;
-        while (!(client = listener.accept()))
-            ::usleep(1000);
-        while (!client->receive())
-            ::usleep(1000);
-        listener.~MessageListener();
-        ::_exit(0);
-    }
-    bound.reset();
-    std::optional<MessageSocket> client;
-    while (!client) {
-        try {
-            client = MessageSocket::connect_to(folder / "socket");
-        } catch (const std::system_error&) {
-            ::usleep(1000);  // it does not listen yet
-        }
-    }
-    CHECK(client->peer_pid() == pid);
-    client->send("end");
-    ::waitpid(pid, nullptr, 0);
-    CHECK(std::filesystem::exists(folder / "socket"));
 }
 
 TEST_CASE("message listener: leaves the path alone when another socket is there by now", "[unit][ipc]") {
