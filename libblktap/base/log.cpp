@@ -6,10 +6,16 @@
 #include <algorithm>
 #include <errno.h>
 #include <memory>
+#include <mutex>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
+
+#include "libblktap/base/unique_fd.hpp"
 
 namespace blktap::log {
 namespace {
@@ -30,6 +36,46 @@ spdlog::level::level_enum to_spdlog(Level level) noexcept {
     }
     return spdlog::level::err;
 }
+
+/// Syslog through a socket of our own: the C library's function connects again whenever it sees fit.
+class ConnectedSyslog final : public spdlog::sinks::base_sink<std::mutex> {
+  public:
+    ConnectedSyslog(std::string program, const std::string& path)
+        : program_(std::move(program)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) socket_.reset();
+    }
+
+  private:
+    static int priority(spdlog::level::level_enum level) noexcept {
+        switch (level) {
+            case spdlog::level::err:
+                return LOG_DAEMON | LOG_ERR;
+            case spdlog::level::warn:
+                return LOG_DAEMON | LOG_WARNING;
+            case spdlog::level::debug:
+                return LOG_DAEMON | LOG_DEBUG;
+            default:
+                return LOG_DAEMON | LOG_INFO;
+        }
+    }
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        // Without a time, which syslog adds: the C library reads files to know it.
+        const std::string text = '<' + std::to_string(priority(message.level)) + '>' + program_ + ": " +
+                                 std::string(message.payload.data(), message.payload.size());
+        iovec data{.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
+        msghdr datagram{};
+        datagram.msg_iov = &data;
+        datagram.msg_iovlen = 1;
+        [[maybe_unused]] const auto sent = ::sendmsg(socket_.get(), &datagram, MSG_NOSIGNAL);
+    }
+    void flush_() override {}
+
+    const std::string program_;
+    UniqueFd socket_;
+};
 
 spdlog::sink_ptr make_sink(const std::string& program, Sink sink) {
     if (sink == Sink::syslog) {
@@ -89,6 +135,12 @@ void append_value(std::string& line, std::string_view value) {
 
 void configure(std::string_view program, Level level, Sink sink) {
     current() = make_logger(std::string{program}, level, sink);
+}
+
+void keep_open(const std::string& syslog_socket) {
+    spdlog::logger& logger = *current();
+    if (std::dynamic_pointer_cast<spdlog::sinks::syslog_sink_mt>(logger.sinks().front()))
+        logger.sinks().front() = std::make_shared<ConnectedSyslog>(logger.name(), syslog_socket);
 }
 
 void set_level(Level level) {

@@ -24,6 +24,10 @@ using Field = std::pair<std::string_view, std::string>;
 /// "program[level] "; time and host are added by journald or syslog. Call before threads start.
 void configure(std::string_view program, Level level, Sink sink);
 
+/// For a process that may open nothing later: connects to syslog now, if that is the destination, and never again. When
+/// syslog is started anew, it gets no more lines of this process. Context: as configure().
+void keep_open(const std::string& syslog_socket = "/dev/log");
+
 /// Sets the level of this process from now on. Context: any thread.
 void set_level(Level level);
 

@@ -3,14 +3,20 @@
 //
 #include "libblktap/base/log.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <fcntl.h>
 #include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <unistd.h>
 
+#include "libblktap/base/unique_fd.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/temporary_directory.hpp"
 #include "tests/unit/base/captured_stderr.hpp"
 
 namespace {
@@ -135,6 +141,28 @@ TEST_CASE("log: a line that cannot be written is lost, without a trace in errno"
     std::clearerr(stderr);
     CHECK(after == EACCES);
     CHECK(logged([] { log::error("next"); }) == "t[error] next\n");
+}
+
+TEST_CASE("log: a process that may open nothing later keeps its connection to syslog", "[unit][base]") {
+    const testing::TemporaryDirectory directory;
+    const std::string path = directory.path("log");
+    UniqueFd syslog_daemon(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    REQUIRE(::bind(syslog_daemon.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    last_syslog = {};
+    log::configure("t", Level::info, Sink::syslog);
+    log::keep_open(path);
+    log::warning("disk.full", {{"vbd", "3/51712"}});
+    std::array<char, 256> text{};
+    REQUIRE(::read(syslog_daemon.get(), text.data(), text.size()) > 0);
+    CHECK(std::string(text.data()) == "<" + std::to_string(LOG_DAEMON | LOG_WARNING) + ">t: disk.full vbd=3/51712");
+    CHECK(last_syslog.text.empty());
+    syslog_daemon.reset();
+    CHECK_NOTHROW(log::warning("nobody.listens"));
+    CHECK(last_syslog.text.empty());
+    log::configure("t", Level::info, Sink::standard_error);
 }
 
 TEST_CASE("log: syslog gets the line with its priority, and stderr nothing", "[unit][base]") {
