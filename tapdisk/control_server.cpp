@@ -3,6 +3,7 @@
 //
 #include "tapdisk/control_server.hpp"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -241,8 +242,18 @@ UniqueFd ControlServer::open_through_client(std::uint64_t id, const ipc::OpenFil
     UniqueFd fd = std::move(reply.descriptors.front());
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) throw_system_error(file.path);
-    files_.push_back({file, fd.get(), status.st_dev, status.st_ino});
+    const auto told = reply.result.get<ipc::OpenFileResult>();
+    files_.push_back({file,
+                      fd.get(),
+                      status.st_dev,
+                      status.st_ino,
+                      {told.discard_max_bytes, told.discard_granularity, told.discard_alignment}});
     return fd;
+}
+
+DeviceDiscard ControlServer::device_discard(int fd) const {
+    const auto last = std::find_if(files_.rbegin(), files_.rend(), [fd](const auto& file) { return file.fd == fd; });
+    return last == files_.rend() ? DeviceDiscard{} : last->discard;
 }
 
 }  // namespace blktap

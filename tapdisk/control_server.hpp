@@ -17,6 +17,7 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "libblktap/files/device_discard.hpp"
 #include "libblktap/ipc/messages.hpp"
 #include "libblktap/ipc/request_server.hpp"
 #include "tapdisk/ring/abandoned_rings.hpp"
@@ -38,6 +39,8 @@ class ControlServer {
     /// Asks the client `client` to open a file; for ControllerImageOpener.
     /// Errors: throws std::system_error; Errc::peer_closed if that client is gone.
     UniqueFd open_through_client(std::uint64_t client, const ipc::OpenFileArguments& file);
+    /// What the client said about discards on that file; for ControllerImageOpener.
+    DeviceDiscard device_discard(int fd) const;
 
   private:
     struct Handlers;
@@ -48,6 +51,7 @@ class ControlServer {
         int fd;
         dev_t device;
         ino_t inode;
+        DeviceDiscard discard;
     };
 
     void gone(ClientId id);

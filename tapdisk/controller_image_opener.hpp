@@ -26,6 +26,8 @@ class ControllerImageOpener final : public ImageOpener {
                                                      by == image_ ? std::string{} : by});
     }
 
+    DeviceDiscard device_discard(int fd) override { return server_.device_discard(fd); }
+
   private:
     ControlServer& server_;
     const std::uint64_t client_;

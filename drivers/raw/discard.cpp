@@ -7,13 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
-#include <fstream>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <optional>
-#include <string>
 #include <sys/ioctl.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include "libblktap/base/error.hpp"
@@ -41,31 +37,16 @@ DiscardLimits find_file_limits(int fd, const struct stat& status, Access access)
     return {::fallocate(fd, punch_hole, past_end, static_cast<off_t>(granularity)) == 0, granularity, 0};
 }
 
-/// Returns the number in /sys/dev/block/MAJOR:MINOR/`name`; nullopt if there is none.
-std::optional<std::uint64_t> read_device_limit(dev_t device, const std::string& name) {
-    std::ifstream file{"/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/" +
-                       name};
-    std::uint64_t value = 0;
-    return file >> value ? std::optional{value} : std::nullopt;
-}
-
-/// Returns a limit of the device's queue, which a partition shares with its disk.
-std::optional<std::uint64_t> read_queue_limit(dev_t device, const std::string& name) {
-    const auto own = read_device_limit(device, "queue/" + name);
-    return own ? own : read_device_limit(device, "../queue/" + name);
-}
-
 bool device_answers_discard(int fd) noexcept {
     // The kernel checks for support before it checks the range, and this range is always refused.
     std::array<std::uint64_t, 2> misaligned{1, sector_size_bytes};
     return ::ioctl(fd, BLKDISCARD, misaligned.data()) != 0 && errno == EINVAL;
 }
 
-DiscardLimits find_device_limits(int fd, const struct stat& status) {
-    const auto maximum = read_queue_limit(status.st_rdev, "discard_max_bytes");
-    const bool supported = maximum ? *maximum > 0 : device_answers_discard(fd);
-    const auto granularity = read_queue_limit(status.st_rdev, "discard_granularity").value_or(0);
-    const auto alignment = read_device_limit(status.st_rdev, "discard_alignment").value_or(0);
+DiscardLimits find_device_limits(int fd, const DeviceDiscard& told) {
+    const bool supported = told.max_bytes ? *told.max_bytes > 0 : device_answers_discard(fd);
+    const auto granularity = told.granularity_bytes.value_or(0);
+    const auto alignment = told.alignment_bytes.value_or(0);
     int logical_block = fallback_granularity_bytes;
     ::ioctl(fd, BLKSSZGET, &logical_block);
     const bool usable = granularity != 0 && granularity <= UINT32_MAX && is_aligned(granularity, sector_size_bytes) &&
@@ -76,8 +57,8 @@ DiscardLimits find_device_limits(int fd, const struct stat& status) {
 
 }  // namespace
 
-DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access) {
-    return S_ISBLK(status.st_mode) ? find_device_limits(fd, status) : find_file_limits(fd, status, access);
+DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access, const DeviceDiscard& told) {
+    return S_ISBLK(status.st_mode) ? find_device_limits(fd, told) : find_file_limits(fd, status, access);
 }
 
 std::error_code discard_sectors(int fd, bool block_device, SectorRange range) noexcept {

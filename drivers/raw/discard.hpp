@@ -28,8 +28,8 @@ struct DiscardLimits {
 
 /// Returns the discard limits of `fd`, a regular file or block device, without changing a byte. A file that is open for
 /// writing is probed by punching beyond its end; for a file open for reading the name of the file system decides. A
-/// block device's limits are in sysfs; without sysfs, support is probed with a misaligned BLKDISCARD.
-DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access);
+/// block device's limits are what sysfs has `told`; without that, support is probed with a misaligned BLKDISCARD.
+DiscardLimits find_discard_limits(int fd, const struct stat& status, Access access, const DeviceDiscard& told);
 
 /// Discards `range`. Errors: EOPNOTSUPP, EIO and others of fallocate(2). Context: a worker's thread; blocks.
 std::error_code discard_sectors(int fd, bool block_device, SectorRange range) noexcept;

@@ -280,8 +280,9 @@ std::unique_ptr<ImageDriver> open_raw_image(const ImageSpec& spec, const DriverC
         throw_reason(std::make_error_code(std::errc::invalid_argument), image_name(spec) + ": no path is given");
     }
     UniqueFd fd = context.files.open(spec.path, spec.access, caching);
-    return std::make_unique<RawDriver>(inspect_raw_image(std::move(fd), spec.path, spec.access, caching, size_bytes),
-                                       context);
+    const DeviceDiscard told = context.files.device_discard(fd.get());
+    return std::make_unique<RawDriver>(
+        inspect_raw_image(std::move(fd), spec.path, spec.access, caching, size_bytes, told), context);
 }
 
 }  // namespace blktap

@@ -63,14 +63,14 @@ void require_possible_length(int fd, std::uint64_t device_bytes, const std::stri
 }  // namespace
 
 RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, Caching caching,
-                           std::uint64_t declared_size_bytes) {
+                           std::uint64_t declared_size_bytes, const DeviceDiscard& told) {
     const StorageLimits limits = find_storage_limits(fd.get(), name, caching);
     const std::uint64_t size_bytes = limits.size_bytes;
     const std::uint64_t device_bytes = find_device_size(size_bytes, declared_size_bytes, limits.block_device, name);
     if (device_bytes == 0) throw_reason(Errc::image_invalid, name + ": its size is 0");
     require_multiples(limits, device_bytes, access == Access::read_write || device_bytes > size_bytes, name);
     if (device_bytes > size_bytes) require_possible_length(fd.get(), device_bytes, name);
-    const DiscardLimits discard = find_discard_limits(fd.get(), limits.status, access);
+    const DiscardLimits discard = find_discard_limits(fd.get(), limits.status, access, told);
     ImageInfo info;
     // The missing part of a last sector reads as zeros.
     info.size_sectors = round_up(device_bytes, sector_size_bytes) / sector_size_bytes;

@@ -27,8 +27,8 @@ struct RawImage {
 /// ignored, because cutting a disk destroys data.
 /// Errors: throws std::system_error: Errc::image_invalid (size 0; for writing or growing, not a multiple of 512 or of
 /// the smallest direct write; a block device shorter than declared), Errc::direct_io_unsupported.
-/// Context: blocks.
+/// `told`: of a block device, by whoever opened it. Context: blocks.
 RawImage inspect_raw_image(UniqueFd fd, const std::string& name, Access access, Caching caching,
-                           std::uint64_t declared_size_bytes = 0);
+                           std::uint64_t declared_size_bytes = 0, const DeviceDiscard& told = {});
 
 }  // namespace blktap

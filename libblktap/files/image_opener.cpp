@@ -20,4 +20,8 @@ UniqueFd ImageOpener::connect(const std::string& address) {
                  address + ": images on servers are not opened through a controller");
 }
 
+DeviceDiscard ImageOpener::device_discard(int fd) {
+    return read_device_discard(fd);
+}
+
 }  // namespace blktap

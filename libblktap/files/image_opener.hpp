@@ -9,6 +9,7 @@
 #include <string>
 
 #include "libblktap/base/unique_fd.hpp"
+#include "libblktap/files/device_discard.hpp"
 
 namespace blktap {
 
@@ -32,6 +33,9 @@ class ImageOpener {
     /// address), ECONNREFUSED and others of connect(2); EOPNOTSUPP: this opener makes no connections, which is the
     /// default. Context: may block.
     virtual UniqueFd connect(const std::string& address);
+    /// What is known of discards on the block device `fd`, which open() has returned; nothing for another file. By
+    /// default from this process's sysfs. Context: may block.
+    virtual DeviceDiscard device_discard(int fd);
 };
 
 }  // namespace blktap

@@ -165,7 +165,7 @@ using TapdiskMessages = MessageList<Open, Connect, Recover, Adopt, GiveLogs, Dis
 /// Opens a file for a tapdisk; the reply carries one descriptor.
 struct OpenFile : OpenFileArguments {
     static constexpr const char* name = "open-file";
-    using Result = Nothing;
+    using Result = OpenFileResult;
 };
 
 /// Reports all current problems to a subscriber.

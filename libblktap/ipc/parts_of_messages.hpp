@@ -183,6 +183,20 @@ struct OpenFileArguments {
     friend bool operator==(const OpenFileArguments&, const OpenFileArguments&) = default;
 };
 
+/// What comes with the descriptor of a file: of a block device, what sysfs says about discards.
+struct OpenFileResult {
+    static constexpr const char* label = "open-file";
+    static constexpr Others others = Others::ignored;
+    std::optional<std::uint64_t> discard_max_bytes{}, discard_granularity{}, discard_alignment{};
+
+    static void fields(auto& io, auto& it) {
+        io.optional("discard-max-bytes", it.discard_max_bytes);
+        io.optional("discard-granularity", it.discard_granularity);
+        io.optional("discard-alignment", it.discard_alignment);
+    }
+    friend bool operator==(const OpenFileResult&, const OpenFileResult&) = default;
+};
+
 /// The program that serves a disk.
 struct AboutResult {
     static constexpr const char* label = "about";

@@ -9,6 +9,7 @@
 #include "control/tapback/system/own_device.hpp"
 #include "control/tapback/system/process_id.hpp"
 #include "libblktap/base/log.hpp"
+#include "libblktap/files/device_discard.hpp"
 #include "libblktap/ipc/channel.hpp"
 
 namespace blktap::tapback::storage {
@@ -77,11 +78,17 @@ class StorageProcess {
                                                 ask(Judge{facts, stage == HeldFiles::Stage::open});
                                             });
             ask(StillWanted{});  // else the tapdisk would have the file, and its token, without knowing it
-            tapdisk.reply(message.tapdisk_id, ipc::Json::object(), {fd.get()});
+            tapdisk.reply(message.tapdisk_id, told_of(fd), {fd.get()});
         } catch (const std::system_error& error) {
             refuse(tapdisk, message, error);
             throw;
         }
+    }
+
+    /// What the tapdisk cannot ask itself.
+    static ipc::Json told_of(const UniqueFd& fd) {
+        const DeviceDiscard discard = read_device_discard(fd.get());
+        return ipc::OpenFileResult{discard.max_bytes, discard.granularity_bytes, discard.alignment_bytes};
     }
 
     static void refuse(ipc::Channel& tapdisk, const Open& message, const std::system_error& error) {

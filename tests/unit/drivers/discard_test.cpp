@@ -16,7 +16,7 @@ DiscardLimits limits_of(const std::string& path, Access access) {
     const UniqueFd fd{::open(path.c_str(), (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC)};
     struct stat status {};
     REQUIRE(::fstat(fd.get(), &status) == 0);
-    return find_discard_limits(fd.get(), status, access);
+    return find_discard_limits(fd.get(), status, access, read_device_discard(fd.get()));
 }
 
 std::int64_t allocated_blocks(const std::string& path) {

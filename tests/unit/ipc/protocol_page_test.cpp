@@ -66,6 +66,8 @@ TEST_CASE("protocol page: has an example of every request, and every example is 
             read_as<FilesResult>(parsed.reply->result);
         } else if (parsed.reply && parsed.reply->result.contains("problems")) {
             read_as<Problems>(parsed.reply->result);
+        } else if (parsed.reply && parsed.reply->result.contains("discard-max-bytes")) {
+            read_as<OpenFileResult>(parsed.reply->result);
         } else if (parsed.reply && parsed.reply->result.contains("protocol")) {
             read_as<AboutResult>(parsed.reply->result);
         } else if (parsed.reply && !parsed.reply->result.empty()) {

@@ -173,3 +173,23 @@ TEST_CASE("control: a tapdisk gives its image's files to the controller that ask
     REQUIRE(t.client.error("open", t.image()).empty());
     CHECK(t.client.call("files").descriptors.empty());
 }
+
+TEST_CASE("control: what the controller says about a device's discards is what the driver is told", "[unit][tapdisk]") {
+    Controlled t;
+    DeviceDiscard told;
+    {
+        const FileOpener opener{
+            t.client.socket(), [&](ipc::Channel& channel, const ipc::Request& request) {
+                const UniqueFd file{::open(t.machine.image_path().c_str(), O_RDWR | O_CLOEXEC)};
+                channel.reply(request.id, ipc::OpenFileResult{1 << 20, std::nullopt, 512}, {file.get()});
+            }};
+        REQUIRE(t.client.error("stats").empty());  // the server knows its client
+        ControllerImageOpener files{*t.server, 1, "image"};
+        const UniqueFd fd = files.open("image", Access::read_write, Caching::buffered);
+        told = files.device_discard(fd.get());
+        CHECK_FALSE(files.device_discard(-1).max_bytes.has_value());
+    }
+    CHECK(told.max_bytes == 1 << 20);
+    CHECK_FALSE(told.granularity_bytes.has_value());
+    CHECK(told.alignment_bytes == 512);
+}
