@@ -73,9 +73,9 @@ struct ControlServer::Handlers {
     ipc::Json operator()(const ipc::Stats&, ipc::Call&) { return vbd.stats(); }
     ipc::AboutResult operator()(const ipc::About&, ipc::Call&) {
         const auto running = server.loop_.clock().coarse() - server.started_;
-        return {version, static_cast<std::uint32_t>(::getpid()),
+        return {version, static_cast<std::uint32_t>(server.self_.pid),
                 static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(running).count()),
-                ipc::protocol_version};
+                ipc::protocol_version, server.self_.sandbox};
     }
     ipc::Problems operator()(const ipc::Watch&, ipc::Call& call) {
         server.watchers_.insert(call.client);
@@ -180,9 +180,10 @@ void ControlServer::Handlers::operator()(const ipc::Files&, ipc::Call& call) {
     call.answer(result, descriptors);
 }
 
-ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, ipc::MessageListener& listener)
+ControlServer::ControlServer(EventLoop& loop, Vbd& vbd, ipc::MessageListener& listener, Self self)
     : loop_(loop),
       vbd_(vbd),
+      self_(std::move(self)),
       started_(loop.clock().coarse()),
       handlers_(new Handlers{*this, vbd}),
       server_(loop, listener,
@@ -232,6 +233,10 @@ void ControlServer::tell_problems() noexcept {
 
 std::unique_ptr<ImageOpener> ControlServer::opener_for(ClientId id, const ipc::OpenArguments& arguments) {
     if (arguments.files_from_controller) return std::make_unique<ControllerImageOpener>(*this, id, arguments.path);
+    if (self_.sandbox != "off") {
+        throw_error(std::make_error_code(std::errc::operation_not_permitted),
+                    arguments.path + ": in its sandbox a tapdisk opens no files; they come from the controller");
+    }
     return std::make_unique<LocalImageOpener>();
 }
 

@@ -27,8 +27,13 @@ namespace blktap {
 
 class ControlServer {
   public:
+    /// This process, for people.
+    struct Self {
+        int pid = 0;          ///< as the host numbers it
+        std::string sandbox;  ///< sandbox::describe(); "off": the files of an image may be opened here
+    };
     /// All of them outlive the server. Errors: throws std::system_error (descriptors).
-    ControlServer(EventLoop& loop, Vbd& vbd, ipc::MessageListener& listener);
+    ControlServer(EventLoop& loop, Vbd& vbd, ipc::MessageListener& listener, Self self);
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
     ~ControlServer();
@@ -63,6 +68,7 @@ class ControlServer {
 
     EventLoop& loop_;
     Vbd& vbd_;
+    const Self self_;
     const Nanoseconds started_;
     std::set<ClientId> watchers_;             ///< subscribers to problems
     std::map<std::string, ClientId> owners_;  ///< by connection name: the client whose hang-up ends the connection

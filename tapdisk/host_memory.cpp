@@ -30,9 +30,10 @@ bool has_capability(unsigned capability) noexcept {
 }
 
 /// mlockall() succeeds under a limit that is not reached yet, but later allocations fail.
-bool may_lock_without_limit() noexcept {
-    rlimit limit{};
-    return has_capability(CAP_IPC_LOCK) ||
+bool may_lock_without_limit(Rights rights) noexcept {
+    rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+    if (rights == Rights::go) ::setrlimit(RLIMIT_MEMLOCK, &limit);  // as far as this process may
+    return (rights == Rights::stay && has_capability(CAP_IPC_LOCK)) ||
            (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY);
 }
 
@@ -48,8 +49,8 @@ int read_in(dl_phdr_info* object, std::size_t, void*) noexcept {
     return 0;
 }
 
-std::error_code lock_memory() noexcept {
-    if (!may_lock_without_limit()) return std::make_error_code(std::errc::operation_not_permitted);
+std::error_code lock_memory(Rights rights) noexcept {
+    if (!may_lock_without_limit(rights)) return std::make_error_code(std::errc::operation_not_permitted);
     // On fault: only a small part of the threads' stacks and of the page pool is ever used.
     if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) return last_system_error();
     ::dl_iterate_phdr(&read_in, nullptr);
@@ -62,9 +63,9 @@ std::string describe(std::error_code error) {
 
 }  // namespace
 
-HostMemory claim_host_memory() noexcept {
+HostMemory claim_host_memory(Rights rights) noexcept {
     HostMemory memory;
-    memory.lock = lock_memory();
+    memory.lock = lock_memory(rights);
     if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) memory.io_flusher = last_system_error();
     if (memory.lock || memory.io_flusher) {
         log::info("host_memory", {{"locked", describe(memory.lock)}, {"io_flusher", describe(memory.io_flusher)}});

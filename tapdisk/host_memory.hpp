@@ -17,9 +17,12 @@ struct HostMemory {
     std::error_code io_flusher;  ///< why allocations may wait for I/O; no error: they do not
 };
 
+/// Whether this process keeps the rights that it has. Without them only the limit decides what may be locked.
+enum class Rights : bool { stay, go };
+
 /// Locks the present and future memory of this process, each page when it is first touched, the code at once; and marks
 /// this thread, and threads that it starts, as ones that I/O depends on (PR_SET_IO_FLUSHER). If a step is not
 /// permitted, one line is logged, and the process runs without it. Call before threads start.
-HostMemory claim_host_memory() noexcept;
+HostMemory claim_host_memory(Rights rights = Rights::stay) noexcept;
 
 }  // namespace blktap

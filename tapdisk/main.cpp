@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "drivers/registry.hpp"
+#include "libblktap/base/boot_id.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/base/signals.hpp"
 #include "libblktap/files/local_image_opener.hpp"
@@ -59,6 +60,19 @@ std::unique_ptr<ipc::MessageListener> listen(const Options& options) {
     return std::make_unique<ipc::MessageListener>(options.control_path);
 }
 
+/// Gives up what serving a disk does not need, after opening and reading what it does. Returns what people are told.
+/// Errors: throws std::system_error: this process must end.
+std::string confine(const Options& options, Vbd& vbd) {
+    if (options.sandbox == sandbox::Mode::off) return sandbox::describe(options.sandbox, {});
+    boot_id();
+    vbd.xen_handles().open_the_only_ones();
+    log::keep_open();
+    const UniqueFd network(options.network_fd.value_or(-1));
+    sandbox::Orders orders{options.sandbox, std::nullopt, network.get()};
+    if (options.first_user) orders.user = sandbox::user_of(*options.first_user, sandbox::host_pid());
+    return sandbox::describe(options.sandbox, sandbox::enter(orders));
+}
+
 /// Returns the exit status: 0, or 1 if the last flush failed. Closes `starter` once tapdisk has started.
 int serve(const Options& options, UniqueFd& starter) {
     const UniqueFd signals = open_end_signals();
@@ -78,7 +92,9 @@ int serve(const Options& options, UniqueFd& starter) {
     loop.set_turn([&vbd] { return vbd.turn(); });
     if (options.image) open_image(loop, vbd, *options.image);
     const auto listener = listen(options);
-    ControlServer server(loop, vbd, *listener);
+    const int pid = sandbox::host_pid();
+    const std::string confined = confine(options, vbd);
+    ControlServer server(loop, vbd, *listener, {pid, confined});
 
     int exit_status = 0;
     if (options.client_fd) {
@@ -96,7 +112,7 @@ int serve(const Options& options, UniqueFd& starter) {
             loop.stop();
         });
     });
-    log::info("ready", {{"control", options.control_path}, {"pid", std::to_string(::getpid())}});
+    log::info("ready", {{"control", options.control_path}, {"pid", std::to_string(pid)}, {"sandbox", confined}});
     starter.reset();
     loop.run();
     return exit_status;
@@ -114,7 +130,8 @@ int main(int argument_count, char** arguments) {
     if (options->client_fd) starter.reset(::fcntl(*options->client_fd, F_DUPFD_CLOEXEC, 0));
     try {
         blktap::log::configure("tapdisk", options->level, options->sink);
-        blktap::claim_host_memory();
+        blktap::claim_host_memory(options->sandbox == blktap::sandbox::Mode::off ? blktap::Rights::stay
+                                                                                 : blktap::Rights::go);
         return blktap::serve(*options, starter);
     } catch (const std::exception& error) {
         std::cerr << "tapdisk: " << error.what() << '\n';

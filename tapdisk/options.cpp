@@ -38,6 +38,18 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
     app.add_option("--listen-fd", options.listen_fd,
                    "The control socket, bound to the path of --control by the starter, who also removes it")
         ->check(CLI::NonNegativeNumber);
+    app.add_option("--sandbox", options.sandbox,
+                   "Give up all rights before an image is opened: its files must come from the controller; debug: a "
+                   "system call that is not allowed is named")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, sandbox::Mode>{
+            {"off", sandbox::Mode::off}, {"on", sandbox::Mode::on}, {"debug", sandbox::Mode::debug}}))
+        ->default_str("off");
+    app.add_option("--first-user", options.first_user,
+                   "With --sandbox and root's rights: become the user of this number plus that of the process")
+        ->check(CLI::Range(1u, 0xff000000u));
+    app.add_option("--network-fd", options.network_fd,
+                   "With --sandbox: enter this network namespace, where there is nothing, instead of a new one")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--aio-slots", options.aio_slots,
                    "I/O operations in the kernel at once; counts against fs.aio-max-nr")
         ->check(CLI::Range(1u, 4096u))
@@ -80,6 +92,11 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
             exit_status = 2;
             return std::nullopt;
         }
+    }
+    if (options.sandbox != sandbox::Mode::off && options.image) {
+        std::cerr << "tapdisk: --open opens files of its own, which --sandbox forbids\n";
+        exit_status = 2;
+        return std::nullopt;
     }
     if (!memory_budget.empty()) options.memory_budget_bytes = parse_size(memory_budget).value();
     if (!recovery_log.empty()) options.recovery_log_path = recovery_log;

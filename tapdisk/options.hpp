@@ -11,6 +11,7 @@
 #include "libblktap/base/defaults.hpp"
 #include "libblktap/base/log.hpp"
 #include "libblktap/driver_api/image_driver.hpp"
+#include "tapdisk/sandbox/sandbox.hpp"
 
 namespace blktap {
 
@@ -20,6 +21,9 @@ struct Options {
     std::optional<std::string> recovery_log_path;
     std::optional<int> client_fd;  ///< a connected control client, from the starter
     std::optional<int> listen_fd;  ///< the control socket, made and removed by the starter; none: tapdisk makes it
+    sandbox::Mode sandbox = sandbox::Mode::off;
+    std::optional<uid_t> first_user;  ///< of the block from which the sandbox takes its own
+    std::optional<int> network_fd;    ///< a network namespace for the sandbox
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = default_poll_us;
     std::uint64_t memory_budget_bytes = default_memory_budget_bytes;

@@ -205,12 +205,14 @@ struct AboutResult {
     std::uint32_t pid = 0;
     std::uint64_t running_seconds = 0;
     std::uint32_t protocol = 0;  ///< the version of its control protocol
+    std::string sandbox{};       ///< "on", "debug" or "off", and what is missing; empty: a version without one
 
     static void fields(auto& io, auto& it) {
         io.required("version", it.version);
         io.required("pid", it.pid);
         io.required("running-seconds", it.running_seconds);
         io.required("protocol", it.protocol);
+        io.optional("sandbox", it.sandbox);
     }
     friend bool operator==(const AboutResult&, const AboutResult&) = default;
 };

@@ -26,12 +26,17 @@ void KeptHandles::GiveBack::operator()(XenHandles* handles) const noexcept {
 }
 
 void KeptHandles::open_the_only_ones() {
-    kept_ = std::make_unique<XenHandles>();
     only_ones_ = true;
+    try {
+        kept_ = std::make_unique<XenHandles>();
+    } catch (const std::system_error& error) {
+        failure_ = error;
+    }
 }
 
 KeptHandles::Lent KeptHandles::lend(DomainId domain) {
     if (!only_ones_) return {new XenHandles, GiveBack{this}};
+    if (failure_) throw *failure_;
     if (!kept_) {
         throw_error(std::make_error_code(std::errc::device_or_resource_busy),
                     "the handles of Xen are in use, and a sandbox allows no others");

@@ -35,16 +35,16 @@ class KeptHandles {
     KeptHandles& operator=(const KeptHandles&) = delete;
 
     /// Opens handles now, and no others later: from then on they are lent to one user at a time. The first user's
-    /// domain stays the only one of their event channels. Errors: throws std::system_error: there is no Xen, or no
-    /// right to it.
+    /// domain stays the only one of their event channels. That there is no Xen is an error only of who wants to use it.
     void open_the_only_ones();
     /// Returns handles for rings of `domain`; without open_the_only_ones(), new ones. Errors: throws
-    /// std::system_error; EBUSY: the only ones are in use, EPERM: they are another domain's.
+    /// std::system_error: those of opening them; EBUSY: the only ones are in use, EPERM: they are another domain's.
     Lent lend(DomainId domain);
 
   private:
     bool only_ones_ = false;
-    std::unique_ptr<XenHandles> kept_;  ///< null: lent
+    std::unique_ptr<XenHandles> kept_;          ///< null: lent
+    std::optional<std::system_error> failure_;  ///< why they could not be opened
     std::optional<DomainId> domain_;
 };
 

@@ -48,7 +48,7 @@ Json answer(const ipc::Request& request) {
     if (request.name == "info") return entry(request.arguments.get<ipc::VbdArguments>().device);
     if (request.name == "status") return ipc::StatusResult{"0.1.0", 99, 1, true};
     if (request.name == "stats") return {{"state", "open"}, {"aio", {{"slots", 48}}}};
-    if (request.name == "about") return ipc::AboutResult{"0.1.0", 4711, 90, 1};
+    if (request.name == "about") return ipc::AboutResult{"0.1.0", 4711, 90, 1, "on"};
     if (request.name == "plug") return ipc::DeviceDescription{.size_sectors = 2048, .read_only = true};
     if (request.name == "unplug") {
         throw_error(Errc::wrong_state, "5/51728 was not made by plug: use the toolstack");
@@ -128,7 +128,7 @@ TEST_CASE("tap-ctl: shows which version of tapdisk serves a disk", "[unit][contr
                Catch::Contains("version         0.1.0\n") && Catch::Contains("running         1 min\n"));
     CHECK(tapback.asked().back().arguments.get<ipc::VbdArguments>() == ipc::VbdArguments{5, 51712});
     const Json info = Json::parse(tap_ctl.run({"info", "5/xvda", "--json"}).out);
-    CHECK(info.at("tapdisk").get<ipc::AboutResult>() == ipc::AboutResult{"0.1.0", 4711, 90, 1});
+    CHECK(info.at("tapdisk").get<ipc::AboutResult>() == ipc::AboutResult{"0.1.0", 4711, 90, 1, "on"});
     const auto list = tap_ctl.run({"list", "--tapdisks"});
     CHECK(list.status == 0);
     CHECK(std::ranges::count(list.out, '\n') == 1 + vbds);

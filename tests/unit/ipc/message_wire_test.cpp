@@ -173,7 +173,8 @@ TEST_CASE("messages: the bytes of what is answered", "[unit][ipc]") {
         R"("read-only":true,"ring-pages-max":16,"sector-size":512,"size-sectors":8})";
     CHECK(Json(device).dump() == device_text);
     CHECK(Json(Nothing{}).dump() == "{}");
-    CHECK(Json(AboutResult{"1", 2, 3, 4}).dump() == R"({"pid":2,"protocol":4,"running-seconds":3,"version":"1"})");
+    CHECK(Json(AboutResult{"1", 2, 3, 4, "on"}).dump() ==
+          R"({"pid":2,"protocol":4,"running-seconds":3,"sandbox":"on","version":"1"})");
     CHECK(Json(FilesResult{{{"/a", true, false, ""}}}).dump() ==
           R"({"files":[{"buffered":false,"path":"/a","read-only":true}]})");
     const VbdEntry entry{backend, "connected", 4, 3, 4711, ImageArguments{"raw", "/a"}, "slow", 3, device, true};

@@ -44,7 +44,8 @@ TEST_CASE("control: a disk is opened, connected, paused, resumed, disconnected a
 TEST_CASE("control: a tapdisk tells at any time which program it is and how long it runs", "[unit][tapdisk]") {
     Controlled t;
     const auto about = [&] { return t.client.call("about").result.get<ipc::AboutResult>(); };
-    CHECK(about() == ipc::AboutResult{version, static_cast<std::uint32_t>(::getpid()), 0, ipc::protocol_version});
+    CHECK(about() ==
+          ipc::AboutResult{version, static_cast<std::uint32_t>(::getpid()), 0, ipc::protocol_version, "off"});
     t.machine.clock().advance(std::chrono::milliseconds(1999));
     t.serve(t.client);
     CHECK(about().running_seconds == 1);
@@ -52,6 +53,19 @@ TEST_CASE("control: a tapdisk tells at any time which program it is and how long
     t.machine.clock().advance(std::chrono::hours(24 * 365 * 10));
     CHECK(about().running_seconds == 1 + 24 * 365 * 10 * 3600ULL);
     CHECK(t.client.error("about", {{"more", true}}) == "bad-message");
+}
+
+TEST_CASE("control: in its sandbox a tapdisk opens no file itself, and says so", "[unit][tapdisk]") {
+    Controlled t;
+    t.server.reset();
+    t.server.emplace(t.machine.loop(), t.machine.vbd(), t.listener, ControlServer::Self{4711, "on"});
+    ControlClient client{t.machine, t.path};
+    const auto about = client.call("about").result.get<ipc::AboutResult>();
+    CHECK(about.pid == 4711);
+    CHECK(about.sandbox == "on");
+    CHECK(client.error("open", t.image()) == "system:EPERM");
+    CHECK_THAT(client.call("open", t.image()).error_message, Catch::Contains("they come from the controller"));
+    CHECK(client.call("stats").result.at("state") == "closed");
 }
 
 TEST_CASE("control: what fails is told by its code and leaves the state as it was", "[unit][tapdisk]") {

@@ -40,8 +40,10 @@ struct Controlled {
 
     VbdHarness machine;
     std::string path = machine.directory().path("control");
+    std::string sandbox = "off";
     ipc::MessageListener listener{path};
-    std::optional<ControlServer> server{std::in_place, machine.loop(), machine.vbd(), listener};
+    std::optional<ControlServer> server{std::in_place, machine.loop(), machine.vbd(), listener,
+                                        ControlServer::Self{::getpid(), sandbox}};
     ControlClient client{machine, path};
 };
 
