@@ -40,6 +40,11 @@ std::string running_text(const std::optional<ipc::AboutResult>& about) {
     return about ? duration_text(about->running_seconds) : "-";
 }
 
+std::string sandbox_text(const std::optional<ipc::AboutResult>& about) {
+    if (!about) return "-";
+    return about->sandbox.empty() ? "none" : about->sandbox;
+}
+
 void append_values(std::vector<Row>& rows, const std::string& name, const ipc::Json& json) {
     if (!json.is_structured() || json.empty()) {
         // An empty object has no line; an empty array is a value.
@@ -115,7 +120,8 @@ std::string image_text(const ipc::ImageArguments& image) {
     return text + (image.read_only ? " (read-only)" : "");
 }
 
-void print_list(std::ostream& out, const std::vector<ipc::VbdEntry>& vbds) {
+void print_list(std::ostream& out, const ipc::ListResult& list) {
+    const auto& vbds = list.vbds;
     std::vector<Row> rows{{"VBD", "DEVICE", "PID", "STATE", "IMAGE"}};
     for (const ipc::VbdEntry& vbd : vbds) {
         rows.push_back({vbd.backend.name(), ipc::device_name(vbd.backend.device), number_or_dash(vbd.pid), vbd.state,
@@ -125,6 +131,8 @@ void print_list(std::ostream& out, const std::vector<ipc::VbdEntry>& vbds) {
     for (const ipc::VbdEntry& vbd : vbds) {
         if (vbd.problem) out << vbd.backend.name() << ": " << printable(*vbd.problem) << '\n';
     }
+    if (!list.sandbox.empty())
+        out << "tapdisk.conf has sandbox = " << printable(list.sandbox) << ": for debugging only\n";
 }
 
 std::string duration_text(std::uint64_t seconds) {
@@ -135,10 +143,10 @@ std::string duration_text(std::uint64_t seconds) {
 }
 
 void print_tapdisks(std::ostream& out, const std::vector<VbdTapdisk>& vbds) {
-    std::vector<Row> rows{{"VBD", "DEVICE", "PID", "VERSION", "RUNNING", "STATE"}};
+    std::vector<Row> rows{{"VBD", "DEVICE", "PID", "VERSION", "RUNNING", "SANDBOX", "STATE"}};
     for (const auto& [vbd, about] : vbds) {
         rows.push_back({vbd.backend.name(), ipc::device_name(vbd.backend.device), number_or_dash(vbd.pid),
-                        version_text(about), running_text(about), vbd.state});
+                        version_text(about), running_text(about), sandbox_text(about), vbd.state});
     }
     print_table(out, rows);
 }
@@ -153,7 +161,8 @@ void print_info(std::ostream& out, const VbdTapdisk& of) {
                           {"frontend state", xenbus_state(vbd.frontend_state)},
                           {"pid", number_or_dash(vbd.pid)},
                           {"version", version_text(about)},
-                          {"running", running_text(about)}};
+                          {"running", running_text(about)},
+                          {"sandbox", sandbox_text(about)}};
     if (vbd.minor) rows.push_back({"minor", std::to_string(*vbd.minor)});
     if (vbd.image) rows.push_back({"image", image_text(*vbd.image)});
     if (const auto& device = vbd.description) {

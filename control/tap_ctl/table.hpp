@@ -40,7 +40,7 @@ struct VbdTapdisk {
 void print_tapdisks(std::ostream& out, const std::vector<VbdTapdisk>& vbds);
 
 /// Prints the VBDs as a table, and below it a line for each that has a problem.
-void print_list(std::ostream& out, const std::vector<ipc::VbdEntry>& vbds);
+void print_list(std::ostream& out, const ipc::ListResult& list);
 void print_info(std::ostream& out, const VbdTapdisk& of);
 /// Prints each value of a JSON object on its own line, after the names that lead to it: "aio.in-kernel  0".
 void print_values(std::ostream& out, const ipc::Json& json);

@@ -53,11 +53,11 @@ int list(const CommandLine& line, std::ostream& out) {
     if (asks_as_block_tap(line)) return list_as_block_tap(line, out);
     if (line.tapdisks) return list_tapdisks(line, out);
     TapbackClient tapback(line.socket);
-    const auto vbds = list_vbds(tapback);
+    const auto all = list_all(tapback);
     if (line.json) {
-        out << ipc::to_text(ipc::ListResult{vbds, false}, 2) << '\n';
+        out << ipc::to_text(all, 2) << '\n';
     } else {
-        print_list(out, vbds);
+        print_list(out, all);
     }
     return 0;
 }

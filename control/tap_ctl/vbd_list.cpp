@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "control/tap_ctl/vbd_name.hpp"
 #include "libblktap/base/error.hpp"
@@ -37,16 +38,22 @@ ipc::VbdArguments vbd_with_image(const std::string& path, TapbackClient& tapback
 
 }  // namespace
 
-std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback) {
-    std::vector<ipc::VbdEntry> vbds;
+ipc::ListResult list_all(TapbackClient& tapback) {
+    ipc::ListResult all;
     ipc::List arguments;
-    for (;;) {
-        const ipc::ListResult reply = tapback.call(arguments, answer_time);
-        vbds.insert(vbds.end(), reply.vbds.begin(), reply.vbds.end());
-        if (!reply.more) return vbds;
-        if (reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");
-        arguments.after = vbds.back().backend.name();
-    }
+    do {
+        ipc::ListResult reply = tapback.call(arguments, answer_time);
+        if (reply.more && reply.vbds.empty()) throw_error(Errc::bad_message, "list: no entry, but more to come");
+        all.more = reply.more;
+        all.sandbox = std::move(reply.sandbox);
+        std::ranges::move(reply.vbds, std::back_inserter(all.vbds));
+        if (all.more) arguments.after = all.vbds.back().backend.name();
+    } while (all.more);
+    return all;
+}
+
+std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback) {
+    return list_all(tapback).vbds;
 }
 
 std::optional<ipc::AboutResult> about_tapdisk(const ipc::VbdArguments& vbd, TapbackClient& tapback) {

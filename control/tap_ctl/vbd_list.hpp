@@ -17,6 +17,8 @@ namespace blktap::tap_ctl {
 
 /// Errors: throws std::system_error, as TapbackClient::call().
 std::vector<ipc::VbdEntry> list_vbds(TapbackClient& tapback);
+/// The same, with what tapback says besides.
+ipc::ListResult list_all(TapbackClient& tapback);
 
 /// The answer of the tapdisk of `vbd` to "about"; nullopt: there is no tapdisk, it or tapback is too old for "about",
 /// or it cannot be asked now.

@@ -30,7 +30,8 @@ bool matters(const std::string& below) {
 Daemon::Daemon(EventLoop& loop, const Options& options)
     : loop_(loop),
       storage_(loop, storage::settings_of(options)),
-      tapdisks_(loop, search_, tapdisk_command(options)),
+      tapdisks_(loop, search_, tapdisk_command(options),
+                options.sandbox == Options::Sandbox::off ? Place::with_us : Place::own_namespace),
       problem_hook_(loop, options.problem_hook),
       session_(loop, store_hooks()),
       host_{.loop = loop,
@@ -345,6 +346,7 @@ ipc::ListResult Daemon::list(const std::string& after) const {
     ListPage page(result.vbds);
     for (auto next = vbds_.upper_bound(after); next != vbds_.end() && !result.more; ++next)
         result.more = !page.add(next->second->entry(false));
+    if (host_.options.sandbox != Options::Sandbox::on) result.sandbox = sandbox_name(host_.options.sandbox);
     return result;
 }
 

@@ -46,6 +46,12 @@ void serve(const Options& options) {
     const std::string socket_path = options.run_directory + "/tapback.sock";
     // Before anything else: a second tapback must fail here.
     const auto listener = listen_alone(socket_path);
+    if (options.sandbox != Options::Sandbox::on) {
+        log::warning("sandbox", {{"mode", sandbox_name(options.sandbox)},
+                                 {"state", options.sandbox == Options::Sandbox::off
+                                               ? "tapdisks have all rights of tapback"
+                                               : "tapdisks name a forbidden system call before they end"}});
+    }
     Daemon daemon(loop, options);
     const ControlSocket socket(loop, daemon, *listener);
     loop.set_turn([&daemon] { return daemon.turn(); });

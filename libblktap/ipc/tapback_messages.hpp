@@ -92,10 +92,12 @@ struct ListResult {
     static constexpr Others others = Others::ignored;
     std::vector<VbdEntry> vbds{};
     bool more = false;
+    std::string sandbox{};  ///< of tapdisks that are started now, if it is not simply on: "debug", "off"
 
     static void fields(auto& io, auto& it) {
         io.array("vbds", it.vbds, no_limit);
         io.required("more", it.more);
+        io.optional("sandbox", it.sandbox);
     }
     friend bool operator==(const ListResult&, const ListResult&) = default;
 };

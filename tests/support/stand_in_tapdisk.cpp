@@ -141,6 +141,15 @@ void serve(const std::string& mode, ipc::Channel& channel) {
     }
 }
 
+/// tapback starts a tapdisk with SIGTERM blocked, as the first process of its namespace, which the signal's default
+/// action does not end.
+void obey_sigterm(bool obeys) {
+    ::signal(SIGTERM, obeys ? [](int) { ::_exit(0); } : SIG_IGN);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 }  // namespace
 
 int main(int argument_count, char** arguments) {
@@ -149,7 +158,7 @@ int main(int argument_count, char** arguments) {
     // Longer than tapback needs to read the earlier messages.
     socket.set_patience(std::chrono::seconds(60));
     ipc::Channel channel(std::move(socket));
-    if (mode == "deaf" || mode == "lies") ::signal(SIGTERM, SIG_IGN);
+    obey_sigterm(mode != "deaf" && mode != "lies");
     try {
         if (mode == "last-word") return say_last_word(channel), 1;
         serve(mode, channel);

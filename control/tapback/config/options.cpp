@@ -27,6 +27,9 @@ const std::map<std::string, log::Level> levels{{"debug", log::Level::debug},
                                                {"warning", log::Level::warning},
                                                {"error", log::Level::error}};
 
+const std::map<std::string, Options::Sandbox> sandboxes{
+    {"on", Options::Sandbox::on}, {"debug", Options::Sandbox::debug}, {"off", Options::Sandbox::off}};
+
 std::string require_absolute(const std::string& path) {
     return path.starts_with('/') ? "" : path + ": not an absolute path";
 }
@@ -69,6 +72,10 @@ struct Parser {
             ->transform(CLI::CheckedTransformer(levels))
             ->default_str("info");
         app.add_flag("--syslog", syslog, "Log to syslog instead of standard error");
+        app.add_option("--sandbox", options.sandbox,
+                       "Take all rights from each tapdisk; debug: it names a forbidden system call before it ends")
+            ->transform(CLI::CheckedTransformer(sandboxes))
+            ->default_str("on");
         app.add_option("--poll-us", options.poll_us,
                        "A tapdisk looks for work up to this many microseconds before it sleeps; 0: never")
             ->check(CLI::Range(0u, 1000u))
@@ -172,7 +179,14 @@ std::vector<std::string> tapdisk_command(const Options& options) {
         if (level == options.level) command.push_back("--log-level=" + name);
     }
     if (options.sink == log::Sink::syslog) command.emplace_back("--syslog");
+    command.push_back("--sandbox=" + sandbox_name(options.sandbox));
     return command;
+}
+
+std::string sandbox_name(Options::Sandbox sandbox) {
+    for (const auto& [name, value] : sandboxes)
+        if (value == sandbox) return name;
+    return {};
 }
 
 }  // namespace blktap::tapback

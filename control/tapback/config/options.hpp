@@ -24,6 +24,7 @@ struct Options {
     std::string problem_hook{};                      ///< absolute; run when a disk's storage has a problem; or empty
     log::Level level = log::Level::info;             ///< of tapback, and of each tapdisk
     log::Sink sink = log::Sink::standard_error;
+    enum class Sandbox : std::uint8_t { on, debug, off } sandbox = Sandbox::on;  ///< of each tapdisk
     unsigned poll_us = default_poll_us;
     unsigned aio_slots = IoQueue::default_slots;
     unsigned deaths_max = 3;  ///< of a disk's tapdisks within a minute; 0: no limit
@@ -36,7 +37,10 @@ struct Options {
 std::optional<Options> parse_options(int argument_count, const char* const* arguments, int& exit_status,
                                      const char* default_config = nullptr);
 
-/// Returns the part of a tapdisk's command line that follows from these options: program, logging, polling, queues.
+/// Returns the part of a tapdisk's command line that follows from these options: program, logging, polling, queues,
+/// sandbox.
 std::vector<std::string> tapdisk_command(const Options& options);
+/// "on", "debug", "off": as the configuration file has it.
+std::string sandbox_name(Options::Sandbox sandbox);
 
 }  // namespace blktap::tapback

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/tapback/system/empty_network.hpp"
+#include "control/tapback/system/user_block.hpp"
 #include "libblktap/base/log.hpp"
 
 extern "C" {
@@ -54,11 +56,21 @@ ProcessId identify_or_kill(const ChildProcess& child) {
     }
 }
 
+/// Errors: throws std::system_error, as a tapdisk that does not start.
+UniqueFd bind_for_tapdisk(const std::string& socket_path) {
+    try {
+        return ipc::bind_message_socket(socket_path);
+    } catch (const std::system_error& error) {
+        throw_error(error.code(), "its tapdisk did not start: " + socket_path);
+    }
+}
+
 /// Starts a tapdisk. If that fails, nobody will listen on its socket, which is removed.
 std::pair<ChildProcess, ProcessId> start_or_remove(const std::vector<std::string>& command,
-                                                   const std::vector<int>& kept, const std::string& socket_path) {
+                                                   const std::vector<int>& kept, const std::string& socket_path,
+                                                   Place place) {
     try {
-        ChildProcess child = spawn_child(command, kept);
+        ChildProcess child = spawn_child(command, kept, {}, place);
         const ProcessId id = identify_or_kill(child);
         return {std::move(child), id};
     } catch (const std::exception&) {
@@ -92,6 +104,22 @@ class RunningCheck : public ProgramCheck {
 
 }  // namespace
 
+TapdiskProcesses::TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::vector<std::string> command,
+                                   Place place)
+    : loop_(loop), search_(search), command_(std::move(command)), how_{place, {}} {
+    if (place == Place::with_us || ::geteuid() != 0) return;
+    const auto first_user = choose_user_block();
+    if (!first_user) {
+        throw_error(std::make_error_code(std::errc::address_not_available),
+                    "users of this host have all ids that tapdisks could be given (\"sandbox = off\" needs none)");
+    }
+    command_.push_back("--first-user=" + std::to_string(*first_user));
+    network_ = make_empty_network();
+    if (!network_) return;
+    how_.kept.push_back(network_.get());
+    command_.push_back("--network-fd=" + std::to_string(network_.get()));
+}
+
 std::unique_ptr<ProgramCheck> TapdiskProcesses::can_adopt(unsigned log_version, ProgramCheck::Done done) {
     return std::make_unique<RunningCheck>(
         loop_, std::vector<std::string>{command_.front(), "--can-adopt", std::to_string(log_version)}, std::move(done));
@@ -109,17 +137,20 @@ bool is_error(const ipc::Reply& reply, Errc code) {
 }
 
 std::unique_ptr<TapdiskProcess> TapdiskProcess::spawn(EventLoop& loop, std::vector<std::string> command,
-                                                      const std::string& socket_path, Hooks hooks) {
+                                                      const std::string& socket_path, Hooks hooks,
+                                                      const TapdiskStart& how) {
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         throw_system_error("a socket for tapdisk");
     ipc::MessageSocket ours{UniqueFd(ends[0])};
     const UniqueFd theirs(ends[1]);
     // The tapdisk itself listens, so that SO_PEERCRED names it. It needs no path for that.
-    const UniqueFd listener = ipc::bind_message_socket(socket_path);
+    const UniqueFd listener = bind_for_tapdisk(socket_path);
     command.insert(command.end(), {"--listen-fd", std::to_string(listener.get()), "--control", socket_path,
                                    "--client-fd", std::to_string(theirs.get())});
-    auto [child, id] = start_or_remove(command, {theirs.get(), listener.get()}, socket_path);
+    std::vector<int> kept = how.kept;
+    kept.insert(kept.end(), {theirs.get(), listener.get()});
+    auto [child, id] = start_or_remove(command, kept, socket_path, how.place);
     std::unique_ptr<TapdiskProcess> process(new TapdiskProcess(loop, id, std::move(child), std::move(hooks)));
     process->socket_path_ = socket_path;
     process->use(std::move(ours));
@@ -131,15 +162,20 @@ std::unique_ptr<TapdiskProcess> TapdiskProcess::find(EventLoop& loop, TapdiskSea
                                                      const std::string& socket_path, Hooks hooks) {
     std::optional<ProcessId> id = known;
     ipc::MessageSocket socket;
+    bool is_left = false;  // a socket on which nobody listens
     try {
         socket = ipc::MessageSocket::connect_to(socket_path);
         if (!id) id = identify(socket.peer_pid());
     } catch (const std::system_error& error) {
         if (!id && !is_no_listener(error)) throw;
+        is_left = error.code() == std::errc::connection_refused;
         if (const auto pid = id ? std::nullopt : search.find(socket_path)) id = identify(*pid);
     }
     auto pidfd = id ? open_process(*id) : std::nullopt;
-    if (!pidfd) return nullptr;
+    if (!pidfd) {
+        if (is_left) ::unlink(socket_path.c_str());
+        return nullptr;
+    }
     std::unique_ptr<TapdiskProcess> process(
         new TapdiskProcess(loop, *id, {id->pid, std::move(*pidfd)}, std::move(hooks)));
     process->socket_path_ = socket_path;

@@ -27,6 +27,12 @@
 
 namespace blktap::tapback {
 
+/// How a tapdisk is started: where, and with which descriptors besides, which its command names.
+struct TapdiskStart {
+    Place place = Place::with_us;
+    std::vector<int> kept{};
+};
+
 class TapdiskProcess : public TapdiskHandle {
   public:
     /// Time between SIGTERM and SIGKILL. A tapdisk answers its requests, flushes and closes, which takes as long as the
@@ -42,10 +48,12 @@ class TapdiskProcess : public TapdiskHandle {
     /// path removes it when the tapdisk has ended. The tapdisk outlives this process once it has an image. Errors:
     /// throws std::system_error (ENOENT, EMFILE, ...; EADDRINUSE: another process listens there).
     static std::unique_ptr<TapdiskProcess> spawn(EventLoop& loop, std::vector<std::string> command,
-                                                 const std::string& socket_path, Hooks hooks);
+                                                 const std::string& socket_path, Hooks hooks,
+                                                 const TapdiskStart& how = {});
     /// Finds the tapdisk that an earlier tapback started. It is known by its process, `known`; without that, by
     /// listening on `socket_path`, or by its arguments (`search`). It may come without a connection. Null: it has
-    /// ended. Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): not known yet whether it lives.
+    /// ended, and its socket is removed. Errors: throws std::system_error (EMFILE, ETIMEDOUT, EAGAIN, ...): not known
+    /// yet whether it lives.
     static std::unique_ptr<TapdiskProcess> find(EventLoop& loop, TapdiskSearch& search,
                                                 const std::optional<ProcessId>& known, const std::string& socket_path,
                                                 Hooks hooks);
@@ -100,11 +108,13 @@ class TapdiskProcess : public TapdiskHandle {
 /// Starts and finds tapdisks as processes of this host.
 class TapdiskProcesses : public TapdiskSource {
   public:
-    /// `command`: the program and its arguments. `loop` and `search` outlive this.
-    TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::vector<std::string> command)
-        : loop_(loop), search_(search), command_(std::move(command)) {}
+    /// `command`: the program and its arguments. `place`: own_namespace for tapdisks with a sandbox, which are also
+    /// told from which users they take their own, if root starts them. `loop` and `search` outlive this. Errors: throws
+    /// std::system_error: this host has no users for them.
+    TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::vector<std::string> command,
+                     Place place = Place::with_us);
     std::unique_ptr<TapdiskHandle> start(const std::string& socket_path, TapdiskHandle::Hooks hooks) override {
-        return TapdiskProcess::spawn(loop_, command_, socket_path, std::move(hooks));
+        return TapdiskProcess::spawn(loop_, command_, socket_path, std::move(hooks), how_);
     }
     std::unique_ptr<TapdiskHandle> find(const std::optional<ProcessId>& known, const std::string& socket_path,
                                         TapdiskHandle::Hooks hooks) override {
@@ -115,7 +125,9 @@ class TapdiskProcesses : public TapdiskSource {
   private:
     EventLoop& loop_;
     TapdiskSearch& search_;
-    const std::vector<std::string> command_;
+    std::vector<std::string> command_;
+    UniqueFd network_;  ///< of all tapdisks with a sandbox
+    TapdiskStart how_;
 };
 
 /// The error reply that stands for "no reply will come".

@@ -5,9 +5,12 @@
 
 #include <csignal>
 #include <cstring>
+#include <optional>
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include "control/tapback/system/pid_namespace.hpp"
+#include "control/tapback/system/violation_record.hpp"
 #include "libblktap/base/error.hpp"
 
 extern "C" {
@@ -26,18 +29,19 @@ void require(int error, const char* what) {
 /// Owns posix_spawn's two objects.
 class SpawnSettings {
   public:
-    SpawnSettings() {
+    explicit SpawnSettings(Place place) {
         require(::posix_spawn_file_actions_init(&actions_), "posix_spawn");
         require(::posix_spawnattr_init(&attributes_), "posix_spawn");
-        sigset_t none;
-        ::sigemptyset(&none);
+        sigset_t blocked;
+        ::sigemptyset(&blocked);
+        if (place == Place::own_namespace) ::sigaddset(&blocked, SIGTERM);
         sigset_t all;
         ::sigfillset(&all);
         // A separate session: a signal to tapback's, from a terminal for example, must not end guests' disks.
         require(::posix_spawnattr_setflags(&attributes_,
                                            POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
                 "posix_spawn");
-        require(::posix_spawnattr_setsigmask(&attributes_, &none), "posix_spawn");
+        require(::posix_spawnattr_setsigmask(&attributes_, &blocked), "posix_spawn");
         require(::posix_spawnattr_setsigdefault(&attributes_, &all), "posix_spawn");
     }
     SpawnSettings(const SpawnSettings&) = delete;
@@ -72,7 +76,9 @@ std::string ChildProcess::reap() const {
     if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &end, WEXITED | WNOHANG) != 0 || end.si_pid == 0)
         return "ended";
     if (end.si_code == CLD_EXITED) return "exited with status " + std::to_string(end.si_status);
-    return "killed by signal " + std::to_string(end.si_status) + " (" + ::strsignal(end.si_status) + ')';
+    const std::string text =
+        "killed by signal " + std::to_string(end.si_status) + " (" + ::strsignal(end.si_status) + ')';
+    return end.si_status == SIGSYS ? text + ": " + describe_violation(pid) : text;
 }
 
 void ChildProcess::kill() const noexcept {
@@ -81,8 +87,10 @@ void ChildProcess::kill() const noexcept {
 }
 
 ChildProcess spawn_child(const std::vector<std::string>& command, const std::vector<int>& kept,
-                         const std::string& program) {
-    SpawnSettings settings;
+                         const std::string& program, Place place) {
+    std::optional<NewPidNamespace> next;
+    if (place == Place::own_namespace) next.emplace();
+    SpawnSettings settings(place);
     for (const int fd : kept)
         settings.keep(fd);
     ChildProcess child{settings.spawn(command, program.empty() ? command.front() : program), {}};

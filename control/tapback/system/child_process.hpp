@@ -26,11 +26,15 @@ struct ChildProcess {
     void kill() const noexcept;
 };
 
+/// `own_namespace`: the child is the first process of a new process namespace. SIGTERM is blocked in it, since the
+/// kernel drops a signal that such a process does not handle yet.
+enum class Place : bool { with_us, own_namespace };
+
 /// Starts `command`, its program first, with the descriptors `kept`. `program`: the file to run, if the
 /// command's first word is only a name. Errors: throws std::system_error naming the program (ENOENT, EACCES, EMFILE,
 /// ...).
 ChildProcess spawn_child(const std::vector<std::string>& command, const std::vector<int>& kept = {},
-                         const std::string& program = {});
+                         const std::string& program = {}, Place place = Place::with_us);
 
 /// Errors: throws std::system_error.
 UniqueFd open_pidfd(pid_t pid);

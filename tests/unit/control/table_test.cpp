@@ -48,7 +48,7 @@ TEST_CASE("table: no text can move the cursor or forge a line", "[unit][control]
     ipc::VbdEntry vbd = entry(5);
     vbd.problem = "gone\n6/51712: fine";
     vbd.image = ipc::ImageArguments{"raw", "/a\nb", false, {}};
-    const auto list = printed([&](std::ostream& out) { print_list(out, {vbd}); });
+    const auto list = printed([&](std::ostream& out) { print_list(out, {{vbd}}); });
     CHECK(std::count(list.begin(), list.end(), '\n') == 3);
 }
 
@@ -75,13 +75,20 @@ TEST_CASE("table: the list has a line for each VBD, and one for each problem", "
     second.state = "waiting for space";
     second.problem = "the file system of /srv/b.img is full";
     CHECK(printed([&](std::ostream& out) {
-              print_list(out, {first, second});
+              print_list(out, {{first, second}});
           }) ==
           "VBD       DEVICE  PID   STATE              IMAGE\n"
           "5/51712   xvda    4711  connected          raw:/srv/a.img (read-only)\n"
           "12/51712  xvda    -     waiting for space  -\n"
           "12/51712: the file system of /srv/b.img is full\n");
     CHECK(printed([&](std::ostream& out) { print_list(out, {}); }) == "VBD  DEVICE  PID  STATE  IMAGE\n");
+}
+
+TEST_CASE("table: the list says when tapdisks have no sandbox", "[unit][control]") {
+    ipc::ListResult list;
+    list.sandbox = "off";
+    CHECK_THAT(printed([&](std::ostream& out) { print_list(out, list); }),
+               Catch::Contains("\ntapdisk.conf has sandbox = off: for debugging only\n"));
 }
 
 TEST_CASE("table: all about a VBD, states of xenbus with their names", "[unit][control]") {
@@ -117,13 +124,13 @@ TEST_CASE("table: which version serves each disk; what is not known is a dash, a
     vbd.backend = {ipc::VbdAddress::Kind::vbd, 5, 51712};
     vbd.state = "connected";
     vbd.pid = 4711;
-    const ipc::AboutResult about{"0.1.0\x1b[2J", 4711, 86400 * 3, 1};
+    const ipc::AboutResult about{"0.1.0\x1b[2J", 4711, 86400 * 3, 1, "on"};
     CHECK(printed([&](std::ostream& out) {
               print_tapdisks(out, {{vbd, about}, {vbd, std::nullopt}});
           }) ==
-          "VBD      DEVICE  PID   VERSION       RUNNING  STATE\n"
-          "5/51712  xvda    4711  0.1.0\\x1b[2J  3 days   connected\n"
-          "5/51712  xvda    4711  -             -        connected\n");
+          "VBD      DEVICE  PID   VERSION       RUNNING  SANDBOX  STATE\n"
+          "5/51712  xvda    4711  0.1.0\\x1b[2J  3 days   on       connected\n"
+          "5/51712  xvda    4711  -             -        -        connected\n");
     const auto info = printed([&](std::ostream& out) { print_info(out, {vbd, about}); });
     CHECK_THAT(info, Catch::Contains("version         0.1.0\\x1b[2J\nrunning         3 days\n"));
 }

@@ -132,7 +132,7 @@ TEST_CASE("tap-ctl: shows which version of tapdisk serves a disk", "[unit][contr
     const auto list = tap_ctl.run({"list", "--tapdisks"});
     CHECK(list.status == 0);
     CHECK(std::ranges::count(list.out, '\n') == 1 + vbds);
-    CHECK_THAT(list.out, Catch::Contains("  0.1.0    1 min    connected\n"));
+    CHECK_THAT(list.out, Catch::Contains("  0.1.0    1 min    on       connected\n"));
     const Json all = Json::parse(tap_ctl.run({"list", "--tapdisks", "--json"}).out);
     CHECK(all.at("vbds").size() == vbds);
     CHECK(all.at("vbds").back().at("tapdisk").at("version") == "0.1.0");

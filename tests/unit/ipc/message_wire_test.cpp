@@ -178,8 +178,9 @@ TEST_CASE("messages: the bytes of what is answered", "[unit][ipc]") {
     CHECK(Json(FilesResult{{{"/a", true, false, ""}}}).dump() ==
           R"({"files":[{"buffered":false,"path":"/a","read-only":true}]})");
     const VbdEntry entry{backend, "connected", 4, 3, 4711, ImageArguments{"raw", "/a"}, "slow", 3, device, true};
-    CHECK(Json(ListResult{{entry}, true}).dump() ==
-          R"({"more":true,"vbds":[{"backend":"backend/vbd3/5/51712","backend-state":4,"description":)" + device_text +
+    CHECK(Json(ListResult{{entry}, true, "off"}).dump() ==
+          R"({"more":true,"sandbox":"off","vbds":[{"backend":"backend/vbd3/5/51712","backend-state":4,"description":)" +
+              device_text +
               R"(,"device":51712,"domain":5,"frontend-state":3,"image":{"format":"raw","path":"/a","read-only":false},)"
               R"("minor":3,"pid":4711,"problem":"slow","state":"connected","takeover":true,"vbd":"5/51712",)"
               R"("vdev":"xvda"}]})");

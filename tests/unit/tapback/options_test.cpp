@@ -181,7 +181,7 @@ TEST_CASE("tapback's options: a tapdisk is told how to log, poll and queue", "[u
     const Command command{"poll-us = 50\naio-slots = 128\nmemory-budget = 1G\n"};
     CHECK(tapback::tapdisk_command(command.options({"--log-level", "warning", "--syslog"})) ==
           Words{command.tapdisk, "--poll-us=50", "--aio-slots=128", "--memory-budget=1073741824", "--log-level=warning",
-                "--syslog"});
+                "--syslog", "--sandbox=on"});
 }
 
 TEST_CASE("tapback's options: the sample of the configuration file says what holds by default", "[unit][tapback]") {
@@ -195,7 +195,7 @@ TEST_CASE("tapback's options: the sample of the configuration file says what hol
         ++keys;
         uncommented << line.substr(1) << '\n';
     }
-    CHECK(keys == 10);
+    CHECK(keys == 11);
     const Options plain = Command{all.str()}.options();
     const Options stated = Command{uncommented.str()}.options();
     CHECK(stated.run_directory == plain.run_directory);
@@ -203,4 +203,17 @@ TEST_CASE("tapback's options: the sample of the configuration file says what hol
     CHECK(stated.sink == plain.sink);
     CHECK(stated.poll_us == plain.poll_us);
     CHECK(stated.aio_slots == plain.aio_slots);
+}
+
+TEST_CASE("options: tapdisks have a sandbox, unless told otherwise", "[unit][tapback]") {
+    const auto has = [](const Words& words, const std::string& word) {
+        return std::ranges::find(words, word) != words.end();
+    };
+    const Words usual = tapback::tapdisk_command(Command{}.options());
+    CHECK(has(usual, "--sandbox=on"));
+    const Words debug = tapback::tapdisk_command(Command{"sandbox = debug\n"}.options());
+    CHECK(has(debug, "--sandbox=debug"));
+    const Words off = tapback::tapdisk_command(Command{"sandbox = off\n"}.options());
+    CHECK(has(off, "--sandbox=off"));
+    CHECK_THAT(complaint_about("sandbox = yes\n"), Catch::Contains("yes"));
 }

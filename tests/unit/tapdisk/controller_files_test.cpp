@@ -176,6 +176,7 @@ TEST_CASE("control: a tapdisk gives its image's files to the controller that ask
 
 TEST_CASE("control: what the controller says about a device's discards is what the driver is told", "[unit][tapdisk]") {
     Controlled t;
+    REQUIRE(t.client.error("stats").empty());  // the server knows its client
     DeviceDiscard told;
     {
         const FileOpener opener{
@@ -183,7 +184,6 @@ TEST_CASE("control: what the controller says about a device's discards is what t
                 const UniqueFd file{::open(t.machine.image_path().c_str(), O_RDWR | O_CLOEXEC)};
                 channel.reply(request.id, ipc::OpenFileResult{1 << 20, std::nullopt, 512}, {file.get()});
             }};
-        REQUIRE(t.client.error("stats").empty());  // the server knows its client
         ControllerImageOpener files{*t.server, 1, "image"};
         const UniqueFd fd = files.open("image", Access::read_write, Caching::buffered);
         told = files.device_discard(fd.get());

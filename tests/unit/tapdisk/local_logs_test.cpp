@@ -146,7 +146,7 @@ TEST_CASE("control: a program comes back by \"adopt\" with its memory alone", "[
     t.server.reset();
     REQUIRE_FALSE(t.machine.shut_down());
     t.machine.replace_tapdisk();
-    t.server.emplace(t.machine.loop(), t.machine.vbd(), t.path);
+    t.server.emplace(t.machine.loop(), t.machine.vbd(), t.listener, ControlServer::Self{::getpid(), t.sandbox});
     ControlClient controller(t.machine, t.path);
     ControlClient again(t.machine, t.path);
     const ipc::Json device{{"size-sectors", 16 * 1024}, {"read-only", false}};

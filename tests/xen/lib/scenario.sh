@@ -150,6 +150,23 @@ disks_served() {
 
 no_tapdisk() { ! pgrep -x tapdisk >/dev/null; }
 
+# status_of PID KEY: a line of what the kernel says about a process.
+status_of() {
+    sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
+}
+
+# expect_confined PID: this tapdisk is in its sandbox.
+expect_confined() {
+    for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+        expect_equal "$set of $1" 0000000000000000 "$(status_of "$1" $set)"
+    done
+    expect_equal "NoNewPrivs of $1" 1 "$(status_of "$1" NoNewPrivs)"
+    expect_equal "Seccomp of $1" 2 "$(status_of "$1" Seccomp)"
+    expect_equal "user of $1" $((2013265920 + $1)) "$(status_of "$1" Uid | cut -f1)"
+    expect_equal "number of $1 in its namespace" 1 "$(status_of "$1" NSpid | cut -f2)"
+    expect_equal "files in the root of $1" "" "$(ls -A "/proc/$1/root")"
+}
+
 expect_clean() {
     e2fsck -fn "$1" >"$work/e2fsck" 2>&1 || { cat "$work/e2fsck"; fail "$1: the file system is not clean"; }
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <sys/wait.h>
 
 #include "control/tapback/storage/process_starter.hpp"
 #include "tests/support/catch.hpp"
@@ -111,13 +112,71 @@ struct Fixture {
 
 TEST_CASE("tapdisk process: why one cannot start is the answer to what it was asked", "[unit][tapback]") {
     Fixture t;
-    t.socket = "/nowhere/at/all.sock";
-    t.start_real();
+    t.start({"/usr/bin/prlimit", "--nofile=6", BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1"});
     const ipc::Reply reply = t.ask(ipc::Stats{});
-    CHECK(reply.error_code == "system:ENOENT");
-    CHECK_THAT(reply.error_message, Catch::StartsWith("its tapdisk did not start: ") && Contains("/nowhere/at"));
+    CHECK(reply.error_code == "system:EMFILE");
+    CHECK_THAT(reply.error_message, Catch::StartsWith("its tapdisk did not start: "));
     CHECK(t.run_until([&] { return t.ended; }));
-    CHECK_THAT(t.process->end_reason(), Contains("did not start") && Contains("/nowhere/at"));
+    CHECK_THAT(t.process->end_reason(), Contains("did not start"));
+}
+
+TEST_CASE("tapdisk process: its socket is there from the start, and names the tapdisk to who connects",
+          "[unit][tapback]") {
+    Fixture t;
+    t.start_real();
+    CHECK(std::filesystem::exists(t.socket));
+    REQUIRE(t.ask(ipc::About{}).error_message == "");
+    CHECK(ipc::MessageSocket::connect_to(t.socket).peer_pid() == t.process->pid());
+}
+
+TEST_CASE("tapdisk process: what cannot be started leaves no socket", "[unit][tapback]") {
+    Fixture t;
+    CHECK(testing::thrown([&] { t.start({"/nowhere/tapdisk"}); }).code() == std::errc::no_such_file_or_directory);
+    CHECK_FALSE(std::filesystem::exists(t.socket));
+    t.socket = "/nowhere/at/all.sock";
+    const auto error = testing::thrown([&] { t.start_real(); });
+    CHECK(error.code() == std::errc::no_such_file_or_directory);
+    CHECK_THAT(error.what(), Catch::StartsWith("its tapdisk did not start: /nowhere/at/all.sock"));
+}
+
+TEST_CASE("tapdisk process: the socket of one that ended while tapback was away is removed", "[unit][tapback]") {
+    Fixture t;
+    t.start_real();
+    t.open_image();
+    const ProcessId id = t.process->id();
+    t.forget();
+    testing::send_signal(id.pid, SIGTERM);
+    REQUIRE(::waitpid(id.pid, nullptr, 0) == id.pid);
+    t.ended = true;
+    CHECK(std::filesystem::exists(t.socket));
+    CHECK_FALSE(t.find(id));
+    CHECK_FALSE(std::filesystem::exists(t.socket));
+}
+
+TEST_CASE("tapdisk process: one with a sandbox is known by its number here, and ends when asked", "[unit][tapback]") {
+    Fixture t;
+    TapdiskProcesses processes(t.loop, t.search, {BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1", "--sandbox=on"},
+                               Place::own_namespace);
+    const auto process = processes.start(t.socket, t.hooks());
+    std::optional<ipc::Reply> about;
+    process->call(ipc::About{}, {}, [&](ipc::Reply reply) { about.emplace(std::move(reply)); });
+    REQUIRE(t.run_until([&] { return about.has_value(); }));
+    CHECK(about->error_message == "");
+    CHECK(about->result.value("pid", 0) == process->pid());
+    CHECK_THAT(about->result.value("sandbox", ""), Catch::StartsWith("on"));
+    process->terminate();
+    CHECK(t.run_until([&] { return t.ended; }));
+    CHECK(process->end_reason() == "exited with status 0");
+}
+
+TEST_CASE("tapdisk process: one with a sandbox that is asked to end before it serves does so", "[unit][tapback]") {
+    Fixture t;
+    TapdiskProcesses processes(t.loop, t.search, {BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1", "--sandbox=on"},
+                               Place::own_namespace);
+    const auto process = processes.start(t.socket, t.hooks());
+    process->terminate();
+    CHECK(t.run_until([&] { return t.ended; }));
+    CHECK(process->end_reason() == "exited with status 0");
 }
 
 TEST_CASE("tapdisk process: of one that ends without a word the status or signal is told", "[unit][tapback]") {
