@@ -10,7 +10,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <pthread.h>
 
 #include "libblktap/base/units.hpp"
 
@@ -74,7 +73,7 @@ struct MapRecord {
 };
 
 struct Header {
-    pthread_mutex_t mutex;
+    std::uint32_t held;       ///< 1 while somebody has the world's lock, or died with it
     std::uint32_t next_page;  ///< where the searches for something free go on
     std::uint32_t next_map;
     std::uint32_t used_ports;  ///< no entry from here on was ever used: where a walk over a table may end

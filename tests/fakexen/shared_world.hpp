@@ -11,6 +11,7 @@
 #pragma once
 
 #include <bitset>
+#include <mutex>
 #include <span>
 #include <string>
 #include <sys/socket.h>
@@ -54,7 +55,8 @@ class SharedWorld {
   private:
     blktap::UniqueFd directory_;
     blktap::UniqueFd file_;
-    blktap::UniqueFd life_;  // an open file description of its own: the lock on our byte belongs to it
+    blktap::UniqueFd life_;  // an open file description of its own: our locks on bytes of the file belong to it
+    std::mutex threads_;     // these locks do not keep threads of one process apart
     blktap::Mapping mapping_;
     ProcessId self_ = 0;
     blktap::UniqueFd ringer_;   // sends all events of this process
@@ -67,7 +69,9 @@ class SharedWorld {
     void enter(const class WorldLock& lock);
 };
 
-/// Holds the lock over the tables of a world; repairs what a process that died inside left half done.
+/// Holds the lock over the tables of a world; repairs what a process that died inside left half done. A lock on a byte
+/// of the file, because a mutex in it would tell processes apart by their numbers, and in namespaces of their own many
+/// processes have number 1.
 class WorldLock {
   public:
     explicit WorldLock(SharedWorld& world) noexcept;
@@ -76,7 +80,8 @@ class WorldLock {
     ~WorldLock();
 
   private:
-    pthread_mutex_t& mutex_;
+    SharedWorld& world_;
+    const std::lock_guard<std::mutex> threads_;
 };
 
 using ProcessSet = std::bitset<process_count>;

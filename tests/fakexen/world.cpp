@@ -6,10 +6,10 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <new>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 #include "libblktap/base/assert.hpp"
 #include "libblktap/base/error.hpp"
@@ -35,16 +35,6 @@ UniqueFd open_directory(const std::string& path) {
     return directory;
 }
 
-void initialise_mutex(pthread_mutex_t& mutex) {
-    pthread_mutexattr_t attributes;
-    ::pthread_mutexattr_init(&attributes);
-    ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    const int error = ::pthread_mutex_init(&mutex, &attributes);
-    ::pthread_mutexattr_destroy(&attributes);
-    if (error != 0) throw_error({error, std::system_category()}, "fakexen: mutex of a world");
-}
-
 // The file gets its name only when it is complete, so nobody sees half of it; who is second takes the first one's.
 void create_file(int directory) {
     const std::string draft = "draft." + std::to_string(::getpid()) + "." + std::to_string(::gettid());
@@ -52,8 +42,6 @@ void create_file(int directory) {
     if (!file || ::fchmod(file.get(), 0666) != 0 || ::ftruncate(file.get(), sizeof(Layout)) != 0) {
         throw_system_error("fakexen: new world file");
     }
-    const Mapping header = Mapping::shared_file(file.get(), sizeof(Header));
-    initialise_mutex((new (header.data()) Header{})->mutex);
     const bool named = ::linkat(directory, draft.c_str(), directory, file_name, 0) == 0;
     const int error = errno;
     ::unlinkat(directory, draft.c_str(), 0);
@@ -69,6 +57,8 @@ UniqueFd open_file(int directory) {
     if (!file) throw_system_error("fakexen: world file");
     return file;
 }
+
+constexpr ProcessId lock_of_tables = 0;  // nobody's number: its byte is the lock over the tables
 
 struct flock byte_of(ProcessId process) noexcept {
     struct flock lock {};
@@ -126,7 +116,8 @@ void SharedWorld::name_bells() {
     char* end = bell_name_.sun_path + 1;
     for (const char c : "fakexen-" + std::to_string(status.st_dev) + '-' + std::to_string(status.st_ino) + '-')
         *end++ = c;
-    bell_name_size_ = static_cast<socklen_t>(end - reinterpret_cast<char*>(&bell_name_)) + sizeof(HandleId);
+    const auto fixed_size = static_cast<std::size_t>(end - reinterpret_cast<char*>(&bell_name_));
+    bell_name_size_ = static_cast<socklen_t>(fixed_size + sizeof(HandleId));
 }
 
 UniqueFd SharedWorld::open_bell(HandleId handle, bool close_on_exec) const {
@@ -187,18 +178,21 @@ void SharedWorld::zero_pool(std::uint32_t first, std::uint32_t count) const noex
     BLKTAP_ASSERT(::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) == 0);
 }
 
-WorldLock::WorldLock(SharedWorld& world) noexcept : mutex_(world.layout().header.mutex) {
-    const int error = ::pthread_mutex_lock(&mutex_);
-    if (error == EOWNERDEAD) {
-        ::pthread_mutex_consistent(&mutex_);
-        count_maps(world, *this);
-    } else {
-        BLKTAP_ASSERT(error == 0);
-    }
+WorldLock::WorldLock(SharedWorld& world) noexcept : world_(world), threads_(world.threads_) {
+    auto byte = byte_of(lock_of_tables);
+    while (::fcntl(world.life_.get(), F_OFD_SETLKW, &byte) != 0)
+        BLKTAP_ASSERT(errno == EINTR);
+    // The kernel takes the lock from a process that dies, and the mark stays.
+    std::uint32_t& held = world.layout().header.held;
+    const bool died_inside = std::exchange(held, 1) != 0;
+    if (died_inside) count_maps(world, *this);
 }
 
 WorldLock::~WorldLock() {
-    ::pthread_mutex_unlock(&mutex_);
+    world_.layout().header.held = 0;
+    auto byte = byte_of(lock_of_tables);
+    byte.l_type = F_UNLCK;
+    ::fcntl(world_.life_.get(), F_OFD_SETLK, &byte);
 }
 
 void SharedWorld::enter(const WorldLock& lock) {
