@@ -62,11 +62,12 @@ std::unique_ptr<ipc::MessageListener> listen(const Options& options) {
 
 /// Gives up what serving a disk does not need, after opening and reading what it does. Returns what people are told.
 /// Errors: throws std::system_error: this process must end.
-std::string confine(const Options& options, Vbd& vbd) {
+std::string confine(const Options& options, Vbd& vbd, ipc::MessageListener& listener) {
     if (options.sandbox == sandbox::Mode::off) return sandbox::describe(options.sandbox, {});
     boot_id();
     vbd.xen_handles().open_the_only_ones();
     log::keep_open();
+    listener.leave_path();
     const UniqueFd network(options.network_fd.value_or(-1));
     sandbox::Orders orders{options.sandbox, std::nullopt, network.get()};
     if (options.first_user) orders.user = sandbox::user_of(*options.first_user, sandbox::host_pid());
@@ -93,7 +94,7 @@ int serve(const Options& options, UniqueFd& starter) {
     if (options.image) open_image(loop, vbd, *options.image);
     const auto listener = listen(options);
     const int pid = sandbox::host_pid();
-    const std::string confined = confine(options, vbd);
+    const std::string confined = confine(options, vbd, *listener);
     ControlServer server(loop, vbd, *listener, {pid, confined});
 
     int exit_status = 0;

@@ -93,8 +93,9 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
             return std::nullopt;
         }
     }
-    if (options.sandbox != sandbox::Mode::off && options.image) {
-        std::cerr << "tapdisk: --open opens files of its own, which --sandbox forbids\n";
+    const bool opens_files = options.image || !recovery_log.empty();
+    if (options.sandbox != sandbox::Mode::off && opens_files) {
+        std::cerr << "tapdisk: --open and --recovery-log open files later, which --sandbox forbids\n";
         exit_status = 2;
         return std::nullopt;
     }

@@ -66,6 +66,7 @@ void WorkerPool::start_thread() noexcept {
     // Signals belong to the loop's thread: a worker must neither be interrupted nor receive a signal for the loop.
     sigset_t every_signal;
     ::sigfillset(&every_signal);
+    ::sigdelset(&every_signal, SIGSYS);  // of a forbidden system call, whose thread reports it
     const auto entry = [](void* pool) -> void* {
         static_cast<WorkerPool*>(pool)->work();
         return nullptr;

@@ -82,6 +82,8 @@ class MessageListener {
     /// spinning.
     std::optional<MessageSocket> accept();
     int fd() const noexcept { return fd_.get(); }
+    /// The socket stays at its path: this process may remove nothing later. The next listener replaces it.
+    void leave_path() noexcept { path_.clear(); }
 
   private:
     void listen();

@@ -47,9 +47,7 @@ LogIdentity identity_of(const ipc::ConnectArguments& frontend) {
 }
 
 Connection::Connection(EventLoop& loop, Scheduler& scheduler, xen::KeptHandles& handles, Options options)
-    : frontend_(options.frontend),
-      recoverable_(options.recoverable),
-      transport_(make_transport(options, handles)) {
+    : frontend_(options.frontend), recoverable_(options.recoverable), transport_(make_transport(options, handles)) {
     std::vector<ConnectionQueue> queues = transport_->take_queues();
     RecoveryLog log = make_log(options, queues);
     client_.emplace(scheduler, transport_->memory(), std::move(queues), std::move(log),

@@ -3,6 +3,7 @@
 //
 #include "tapdisk/sandbox/violation_report.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <csignal>

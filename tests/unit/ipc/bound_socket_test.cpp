@@ -46,3 +46,14 @@ TEST_CASE("message listener: on another process's socket it is known as its own 
     ::waitpid(pid, nullptr, 0);
     CHECK(std::filesystem::exists(folder.path("socket")));
 }
+
+TEST_CASE("message listener: told to, it leaves its path, and the next one replaces it", "[unit][ipc]") {
+    const testing::TemporaryDirectory folder;
+    {
+        MessageListener first(folder.path("socket"));
+        first.leave_path();
+    }
+    CHECK(std::filesystem::exists(folder.path("socket")));
+    const MessageListener second(folder.path("socket"));
+    CHECK_NOTHROW(MessageSocket::connect_to(folder.path("socket")));
+}

@@ -140,9 +140,12 @@ TEST_CASE("sandbox: for debugging a forbidden call is named before it ends the p
     REQUIRE(::pipe(ends) == 0);
     const UniqueFd reader(ends[0]);
     UniqueFd writer(ends[1]);
+    const bool on_thread = GENERATE(false, true);
+    const auto violate = [] { ::syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0); };
     const int end = end_inside(
         [&] {
-            ::syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+            if (on_thread) std::thread(violate).join();
+            violate();
             return 0;
         },
         sandbox::Mode::debug, writer.get());
