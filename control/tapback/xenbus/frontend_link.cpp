@@ -40,6 +40,11 @@ std::string not_recorded(const std::string& reason) {
     return "the frontend waits, because its rings cannot be recorded: " + reason;
 }
 
+/// It is xenstored's: a quota, its memory, or others' transactions.
+std::string not_read(const std::string& reason) {
+    return "the frontend waits, because its nodes cannot be read: " + reason;
+}
+
 }  // namespace
 
 FrontendLink::FrontendLink(Places places, const ipc::VbdAddress& disk, const BackendDirectory& directory,
@@ -199,10 +204,10 @@ bool FrontendLink::connect(const Asked& asked) {
     } catch (const std::system_error& error) {
         rings_ = before;
         if (!places_.store.store() || !places_.store.store()->answers()) throw;
-        unrecorded_ = arguments.has_value();
-        refused_ = !unrecorded_;
-        hooks_.problem(unrecorded_ ? not_recorded(error.what()) : error.what());
-        unrecorded_ ? hooks_.changed_later() : hooks_.changed();
+        refused_ = !arguments && error.code() == Errc::bad_message;
+        waits_ = !refused_;
+        hooks_.problem(refused_ ? error.what() : arguments ? not_recorded(error.what()) : not_read(error.what()));
+        refused_ ? hooks_.changed() : hooks_.changed_later();
         return true;
     }
     abandoned_ = false;
@@ -220,17 +225,17 @@ void FrontendLink::connected(const ipc::Reply& reply) {
     // Another operation is under way, which is not the frontend's fault: for example a pause that was not answered.
     if (code == Errc::wrong_state)
         return session_.pausing().look([this](const ipc::Reply&) { hooks_.changed_later(); });
-    unrecorded_ = code == std::errc::no_space_on_device;
-    refused_ = !reply.error_code.empty() && !unrecorded_;
+    waits_ = code == std::errc::no_space_on_device;
+    refused_ = !reply.error_code.empty() && !waits_;
     if (state_ == State::up) {
         hooks_.problem("");
         session_.described(reply.result.get<ipc::DeviceDescription>());
     } else {
         rings_.reset();
-        hooks_.problem(unrecorded_ ? not_recorded(reply.error_message)
-                                   : "the frontend cannot be served: " + reply.error_message);
+        hooks_.problem(waits_ ? not_recorded(reply.error_message)
+                              : "the frontend cannot be served: " + reply.error_message);
     }
-    unrecorded_ ? hooks_.changed_later() : hooks_.changed();
+    waits_ ? hooks_.changed_later() : hooks_.changed();
 }
 
 bool FrontendLink::can_be_adopted() const {
@@ -351,7 +356,7 @@ void FrontendLink::abandon() {
 
 void FrontendLink::tidy() {
     if (state_ != State::busy) answerer_.reset();
-    unrecorded_ = false;
+    waits_ = false;
 }
 
 bool FrontendLink::has_recovery_log() const {
@@ -369,7 +374,7 @@ void FrontendLink::put_into(Situation& now, bool is_unsure) const noexcept {
     now.renewed = renewed_;
     now.published = published_;
     now.refused = refused_;
-    now.unrecorded = unrecorded_;
+    now.unrecorded = waits_;
 }
 
 }  // namespace blktap::tapback

@@ -137,7 +137,7 @@ class FrontendLink {
     bool renewed_ = false;
     bool published_ = true;
     bool refused_ = false;
-    bool unrecorded_ = false;
+    bool waits_ = false;  ///< for the host: its rings are connected when that can be
     bool ended_idle_ = false;
     bool io_is_over_ = false;  ///< of the tapdisk that died
     UniqueFd recovery_log_;

@@ -29,6 +29,11 @@ struct Header {
 };
 
 constexpr std::uint32_t payload_max_bytes = 4096;
+// Types of messages.
+constexpr std::uint32_t type_transaction_start = 6;
+constexpr std::uint32_t type_write = 11;
+constexpr std::uint32_t type_set_permissions = 14;
+constexpr std::uint32_t type_error = 16;
 
 sockaddr_un address_of(const std::string& path) {
     sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
@@ -60,6 +65,32 @@ bool write_all(int fd, const char* bytes, std::size_t length) {
         done += static_cast<std::size_t>(count);
     }
     return true;
+}
+
+struct Message {
+    std::array<char, sizeof(Header) + payload_max_bytes> bytes{};
+
+    Header header() const {
+        Header header{};
+        std::memcpy(&header, bytes.data(), sizeof(header));
+        return header;
+    }
+};
+
+/// Errors: throws std::runtime_error when the other side is gone.
+Message read_message(int fd) {
+    Message message;
+    if (!read_all(fd, message.bytes.data(), sizeof(Header)) || message.header().length_bytes > payload_max_bytes)
+        throw std::runtime_error("no message");
+    if (!read_all(fd, message.bytes.data() + sizeof(Header), message.header().length_bytes))
+        throw std::runtime_error("half a message");
+    return message;
+}
+
+/// Errors: as read_message().
+void write_message(int fd, const Message& message) {
+    if (!write_all(fd, message.bytes.data(), sizeof(Header) + message.header().length_bytes))
+        throw std::runtime_error("nobody reads");
 }
 
 }  // namespace
@@ -113,18 +144,40 @@ void StoreRelay::count() {
     }
 }
 
+void StoreRelay::answer_by(std::function<const char*(Asks)> judge) {
+    const std::lock_guard lock{mutex_};
+    judge_ = std::move(judge);
+    refused_ = 0;
+}
+
+unsigned StoreRelay::refused() {
+    const std::lock_guard lock{mutex_};
+    return refused_;
+}
+
+/// Only requests that xenstored itself may refuse for lack of something.
+const char* StoreRelay::judge(std::uint32_t type) {
+    const std::lock_guard lock{mutex_};
+    const bool writes = type == type_transaction_start || (type >= type_write && type <= type_set_permissions);
+    const bool reads = type > 0 && type < type_transaction_start;
+    if (!judge_ || (!writes && !reads)) return nullptr;
+    const char* const error = judge_(writes ? Asks::writes : Asks::reads);
+    if (error != nullptr) ++refused_;
+    return error;
+}
+
 /// One whole message of the program's. Errors: throws std::runtime_error when either side is gone.
 void StoreRelay::forward(const Client& client) {
-    std::array<char, sizeof(Header) + payload_max_bytes> bytes{};
-    Header header{};
-    const bool begun = read_all(client.program.get(), bytes.data(), sizeof(header));
-    std::memcpy(&header, bytes.data(), sizeof(header));
-    if (!begun || header.length_bytes > payload_max_bytes) throw std::runtime_error("no message");
-    if (!read_all(client.program.get(), bytes.data() + sizeof(header), header.length_bytes))
-        throw std::runtime_error("half a message");
+    Message message = read_message(client.program.get());
     count();
-    if (!write_all(client.store.get(), bytes.data(), sizeof(header) + header.length_bytes))
-        throw std::runtime_error("no xenstored");
+    const char* const error = judge(message.header().type);
+    if (error == nullptr) return write_message(client.store.get(), message);
+    Header answer = message.header();
+    answer.type = type_error;
+    answer.length_bytes = static_cast<std::uint32_t>(std::strlen(error) + 1);
+    std::memcpy(message.bytes.data(), &answer, sizeof(answer));
+    std::memcpy(message.bytes.data() + sizeof(answer), error, answer.length_bytes);
+    write_message(client.program.get(), message);
 }
 
 void StoreRelay::run() {
@@ -141,17 +194,13 @@ void StoreRelay::run() {
         auto event = fds.begin() + 2;
         for (auto client = clients.begin(); client != clients.end();) {
             bool lives = true;
-            if (const pollfd program = *event++; program.revents != 0) {
-                try {
-                    forward(*client);
-                } catch (const std::runtime_error&) {
-                    lives = false;
-                }
-            }
-            if (const pollfd store = *event++; lives && store.revents != 0) {
-                std::array<char, sizeof(Header) + payload_max_bytes> bytes{};
-                const ssize_t count = ::read(store.fd, bytes.data(), bytes.size());
-                lives = count > 0 && write_all(client->program.get(), bytes.data(), static_cast<std::size_t>(count));
+            const pollfd program = *event++;
+            const pollfd store = *event++;
+            try {
+                if (program.revents != 0) forward(*client);
+                if (store.revents != 0) write_message(client->program.get(), read_message(store.fd));
+            } catch (const std::runtime_error&) {
+                lives = false;
             }
             client = lives ? std::next(client) : clients.erase(client);
         }
