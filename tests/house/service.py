@@ -27,8 +27,9 @@ REQUIRED = [
     ("Service", "TasksMax", "=infinity", "every tapdisk counts; the default is a few thousand threads"),
     ("Service", "LimitNOFILE", "=65536", "a few descriptors a disk for thousands of disks; the default is 1024"),
     ("Service", "LimitMEMLOCK", "=infinity", "tapdisks lock their memory; the default is 8 MiB"),
-    ("Service", "ExecStartPre", "=-/sbin/modprobe -abq xen-blkback xen-gntdev xen-evtchn",
-     "a later load of xen-blkback would grab the disks of running guests; a kernel may have them built in, so failing is no failure"),
+    ("Service", "ExecStartPre", "=-+/sbin/modprobe -abq xen-blkback xen-gntdev xen-evtchn",
+     "a later load of xen-blkback would grab the disks of running guests; a kernel may have them built in, so failing is no failure; '+': tapback itself may load no module"),
+    ("Service", "NoNewPrivileges", "=yes", "no program that tapback runs gets more than tapback has"),
     ("Unit", "After", "xen.service xenstored.service xen-init-dom0.service", "nothing works without xenstored"),
     ("Unit", "Before", "xendomains.service libvirtd.service virtxend.service libvirt-guests.service",
      "guests start after and, when the host goes down, end before their disks"),
@@ -36,6 +37,20 @@ REQUIRED = [
     ("Unit", "ConditionPathExists", "=/proc/xen/capabilities", "the host may be booted without Xen: skipped, not failed"),
     ("Install", "WantedBy", "=multi-user.target", "systemctl enable needs it"),
 ]
+
+# What tapback and what it starts may do, and what for. Nothing else: each capability that a process of root lacks is one that
+# whoever takes it over lacks, too. tests/control/hostile/unit_file_test.cpp runs tapback with these.
+CAPABILITIES = {
+    "CAP_DAC_OVERRIDE": "images, and the directories on the way to them, belong to other users",
+    "CAP_KILL": "a tapdisk is a user of its own, and is ended with its disk",
+    "CAP_SETGID": "a tapdisk gets a group of its own, and no other",
+    "CAP_SETPCAP": "a tapdisk empties its bounding set",
+    "CAP_SETUID": "a tapdisk becomes a user of its own",
+    "CAP_SYS_ADMIN": "a tapdisk gets namespaces and an empty root",
+    "CAP_SYS_PTRACE": "who has a lock on an image is found in /proc/PID/fdinfo of other users' processes",
+    "CAP_SYS_RESOURCE": "a tapdisk is an I/O flusher, and writes to the blocks that file systems reserve for root",
+    "CAP_SYSLOG": "which system call a tapdisk was killed for is in the kernel's log",
+}
 
 SECCOMP = "is a system call filter: each system call of every disk would pay for it"
 NAMESPACE = "gives a mount namespace: images on what is mounted or hidden later are not found, or keep it busy"
@@ -52,6 +67,12 @@ FORBIDDEN = {
     "ProtectHostname": SECCOMP,
     "Requires": CEASES, "BindsTo": CEASES, "PartOf": CEASES,
     "MemoryMax": "lets one disk's memory end another disk", "MemoryHigh": "slows all disks down for one",
+    "MemorySwapMax": "lets one disk's memory end another disk", "MemoryLimit": "lets one disk's memory end another disk",
+    "CPUQuota": "is one processor time for all disks: one guest could use it up", "PrivateNetwork": "hides servers of images from tools and hooks",
+    "PrivateUsers": "maps all users but root to nobody: images' owners", "DynamicUser": "is not root, which Xen's devices and xenstored need",
+    "User": "is not root, which Xen's devices and xenstored need", "BindPaths": NAMESPACE, "TemporaryFileSystem": NAMESPACE,
+    "RootImage": NAMESPACE, "MountAPIVFS": NAMESPACE, "ProcSubset": NAMESPACE, "RuntimeMaxSec": "ends tapback in the middle of its work",
+    "WatchdogSec": "kills tapback when a busy host is slow",
 }
 
 
@@ -71,12 +92,25 @@ def satisfies(value, wanted):
     return value == wanted[1:] if wanted.startswith("=") else set(wanted.split()) <= set(value.split())
 
 
+def check_capabilities(found):
+    values = [(number, value) for number, _, name, value in found if name == "CapabilityBoundingSet"]
+    if len(values) != 1:
+        yield f"{UNIT}:1: CapabilityBoundingSet is missing, or there twice: tapback would have all capabilities"
+        return
+    number, value = values[0]
+    for name in sorted(set(value.split()) - CAPABILITIES.keys()):
+        yield f"{UNIT}:{number}: {name}: nobody has said what for"
+    for name in sorted(CAPABILITIES.keys() - set(value.split())):
+        yield f"{UNIT}:{number}: {name} is missing: {CAPABILITIES[name]}"
+
+
 def check(top):
     found = list(settings(top))
     for section, name, wanted, reason in REQUIRED:
         values = [value for _, where, what, value in found if (where, what) == (section, name)]
         if len(values) != 1 or not satisfies(values[0], wanted):
             yield f"{UNIT}:1: [{section}] {name}={wanted.lstrip('=')} is missing: {reason}"
+    yield from check_capabilities(found)
     for number, _, name, _ in found:
         if name in FORBIDDEN:
             yield f"{UNIT}:{number}: {name} {FORBIDDEN[name]}"
