@@ -62,7 +62,7 @@ TEST_CASE("attach: a disk of the kernel's driver that nobody claimed is left alo
     scene.xl.destroy_domain(5);
 }
 
-TEST_CASE("attach: a read-only disk says so, and is", "[control]") {
+TEST_CASE("attach: a read-only disk says so, and is", "[control][XSA-142]") {
     Scene scene(any_xl());
     scene.disk.read_only = true;
     scene.attach(scene.disk);

@@ -17,6 +17,7 @@ import messages
 import rooms
 import service
 import sources
+import threats
 import twins
 import words
 
@@ -252,16 +253,34 @@ class ChecksFindFaults(unittest.TestCase):
                                   {"CMakePresets.json": PRESETS, "a.md": f"```sh\n{bad}\n```\n"},
                                   {"CMakePresets.json": PRESETS, "a.md": f"```text\n{bad}\n```\n"})
 
+    def test_a_threat_has_tests_that_exist_and_name_its_advisories(self):
+        def page(proof, threat="a storm (XSA-7, 8)"):
+            return {threats.PAGE: f"| threat | what we do | proof |\n|---|---|---|\n| {threat} | this | {proof} |\n"}
+        test = {"tests/a_test.cpp": "[XSA-7][XSA-8]"}
+        good = page("tests/a_test.cpp") | test
+        def check(top):
+            return threats.check(top, {"XSA-8"})
+        self.assert_finds(check, "tests/b_test.cpp, which does not exist", page("tests/a_test.cpp, tests/b_test.cpp") | test, good)
+        self.assert_finds(check, "names XSA-8", good | {"tests/a_test.cpp": "[XSA-7][XSA-81]"}, good)
+        self.assert_finds(check, "says nothing of XSA-8", page("none", "a storm"), page("none", "a storm (XSA-521)") | good)
+        self.assert_finds(threats.check_tests, "names XSA-9", good | {"tests/c_test.cpp": "[XSA-9]"}, good)
+
     def test_a_unit_without_a_needed_setting_is_found(self):
         needed = [f"[{section}]\n{name}={value.lstrip('=')}\n" for section, name, value, _ in service.REQUIRED]
+        needed.append(f"[Service]\nCapabilityBoundingSet={' '.join(service.CAPABILITIES)}\n")
         whole = {str(service.UNIT): "".join(needed)}
         for missing in needed:
             with self.subTest(missing):
                 self.assert_finds(service.check, "is missing", {str(service.UNIT): "".join(needed).replace(missing, "")}, whole)
-        for setting in ("PrivateTmp=yes", "SystemCallFilter=@system-service", "Requires=xenstored.service"):
+        for setting in ("PrivateTmp=yes", "SystemCallFilter=@system-service", "Requires=xenstored.service", "MemoryMax=1G", "DeviceAllow=/dev/xen/gntdev"):
             with self.subTest(setting):
                 self.assert_finds(service.check, setting.partition("=")[0],
                                   {str(service.UNIT): whole[str(service.UNIT)] + setting + "\n"}, whole)
+        for name in service.CAPABILITIES:
+            with self.subTest(name):
+                self.assert_finds(service.check, f"{name} is missing", {str(service.UNIT): whole[str(service.UNIT)].replace(name, "")}, whole)
+        self.assert_finds(service.check, "CAP_SYS_MODULE: nobody",
+                          {str(service.UNIT): whole[str(service.UNIT)].replace("CAP_KILL", "CAP_KILL CAP_SYS_MODULE")}, whole)
 
 
 if __name__ == "__main__":

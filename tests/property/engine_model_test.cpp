@@ -114,7 +114,8 @@ TEST_CASE("engine oracle: only a write under way explains a sector in two halves
     oracle.answered(sector, other, true);
 }
 
-TEST_CASE("engine: whatever the traffic and the kernel do, the disk is a disk", "[property][tapdisk]") {
+TEST_CASE("engine: whatever the traffic and the kernel do, the disk is a disk",
+          "[property][tapdisk][XSA-376][XSA-391][XSA-396][XSA-403][XSA-522]") {
     const bool replay = std::getenv("BLKTAP_SEED") != nullptr;
     const std::uint64_t first = choose_seed();
     std::cerr << "engine_model_test: first BLKTAP_SEED=" << first << std::endl;

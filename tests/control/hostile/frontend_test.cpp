@@ -182,6 +182,7 @@ TEST_CASE("frontend: nodes in its directory that name another guest's things cha
     }
     // Its own driver would follow them.
     store.write(Toolstack::frontend(guests.disk) + "/backend", guests.xl.backend(guests.disk));
+    store.write(Toolstack::frontend(guests.disk) + "/backend-id", "0");
     check_serves(guests.host, guests.disk);
     CHECK(guests.host.call("unplug", plugged).error_message == "");
     CHECK_FALSE(store.read("/local/domain/5/device/vbd/51728/state"));

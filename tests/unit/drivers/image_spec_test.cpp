@@ -55,7 +55,7 @@ TEST_CASE("image spec: the path may be empty", "[unit][drivers]") {
     CHECK(parse("null:?size=1G").options == Options{{"size", "1G"}});
 }
 
-TEST_CASE("image spec: refuses text that names no format, and says how to write it", "[unit][drivers]") {
+TEST_CASE("image spec: refuses text that names no format, and says how to write it", "[unit][drivers][XSA-258]") {
     for (const std::string text :
          {"", "raw", "/srv/disk.img", ":/srv/disk.img", "/dev/disk/by-path/pci-0000:00", "Raw:/a"}) {
         CAPTURE(text);

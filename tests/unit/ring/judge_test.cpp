@@ -98,7 +98,8 @@ TEST_CASE("judge: a discard of nothing, past the end or around 2^64 is out of ra
     CHECK(verdict(discard(2, highest)) == Errc::out_of_range);
 }
 
-TEST_CASE("judge: a read-only disk refuses writes, barriers, discards and flushes with data", "[unit][ring]") {
+TEST_CASE("judge: a read-only disk refuses writes, barriers, discards and flushes with data",
+          "[unit][ring][XSA-142][XSA-266][CVE-2013-2140]") {
     CHECK(verdict(direct(Operation::write, 0, 1), read_only) == Errc::read_only);
     CHECK(verdict(direct(Operation::write_barrier, 0, 1), read_only) == Errc::read_only);
     CHECK(verdict(direct(Operation::write_barrier, 0, 0), read_only) == Errc::read_only);
@@ -126,14 +127,14 @@ TEST_CASE("judge: an empty flush passes whatever its sector number", "[unit][rin
     CHECK(judged.range == SectorRange{});
 }
 
-TEST_CASE("judge: a direct request of 12 segments or more is refused", "[unit][ring]") {
+TEST_CASE("judge: a direct request of 12 segments or more is refused", "[unit][ring][XSA-513]") {
     CHECK(verdict(direct(Operation::read, 0, 11)) == std::error_code());
     for (std::uint16_t count = 12; count <= 255; ++count) {
         CHECK(verdict(direct(Operation::read, 0, count)) == Errc::bad_segment_count);
     }
 }
 
-TEST_CASE("judge: a segment that ends before it begins or outside its page is refused", "[unit][ring]") {
+TEST_CASE("judge: a segment that ends before it begins or outside its page is refused", "[unit][ring][XSA-513]") {
     for (unsigned first = 0; first < 256; ++first) {
         for (unsigned last = 0; last < 256; ++last) {
             const auto request = with_segment(direct(Operation::read, 0, 1), static_cast<std::uint8_t>(first),

@@ -103,7 +103,7 @@ TEST_CASE("request: an indirect request's response names the inner operation", "
     CHECK(request.response_operation() == 77);
 }
 
-TEST_CASE("response: its padding is zero and nothing after it is touched", "[unit][ring]") {
+TEST_CASE("response: its padding is zero and nothing after it is touched", "[unit][ring][XSA-216]") {
     for (const Protocol protocol : all_protocols) {
         const Layout& layout = layout_of(protocol);
         Slot slot;
@@ -125,7 +125,7 @@ TEST_CASE("response: its padding is zero and nothing after it is touched", "[uni
 }
 
 TEST_CASE("request: a guest that rewrites the slot meanwhile never makes a copy that disagrees with itself",
-          "[unit][ring]") {
+          "[unit][ring][XSA-155]") {
     const Layout& layout = layout_of(Protocol::x86_32);
     Slot slot{};
     std::atomic<bool> done = false;

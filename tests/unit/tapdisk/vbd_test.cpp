@@ -13,7 +13,7 @@ using namespace blktap::testing;
 using ring::Operation;
 using ring::Status;
 
-TEST_CASE("vbd: each operation is refused in the states in which it makes no sense", "[unit][tapdisk]") {
+TEST_CASE("vbd: each operation is refused in the states in which it makes no sense", "[unit][tapdisk][XSA-350]") {
     VbdHarness machine;
     Vbd& vbd = machine.vbd();
     const auto arguments = machine.frontend().connect_arguments();

@@ -81,7 +81,8 @@ TEST_CASE("guest pages: are mapped until their owner dies, wherever it moved", "
     CHECK_FALSE(sides.world.is_mapped(shared.refs()[1]));
 }
 
-TEST_CASE("grant table: a grant that the guest does not give is denied, and nothing stays mapped", "[unit][xen]") {
+TEST_CASE("grant table: a grant that the guest does not give is denied, and nothing stays mapped",
+          "[unit][xen][XSA-371]") {
     Sides sides;
     const auto shared = sides.share(1);
     const auto read_only = sides.share(1, PageAccess::read_only);
@@ -103,7 +104,8 @@ TEST_CASE("grant table: a mapping that fails for our own reasons says so", "[uni
     CHECK(sides.grants.map(guest_domain, shared.refs(), PageAccess::read_only).error() == std::errc::not_enough_memory);
 }
 
-TEST_CASE("grant copy: carries bytes both ways, each segment with its status", "[unit][xen]") {
+TEST_CASE("grant copy: carries bytes both ways, each segment with its status",
+          "[unit][xen][XSA-361][XSA-362][XSA-365]") {
     Sides sides;
     const auto shared = sides.share(2);
     std::array<std::byte, 512> local{};

@@ -91,7 +91,7 @@ TEST_CASE("disk situation: while xenstored began anew, a directory that is missi
     CHECK_FALSE(t.situation.now().owned);
 }
 
-TEST_CASE("disk situation: a frontend that is not of the disk's domain is a problem", "[unit][tapback]") {
+TEST_CASE("disk situation: a frontend that is not of the disk's domain is a problem", "[unit][tapback][XSA-178]") {
     DiskHost t;
     t.make_directory();
     t.write_backend("frontend", "/local/domain/6/device/vbd/51712");

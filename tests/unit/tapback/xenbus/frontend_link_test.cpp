@@ -391,7 +391,7 @@ TEST_CASE("frontend link: of rings that may be another disk's by now none is ans
     CHECK_FALSE(t.situation().abandoned);
 }
 
-TEST_CASE("frontend link: a frontend of another domain is not looked at", "[unit][tapback]") {
+TEST_CASE("frontend link: a frontend of another domain is not looked at", "[unit][tapback][XSA-175][XSA-178]") {
     LinkHost t;
     CHECK(t.link->read_state(t.store_session.require()) == Xenbus::initialised);
     t.store_session.require().write("/local/domain/6/device/vbd/51712/state", "3");

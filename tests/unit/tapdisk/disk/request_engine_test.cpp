@@ -116,7 +116,7 @@ TEST_CASE("request engine: a producer that runs ahead stops its own ring and no 
     }
 }
 
-TEST_CASE("request engine: a turn never does more than its share, under a mixed load", "[unit][tapdisk]") {
+TEST_CASE("request engine: a turn never does more than its share, under a mixed load", "[unit][tapdisk][XSA-332]") {
     VbdHarness::Options options = with_queues(4, 1);
     options.frontend.persistent = GENERATE(false, true);
     VbdHarness machine{options};

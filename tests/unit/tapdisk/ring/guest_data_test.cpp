@@ -102,7 +102,7 @@ TEST_CASE("guest data: one page may be named by many segments", "[unit][tapdisk]
 }
 
 TEST_CASE("guest data: with persistent grants nothing is copied, and after the first use nothing is mapped",
-          "[unit][tapdisk]") {
+          "[unit][tapdisk][XSA-229]") {
     VbdHarness machine{with(ring::Protocol::native, true)};
     GuestBuffer data = machine.buffer(odd_shapes(40));
     auto request = machine.write(1, 0, data);  // one descriptor page, used again
