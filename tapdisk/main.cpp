@@ -7,6 +7,7 @@
 #include <iostream>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "drivers/registry.hpp"
 #include "libblktap/base/boot_id.hpp"
@@ -70,7 +71,7 @@ std::string confine(const Options& options, Vbd& vbd, ipc::MessageListener& list
     listener.leave_path();
     const UniqueFd network(options.network_fd.value_or(-1));
     sandbox::Orders orders{options.sandbox, std::nullopt, network.get()};
-    if (options.first_user) orders.user = sandbox::user_of(*options.first_user, sandbox::host_pid());
+    if (::geteuid() == 0) orders.user = sandbox::user_of(options.first_user, sandbox::host_pid());
     return sandbox::describe(options.sandbox, sandbox::enter(orders));
 }
 

@@ -22,7 +22,7 @@ struct Options {
     std::optional<int> client_fd;  ///< a connected control client, from the starter
     std::optional<int> listen_fd;  ///< the control socket, made and removed by the starter; none: tapdisk makes it
     sandbox::Mode sandbox = sandbox::Mode::off;
-    std::optional<uid_t> first_user;  ///< of the block from which the sandbox takes its own
+    uid_t first_user = default_first_user;  ///< of the block from which the sandbox takes its own
     std::optional<int> network_fd;    ///< a network namespace for the sandbox
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = default_poll_us;

@@ -10,14 +10,12 @@
 #include <system_error>
 #include <vector>
 
+#include "libblktap/base/defaults.hpp"
 #include "libblktap/base/small_file.hpp"
 
 namespace blktap::tapback {
 namespace {
 
-// Above the ids of containers (Debian's subuid: to 600100000; systemd-nspawn: to 1879048191) and of directory services
-// (sssd and IPA: to 2000200000); below those that systemd gives to foreign images (from 2147352576).
-constexpr std::uint64_t first_block = 0x78000000;
 constexpr std::uint64_t end_of_blocks = 0x7fc00000;
 /// libxl adds the number of a domain to its base.
 constexpr std::uint64_t domains_of_libxl = 0x7ff0;
@@ -72,7 +70,7 @@ std::optional<uid_t> choose_user_block(const UserFiles& files) {
     add_accounts(files.group, taken);
     add_subordinates(files.subuid, taken);
     add_subordinates(files.subgid, taken);
-    for (std::uint64_t block = first_block; block < end_of_blocks; block += user_block_size) {
+    for (std::uint64_t block = default_first_user; block < end_of_blocks; block += user_block_size) {
         const bool named = std::ranges::any_of(taken, [&](const Range& range) {
             return range.first < block + user_block_size && block < range.first + range.count;
         });

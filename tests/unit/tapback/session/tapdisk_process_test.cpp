@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "control/tapback/storage/process_starter.hpp"
+#include "libblktap/base/defaults.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/few_descriptors.hpp"
 #include "tests/support/places.hpp"
@@ -167,6 +168,20 @@ TEST_CASE("tapdisk process: one with a sandbox is known by its number here, and 
     process->terminate();
     CHECK(t.run_until([&] { return t.ended; }));
     CHECK(process->end_reason() == "exited with status 0");
+}
+
+TEST_CASE("tapdisk process: one with a sandbox that nobody tells a user becomes one all the same", "[unit][tapback]") {
+    Fixture t;
+    t.start({BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1", "--sandbox=on"});
+    const ipc::Reply about = t.ask(ipc::About{});
+    CHECK(about.error_message == "");
+    CHECK_THAT(about.result.value("sandbox", ""), Catch::StartsWith("on"));
+    std::ifstream status("/proc/" + std::to_string(t.process->pid()) + "/status");
+    std::string line;
+    while (std::getline(status, line) && !line.starts_with("Uid:\t")) {
+    }
+    const auto own = default_first_user + static_cast<uid_t>(t.process->pid());
+    CHECK_THAT(line + '\t', Contains('\t' + std::to_string(::geteuid() == 0 ? own : ::geteuid()) + '\t'));
 }
 
 TEST_CASE("tapdisk process: one with a sandbox that is asked to end before it serves does so", "[unit][tapback]") {
