@@ -70,7 +70,8 @@ std::string confine(const Options& options, Vbd& vbd, ipc::MessageListener& list
     log::keep_open();
     listener.leave_path();
     const UniqueFd network(options.network_fd.value_or(-1));
-    sandbox::Orders orders{options.sandbox, std::nullopt, network.get()};
+    const UniqueFd group(options.group_fd.value_or(-1));
+    sandbox::Orders orders{options.sandbox, std::nullopt, network.get(), group.get()};
     if (::geteuid() == 0) orders.user = sandbox::user_of(options.first_user, sandbox::host_pid());
     return sandbox::describe(options.sandbox, sandbox::enter(orders));
 }

@@ -48,6 +48,9 @@ std::optional<Options> parse_options(int argument_count, char** arguments, int& 
                    "With --sandbox and root's rights: become the user of this number plus that of the process")
         ->check(CLI::Range(1u, 0xff000000u))
         ->capture_default_str();
+    app.add_option("--group-fd", options.group_fd,
+                   "With --sandbox: enter the control group whose cgroup.procs this is, open for writing")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--network-fd", options.network_fd,
                    "With --sandbox: enter this network namespace, where there is nothing, instead of a new one")
         ->check(CLI::NonNegativeNumber);

@@ -23,7 +23,8 @@ struct Options {
     std::optional<int> listen_fd;  ///< the control socket, made and removed by the starter; none: tapdisk makes it
     sandbox::Mode sandbox = sandbox::Mode::off;
     uid_t first_user = default_first_user;  ///< of the block from which the sandbox takes its own
-    std::optional<int> network_fd;    ///< a network namespace for the sandbox
+    std::optional<int> group_fd;            ///< "cgroup.procs" of a control group for the sandbox
+    std::optional<int> network_fd;          ///< a network namespace for the sandbox
     unsigned aio_slots = IoQueue::default_slots;
     unsigned poll_us = default_poll_us;
     std::uint64_t memory_budget_bytes = default_memory_budget_bytes;

@@ -29,6 +29,8 @@ struct Orders {
     std::optional<uid_t> user;
     /// The network namespace to enter, in which there is nothing; -1: a new one.
     int network = -1;
+    /// The "cgroup.procs" of the control group to enter; -1: there is none.
+    int group = -1;
 };
 
 /// A step that was not possible.
@@ -38,8 +40,9 @@ struct Missing {
 };
 
 /// Takes all steps, in order; there must be one thread only. Without root's rights some are not permitted: they are
-/// returned, and the others taken. Errors: throws std::system_error naming the step: root's process could not take it;
-/// this process is in no defined state then, and must end.
+/// returned, and the others taken; so is the control group, which not every host has. Errors: throws
+/// std::system_error naming the step: root's process could not take it; this process is in no defined state then, and
+/// must end.
 std::vector<Missing> enter(const Orders& orders);
 
 /// The user of the tapdisk that is process `host_pid`, as the host numbers it: no two processes have one number at the

@@ -266,21 +266,24 @@ class ChecksFindFaults(unittest.TestCase):
         self.assert_finds(threats.check_tests, "names XSA-9", good | {"tests/c_test.cpp": "[XSA-9]"}, good)
 
     def test_a_unit_without_a_needed_setting_is_found(self):
-        needed = [f"[{section}]\n{name}={value.lstrip('=')}\n" for section, name, value, _ in service.REQUIRED]
-        needed.append(f"[Service]\nCapabilityBoundingSet={' '.join(service.CAPABILITIES)}\n")
-        whole = {str(service.UNIT): "".join(needed)}
-        for missing in needed:
-            with self.subTest(missing):
-                self.assert_finds(service.check, "is missing", {str(service.UNIT): "".join(needed).replace(missing, "")}, whole)
+        units = {service.UNIT: service.REQUIRED, service.GROUPS: service.REQUIRED_OF_GROUPS}
+        needed = {str(unit): [f"[{section}]\n{name}={value.lstrip('=')}\n" for section, name, value, _ in required]
+                  for unit, required in units.items()}
+        needed[str(service.UNIT)].append(f"[Service]\nCapabilityBoundingSet={' '.join(service.CAPABILITIES)}\n")
+        whole = {unit: "".join(settings) for unit, settings in needed.items()}
+        for unit, settings in needed.items():
+            for missing in settings:
+                with self.subTest(missing):
+                    self.assert_finds(service.check, "is missing", whole | {unit: whole[unit].replace(missing, "")}, whole)
         for setting in ("PrivateTmp=yes", "SystemCallFilter=@system-service", "Requires=xenstored.service", "MemoryMax=1G", "DeviceAllow=/dev/xen/gntdev"):
             with self.subTest(setting):
                 self.assert_finds(service.check, setting.partition("=")[0],
-                                  {str(service.UNIT): whole[str(service.UNIT)] + setting + "\n"}, whole)
+                                  whole | {str(service.UNIT): whole[str(service.UNIT)] + setting + "\n"}, whole)
         for name in service.CAPABILITIES:
             with self.subTest(name):
-                self.assert_finds(service.check, f"{name} is missing", {str(service.UNIT): whole[str(service.UNIT)].replace(name, "")}, whole)
+                self.assert_finds(service.check, f"{name} is missing", whole | {str(service.UNIT): whole[str(service.UNIT)].replace(name, "")}, whole)
         self.assert_finds(service.check, "CAP_SYS_MODULE: nobody",
-                          {str(service.UNIT): whole[str(service.UNIT)].replace("CAP_KILL", "CAP_KILL CAP_SYS_MODULE")}, whole)
+                          whole | {str(service.UNIT): whole[str(service.UNIT)].replace("CAP_KILL", "CAP_KILL CAP_SYS_MODULE")}, whole)
 
 
 if __name__ == "__main__":

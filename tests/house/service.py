@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026, the blktap developers
 #
-# tapback's systemd unit cannot take guests down with it: each line that guests depend on is there, and no line that would
-# break a tapdisk, which runs in the same control group and inherits the unit's settings.
+# The systemd units cannot take guests down with them: each line that guests depend on is there, and no line that would
+# break a tapdisk, which inherits the settings of tapback's unit and has its control group in the other one's.
 from pathlib import Path
 
 from tree import lines, report
 
 UNIT = Path("control/systemd/tapback.service.in")
+GROUPS = Path("control/systemd/tapdisks.service")
 
 # (section, setting, words that its value must contain or, with "=", its whole value, why)
 REQUIRED = [
@@ -30,10 +31,11 @@ REQUIRED = [
     ("Service", "ExecStartPre", "=-+/sbin/modprobe -abq xen-blkback xen-gntdev xen-evtchn",
      "a later load of xen-blkback would grab the disks of running guests; a kernel may have them built in, so failing is no failure; '+': tapback itself may load no module"),
     ("Service", "NoNewPrivileges", "=yes", "no program that tapback runs gets more than tapback has"),
-    ("Unit", "After", "xen.service xenstored.service xen-init-dom0.service", "nothing works without xenstored"),
+    ("Unit", "After", "xen.service xenstored.service xen-init-dom0.service tapdisks.service",
+     "nothing works without xenstored, and tapback looks for the control groups once"),
     ("Unit", "Before", "xendomains.service libvirtd.service virtxend.service libvirt-guests.service",
      "guests start after and, when the host goes down, end before their disks"),
-    ("Unit", "Wants", "xen.service xenstored.service", "whichever of them exists is started"),
+    ("Unit", "Wants", "xen.service xenstored.service tapdisks.service", "whichever of them exists is started"),
     ("Unit", "ConditionPathExists", "=/proc/xen/capabilities", "the host may be booted without Xen: skipped, not failed"),
     ("Install", "WantedBy", "=multi-user.target", "systemctl enable needs it"),
 ]
@@ -51,6 +53,19 @@ CAPABILITIES = {
     "CAP_SYS_RESOURCE": "a tapdisk is an I/O flusher, and writes to the blocks that file systems reserve for root",
     "CAP_SYSLOG": "which system call a tapdisk was killed for is in the kernel's log",
 }
+
+# The unit has no process: it owns the directory in which tapback makes a group for each tapdisk.
+REQUIRED_OF_GROUPS = [
+    ("Service", "Delegate", "cpu memory pids", "systemd leaves what is below the unit's group alone only if it is delegated"),
+    ("Service", "RemainAfterExit", "=yes", "systemd removes the group of a unit that has ended"),
+    ("Service", "Type", "=oneshot", "tapback may look for the group when the unit has started"),
+    ("Service", "Slice", "=system.slice", "tapback looks for the group there"),
+    ("Service", "KillMode", "=process", "the default kills every tapdisk when the unit is stopped"),
+    ("Unit", "RefuseManualStop", "=yes", "systemd cannot start it again while tapdisks are below it"),
+    ("Service", "OOMPolicy", "=continue", "the default ends the unit when one tapdisk reaches its bound"),
+    ("Service", "ManagedOOMPreference", "=omit", "systemd-oomd kills whole control groups"),
+    ("Service", "TasksMax", "=infinity", "every thread of every tapdisk counts"),
+]
 
 SECCOMP = "is a system call filter: each system call of every disk would pay for it"
 NAMESPACE = "gives a mount namespace: images on what is mounted or hidden later are not found, or keep it busy"
@@ -76,10 +91,10 @@ FORBIDDEN = {
 }
 
 
-def settings(top):
+def settings(top, unit):
     """(line number, section, name, value) of each setting."""
     section = None
-    for number, text in lines(top, UNIT):
+    for number, text in lines(top, unit):
         text = text.strip()
         if text.startswith("["):
             section = text.strip("[]")
@@ -105,15 +120,17 @@ def check_capabilities(found):
 
 
 def check(top):
-    found = list(settings(top))
-    for section, name, wanted, reason in REQUIRED:
-        values = [value for _, where, what, value in found if (where, what) == (section, name)]
-        if len(values) != 1 or not satisfies(values[0], wanted):
-            yield f"{UNIT}:1: [{section}] {name}={wanted.lstrip('=')} is missing: {reason}"
-    yield from check_capabilities(found)
-    for number, _, name, _ in found:
-        if name in FORBIDDEN:
-            yield f"{UNIT}:{number}: {name} {FORBIDDEN[name]}"
+    for unit, required in (UNIT, REQUIRED), (GROUPS, REQUIRED_OF_GROUPS):
+        found = list(settings(top, unit))
+        for section, name, wanted, reason in required:
+            values = [value for _, where, what, value in found if (where, what) == (section, name)]
+            if len(values) != 1 or not satisfies(values[0], wanted):
+                yield f"{unit}:1: [{section}] {name}={wanted.lstrip('=')} is missing: {reason}"
+        if unit == UNIT:
+            yield from check_capabilities(found)
+        for number, _, name, _ in found:
+            if name in FORBIDDEN:
+                yield f"{unit}:{number}: {name} {FORBIDDEN[name]}"
 
 
 if __name__ == "__main__":

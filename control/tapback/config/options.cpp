@@ -76,6 +76,11 @@ struct Parser {
                        "Take all rights from each tapdisk; debug: it names a forbidden system call before it ends")
             ->transform(CLI::CheckedTransformer(sandboxes))
             ->default_str("on");
+        app.add_option("--control-group", options.control_group,
+                       "Make a control group for each tapdisk in this one; none: they share tapback's")
+            ->check(CLI::Validator(require_absolute, "") | CLI::IsMember({"none"}))
+            ->type_name("DIRECTORY")
+            ->capture_default_str();
         app.add_option("--poll-us", options.poll_us,
                        "A tapdisk looks for work up to this many microseconds before it sleeps; 0: never")
             ->check(CLI::Range(0u, 1000u))
@@ -137,6 +142,7 @@ void complete(Parser& parser) {
     Options& options = parser.options;
     if (options.image_directories.empty()) options.image_directories.emplace_back("/");
     if (!parser.memory_budget.empty()) options.memory_budget_bytes = parse_size(parser.memory_budget).value();
+    if (options.control_group == "none" || options.sandbox == Options::Sandbox::off) options.control_group.clear();
     if (parser.syslog) options.sink = log::Sink::syslog;
     if (options.tapdisk.empty()) options.tapdisk = default_tapdisk();
     if (::access(options.tapdisk.c_str(), X_OK) != 0) {

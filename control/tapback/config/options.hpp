@@ -16,6 +16,9 @@
 
 namespace blktap::tapback {
 
+/// That of tapdisks.service, which systemd makes for tapback and leaves alone.
+inline constexpr const char* default_control_group = "/sys/fs/cgroup/system.slice/tapdisks.service";
+
 struct Options {
     std::string run_directory = "/run/tapdisk";      ///< absolute; sockets, state and recovery logs
     std::string tapdisk{};                           ///< the program, absolute and executable
@@ -25,6 +28,8 @@ struct Options {
     log::Level level = log::Level::info;             ///< of tapback, and of each tapdisk
     log::Sink sink = log::Sink::standard_error;
     enum class Sandbox : std::uint8_t { on, debug, off } sandbox = Sandbox::on;  ///< of each tapdisk
+    std::string control_group =
+        default_control_group;  ///< absolute; those of tapdisks are in it; empty: they have none
     unsigned poll_us = default_poll_us;
     unsigned aio_slots = IoQueue::default_slots;
     unsigned deaths_max = 3;  ///< of a disk's tapdisks within a minute; 0: no limit

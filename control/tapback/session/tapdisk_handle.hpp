@@ -55,7 +55,7 @@ class TapdiskHandle {
     template <ipc::DeclaredMessage M>
     void call(const M& message, const std::vector<int>& descriptors, Done done) {
         constexpr bool asks_for_files = std::is_same_v<M, ipc::Open> || std::is_same_v<M, ipc::Resume>;
-        send({M::name, message, descriptors, asks_for_files}, std::move(done));
+        send({M::name, message, descriptors, asks_for_files, image_of(message)}, std::move(done));
     }
     /// Asks the tapdisk to end: it finishes its requests, flushes and closes. After a while it is killed.
     virtual void terminate() = 0;
@@ -69,9 +69,24 @@ class TapdiskHandle {
         const char* name;
         ipc::Json arguments;
         std::vector<int> descriptors;
-        bool asks_for_files;  ///< the tapdisk opens its image, and asks for the image's files
+        bool asks_for_files;              ///< the tapdisk opens its image, and asks for the image's files
+        const ipc::OpenArguments* image;  ///< which the tapdisk is to open; null: none, or the one that it had
     };
     virtual void send(const Message& message, Done done) = 0;
+
+  private:
+    template <ipc::DeclaredMessage M>
+    static const ipc::OpenArguments* image_of(const M& message) noexcept {
+        if constexpr (std::is_same_v<M, ipc::Resume>) {
+            return message.image ? &*message.image : nullptr;
+        } else if constexpr (std::is_same_v<M, ipc::Recover>) {
+            return &message.image;
+        } else if constexpr (std::is_same_v<M, ipc::Open>) {
+            return &message;
+        } else {
+            return nullptr;
+        }
+    }
 };
 
 /// A question to the installed tapdisk program, which is not answered any more when this is destroyed.

@@ -9,8 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/tapback/session/program_check.hpp"
 #include "control/tapback/system/empty_network.hpp"
 #include "control/tapback/system/user_block.hpp"
+#include "drivers/shared/options.hpp"
 #include "libblktap/base/log.hpp"
 
 extern "C" {
@@ -26,6 +28,12 @@ constexpr std::size_t last_word_max_bytes = 512;
 
 bool is_no_listener(const std::system_error& error) noexcept {
     return error.code() == std::errc::no_such_file_or_directory || error.code() == std::errc::connection_refused;
+}
+
+/// What this image's own option says; none: 0.
+std::uint64_t memory_budget_of(const ipc::OpenArguments& image) noexcept {
+    const auto option = image.options.find("memory-budget");
+    return option == image.options.end() ? 0 : parse_size(option->second).value_or(0);
 }
 
 bool is_hang_up(const std::system_error& error) noexcept {
@@ -79,34 +87,11 @@ std::pair<ChildProcess, ProcessId> start_or_remove(const std::vector<std::string
     }
 }
 
-class RunningCheck : public ProgramCheck {
-  public:
-    RunningCheck(EventLoop& loop, const std::vector<std::string>& command, Done done)
-        : child_(spawn_child(command)), done_(std::move(done)) {
-        watch_.emplace(loop, child_.pidfd.get(), EPOLLIN, [this](auto) { ended(); });
-    }
-    ~RunningCheck() override {
-        if (done_) child_.kill();
-    }
-
-  private:
-    void ended() {
-        const std::string end = child_.reap();
-        watch_.reset();
-        const Done done = std::exchange(done_, nullptr);
-        done(end == "exited with status 0" ? "" : "the installed tapdisk cannot go on with its recovery log: " + end);
-    }
-
-    ChildProcess child_;
-    Done done_;  ///< null: it has ended
-    std::optional<EventLoop::Watch> watch_;
-};
-
 }  // namespace
 
 TapdiskProcesses::TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::vector<std::string> command,
-                                   Place place)
-    : loop_(loop), search_(search), command_(std::move(command)), how_{place, {}} {
+                                   Place place, ControlGroups groups)
+    : loop_(loop), search_(search), command_(std::move(command)), groups_(std::move(groups)), how_{place, {}} {
     if (place == Place::with_us || ::geteuid() != 0) return;
     const auto first_user = choose_user_block();
     if (!first_user) {
@@ -120,9 +105,28 @@ TapdiskProcesses::TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::
     command_.push_back("--network-fd=" + std::to_string(network_.get()));
 }
 
+std::unique_ptr<TapdiskHandle> TapdiskProcesses::start(const std::string& socket_path, TapdiskHandle::Hooks hooks) {
+    std::vector<std::string> command = command_;
+    TapdiskStart how = how_;
+    const UniqueFd group = groups_.make(socket_path);
+    if (group) {
+        how.kept.push_back(group.get());
+        command.push_back("--group-fd=" + std::to_string(group.get()));
+    }
+    auto process = TapdiskProcess::spawn(loop_, std::move(command), socket_path, std::move(hooks), how);
+    process->set_groups(groups_);
+    return process;
+}
+
+std::unique_ptr<TapdiskHandle> TapdiskProcesses::find(const std::optional<ProcessId>& known,
+                                                      const std::string& socket_path, TapdiskHandle::Hooks hooks) {
+    auto process = TapdiskProcess::find(loop_, search_, known, socket_path, std::move(hooks));
+    if (process) process->set_groups(groups_);
+    return process;
+}
+
 std::unique_ptr<ProgramCheck> TapdiskProcesses::can_adopt(unsigned log_version, ProgramCheck::Done done) {
-    return std::make_unique<RunningCheck>(
-        loop_, std::vector<std::string>{command_.front(), "--can-adopt", std::to_string(log_version)}, std::move(done));
+    return ask_program(loop_, {command_.front(), "--can-adopt", std::to_string(log_version)}, std::move(done));
 }
 
 ipc::Reply error_reply(std::error_code code, const std::string& message) {
@@ -221,6 +225,8 @@ void TapdiskProcess::connect() {
 
 void TapdiskProcess::send(const Message& message, Done done) {
     if (message.asks_for_files) unasked_.refill();
+    if (groups_ != nullptr && message.image != nullptr)
+        groups_->make_room(socket_path_, memory_budget_of(*message.image));
     if (!channel_watch_) {
         unsent_calls_.push_back(std::move(done));
         if (!lost_timer_.armed()) lost_timer_.arm(Nanoseconds{0});
@@ -349,6 +355,7 @@ void TapdiskProcess::ended() {
     end_watch_.reset();
     kill_timer_.disarm();
     end_reason_ = process_.reap();  // not a child of ours when it was found
+    if (groups_ != nullptr) groups_->remove(socket_path_);
     if (is_banned_) end_reason_ = "was killed: " + lost_reason_;
     // The tapdisk's last messages may be unread, why it ended among them. No more are read than a flood may have.
     for (int i = 0; i < unasked_burst / messages_per_wakeup && channel_watch_; ++i)

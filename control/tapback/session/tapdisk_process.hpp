@@ -21,6 +21,7 @@
 #include "control/tapback/session/tapdisk_handle.hpp"
 #include "control/tapback/session/tapdisk_search.hpp"
 #include "control/tapback/system/child_process.hpp"
+#include "control/tapback/system/control_groups.hpp"
 #include "libblktap/base/event_loop.hpp"
 #include "libblktap/base/pace.hpp"
 #include "libblktap/ipc/channel.hpp"
@@ -59,6 +60,9 @@ class TapdiskProcess : public TapdiskHandle {
                                                 Hooks hooks);
     ~TapdiskProcess() override;
 
+    /// Has its control group removed when it ends; `groups` outlives this.
+    void set_groups(const ControlGroups& groups) { groups_ = &groups; }
+
     void set_hooks(Hooks hooks) override { hooks_ = std::move(hooks); }
     void connect() override;
     bool is_connected() const noexcept override { return channel_watch_.has_value(); }
@@ -87,6 +91,7 @@ class TapdiskProcess : public TapdiskHandle {
 
     EventLoop& loop_;
     const ProcessId id_;
+    const ControlGroups* groups_ = nullptr;
     std::string socket_path_;
     std::optional<ipc::Channel> channel_;
     ChildProcess process_;
@@ -109,23 +114,20 @@ class TapdiskProcess : public TapdiskHandle {
 class TapdiskProcesses : public TapdiskSource {
   public:
     /// `command`: the program and its arguments. `place`: own_namespace for tapdisks with a sandbox, which are also
-    /// told from which users they take their own, if root starts them. `loop` and `search` outlive this. Errors: throws
-    /// std::system_error: this host has no users for them.
+    /// told from which users they take their own, if root starts them, and which control group they enter. `loop` and
+    /// `search` outlive this. Errors: throws std::system_error: this host has no users for them.
     TapdiskProcesses(EventLoop& loop, TapdiskSearch& search, std::vector<std::string> command,
-                     Place place = Place::with_us);
-    std::unique_ptr<TapdiskHandle> start(const std::string& socket_path, TapdiskHandle::Hooks hooks) override {
-        return TapdiskProcess::spawn(loop_, command_, socket_path, std::move(hooks), how_);
-    }
+                     Place place = Place::with_us, ControlGroups groups = {});
+    std::unique_ptr<TapdiskHandle> start(const std::string& socket_path, TapdiskHandle::Hooks hooks) override;
     std::unique_ptr<TapdiskHandle> find(const std::optional<ProcessId>& known, const std::string& socket_path,
-                                        TapdiskHandle::Hooks hooks) override {
-        return TapdiskProcess::find(loop_, search_, known, socket_path, std::move(hooks));
-    }
+                                        TapdiskHandle::Hooks hooks) override;
     std::unique_ptr<ProgramCheck> can_adopt(unsigned log_version, ProgramCheck::Done done) override;
 
   private:
     EventLoop& loop_;
     TapdiskSearch& search_;
     std::vector<std::string> command_;
+    const ControlGroups groups_;
     UniqueFd network_;  ///< of all tapdisks with a sandbox
     TapdiskStart how_;
 };

@@ -114,6 +114,15 @@ TEST_CASE("tapback's options: a file may set all of them", "[unit][tapback]") {
     CHECK(options.aio_slots == 128);
 }
 
+TEST_CASE("tapback's options: control groups of tapdisks are where systemd makes them, elsewhere, or nowhere",
+          "[unit][tapback]") {
+    CHECK(Command{}.options().control_group == "/sys/fs/cgroup/system.slice/tapdisks.service");
+    CHECK(Command{"control-group = /sys/fs/cgroup/disks\n"}.options().control_group == "/sys/fs/cgroup/disks");
+    CHECK(Command{"sandbox = off\n"}.options().control_group.empty());
+    CHECK(Command{"control-group = none\n"}.options().control_group.empty());
+    CHECK_THAT(complaint_about("control-group = disks\n"), Catch::Contains("control-group"));
+}
+
 TEST_CASE("tapback's options: the command line overrules the file", "[unit][tapback]") {
     const Command command{"poll-us = 50\nimage-directories = /srv\nsyslog = yes\nlog-level = debug\n"};
     const Options options =
@@ -195,10 +204,11 @@ TEST_CASE("tapback's options: the sample of the configuration file says what hol
         ++keys;
         uncommented << line.substr(1) << '\n';
     }
-    CHECK(keys == 11);
+    CHECK(keys == 12);
     const Options plain = Command{all.str()}.options();
     const Options stated = Command{uncommented.str()}.options();
     CHECK(stated.run_directory == plain.run_directory);
+    CHECK(stated.control_group == plain.control_group);
     CHECK(stated.level == plain.level);
     CHECK(stated.sink == plain.sink);
     CHECK(stated.poll_us == plain.poll_us);

@@ -13,6 +13,7 @@
 
 #include "control/tapback/storage/process_starter.hpp"
 #include "libblktap/base/defaults.hpp"
+#include "libblktap/base/small_file.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/few_descriptors.hpp"
 #include "tests/support/places.hpp"
@@ -192,6 +193,34 @@ TEST_CASE("tapdisk process: one with a sandbox that is asked to end before it se
     process->terminate();
     CHECK(t.run_until([&] { return t.ended; }));
     CHECK(process->end_reason() == "exited with status 0");
+}
+
+TEST_CASE("tapdisk process: one with a sandbox enters its control group, which has room for its image",
+          "[unit][tapback]") {
+    Fixture t;
+    const std::string top = t.directory.path("groups"), group = top + "/tapdisk-5-51712";
+    std::filesystem::create_directories(group);
+    for (const char* file : {"/memory.max", "/cgroup.procs"})
+        std::ofstream(group + file);
+    TapdiskProcesses processes(t.loop, t.search, {BLKTAP_BIN_DIR "/tapdisk", "--aio-slots=1", "--sandbox=on"},
+                               Place::own_namespace, ControlGroups(top, 256 << 20));
+    const auto contents = [&](const char* file) { return read_small_file(group + file).value_or(""); };
+    t.process.reset(static_cast<TapdiskProcess*>(processes.start(t.socket, t.hooks()).release()));
+    REQUIRE(t.ask(ipc::About{}).error_message == "");
+    CHECK(contents("/cgroup.procs") == "0");
+    CHECK(contents("/memory.max") == std::to_string((256 << 20) + (1 << 30)));
+    ipc::OpenArguments image;
+    image.format = "raw";
+    image.path = "/nowhere";
+    image.options = {{"memory-budget", "2G"}};
+    t.ask(ipc::Open{image});
+    CHECK(contents("/memory.max") == std::to_string(std::uint64_t{3} << 30));
+    // Its files are in the way of the group's removal, as a process is.
+    for (const char* file : {"/memory.max", "/cgroup.procs"})
+        std::filesystem::remove(group + file);
+    t.process->terminate();
+    CHECK(t.run_until([&] { return t.ended; }));
+    CHECK_FALSE(std::filesystem::exists(group));
 }
 
 TEST_CASE("tapdisk process: of one that ends without a word the status or signal is told", "[unit][tapback]") {
