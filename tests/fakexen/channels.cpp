@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <poll.h>
+#include <tuple>
 #include <unistd.h>
+#include <utility>
 
 #include "libblktap/base/error.hpp"
 #include "tests/fakexen/channel_events.hpp"
@@ -23,18 +25,18 @@ int fail(int error) noexcept {
     return -1;
 }
 
-HandleId free_handle(SharedWorld& world, const WorldLock& lock) {
-    auto& handles = world.layout().handles;
-    const auto find_free = [&] {
-        return std::find_if(handles.begin() + 1, handles.end(), [](const Handle& each) { return each.process == 0; });
-    };
-    auto* handle = find_free();
-    if (handle == handles.end()) {
-        bury_the_dead(world, lock);
-        handle = find_free();
+/// Returns a handle that nobody has, with its bell. One whose bell is still open somewhere, in a process that is ending
+/// for one, is left alone.
+std::pair<HandleId, blktap::UniqueFd> open_handle(SharedWorld& world, const WorldLock& lock, bool close_on_exec) {
+    const auto& handles = world.layout().handles;
+    for (const bool buries : {false, true}) {
+        if (buries) bury_the_dead(world, lock);
+        for (HandleId id = 1; id < handles.size(); ++id) {
+            if (handles[id].process != 0) continue;
+            if (blktap::UniqueFd bell = world.open_bell(id, close_on_exec)) return {id, std::move(bell)};
+        }
     }
-    if (handle == handles.end()) blktap::throw_error({EMFILE, std::system_category()}, "fakexen: event channel handle");
-    return static_cast<HandleId>(handle - handles.begin());
+    blktap::throw_error({EMFILE, std::system_category()}, "fakexen: event channel handle");
 }
 
 // The other end becomes unbound, for whoever comes next from the same domain.
@@ -61,8 +63,7 @@ bool owner_is_alive(const SharedWorld& world, Port port) noexcept {
 
 ChannelHandle::ChannelHandle(SharedWorld& world, DomainId domain, bool close_on_exec) : world_(world), domain_(domain) {
     const WorldLock lock{world_};
-    id_ = free_handle(world_, lock);
-    bell_ = world_.open_bell(id_, close_on_exec);
+    std::tie(id_, bell_) = open_handle(world_, lock, close_on_exec);
     Handle& handle = world_.layout().handles[id_];
     handle.missed.store(0);
     handle.process = world_.self();
@@ -80,6 +81,7 @@ ChannelHandle::ChannelHandle(SharedWorld& world, DomainId domain, blktap::Unique
 ChannelHandle::~ChannelHandle() {
     const WorldLock lock{world_};
     close_ports(world_, [this](HandleId handle) { return handle == id_; });
+    bell_.reset();
     world_.layout().handles[id_].process = 0;
 }
 

@@ -41,7 +41,8 @@ class SharedWorld {
     ProcessId self() const noexcept { return self_; }
     int directory() const noexcept { return directory_.get(); }
 
-    /// Makes the socket at which the events of `handle` arrive. Errors: throws std::system_error.
+    /// Makes the socket at which the events of `handle` arrive. None: it is open somewhere. Errors: throws
+    /// std::system_error.
     blktap::UniqueFd open_bell(HandleId handle, bool close_on_exec) const;
     /// Sends `port` to that socket. False: there is no room. Nothing is opened for it: a sandboxed program can do it.
     bool ring_bell(HandleId handle, Port port) const noexcept;

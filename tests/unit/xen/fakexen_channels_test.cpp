@@ -265,6 +265,20 @@ TEST_CASE("fakexen: two threads that wait for each other's events never wait in 
     CHECK(shared_turns == 2 * rounds);
 }
 
+TEST_CASE("fakexen: what a process that ends has still open is in nobody's way", "[unit][fakexen]") {
+    const World world;
+    EventHandle first = open_events();
+    const blktap::UniqueFd left{::fcntl(xenevtchn_fd(first.get()), F_DUPFD_CLOEXEC, 0)};
+    REQUIRE(left);
+    first.reset();
+    const EventHandle ours = open_events();
+    REQUIRE(ours);
+    const EventHandle guest = open_events_as(guest_domain);
+    const int port = connect(ours, guest_domain, offer(guest, our_domain));
+    REQUIRE(port > 0);
+    REQUIRE(take(ours) == port);
+}
+
 TEST_CASE("fakexen: what is written before a notify that finds the event pending is seen after it is taken",
           "[unit][fakexen][threads]") {
     Channel channel;
