@@ -50,7 +50,7 @@ CAPABILITIES = {
     "CAP_SETUID": "a tapdisk becomes a user of its own",
     "CAP_SYS_ADMIN": "a tapdisk gets namespaces and an empty root",
     "CAP_SYS_PTRACE": "who has a lock on an image is found in /proc/PID/fdinfo of other users' processes",
-    "CAP_SYS_RESOURCE": "a tapdisk is an I/O flusher, and writes to the blocks that file systems reserve for root",
+    "CAP_SYS_RESOURCE": "a tapdisk is an I/O flusher; one without a sandbox may write to blocks that file systems reserve for root",
     "CAP_SYSLOG": "which system call a tapdisk was killed for is in the kernel's log",
 }
 
