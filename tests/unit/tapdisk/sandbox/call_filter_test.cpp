@@ -74,7 +74,7 @@ TEST_CASE("call filter: a call may be said not to exist", "[unit][tapdisk]") {
 
 TEST_CASE("call filter: a violation can be trapped", "[unit][tapdisk]") {
     const auto call = [] {
-        ::signal(SIGSYS, [](int) { ::_exit(42); });
+        ::signal(SIGSYS, [](int) { blktap::testing::end_process(42); });
         return ::syscall(SYS_getpgid, 0);
     };
     CHECK(end_with({{SYS_rt_sigaction}}, call, Violation::trap) == 42);

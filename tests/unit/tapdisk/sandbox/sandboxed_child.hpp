@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <functional>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,11 +15,16 @@
 
 namespace blktap::testing {
 
+/// Ends this process by the system call alone: a sanitizer's _exit() would make others first.
+inline void end_process(int status) {
+    ::syscall(SYS_exit_group, status);
+}
+
 /// How a child ended: its exit status, or minus the signal that killed it.
 inline int end_of_child(const std::function<int()>& work) {
     const pid_t pid = ::fork();
     REQUIRE(pid >= 0);
-    if (pid == 0) ::_exit(work());
+    if (pid == 0) end_process(work());
     int status = 0;
     REQUIRE(::waitpid(pid, &status, 0) == pid);
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
